@@ -1,0 +1,70 @@
+// Package cli holds what all commands share: what each exit status means, and a main that gives one line for an error.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit statuses. 75 is EX_TEMPFAIL of sysexits.h: try again.
+const (
+	Done     = 0
+	Failed   = 1
+	BadUsage = 2
+	Diverged = 3
+	Stopped  = 75
+)
+
+// ErrStopped is wrapped by the error of a command that a signal stopped after it saved its work.
+var ErrStopped = errors.New("stopped by a signal")
+
+// UsageError is a command line that cannot be run.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Usagef makes a [UsageError].
+func Usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// DivergedError is a run whose numbers are no longer finite.
+type DivergedError struct{ Err error }
+
+func (e *DivergedError) Error() string { return e.Err.Error() }
+func (e *DivergedError) Unwrap() error { return e.Err }
+
+// Status is the exit status of an error; 0 for nil and for a request for help.
+func Status(err error) int {
+	var usage *UsageError
+	var diverged *DivergedError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return Done
+	case errors.As(err, &usage):
+		return BadUsage
+	case errors.As(err, &diverged):
+		return Diverged
+	case errors.Is(err, ErrStopped):
+		return Stopped
+	}
+	return Failed
+}
+
+// Main runs a command and returns its exit status, with its error, if any, as one line on stderr. The context ends at the first SIGINT or
+// SIGTERM; a second one kills the process as usual.
+func Main(name string, run func(ctx context.Context, stdout, stderr io.Writer, args []string) error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	err := run(ctx, os.Stdout, os.Stderr, os.Args[1:])
+	status := Status(err)
+	if status != Done {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	}
+	return status
+}

@@ -1,0 +1,115 @@
+package models
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Weights gives the node of a parameter by its name.
+type Weights func(name string) *Node
+
+// normEpsilon is added to the variance in batch normalization, as PyTorch's default does.
+const normEpsilon = 1e-5
+
+// Logits builds the graph of the network: x is [N, 32, 32, 3], normalized pixels; the result is [N, Classes].
+//
+// Convolutions are computed in the type of x: weights of another type are converted, so that bfloat16 images with float32 weights mean
+// bfloat16 compute. The mean over the pixels, the head and the logits are in the weights' type.
+func (n *Network) Logits(weights Weights, x *Node) *Node {
+	f := forward{Network: n, weights: weights}
+	if n.preActivation {
+		x = f.conv(n.stem, x)
+		for _, b := range n.blocks {
+			x = f.preActivationBlock(b, x)
+		}
+		x = relu(f.norm("norm", x))
+	} else {
+		x = relu(f.norm("stem/norm", f.conv(n.stem, x)))
+		for _, b := range n.blocks {
+			x = f.basicBlock(b, x)
+		}
+	}
+	w := weights(n.head.name + "/weights")                                                // [in, classes]
+	features := ReduceMean(ConvertDType(x, w.DType()), 1, 2)                              // [N, in]
+	return Add(Dot(features, w).Product(), InsertAxes(weights(n.head.name+"/biases"), 0)) // [N, classes]
+}
+
+// forward is the network with its weights at hand.
+type forward struct {
+	*Network
+	weights Weights
+}
+
+// basicBlock is ResNet's: relu(shortcut(x) + conv2(relu(conv1(x)))).
+func (f forward) basicBlock(b block, x *Node) *Node {
+	shortcut := x
+	if b.shortcut != nil {
+		shortcut = f.norm(b.name+"/norm3", f.conv(*b.shortcut, x))
+	}
+	h := relu(f.norm(b.name+"/norm1", f.conv(b.conv1, x)))
+	h = f.norm(b.name+"/norm2", f.conv(b.conv2, h))
+	return relu(Add(shortcut, h))
+}
+
+// preActivationBlock is WideResNet's: with h = relu(x), shortcut + conv2(relu(conv1(h))), where the shortcut is x itself or, where the
+// shape changes, a convolution of h.
+func (f forward) preActivationBlock(b block, x *Node) *Node {
+	h := relu(f.norm(b.name+"/norm1", x))
+	shortcut := x
+	if b.shortcut != nil {
+		shortcut = f.conv(*b.shortcut, h)
+	}
+	h = relu(f.norm(b.name+"/norm2", f.conv(b.conv1, h)))
+	return Add(shortcut, f.conv(b.conv2, h))
+}
+
+// conv is [N, s, s, in] → [N, s/stride, s/stride, out], with the bias of a network that does not normalize.
+func (f forward) conv(c conv, x *Node) *Node {
+	kernel := ConvertDType(f.weights(c.name+"/weights"), x.DType())
+	pad := (c.k - 1) / 2
+	y := Convolve(x, kernel).Strides(c.stride).PaddingPerDim([][2]int{{pad, pad}, {pad, pad}}).Done()
+	if f.Norm == "none" {
+		y = Add(y, Reshape(ConvertDType(f.weights(c.name+"/biases"), x.DType()), 1, 1, 1, c.out))
+	}
+	y.AssertDims(-1, c.size, c.size, c.out)
+	return y
+}
+
+// norm is batch normalization over the images and pixels at hand, then scale and offset; the identity in a network without. The statistics
+// are computed in the weights' type.
+func (f forward) norm(name string, x *Node) *Node {
+	if f.Norm == "none" {
+		return x
+	}
+	channels := x.Shape().Dimensions[3]
+	scale := Reshape(f.weights(name+"/scale"), 1, 1, 1, channels)
+	offset := Reshape(f.weights(name+"/offset"), 1, 1, 1, channels)
+	y := ConvertDType(x, scale.DType())
+	y = Sub(y, ReduceAndKeep(y, ReduceMean, 0, 1, 2))
+	variance := ReduceAndKeep(Square(y), ReduceMean, 0, 1, 2)
+	y = Mul(y, Div(scale, Sqrt(AddScalar(variance, normEpsilon))))
+	return ConvertDType(Add(y, offset), x.DType())
+}
+
+// relu is max(x, 0) with derivative 0 at 0, as in PyTorch and JAX.
+func relu(x *Node) *Node {
+	return Where(GreaterThan(x, ScalarZero(x.Graph(), x.DType())), x, ZerosLike(x))
+}
+
+// Normalize turns pixels [N, 32, 32, 3] of 0 to 255 into (pixel/255 − mean)/std, per channel, in the given type.
+func Normalize(pixels *Node, mean, std [3]float32, dtype dtypes.DType) *Node {
+	g := pixels.Graph()
+	scale, offset := make([]float64, 3), make([]float64, 3)
+	for c := range 3 {
+		scale[c] = 1 / (255 * float64(std[c]))
+		offset[c] = float64(mean[c]) / float64(std[c])
+	}
+	// In float32 at least: bfloat16 has 8 bits, as many as a pixel.
+	exact := dtypes.Float32
+	if dtype == dtypes.Float64 {
+		exact = dtypes.Float64
+	}
+	channel := func(v []float64) *Node { return Reshape(ConstAsDType(g, exact, v), 1, 1, 1, 3) }
+	x := ConvertDType(pixels, exact)
+	return ConvertDType(Sub(Mul(x, channel(scale)), channel(offset)), dtype)
+}

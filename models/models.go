@@ -1,0 +1,285 @@
+// Package models holds the networks of the paper as graph functions of named weights: ResNet-18 for 32×32 images and WideResNet-16-k.
+//
+// A [Network] is plain data (which layers, of what shape), made by [New]. Everything is derived from it: the parameters and their initial
+// values ([Network.Params], [Network.Init]), the cost ([Network.FLOPs]) and the graph ([Network.Logits]).
+//
+// Images are [N, height, width, channels], convolution weights [height, width, in, out] (HWIO), dense weights [in, out].
+package models
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"momentum/internal/seeds"
+)
+
+// ImageSize is the height and width of the images, in pixels.
+const ImageSize = 32
+
+// Config says which network to build.
+type Config struct {
+	// Model is "resnet18", or "wrn16-K" with K the widening factor of WideResNet-16, for example "wrn16-4".
+	Model string
+	// Width is the number of channels of the stem: 64 in ResNet-18 (He et al., 2016), 16 in WideResNet (Zagoruyko and Komodakis, 2016).
+	// The stages have Width·(1, 2, 4, 8) channels in ResNet-18 and K·Width·(1, 2, 4) in WideResNet-16-K.
+	Width int
+	// Norm is "none" (the paper's setting) or "batch": batch normalization by the statistics of the images of one call, in training
+	// and in evaluation alike.
+	Norm string
+	// Classes is the number of labels: 10 or 100 for CIFAR.
+	Classes int
+	// BranchScale multiplies the initial weights of the last convolution of each residual branch; see [Network.Init].
+	BranchScale float64
+}
+
+// Network is a residual network: stem convolution, residual blocks, mean over the pixels, dense head.
+type Network struct {
+	Config
+	stem   conv
+	blocks []block
+	head   dense
+	// preActivation: normalization and ReLU come before each convolution (WideResNet), not after (ResNet).
+	preActivation bool
+}
+
+// conv is a k×k convolution with zero padding (k−1)/2. It has a bias where the network does not normalize.
+type conv struct {
+	name    string
+	in, out int
+	k       int
+	stride  int
+	size    int     // height and width of its output
+	std     float64 // of the initial weights
+}
+
+// block is a residual block: shortcut(x) + conv2(conv1(x)), with normalization and ReLU as the network places them.
+type block struct {
+	name         string
+	conv1, conv2 conv
+	shortcut     *conv // nil: the identity
+}
+
+// dense maps [N, in] to [N, out] with a bias.
+type dense struct {
+	name    string
+	in, out int
+	std     float64
+}
+
+// DefaultWidth returns the width of the model in the paper that introduced it, and 0 for an unknown model.
+func DefaultWidth(model string) int {
+	switch {
+	case model == "resnet18":
+		return 64
+	case strings.HasPrefix(model, "wrn16-"):
+		return 16
+	}
+	return 0
+}
+
+// DefaultBranchScale is the scale of the last convolution of each residual branch that [Network.Init] uses where the configuration has 0:
+// 1/√L for the model's L residual blocks, so that the signal's variance grows by a factor of (1+1/L)^L < e through an un-normalized network
+// instead of 2^L.
+func DefaultBranchScale(model string) float64 {
+	if strings.HasPrefix(model, "wrn16-") {
+		return 1 / math.Sqrt(6)
+	}
+	return 1 / math.Sqrt(8)
+}
+
+// New builds the description of a network. It refuses unknown models and impossible sizes.
+func New(c Config) (*Network, error) {
+	if c.Width < 1 || c.Width > 4096 {
+		return nil, fmt.Errorf("models: width must be in [1, 4096], got %d", c.Width)
+	}
+	if c.Classes < 2 {
+		return nil, fmt.Errorf("models: classes must be at least 2, got %d", c.Classes)
+	}
+	if c.Norm != "none" && c.Norm != "batch" {
+		return nil, fmt.Errorf("models: norm must be none or batch, got %q", c.Norm)
+	}
+	if c.BranchScale < 0 || math.IsNaN(c.BranchScale) || math.IsInf(c.BranchScale, 0) {
+		return nil, fmt.Errorf("models: branch scale must be finite and not negative, got %v", c.BranchScale)
+	}
+	if c.BranchScale == 0 {
+		c.BranchScale = DefaultBranchScale(c.Model)
+	}
+	n := &Network{Config: c}
+	widths := []int{c.Width, 2 * c.Width, 4 * c.Width, 8 * c.Width}
+	switch k, isWRN := strings.CutPrefix(c.Model, "wrn16-"); {
+	case c.Model == "resnet18":
+	case isWRN:
+		widen, err := strconv.Atoi(k)
+		if err != nil || widen < 1 || widen > 64 {
+			return nil, fmt.Errorf("models: %q: the widening factor must be a whole number in [1, 64]", c.Model)
+		}
+		n.preActivation = true
+		widths = []int{widen * c.Width, 2 * widen * c.Width, 4 * widen * c.Width}
+	default:
+		return nil, fmt.Errorf("models: unknown model %q, want resnet18 or wrn16-K (such as wrn16-4)", c.Model)
+	}
+
+	n.stem = conv{name: "stem", in: 3, out: c.Width, k: 3, stride: 1, size: ImageSize, std: he(3 * 9)}
+	in, size := c.Width, ImageSize
+	for s, out := range widths {
+		for b := range 2 {
+			stride := 1
+			if s > 0 && b == 0 {
+				stride = 2
+				size /= 2
+			}
+			name := fmt.Sprintf("stage%d/block%d", s+1, b+1)
+			blk := block{
+				name:  name,
+				conv1: conv{name: name + "/conv1", in: in, out: out, k: 3, stride: stride, size: size, std: he(9 * in)},
+				conv2: conv{name: name + "/conv2", in: out, out: out, k: 3, stride: 1, size: size, std: he(9*out) * c.BranchScale},
+			}
+			if stride != 1 || in != out {
+				// No ReLU of its own follows the shortcut, so its variance is 1/fan-in, not He's 2/fan-in.
+				blk.shortcut = &conv{name: name + "/shortcut", in: in, out: out, k: 1, stride: stride, size: size, std: 1 / math.Sqrt(float64(in))}
+			}
+			n.blocks = append(n.blocks, blk)
+			in = out
+		}
+	}
+	n.head = dense{name: "head", in: in, out: c.Classes, std: 1 / math.Sqrt(float64(in))}
+	return n, nil
+}
+
+// he is the standard deviation √(2/fan-in) of He et al. (2015), which keeps the variance of a layer that a ReLU follows.
+func he(fanIn int) float64 { return math.Sqrt(2 / float64(fanIn)) }
+
+// convs returns all convolutions in the order of the forward pass.
+func (n *Network) convs() []conv {
+	all := []conv{n.stem}
+	for _, b := range n.blocks {
+		all = append(all, b.conv1, b.conv2)
+		if b.shortcut != nil {
+			all = append(all, *b.shortcut)
+		}
+	}
+	return all
+}
+
+// Param describes one parameter tensor.
+type Param struct {
+	Name  string // such as "stage1/block2/conv1/weights"
+	Shape []int
+	std   float64 // initial values are N(0, std²) ...
+	fill  float64 // ... or, where std is 0, this constant
+}
+
+// Size is the number of values.
+func (p Param) Size() int {
+	size := 1
+	for _, d := range p.Shape {
+		size *= d
+	}
+	return size
+}
+
+// Params lists the parameters in the order of the forward pass.
+func (n *Network) Params() []Param {
+	var params []Param
+	norm := func(name string, channels int) {
+		params = append(params, Param{Name: name + "/scale", Shape: []int{channels}, fill: 1}, Param{Name: name + "/offset", Shape: []int{channels}})
+	}
+	addConv := func(c conv, normAfter string) {
+		params = append(params, Param{Name: c.name + "/weights", Shape: []int{c.k, c.k, c.in, c.out}, std: c.std})
+		if n.Norm == "none" {
+			params = append(params, Param{Name: c.name + "/biases", Shape: []int{c.out}})
+		} else if normAfter != "" {
+			norm(normAfter, c.out)
+		}
+	}
+	batch := n.Norm == "batch"
+	if n.preActivation {
+		addConv(n.stem, "")
+		for _, b := range n.blocks {
+			if batch {
+				norm(b.name+"/norm1", b.conv1.in)
+			}
+			addConv(b.conv1, b.name+"/norm2")
+			addConv(b.conv2, "")
+			if b.shortcut != nil {
+				addConv(*b.shortcut, "")
+			}
+		}
+		if batch {
+			norm("norm", n.head.in)
+		}
+	} else {
+		addConv(n.stem, "stem/norm")
+		for _, b := range n.blocks {
+			addConv(b.conv1, b.name+"/norm1")
+			addConv(b.conv2, b.name+"/norm2")
+			if b.shortcut != nil {
+				addConv(*b.shortcut, b.name+"/norm3")
+			}
+		}
+	}
+	return append(params,
+		Param{Name: n.head.name + "/weights", Shape: []int{n.head.in, n.head.out}, std: n.head.std},
+		Param{Name: n.head.name + "/biases", Shape: []int{n.head.out}})
+}
+
+// NumParams is the number of trained values.
+func (n *Network) NumParams() int {
+	total := 0
+	for _, p := range n.Params() {
+		total += p.Size()
+	}
+	return total
+}
+
+// Init draws the initial values of the parameters, in the order of [Network.Params].
+//
+// Weights are normal with mean 0: variance 2/fan-in (He et al., 2015) for a convolution that a ReLU follows, 1/fan-in for shortcuts and the
+// head. Biases are 0. The last convolution of each residual branch is multiplied by BranchScale: without normalization, plain He
+// initialization doubles the variance in every block, and full-batch training of an un-normalized ResNet-18 starts from a loss above 10
+// (measured); a zero head starts far slower than a nonzero one.
+//
+// Each parameter has its own stream, so that the weights of a layer depend on the seed, its name and its shape alone.
+func (n *Network) Init(seed uint64) [][]float32 {
+	values := make([][]float32, 0, len(n.Params()))
+	for _, p := range n.Params() {
+		v := make([]float32, p.Size())
+		rng := seeds.Stream(seed, "init/"+p.Name)
+		for i := range v {
+			if p.std > 0 {
+				v[i] = float32(rng.NormFloat64() * p.std)
+			} else {
+				v[i] = float32(p.fill)
+			}
+		}
+		values = append(values, v)
+	}
+	return values
+}
+
+// FLOPs returns the floating-point operations of one image's forward pass, and of its forward and backward pass together, counting 2 for
+// each multiply-add of convolutions and the head and nothing else. The backward pass costs the forward pass twice, but for the stem, whose
+// input needs no gradient. Padding is counted as if it were computed, as is usual.
+func (n *Network) FLOPs() (forward, step float64) {
+	for _, c := range n.convs() {
+		f := 2 * float64(c.size*c.size) * float64(c.k*c.k) * float64(c.in) * float64(c.out)
+		forward += f
+		step += 3 * f
+		if c.name == n.stem.name {
+			step -= f
+		}
+	}
+	f := 2 * float64(n.head.in) * float64(n.head.out)
+	return forward + f, step + 3*f
+}
+
+// ActivationValues is the number of convolution outputs of one image, a scale for the memory that the backward pass needs.
+func (n *Network) ActivationValues() int {
+	total := 0
+	for _, c := range n.convs() {
+		total += c.size * c.size * c.out
+	}
+	return total
+}

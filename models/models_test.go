@@ -1,0 +1,103 @@
+package models
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func network(t *testing.T, c Config) *Network {
+	t.Helper()
+	n, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestParameterCounts(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		want   int
+		source string
+	}{
+		{Config{Model: "resnet18", Width: 64, Norm: "batch", Classes: 10}, 11_173_962, "the widely used CIFAR ResNet-18 with batch normalization"},
+		{Config{Model: "resnet18", Width: 64, Norm: "batch", Classes: 100}, 11_220_132, "the same with a head of 512·100+100 in place of 512·10+10"},
+		// Batch normalization has 2 values for each of the 4,800 channels, a bias 1: 64·5 + 128·5 + 256·5 + 512·5 = 4,800.
+		{Config{Model: "resnet18", Width: 64, Norm: "none", Classes: 10}, 11_173_962 - 4_800, "the same with biases in place of normalization"},
+		{Config{Model: "wrn16-8", Width: 16, Norm: "batch", Classes: 10}, 10_961_370, "WRN-16-8: 11.0M in Zagoruyko and Komodakis (2016), table 5"},
+		{Config{Model: "wrn16-4", Width: 16, Norm: "batch", Classes: 10}, 2_748_890, "WRN-16-4: 2.7M"},
+	} {
+		if got := network(t, c.config).NumParams(); got != c.want {
+			t.Errorf("%+v: %d parameters, want %d (%s)", c.config, got, c.want, c.source)
+		}
+	}
+}
+
+func TestFLOPs(t *testing.T) {
+	// ResNet-18 on 32×32 images has 0.5559 G multiply-adds (0.56 in the literature): by stages 32²·9·64·(3+4·64) and so on.
+	stage := func(size, in, out float64) float64 {
+		return size * size * (9*in*out + 3*9*out*out + in*out) // conv1, three more 3×3, and the 1×1 shortcut
+	}
+	macs := 1024*9*64*(3+4*64.0) + stage(16, 64, 128) + stage(8, 128, 256) + stage(4, 256, 512) + 5120
+	forward, step := network(t, Config{Model: "resnet18", Width: 64, Norm: "none", Classes: 10}).FLOPs()
+	if forward != 2*macs {
+		t.Errorf("forward %v, want %v", forward, 2*macs)
+	}
+	if want := 6*macs - 2*1024*9*64*3; step != want {
+		t.Errorf("step %v, want %v", step, want)
+	}
+}
+
+func TestInit(t *testing.T) {
+	n := network(t, Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 10, BranchScale: 0.3})
+	values, params := n.Init(3), n.Params()
+	spread := func(name string) float64 {
+		i := slices.IndexFunc(params, func(p Param) bool { return p.Name == name })
+		sum := 0.0
+		for _, x := range values[i] {
+			sum += float64(x) * float64(x)
+		}
+		return math.Sqrt(sum / float64(len(values[i])))
+	}
+	// Standard deviations over thousands of draws, to 3%.
+	for name, want := range map[string]float64{
+		"stage4/block2/conv1/weights":    math.Sqrt(2.0 / (9 * 128)),
+		"stage4/block2/conv2/weights":    math.Sqrt(2.0/(9*128)) * 0.3,
+		"stage4/block1/shortcut/weights": math.Sqrt(1.0 / 64),
+		"stage4/block1/conv1/biases":     0,
+	} {
+		if got := spread(name); math.Abs(got-want) > 0.03*want {
+			t.Errorf("%s: standard deviation %v, want %v", name, got, want)
+		}
+	}
+	if !slices.EqualFunc(values, n.Init(3), slices.Equal) {
+		t.Error("the same seed gives other weights")
+	}
+	if slices.EqualFunc(values, n.Init(4), slices.Equal) {
+		t.Error("another seed gives the same weights")
+	}
+	if w := network(t, Config{Model: "wrn16-2", Width: 4, Norm: "batch", Classes: 10}); w.BranchScale != 1/math.Sqrt(6) || w.Init(1)[1][0] != 1 && w.Params()[1].Name == "stage1/block1/norm1/scale" {
+		t.Errorf("defaults: branch scale %v, first values of %s %v", w.BranchScale, w.Params()[1].Name, w.Init(1)[1][0])
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	good := Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 10}
+	for want, change := range map[string]func(*Config){
+		"unknown model":            func(c *Config) { c.Model = "resnet19" },
+		"the widening factor must": func(c *Config) { c.Model = "wrn16-x" },
+		"[1, 64]":                  func(c *Config) { c.Model = "wrn16-0" },
+		"width must be":            func(c *Config) { c.Width = 0 },
+		"norm must be":             func(c *Config) { c.Norm = "layer" },
+		"classes must be":          func(c *Config) { c.Classes = 1 },
+		"branch scale must be":     func(c *Config) { c.BranchScale = math.NaN() },
+	} {
+		c := good
+		change(&c)
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want an error with %q", c, err, want)
+		}
+	}
+}
