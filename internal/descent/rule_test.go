@@ -1,0 +1,115 @@
+package descent
+
+import (
+	"math"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"momentum/internal/backend"
+)
+
+// goBackend computes small graphs anywhere.
+func goBackend(t *testing.T) *backend.Backend {
+	t.Helper()
+	b, err := backend.Open(t.Context(), "go", backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Two steps from w = 1 with gradients 2 and 4, γ = ½, η = 0.1, worked out by hand.
+func TestUpdateByHand(t *testing.T) {
+	b := goBackend(t)
+	for _, c := range []struct {
+		name   string
+		rule   Rule
+		w1, w2 float64
+	}{
+		{"GD: 1−0.1·2; 0.8−0.1·4", Rule{Form: Undamped}, 0.8, 0.4},
+		{"damped: g=½·2=1; g=½·1+½·4=2.5", Rule{Form: Damped, Gamma: 0.5}, 0.9, 0.65},
+		{"undamped: b=2; b=½·2+4=5", Rule{Form: Undamped, Gamma: 0.5}, 0.8, 0.3},
+		// The gradient is 2+0.5·1 = 2.5, then 4+0.5·0.75 = 4.375.
+		{"weight decay ½: 1−0.1·2.5; 0.75−0.1·4.375", Rule{Form: Undamped, WeightDecay: 0.5}, 0.75, 0.3125},
+		// b = 2.5, then ½·2.5 + 4.375 = 5.625.
+		{"undamped, weight decay ½", Rule{Form: Undamped, Gamma: 0.5, WeightDecay: 0.5}, 0.75, 0.1875},
+	} {
+		step := graph.MustNewExec(b.Backend, func(w, gradient, buffer, eta *graph.Node) (*graph.Node, *graph.Node) {
+			newW, newBuffer, _ := c.rule.Update(w, gradient, buffer, eta)
+			if newBuffer == nil {
+				newBuffer = buffer
+			}
+			return newW, newBuffer
+		})
+		first := step.MustCall(1.0, 2.0, 0.0, 0.1)
+		second := step.MustCall(first[0], 4.0, first[1], 0.1)
+		w1, w2 := first[0].Value().(float64), second[0].Value().(float64)
+		if math.Abs(w1-c.w1) > 1e-12 || math.Abs(w2-c.w2) > 1e-12 {
+			t.Errorf("%s: got %v, %v, want %v, %v", c.name, w1, w2, c.w1, c.w2)
+		}
+	}
+}
+
+func TestEffectiveRate(t *testing.T) {
+	for _, c := range []struct {
+		rule Rule
+		want float64
+	}{
+		{Rule{Form: Undamped}, 0.1},
+		{Rule{Form: Damped, Gamma: 0.9}, 0.1},
+		{Rule{Form: Undamped, Gamma: 0.9}, 1}, // 0.1/(1−0.9)
+		{Rule{Form: Undamped, Gamma: 0.75}, 0.4},
+	} {
+		if got := c.rule.EffectiveRate(0.1); math.Abs(got-c.want) > 1e-12 {
+			t.Errorf("%v: %v, want %v", c.rule, got, c.want)
+		}
+	}
+}
+
+func TestRuleValidate(t *testing.T) {
+	for _, r := range []Rule{
+		{Form: "nesterov"}, {Form: Damped, Gamma: 1}, {Form: Damped, Gamma: -0.1}, {Form: Damped, Gamma: math.NaN()},
+		{Form: Damped, WeightDecay: -1}, {Form: Damped, WeightDecay: math.Inf(1)}, {Form: Damped, WeightDecay: math.NaN()},
+	} {
+		if r.Validate() == nil {
+			t.Errorf("%+v is accepted", r)
+		}
+	}
+	if err := (Rule{Form: Damped, Gamma: 0.99, WeightDecay: 1e-4}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	for _, c := range []struct {
+		s    Schedule
+		t    int
+		want float64
+	}{
+		{Schedule{Kind: "constant", Peak: 2, Steps: 100}, 99, 2},
+		{Schedule{Kind: "constant", Peak: 2, Steps: 100, Warmup: 4}, 0, 0.5}, // 2·1/4
+		{Schedule{Kind: "constant", Peak: 2, Steps: 100, Warmup: 4}, 3, 2},
+		{Schedule{Kind: "cosine", Peak: 2, Steps: 100}, 0, 2},
+		{Schedule{Kind: "cosine", Peak: 2, Steps: 100}, 50, 1},  // cos(π/2) = 0
+		{Schedule{Kind: "cosine", Peak: 2, Steps: 90}, 30, 1.5}, // cos(π/3) = ½
+		{Schedule{Kind: "cosine", Peak: 2, Steps: 100}, 100, 0}, // after the last step
+		{Schedule{Kind: "cosine", Peak: 2, Steps: 110, Warmup: 10}, 60, 1},
+		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 49, 2},
+		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 50, 0.2},
+		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 74, 0.2},
+		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 75, 0.02},
+	} {
+		if got := c.s.Rate(c.t); math.Abs(got-c.want) > 1e-12 {
+			t.Errorf("%+v at %d: %v, want %v", c.s, c.t, got, c.want)
+		}
+	}
+	for _, s := range []Schedule{
+		{Kind: "linear", Peak: 1, Steps: 10}, {Kind: "cosine", Peak: 0, Steps: 10}, {Kind: "cosine", Peak: math.NaN(), Steps: 10},
+		{Kind: "cosine", Peak: math.Inf(1), Steps: 10}, {Kind: "cosine", Peak: 1, Steps: 10, Warmup: 11}, {Kind: "cosine", Peak: 1, Steps: 10, Warmup: -1},
+	} {
+		if s.Validate() == nil {
+			t.Errorf("%+v is accepted", s)
+		}
+	}
+}
