@@ -1,0 +1,272 @@
+package datasets
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tiny is an archive like CIFAR-10's or CIFAR-100's with 3 + 2 training images and 2 test images.
+func tiny(labelBytes int) archive {
+	return archive{
+		name: "cifar10", tarball: "tiny.tar.gz", folder: "tiny",
+		train: []member{{"one.bin", 3}, {"two.bin", 2}}, test: []member{{"test.bin", 2}},
+		labelBytes: labelBytes, classes: strings.Fields("a b c d e f g h i j"),
+	}
+}
+
+// records makes the content of a member. Record i has class i mod 10, and in pixel (row, column) the values 64·channel + row + column.
+func records(a archive, m member) []byte {
+	var b []byte
+	for i := range m.records {
+		if a.labelBytes == 2 {
+			b = append(b, 200) // the coarse label, which does not count
+		}
+		b = append(b, byte(i%10))
+		for channel := range Channels {
+			for row := range Side {
+				for column := range Side {
+					b = append(b, byte(64*channel+row+column))
+				}
+			}
+		}
+	}
+	return b
+}
+
+// put writes the archive's files into dir, as they are after a download, but for the sums.
+func put(t *testing.T, dir string, a archive) (folder string) {
+	t.Helper()
+	folder = filepath.Join(dir, a.folder)
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range a.members() {
+		if err := os.WriteFile(filepath.Join(folder, m.name), records(a, m), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+func TestLoad(t *testing.T) {
+	for _, labelBytes := range []int{1, 2} {
+		a := tiny(labelBytes)
+		dir := t.TempDir()
+		put(t, dir, a)
+		train, test, err := a.load(t.Context(), Options{Dir: dir, Offline: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(train.Labels, []uint8{0, 1, 2, 0, 1}) || !bytes.Equal(test.Labels, []uint8{0, 1}) {
+			t.Errorf("labels %v, %v", train.Labels, test.Labels)
+		}
+		if train.N() != 5 || len(train.Pixels) != 5*32*32*3 || train.Classes != 10 {
+			t.Errorf("%d images, %d pixels, %d classes", train.N(), len(train.Pixels), train.Classes)
+		}
+		// Image 4, row 2, column 7: red 9, green 64+9, blue 128+9, side by side.
+		if at := ((4*32+2)*32 + 7) * 3; !bytes.Equal(train.Pixels[at:at+3], []uint8{9, 73, 137}) {
+			t.Errorf("pixel %v, want [9 73 137]", train.Pixels[at:at+3])
+		}
+	}
+}
+
+func TestLoadDamaged(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		damage func(b []byte) []byte
+		want   string
+	}{
+		{"truncated", func(b []byte) []byte { return b[:6145] }, "two.bin: 6145 bytes, want 6146 (2 records of 3073); go run ./scripts/download -data=cifar10 -dir="},
+		{"over-long", func(b []byte) []byte { return append(b, 0) }, "two.bin: 6147 bytes, want 6146 (2 records of 3073)"},
+		{"label", func(b []byte) []byte { b[3073] = 10; return b }, "two.bin: record 1: label 10, want 0 to 9"},
+		{"empty", func(b []byte) []byte { return nil }, "two.bin: 0 bytes, want 6146"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, dir := tiny(1), t.TempDir()
+			path := filepath.Join(put(t, dir, a), "two.bin")
+			b := tt.damage(records(a, a.train[1]))
+			if err := os.WriteFile(path, b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := a.load(t.Context(), Options{Dir: dir, Offline: true})
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+	t.Run("missing", func(t *testing.T) {
+		a, dir := tiny(1), t.TempDir()
+		os.Remove(filepath.Join(put(t, dir, a), "test.bin"))
+		if _, _, err := a.load(t.Context(), Options{Dir: dir}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "test.bin") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestLoadCancelled(t *testing.T) {
+	a, dir := tiny(1), t.TempDir()
+	put(t, dir, a)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := a.load(ctx, Options{Dir: dir}); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "anew") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReadRecordsLength(t *testing.T) {
+	a := tiny(1)
+	good := records(a, a.train[0])
+	for n, want := range map[int]string{0: "ends in record 0, want 3", 3073 + 1: "ends in record 1, want 3", len(good): ""} {
+		images := &Images{Classes: 10, Pixels: make([]uint8, 3*imageBytes), Labels: make([]uint8, 3)}
+		if err := readRecords(bytes.NewReader(good[:n]), 1, images); (err == nil) != (want == "") || (err != nil && err.Error() != want) {
+			t.Errorf("%d bytes: %v, want %q", n, err, want)
+		}
+	}
+	images := &Images{Classes: 10, Pixels: make([]uint8, 3*imageBytes), Labels: make([]uint8, 3)}
+	if err := readRecords(bytes.NewReader(append(good, 1)), 1, images); err == nil || err.Error() != "goes on after record 2, want 3 records" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSlice(t *testing.T) {
+	train, _, err := loadMini()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := train.Slice(3, 5)
+	if s.N() != 2 || !bytes.Equal(s.Labels, []uint8{3, 4}) || &s.Pixels[0] != &train.Pixels[3*imageBytes] || len(s.Pixels) != 2*imageBytes || s.Classes != 10 {
+		t.Errorf("Slice(3, 5): %d images, labels %v, %d pixels", s.N(), s.Labels, len(s.Pixels))
+	}
+}
+
+func TestNames(t *testing.T) {
+	if got := Names(); !slices.Equal(got, []string{"cifar10-mini", "cifar10", "cifar100"}) {
+		t.Errorf("Names() = %q", got)
+	}
+	_, _, err := Load(t.Context(), "mnist", Options{})
+	if err == nil || err.Error() != `datasets: no data set "mnist", want one of cifar10-mini, cifar10, cifar100` {
+		t.Errorf("Load: %v", err)
+	}
+	_, err = Download(t.Context(), "cifar10-mini", Options{})
+	if err == nil || err.Error() != `datasets: no data set "cifar10-mini", want one of cifar10, cifar100` {
+		t.Errorf("Download: %v", err)
+	}
+}
+
+// TestArchives checks the table of official archives against what is known about CIFAR.
+func TestArchives(t *testing.T) {
+	for _, a := range archives {
+		var n [2]int
+		for _, m := range a.train {
+			n[0] += m.records
+		}
+		for _, m := range a.test {
+			n[1] += m.records
+		}
+		if n != [2]int{50000, 10000} {
+			t.Errorf("%s: %v images", a.name, n)
+		}
+		if want := map[string]int{"cifar10": 10, "cifar100": 100}[a.name]; len(a.classes) != want || !slices.IsSorted(a.classes[:4]) {
+			t.Errorf("%s: %d classes", a.name, len(a.classes))
+		}
+		if len(a.sha256) != 64 {
+			t.Errorf("%s: sha256 has %d digits", a.name, len(a.sha256))
+		}
+	}
+}
+
+// TestFullCIFAR reads the real data and recomputes what the archives' table says about it.
+func TestFullCIFAR(t *testing.T) {
+	dir := os.Getenv("MOMENTUM_CIFAR")
+	if dir == "" {
+		t.Skip("needs the full data: set MOMENTUM_CIFAR to a folder that holds cifar-10-batches-bin and cifar-100-binary")
+	}
+	for _, a := range archives {
+		t.Run(a.name, func(t *testing.T) {
+			if _, err := os.Stat(filepath.Join(dir, a.folder)); err != nil {
+				t.Skip("not in MOMENTUM_CIFAR: ", err)
+			}
+			train, test, err := Load(t.Context(), a.name, Options{Dir: dir, Offline: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range []*Images{train, test} {
+				count := make([]int, m.Classes)
+				for _, label := range m.Labels {
+					count[label]++
+				}
+				for label, n := range count {
+					if n != m.N()/m.Classes {
+						t.Errorf("class %d: %d of %d images, want %d", label, n, m.N(), m.N()/m.Classes)
+					}
+				}
+			}
+			if train.N() != 50000 || test.N() != 10000 {
+				t.Errorf("%d and %d images", train.N(), test.N())
+			}
+			for c := range Channels {
+				var sum, squares float64
+				for i := c; i < len(train.Pixels); i += Channels {
+					x := float64(train.Pixels[i]) / 255
+					sum += x
+					squares += x * x
+				}
+				n := float64(len(train.Pixels) / Channels)
+				mean := sum / n
+				std := math.Sqrt(squares/n - mean*mean)
+				if math.Abs(mean-float64(train.Mean[c])) > 5.1e-5 || math.Abs(std-float64(train.Std[c])) > 5.1e-5 {
+					t.Errorf("channel %d: mean %.5f, std %.5f, want %.4f, %.4f", c, mean, std, train.Mean[c], train.Std[c])
+				}
+			}
+		})
+	}
+}
+
+func FuzzReadRecords(f *testing.F) {
+	a := tiny(1)
+	good := records(a, a.test[0])
+	f.Add(good, 1)
+	f.Add(good[:100], 2)
+	f.Add(append([]byte{9}, good...), 2)
+	f.Fuzz(func(t *testing.T, b []byte, labelBytes int) {
+		if labelBytes < 1 || labelBytes > 2 {
+			t.Skip("a record has one or two labels")
+		}
+		images := &Images{Classes: 10, Pixels: make([]uint8, 2*imageBytes), Labels: make([]uint8, 2)}
+		err := readRecords(bytes.NewReader(b), labelBytes, images)
+		whole := len(b) == 2*(labelBytes+imageBytes)
+		if err == nil && !whole {
+			t.Errorf("%d bytes taken for 2 records", len(b))
+		}
+		if err == nil && max(images.Labels[0], images.Labels[1]) > 9 {
+			t.Errorf("labels %v", images.Labels)
+		}
+		if err != nil && whole && !strings.Contains(err.Error(), "label") {
+			t.Errorf("the right length, and yet %v", err)
+		}
+	})
+}
+
+func FuzzParseSums(f *testing.F) {
+	f.Add(strings.Repeat("0", 64) + "  a.bin\n")
+	f.Add("")
+	f.Add("abc  a.bin")
+	f.Fuzz(func(t *testing.T, text string) {
+		sums, err := parseSums(text)
+		for name, sum := range sums {
+			if len(sum) != 64 {
+				t.Errorf("%q: sum %q", name, sum)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("error of several lines: %q", err)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package datasets
+
+import (
+	"bytes"
+	_ "embed" // the mini set
+	"fmt"
+	"image"
+	"image/png"
+	"strconv"
+	"strings"
+)
+
+// The mini set: see mini/README.md for where it is from and how it was drawn.
+const (
+	miniName    = "cifar10-mini"
+	miniColumns = 40 // tiles in a row of a mosaic
+	miniRows    = 25
+)
+
+var (
+	//go:embed mini/train.png
+	miniTrain []byte
+	//go:embed mini/train.txt
+	miniTrainLabels []byte
+	//go:embed mini/test.png
+	miniTest []byte
+	//go:embed mini/test.txt
+	miniTestLabels []byte
+)
+
+func loadMini() (train, test *Images, err error) {
+	if train, err = decodeMini(miniTrain, miniTrainLabels, miniColumns, miniRows); err != nil {
+		return nil, nil, fmt.Errorf("%s: train: %w", miniName, err)
+	}
+	if test, err = decodeMini(miniTest, miniTestLabels, miniColumns, miniRows); err != nil {
+		return nil, nil, fmt.Errorf("%s: test: %w", miniName, err)
+	}
+	return train, test, nil
+}
+
+// decodeMini reads a mosaic of columns × rows images, from left to right and then from top to bottom, and their labels, numbers between blanks.
+func decodeMini(mosaic, labels []byte, columns, rows int) (*Images, error) {
+	cifar10 := archives[0]
+	n := columns * rows
+	m := &Images{
+		Name: miniName, Classes: len(cifar10.classes), ClassNames: cifar10.classes, Mean: cifar10.mean, Std: cifar10.std,
+		Pixels: make([]uint8, 0, n*imageBytes), Labels: make([]uint8, 0, n),
+	}
+	for _, field := range strings.Fields(string(labels)) {
+		label, err := strconv.ParseUint(field, 10, 8)
+		if err != nil || int(label) >= m.Classes {
+			return nil, fmt.Errorf("label %d is %q, want 0 to %d", m.N(), field, m.Classes-1)
+		}
+		m.Labels = append(m.Labels, uint8(label))
+	}
+	if m.N() != n {
+		return nil, fmt.Errorf("%d labels, want %d", m.N(), n)
+	}
+
+	size := image.Pt(columns*Side, rows*Side)
+	if c, err := png.DecodeConfig(bytes.NewReader(mosaic)); err != nil { // before Decode makes room for whatever size it claims
+		return nil, fmt.Errorf("mosaic: %w", err)
+	} else if got := image.Pt(c.Width, c.Height); got != size {
+		return nil, fmt.Errorf("mosaic: %v pixels, want %v (%d images)", got, size, n)
+	}
+	decoded, err := png.Decode(bytes.NewReader(mosaic))
+	if err != nil {
+		return nil, fmt.Errorf("mosaic: %w", err)
+	}
+	rgba, ok := decoded.(*image.RGBA) // what Decode makes of 8 bits of red, green and blue
+	if !ok {
+		return nil, fmt.Errorf("mosaic: decodes to %T, want 8-bit RGB", decoded)
+	}
+	for i := range n {
+		x, y := i%columns*Side, i/columns*Side
+		for row := range Side {
+			line := rgba.Pix[rgba.PixOffset(x, y+row):]
+			for column := range Side {
+				m.Pixels = append(m.Pixels, line[4*column:4*column+Channels]...)
+			}
+		}
+	}
+	return m, nil
+}

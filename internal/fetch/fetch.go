@@ -1,0 +1,390 @@
+// Package fetch downloads one file of known SHA-256 over HTTP and expects the worst: connections that are cut or stall, servers that are busy or
+// send something else, a second process that wants the same file, a full disk. What has arrived is kept in PATH.part and continued by Range,
+// also by a later process; PATH appears by a rename when its size and checksum are right, never before.
+package fetch
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"momentum/internal/lockfile"
+	"momentum/internal/progress"
+)
+
+// File is what to download and where to put it. The folder of Path is made if it is missing.
+type File struct {
+	URL    string
+	Path   string
+	SHA256 string // hexadecimal
+	Size   int64  // in bytes; 0: unknown
+}
+
+// Options may be left zero.
+type Options struct {
+	Client   *http.Client  // nil: http.DefaultClient, which heeds HTTPS_PROXY
+	Out      io.Writer     // for progress; nil: none
+	Label    string        // names the file there; empty: the last part of Path
+	Attempts int           // in a row without a new byte before giving up; 0: 6
+	Backoff  time.Duration // before the second attempt, doubled for each further one up to 30 s; 0: 1 s
+	Stall    time.Duration // without a byte before a connection is given up; 0: 30 s
+}
+
+// Get downloads f, unless it is there with the right size and checksum, and returns when it is. If another process is downloading it, Get waits
+// for that one. When ctx ends or the attempts are used up, what has arrived stays in PATH.part for the next Get.
+func Get(ctx context.Context, f File, o Options) error {
+	if Verify(f.Path, f.SHA256, f.Size) == nil {
+		return nil
+	}
+	if o.Client == nil {
+		o.Client = http.DefaultClient
+	}
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	if o.Label == "" {
+		o.Label = filepath.Base(f.Path)
+	}
+	if o.Attempts == 0 {
+		o.Attempts = 6
+	}
+	if o.Backoff == 0 {
+		o.Backoff = time.Second
+	}
+	if o.Stall == 0 {
+		o.Stall = 30 * time.Second
+	}
+	u, err := url.Parse(f.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return fmt.Errorf("fetch: %q is not an http or https address", f.URL)
+	}
+	if err := os.MkdirAll(filepath.Dir(f.Path), 0o777); err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	lock, err := lockfile.Wait(ctx, f.Path+".lock", func(h lockfile.Holder) {
+		fmt.Fprintf(o.Out, "%s: waiting for %s, which is downloading it\n", o.Label, h)
+	})
+	if err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	defer lock.Release()
+	if Verify(f.Path, f.SHA256, f.Size) == nil {
+		return nil // by the process that this one waited for
+	}
+	d := &download{File: f, Options: o, part: f.Path + ".part"}
+	if err := d.run(ctx); err != nil {
+		return fmt.Errorf("fetch: %s: %w", u.Redacted(), err)
+	}
+	return nil
+}
+
+// Verify says whether the file at path has the size (0: any) and the checksum.
+func Verify(path, sha256sum string, size int64) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return err
+	}
+	if size > 0 && n != size {
+		return fmt.Errorf("%s: %d bytes, want %d", path, n, size)
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(sum, sha256sum) {
+		return fmt.Errorf("%s: sha256 %s, want %s", path, sum, sha256sum)
+	}
+	return nil
+}
+
+// download is one Get under its lock.
+type download struct {
+	File
+	Options
+	part    string
+	bar     *progress.Bar // nil before the first answer
+	resumed bool          // the part was not begun by this attempt
+}
+
+// final marks an error that another attempt would not change.
+type final struct{ error }
+
+func (e final) Unwrap() error { return e.error }
+
+func (d *download) run(ctx context.Context) error {
+	defer func() {
+		if d.bar != nil {
+			d.bar.Close()
+		}
+	}()
+	var most int64
+	for tries := 1; ; tries++ {
+		n, err := d.attempt(ctx)
+		if err == nil {
+			err = d.finish()
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return stopped(ctx, n)
+		}
+		if errors.As(err, new(final)) {
+			return err
+		}
+		if n > most {
+			most, tries = n, 1
+		}
+		if tries >= d.Attempts {
+			return fmt.Errorf("%w; gave up after %d attempts", err, tries)
+		}
+		wait := min(d.Backoff<<(tries-1), 30*time.Second)
+		wait = time.Duration(float64(wait) * (0.5 + rand.Float64())) // so that many processes do not come back at once
+		d.say(fmt.Sprintf("%s: %v; trying again in %v", d.Label, err, wait.Round(100*time.Millisecond)))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return stopped(ctx, n)
+		}
+	}
+}
+
+func stopped(ctx context.Context, have int64) error {
+	return fmt.Errorf("%w after %d bytes; the same command goes on from there", context.Cause(ctx), have)
+}
+
+// attempt makes one request for what the part lacks and adds what arrives. It returns the size of the part; without error the part is complete.
+func (d *download) attempt(ctx context.Context) (have int64, err error) {
+	part, err := os.OpenFile(d.part, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return 0, final{err}
+	}
+	defer func() {
+		if e := part.Close(); e != nil && err == nil {
+			err = final{e}
+		}
+	}()
+	if have, err = part.Seek(0, io.SeekEnd); err != nil {
+		return 0, final{err}
+	}
+	d.resumed = have > 0
+	if d.Size > 0 && have >= d.Size {
+		return have, nil
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := time.AfterFunc(d.Stall, func() { cancel(fmt.Errorf("no data for %v", d.Stall)) })
+	defer stall.Stop()
+
+	resp, err := d.request(ctx, have)
+	if err != nil {
+		return have, err
+	}
+	defer resp.Body.Close()
+	body := bufio.NewReaderSize(&watched{ctx, resp.Body, stall, d.Stall}, 1<<18)
+
+	total := d.Size
+	switch resp.StatusCode {
+	case http.StatusPartialContent:
+		var from, to, all int64
+		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &from, &to, &all); n < 2 || from != have {
+			return have, d.discard(fmt.Errorf("asked for the bytes from %d on, got %q", have, resp.Header.Get("Content-Range")))
+		}
+		if all > 0 && total > 0 && all != total {
+			return have, final{d.discard(fmt.Errorf("the server's file has %d bytes, want %d; try another source", all, total))}
+		}
+		total = max(total, all)
+	case http.StatusRequestedRangeNotSatisfiable:
+		var all int64
+		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &all); n == 1 && all == have && d.Size == 0 {
+			return have, nil
+		}
+		return have, d.discard(fmt.Errorf("the server cannot continue at byte %d", have))
+	default: // the whole file, whether or not a part was asked for
+		if page := htmlPage(body); page != "" {
+			return have, final{fmt.Errorf("got %s, want a file with sha256 %s; a proxy or a login may stand in between: try another source", page, d.SHA256)}
+		}
+		if total > 0 && resp.ContentLength >= 0 && resp.ContentLength != total {
+			return have, final{fmt.Errorf("the server's file has %d bytes, want %d; try another source", resp.ContentLength, total)}
+		}
+		total = max(total, resp.ContentLength)
+		if have > 0 {
+			if err := part.Truncate(0); err != nil {
+				return have, final{err}
+			}
+			if have, err = part.Seek(0, io.SeekStart); err != nil {
+				return have, final{err}
+			}
+		}
+		d.resumed = false
+	}
+
+	if d.bar == nil {
+		d.bar = progress.Bytes(d.Out, d.Label, total)
+	}
+	d.bar.Set(have)
+	buf := make([]byte, 1<<18)
+	for {
+		n, err := body.Read(buf)
+		if d.Size > 0 && have+int64(n) > d.Size {
+			return have, final{d.discard(fmt.Errorf("got more than %d bytes; try another source", d.Size))}
+		}
+		if _, err := part.Write(buf[:n]); err != nil {
+			return have, final{d.diskError(err)}
+		}
+		have += int64(n)
+		d.bar.Add(int64(n))
+		switch {
+		case err == io.EOF && have < d.Size:
+			return have, fmt.Errorf("ended after %d of %d bytes", have, d.Size)
+		case err == io.EOF:
+			if err := part.Sync(); err != nil {
+				return have, final{d.diskError(err)}
+			}
+			return have, nil
+		case err != nil:
+			return have, fmt.Errorf("cut after %d bytes: %w", have, err)
+		}
+	}
+}
+
+// request asks for the bytes from an offset on. The answer has status 200, 206 or 416.
+func (d *download) request(ctx context.Context, from int64) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL, nil)
+	if err != nil {
+		return nil, final{err}
+	}
+	req.Header.Set("Accept-Encoding", "identity") // or Go would unpack what a server wrongly calls a gzip-encoded tar
+	if from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
+	resp, err := d.Client.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if e := (*url.Error)(nil); errors.As(err, &e) {
+			err = e.Err // without the address, which the caller names
+		}
+		var dns *net.DNSError
+		var cert *tls.CertificateVerificationError
+		if (errors.As(err, &dns) && dns.IsNotFound) || errors.As(err, &cert) {
+			err = final{err}
+		}
+		return nil, err
+	}
+	switch s := resp.StatusCode; {
+	case s == http.StatusOK, s == http.StatusPartialContent && from > 0, s == http.StatusRequestedRangeNotSatisfiable && from > 0:
+		return resp, nil
+	case s >= 500, s == http.StatusTooManyRequests, s == http.StatusRequestTimeout:
+		err = errors.New(resp.Status)
+	default:
+		err = final{errors.New(resp.Status)}
+	}
+	resp.Body.Close()
+	return nil, err
+}
+
+// finish checks the complete part and moves it into place.
+func (d *download) finish() error {
+	if err := Verify(d.part, d.SHA256, d.Size); err != nil {
+		if errors.As(err, new(*fs.PathError)) {
+			return final{err}
+		}
+		err = d.discard(fmt.Errorf("got the wrong content: %w", err))
+		if d.resumed {
+			return err // what was there before may be at fault: once more from the start
+		}
+		return final{fmt.Errorf("%w; try another source", err)}
+	}
+	if err := os.Rename(d.part, d.Path); err != nil {
+		return final{err}
+	}
+	return syncFolder(filepath.Dir(d.Path))
+}
+
+// discard removes a part that cannot become the file, and returns the reason.
+func (d *download) discard(reason error) error {
+	if err := os.Remove(d.part); err != nil {
+		return final{err}
+	}
+	return reason
+}
+
+func (d *download) diskError(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w; make room and run the same command again: it goes on from there", err)
+	}
+	return err
+}
+
+func (d *download) say(text string) {
+	if d.bar != nil {
+		d.bar.Println(text)
+	} else {
+		fmt.Fprintln(d.Out, text)
+	}
+}
+
+// watched puts a stall off with every byte, and reports the stall in place of "context canceled".
+type watched struct {
+	ctx   context.Context
+	r     io.Reader
+	stall *time.Timer
+	d     time.Duration
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if n > 0 {
+		w.stall.Reset(w.d)
+	}
+	if err != nil && err != io.EOF && w.ctx.Err() != nil {
+		err = context.Cause(w.ctx)
+	}
+	return n, err
+}
+
+var title = regexp.MustCompile(`(?is)<title[^>]*>\s*(.{0,80}?)\s*</title>`)
+
+// htmlPage describes a body that is an HTML page, and is empty for any other.
+func htmlPage(body *bufio.Reader) string {
+	head, _ := body.Peek(4096)
+	if !strings.HasPrefix(http.DetectContentType(bytes.TrimPrefix(head, []byte("\ufeff"))), "text/html") {
+		return ""
+	}
+	if m := title.FindSubmatch(head); m != nil {
+		return fmt.Sprintf("an HTML page (%q)", m[1])
+	}
+	return "an HTML page"
+}
+
+// syncFolder makes a rename in the folder durable.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}

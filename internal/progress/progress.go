@@ -1,0 +1,303 @@
+// Package progress shows how far a download or a training run is: one bar on a terminal, plain lines anywhere else, so that a log file or a
+// pipe never gets a control character.
+//
+// Rates and times left are those of the last half minute, so they follow a connection that slows down and forget a first step that compiles.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+const (
+	redraw   = 100 * time.Millisecond // between two states of the bar on a terminal
+	report   = 5 * time.Second        // between two lines in a pipe
+	window   = 30 * time.Second       // of progress that the rate is taken from
+	barWidth = 24                     // columns; less on a narrow terminal
+)
+
+// Terminal says whether w is a terminal that can redraw a line.
+func Terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// Bar is one running piece of work. Its methods may be called from several goroutines.
+type Bar struct {
+	w     io.Writer
+	label string
+	total int64 // <= 0: unknown
+	bytes bool  // counts bytes and reports by itself in a pipe; otherwise counts steps
+
+	mu      sync.Mutex
+	bar     *progressbar.ProgressBar // nil unless w is a terminal
+	n       int64
+	text    string // what the caller added
+	began   sample // where the work started from
+	placed  bool   // began is known
+	samples []sample
+	shown   time.Time // when the bar or line was last drawn
+	ended   bool      // nothing more is drawn
+}
+
+type sample struct {
+	at time.Time
+	n  int64
+}
+
+// Bytes starts a transfer of total bytes (<= 0: unknown) and shows the rate and the time left. In a pipe it prints a line now, one every five
+// seconds at most, and one on Close. w may be nil for no output.
+func Bytes(w io.Writer, label string, total int64) *Bar {
+	b := start(w, label, total, true)
+	if b.bar == nil {
+		if total > 0 {
+			label += ": " + size(total)
+		}
+		fmt.Fprintln(b.w, label)
+	}
+	return b
+}
+
+// Steps starts total steps of work and shows the count and the time left. In a pipe it prints nothing but the lines given to Println.
+func Steps(w io.Writer, label string, total int) *Bar { return start(w, label, int64(total), false) }
+
+func start(w io.Writer, label string, total int64, bytes bool) *Bar {
+	if w == nil {
+		w = io.Discard
+	}
+	b := &Bar{w: w, label: label, total: total, bytes: bytes}
+	b.restart(0)
+	b.shown = b.began.at
+	if Terminal(w) {
+		b.bar = newBar(w, total)
+		b.draw()
+	}
+	return b
+}
+
+func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
+	if total <= 0 {
+		total = -1 // draws a spinner
+	}
+	// Counts, rates and times come from this package: the library's start from zero, which is wrong for work that is resumed.
+	return progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetWidth(barWidth),
+		progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionShowDescriptionAtLineEnd(),
+		progressbar.OptionSpinnerType(14),
+		progressbar.OptionSetSpinnerChangeInterval(0), // turn with each drawing, not in a goroutine
+	)
+}
+
+// Set says how much is done. The first call, unless Add came before it, says where the work starts from: that part does not count towards the rate.
+// A smaller number than before starts over.
+func (b *Bar) Set(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(n)
+}
+
+// Add says that n more is done.
+func (b *Bar) Add(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.placed = true
+	b.set(b.n + n)
+}
+
+// Describe sets the text shown after the count on a terminal.
+func (b *Bar) Describe(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = text
+}
+
+// Println prints a full line, above the bar if there is one.
+func (b *Bar) Println(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bar == nil || b.ended {
+		fmt.Fprintln(b.w, text)
+		return
+	}
+	b.bar.Clear()
+	fmt.Fprintln(b.w, text)
+	b.draw()
+}
+
+// Close draws the last state. Later calls of any method but Println do nothing.
+func (b *Bar) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
+	switch {
+	case b.bar != nil:
+		b.draw()
+		b.end()
+	case b.bytes:
+		fmt.Fprintln(b.w, b.label+": "+b.summary())
+	}
+	b.ended = true
+}
+
+func (b *Bar) set(n int64) {
+	if b.ended {
+		return
+	}
+	if b.total > 0 {
+		n = min(n, b.total)
+	}
+	now := time.Now()
+	if !b.placed || n < b.n {
+		b.restart(n)
+		b.placed = true
+	}
+	b.n = n
+	if last := b.samples[len(b.samples)-1]; now.Sub(last.at) >= window/30 {
+		b.samples = append(b.samples, sample{now, n})
+		for len(b.samples) > 2 && now.Sub(b.samples[1].at) >= window {
+			b.samples = b.samples[1:]
+		}
+	}
+	switch {
+	case b.bar != nil && (now.Sub(b.shown) >= redraw || n == b.total):
+		b.draw()
+	case b.bar == nil && b.bytes && now.Sub(b.shown) >= report:
+		b.shown = now
+		fmt.Fprintln(b.w, b.label+": "+b.status())
+	}
+}
+
+func (b *Bar) restart(n int64) {
+	b.began = sample{time.Now(), n}
+	b.samples = append(b.samples[:0], b.began)
+	b.n = n
+}
+
+// draw shows the bar, and ends it when all is done: the library draws a full bar once.
+func (b *Bar) draw() {
+	if b.ended {
+		return
+	}
+	b.shown = time.Now()
+	columns := 80
+	if f, ok := b.w.(*os.File); ok {
+		if c, _, err := term.GetSize(int(f.Fd())); err == nil && c > 0 {
+			columns = c
+		}
+	}
+	text := b.label + " " + b.status()
+	if b.text != "" {
+		text += ", " + b.text
+	}
+	b.bar.Describe(cut(text, columns-14)) // beside it: the percentage, the ends of the bar and the spaces between
+	b.bar.Set64(b.n)
+	b.bar.RenderBlank()
+	if b.bar.IsFinished() {
+		b.end()
+	}
+}
+
+// end leaves the bar as it is and goes to the next line.
+func (b *Bar) end() {
+	if !b.ended {
+		fmt.Fprintln(b.w)
+		b.ended = true
+	}
+}
+
+// rate is the progress in a second, 0 if it is not known yet.
+func (b *Bar) rate() float64 {
+	first := b.samples[0]
+	d := time.Since(first.at).Seconds()
+	if d <= 0 || b.n <= first.n {
+		return 0
+	}
+	return float64(b.n-first.n) / d
+}
+
+// status is for example "76.5 MB of 170.1 MB (45%), 1.2 MB/s, 1m18s left", or "120/300, 1m18s left".
+func (b *Bar) status() string {
+	s := b.count()
+	rate := b.rate()
+	if b.bytes && b.bar == nil && b.total > 0 {
+		s += fmt.Sprintf(" (%d%%)", 100*b.n/b.total) // on a terminal it stands beside the bar
+	}
+	if rate == 0 {
+		return s
+	}
+	if b.bytes {
+		s += ", " + size(int64(rate)) + "/s"
+	}
+	if left := b.total - b.n; left > 0 {
+		s += ", " + duration(time.Duration(float64(left)/rate*float64(time.Second))) + " left"
+	}
+	return s
+}
+
+// summary is for example "170.1 MB in 2m20s, 1.2 MB/s".
+func (b *Bar) summary() string {
+	d := time.Since(b.began.at)
+	s := b.count() + " in " + duration(d)
+	if got := b.n - b.began.n; got > 0 && d > 0 {
+		s += ", " + size(int64(float64(got)/d.Seconds())) + "/s"
+	}
+	return s
+}
+
+func (b *Bar) count() string {
+	switch {
+	case !b.bytes && b.total > 0:
+		return fmt.Sprintf("%d/%d", b.n, b.total)
+	case !b.bytes:
+		return fmt.Sprint(b.n)
+	case b.total > 0 && b.n < b.total:
+		return size(b.n) + " of " + size(b.total)
+	}
+	return size(b.n)
+}
+
+// size writes a number of bytes, in powers of 1000.
+func size(n int64) string {
+	switch x := float64(n); {
+	case x >= 1e9:
+		return fmt.Sprintf("%.2f GB", x/1e9)
+	case x >= 1e6:
+		return fmt.Sprintf("%.1f MB", x/1e6)
+	case x >= 1e3:
+		return fmt.Sprintf("%.1f kB", x/1e3)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// duration writes a time to the second, hours to the minute.
+func duration(d time.Duration) string {
+	d = d.Round(time.Second)
+	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
+	switch {
+	case h > 0:
+		return fmt.Sprintf("%dh%02dm", h, m)
+	case m > 0:
+		return fmt.Sprintf("%dm%02ds", m, s)
+	}
+	return fmt.Sprintf("%ds", s)
+}
+
+// cut shortens s to a number of columns, so that the bar stays on one line.
+func cut(s string, columns int) string {
+	r := []rune(s)
+	if len(r) <= columns {
+		return s
+	}
+	return string(r[:max(columns-1, 0)]) + "…"
+}

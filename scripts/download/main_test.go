@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// do runs the command as main does.
+func do(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = report(&errs, run(t.Context(), &out, &errs, args))
+	return status, out.String(), errs.String()
+}
+
+func TestUsage(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, `download: -data must be cifar10 or cifar100, got ""; see -h`},
+		{[]string{"-data=mnist"}, `download: -data must be cifar10 or cifar100, got "mnist"; see -h`},
+		{[]string{"-data=cifar10", "now"}, `download: unexpected argument "now"; see -h`},
+		{[]string{"-fast"}, "download: flag provided but not defined: -fast; see -h"},
+		{[]string{"-data=cifar10", "-mirror=http://x", "-from=y"}, "download: -mirror and -from exclude each other; see -h"},
+	} {
+		status, stdout, stderr := do(t, tt.args...)
+		if status != 2 || stdout != "" || stderr != tt.want+"\n" {
+			t.Errorf("%q: status %d, %q, %q; want 2, %q", tt.args, status, stdout, stderr, tt.want)
+		}
+	}
+}
+
+// The package comment, which is the manual, and -h name the same flags.
+func TestManual(t *testing.T) {
+	status, help, stderr := do(t, "-h")
+	if status != 0 || stderr != "" {
+		t.Errorf("status %d, %q", status, stderr)
+	}
+	source, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, _, _ := strings.Cut(string(source), "\npackage main")
+	names := func(pattern, text string) (names []string) {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		slices.Sort(names)
+		return names
+	}
+	if m, h := names(`(?m)^//\t-(\w+)  `, manual), names(`(?m)^  -(\w+)`, help); !slices.Equal(m, h) {
+		t.Errorf("the manual has the flags %q, -h has %q", m, h)
+	}
+}
+
+func TestBadSources(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/page/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html><title>Sign in</title></html>") })
+	mux.HandleFunc("/other/", func(w http.ResponseWriter, r *http.Request) { w.Write(bytes.Repeat([]byte{1}, 1000)) })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "cifar-100-binary.tar.gz")
+	if err := os.WriteFile(file, []byte("short"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ source, want string }{
+		{"-mirror=" + server.URL + "/page", `got an HTML page ("Sign in")`},
+		{"-mirror=" + server.URL + "/none", server.URL + "/none/cifar-100-binary.tar.gz: 404 Not Found"},
+		{"-mirror=" + server.URL + "/other/x.tar.gz", "the server's file has 1000 bytes, want 168513733"},
+		{"-from=" + file, file + ": 5 bytes, want 168513733: not the official cifar-100-binary.tar.gz"},
+		{"-from=" + file + "x", "no such file or directory"},
+	} {
+		dir := t.TempDir()
+		status, stdout, stderr := do(t, "-data=cifar100", "-dir="+dir, tt.source)
+		if status != 1 || stdout != "" || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: status %d, %q, %q; want %q", tt.source, status, stdout, stderr, tt.want)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "cifar-100-binary")); err == nil {
+			t.Errorf("%s: the data's folder is there", tt.source)
+		}
+	}
+}
+
+// Data that is there is not fetched again. The files are empty ones of the right size: without SHA256SUMS nothing else is checked.
+func TestPresent(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "cifar-100-binary")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int64{"train.bin": 50000 * 3074, "test.bin": 10000 * 3074} {
+		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(folder, name), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, stdout, stderr := do(t, "-data=cifar100", "-dir="+dir, "-mirror=http://127.0.0.1:1")
+	if status != 0 || stdout != folder+"\n" || stderr != "" {
+		t.Errorf("status %d, %q, %q", status, stdout, stderr)
+	}
+}
