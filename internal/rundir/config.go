@@ -1,0 +1,130 @@
+package rundir
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+)
+
+const configFile = "config.json"
+
+type config struct {
+	Settings  any `json:"settings"`
+	Derived   any `json:"derived,omitempty"`
+	Execution any `json:"execution,omitempty"`
+}
+
+// ReadConfig reads the file config.json of a run folder. derived and execution
+// are nil if the file does not have them. Errors name the file and the line.
+func ReadConfig(path string) (settings, derived, execution json.RawMessage, err error) {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		settings, derived, execution, err = parseConfig(path, b)
+	}
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("rundir: %w", err)
+	}
+	return settings, derived, execution, nil
+}
+
+func parseConfig(path string, b []byte) (settings, derived, execution json.RawMessage, err error) {
+	var c struct{ Settings, Derived, Execution json.RawMessage }
+	if err := json.Unmarshal(b, &c); err != nil {
+		offset := int64(0)
+		if e := (*json.SyntaxError)(nil); errors.As(err, &e) {
+			offset = e.Offset
+		} else if e := (*json.UnmarshalTypeError)(nil); errors.As(err, &e) {
+			offset = e.Offset
+			err = fmt.Errorf("%s, want an object with settings", e.Value)
+		}
+		line := 1 + bytes.Count(b[:min(offset, int64(len(b)))], []byte("\n"))
+		return nil, nil, nil, fmt.Errorf("%s:%d: %w", path, line, err)
+	}
+	if !bytes.HasPrefix(c.Settings, []byte("{")) {
+		return nil, nil, nil, fmt.Errorf("%s: settings are %.40q, want a JSON object", path, c.Settings)
+	}
+	return c.Settings, c.Derived, c.Execution, nil
+}
+
+// canonical is settings as JSON with sorted keys: the same for two structs that
+// differ only in the order of their fields.
+func canonical(settings any) ([]byte, error) {
+	m, err := object(settings)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(m)
+}
+
+// object turns settings into a map through JSON. Numbers keep their digits.
+func object(settings any) (map[string]any, error) {
+	b, err := json.Marshal(settings)
+	if err != nil {
+		return nil, err
+	}
+	if b[0] != '{' {
+		return nil, fmt.Errorf("%.40q, want a JSON object", b)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var m map[string]any
+	err = d.Decode(&m)
+	return m, err
+}
+
+// checkSettings compares the settings in the content of a config.json with the
+// wanted ones and names the first that differs.
+func checkSettings(path string, content []byte, want any) error {
+	stored, _, _, err := parseConfig(path, content)
+	if err != nil {
+		return err
+	}
+	gotMap, err := object(stored)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	wantMap, err := object(want)
+	if err != nil {
+		return err
+	}
+	if d := difference("", gotMap, wantMap); d != "" {
+		return fmt.Errorf("%s: written with other settings: %s", path, d)
+	}
+	return nil
+}
+
+// difference describes the first setting, by name, in which got and want
+// differ; "" if none does.
+func difference(prefix string, got, want map[string]any) string {
+	all := maps.Clone(got)
+	maps.Copy(all, want)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		g, inGot := got[name]
+		w, inWant := want[name]
+		gMap, isMap1 := g.(map[string]any)
+		wMap, isMap2 := w.(map[string]any)
+		switch {
+		case !inGot:
+			return fmt.Sprintf("%s%s is missing, want %s", prefix, name, text(w))
+		case !inWant:
+			return fmt.Sprintf("%s%s is %s, want no such setting", prefix, name, text(g))
+		case isMap1 && isMap2:
+			if d := difference(prefix+name+".", gMap, wMap); d != "" {
+				return d
+			}
+		case text(g) != text(w):
+			return fmt.Sprintf("%s%s is %s, want %s", prefix, name, text(g), text(w))
+		}
+	}
+	return ""
+}
+
+// text is a value that came from JSON as JSON again.
+func text(v any) string {
+	b, _ := json.Marshal(v) // what came from JSON always goes back
+	return string(b)
+}

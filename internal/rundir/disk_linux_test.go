@@ -1,0 +1,89 @@
+package rundir
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"momentum/internal/lockfile"
+)
+
+// A small disk that fills up, and one that cannot be written: a tmpfs in a
+// mount namespace of its own, which ends with the process.
+func TestDisk(t *testing.T) {
+	mount := os.Getenv("RUNDIR_TestDisk")
+	if mount == "" {
+		cmd := again(t, t.TempDir())
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		out, err := cmd.CombinedOutput()
+		switch {
+		case bytes.Contains(out, []byte("--- SKIP")):
+			t.Skipf("%s", out)
+		case errors.As(err, new(*os.SyscallError)) || errors.As(err, new(*os.PathError)):
+			t.Skipf("no namespaces here, so no small disk can be mounted: %v", err)
+		case err != nil:
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("a small disk cannot be mounted: %v", err)
+	}
+	s := spec(filepath.Join(mount, "runs"))
+	d := open(t, s)
+	must(t, d.SetState(Running))
+	must(t, d.WriteFile("weights", func(w io.Writer) error { _, err := w.Write(make([]byte, 100_000)); return err }))
+
+	err := d.WriteFile("weights", func(w io.Writer) error { _, err := w.Write(make([]byte, 200_000)); return err })
+	wantError(t, err, "rundir: cannot write "+d.Path("weights")+": no space left on device")
+	if n := len(content(t, d.Path("weights"))); n != 100_000 {
+		t.Errorf("weights has %d bytes, want the old 100000", n)
+	}
+
+	// The first row takes a block; then rows until one does not fit into it.
+	must(t, d.AppendRow(row(0, 1)))
+	ballast := filepath.Join(mount, "ballast")
+	os.WriteFile(ballast, make([]byte, 1<<20), 0o666) // fails, and leaves what fits
+	step := int64(1)                                  // to append next
+	for err = d.AppendRow(row(step, 1)); err == nil; err = d.AppendRow(row(step, 1)) {
+		step++
+	}
+	wantError(t, err, "rundir: write "+d.Path("metrics.jsonl")+": no space left on device")
+	rows, err := d.Metrics()
+	must(t, err)
+	if int64(len(rows)) != step {
+		t.Errorf("%d rows, want %d", len(rows), step)
+	}
+	if err := d.SetState(Failed); !errors.Is(err, syscall.ENOSPC) || d.State() != Running {
+		t.Errorf("got error %v, state %s", err, d.State())
+	}
+	if err := d.WriteCSV(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got error %v, want no space", err)
+	}
+	if size := len(content(t, d.Path("metrics.jsonl"))); step < 10 || size%4096 == 0 {
+		t.Errorf("%d rows in %d bytes, want the last one to be torn by the end of a block", step, size)
+	}
+	must(t, os.Remove(ballast))
+	must(t, d.AppendRow(row(step, 1)))
+	must(t, d.Close())
+	if d := open(t, s); d.State() != Running {
+		t.Errorf("state %s, want running", d.State())
+	} else {
+		must(t, d.Close())
+	}
+
+	must(t, syscall.Mount("", mount, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	_, err = Open(s)
+	if !errors.Is(err, syscall.EROFS) || errors.As(err, new(*lockfile.HeldError)) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got error %v, want one line: read-only file system", err)
+	}
+}

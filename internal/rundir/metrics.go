@@ -1,0 +1,260 @@
+package rundir
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+const (
+	metricsFile = "metrics.jsonl"
+	csvFile     = "metrics.csv"
+)
+
+// Row is what was measured at a step. A line of metrics.jsonl holds a row as
+//
+//	{"step":3,"loss":0.5,"grad_norm":"NaN"}
+//
+// with the values in their order. JSON has no NaN and no infinity, so these are
+// the strings "NaN", "+Inf" and "-Inf". A value that was not measured is left
+// out.
+type Row struct {
+	Step   int64 // from 0, larger in each row than in the one before
+	Values []Value
+}
+
+// Value is one measured number.
+type Value struct {
+	Name string
+	X    float64
+}
+
+// Get returns the value of a name, and whether the row has it.
+func (r Row) Get(name string) (float64, bool) {
+	for _, v := range r.Values {
+		if v.Name == name {
+			return v.X, true
+		}
+	}
+	return 0, false
+}
+
+// ReadMetrics reads the file metrics.jsonl of a run folder. A last line without
+// a newline is what a killed process has left, and is dropped; every other line
+// that is not a row is an error that names file and line. Steps must increase.
+func ReadMetrics(path string) ([]Row, error) {
+	rows, _, err := readMetrics(path)
+	if err != nil {
+		return nil, fmt.Errorf("rundir: %w", err)
+	}
+	return rows, nil
+}
+
+// readMetrics also returns where each row ends, in bytes.
+func readMetrics(path string) (rows []Row, ends []int64, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parseMetrics(path, b)
+}
+
+func parseMetrics(path string, b []byte) (rows []Row, ends []int64, err error) {
+	last, offset := int64(-1), int64(0)
+	for line := range bytes.Lines(b) {
+		if line[len(line)-1] != '\n' {
+			break
+		}
+		row, err := parseRow(line)
+		if err == nil && row.Step <= last {
+			err = fmt.Errorf("step is %d, want more than %d as on the line before", row.Step, last)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: %w", path, len(rows)+1, err)
+		}
+		last = row.Step
+		offset += int64(len(line))
+		rows, ends = append(rows, row), append(ends, offset)
+	}
+	return rows, ends, nil
+}
+
+// parseRow reads the object token by token, which keeps the order of its values.
+func parseRow(line []byte) (Row, error) {
+	if !json.Valid(line) || bytes.TrimLeft(line, " \t")[0] != '{' {
+		return Row{}, fmt.Errorf(`%.40q, want a row such as {"step":3,"loss":0.5}`, bytes.TrimSpace(line))
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	d.Token() // {; no token fails, because the line is valid
+	row := Row{Step: -1}
+	for d.More() {
+		key, _ := d.Token()
+		name := key.(string)
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return Row{}, err
+		}
+		if _, ok := row.Get(name); ok || name == "step" && row.Step >= 0 {
+			return Row{}, fmt.Errorf("%q appears twice", name)
+		}
+		if name == "step" {
+			step, err := strconv.ParseInt(string(value), 10, 64)
+			if err != nil || step < 0 {
+				return Row{}, fmt.Errorf("step is %.40s, want a whole number from 0", value)
+			}
+			row.Step = step
+			continue
+		}
+		x, err := parseNumber(value)
+		if err != nil {
+			return Row{}, fmt.Errorf("%s is %.40s, %w", name, value, err)
+		}
+		row.Values = append(row.Values, Value{name, x})
+	}
+	if row.Step < 0 {
+		return Row{}, errors.New(`no step, want a row such as {"step":3,"loss":0.5}`)
+	}
+	return row, nil
+}
+
+func parseNumber(value []byte) (float64, error) {
+	switch string(value) {
+	case `"NaN"`:
+		return math.NaN(), nil
+	case `"+Inf"`:
+		return math.Inf(1), nil
+	case `"-Inf"`:
+		return math.Inf(-1), nil
+	}
+	// JSON that is not a number begins with none of these.
+	if c := value[0]; c != '-' && (c < '0' || c > '9') {
+		return 0, errors.New(`want a number, "NaN", "+Inf" or "-Inf"`)
+	}
+	x, err := strconv.ParseFloat(string(value), 64)
+	if err != nil {
+		return 0, errors.New("want a number within the range of float64")
+	}
+	return x, nil
+}
+
+// appendRow appends the line of a row.
+func appendRow(b []byte, r Row) ([]byte, error) {
+	b = append(b, `{"step":`...)
+	b = strconv.AppendInt(b, r.Step, 10)
+	for i, v := range r.Values {
+		if v.Name == "step" || !utf8.ValidString(v.Name) {
+			return nil, fmt.Errorf("step %d: a value is named %q, want UTF-8 and not \"step\"", r.Step, v.Name)
+		}
+		if slices.ContainsFunc(r.Values[:i], func(u Value) bool { return u.Name == v.Name }) {
+			return nil, fmt.Errorf("step %d: two values are named %q, want different names", r.Step, v.Name)
+		}
+		name, err := json.Marshal(v.Name)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, ','), name...), ':')
+		if x := formatNumber(v.X); math.IsNaN(v.X) || math.IsInf(v.X, 0) {
+			b = strconv.AppendQuote(b, x)
+		} else {
+			b = append(b, x...)
+		}
+	}
+	return append(b, "}\n"...), nil
+}
+
+// formatNumber gives as many digits as it takes to read the same number back.
+func formatNumber(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+
+// Metrics reads all rows.
+func (d *Dir) Metrics() ([]Row, error) { return ReadMetrics(d.Path(metricsFile)) }
+
+// AppendRow adds a row to metrics.jsonl, in one write that is flushed to the
+// disk. After an error the file is as it was.
+func (d *Dir) AppendRow(r Row) error {
+	if r.Step <= d.last {
+		return fmt.Errorf("rundir: %s: row of step %d after step %d, want increasing steps from 0", d.Path(metricsFile), r.Step, d.last)
+	}
+	line, err := appendRow(nil, r)
+	if err != nil {
+		return fmt.Errorf("rundir: %s: %w", d.Path(metricsFile), err)
+	}
+	_, err = d.metrics.WriteAt(line, d.size)
+	if err == nil {
+		err = d.metrics.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("rundir: %w", errors.Join(err, d.metrics.Truncate(d.size)))
+	}
+	d.size += int64(len(line))
+	d.last = r.Step
+	return nil
+}
+
+// CutRows drops the rows past afterStep from metrics.jsonl: -1 drops all.
+func (d *Dir) CutRows(afterStep int64) error {
+	if err := d.cutRows(afterStep); err != nil {
+		return fmt.Errorf("rundir: %w", err)
+	}
+	return nil
+}
+
+func (d *Dir) cutRows(afterStep int64) error {
+	rows, ends, err := readMetrics(d.Path(metricsFile))
+	if err != nil {
+		return fmt.Errorf("%w; %s", err, remedy)
+	}
+	d.size, d.last = 0, -1
+	for i, row := range rows {
+		if row.Step > afterStep {
+			break
+		}
+		d.size, d.last = ends[i], row.Step
+	}
+	if err := d.metrics.Truncate(d.size); err != nil {
+		return err
+	}
+	return d.metrics.Sync()
+}
+
+// WriteCSV writes metrics.csv: the rows of metrics.jsonl under a header with
+// the names of all values in the order in which they first appear. What a row
+// does not have is empty.
+func (d *Dir) WriteCSV() error {
+	rows, err := d.Metrics()
+	if err != nil {
+		return err
+	}
+	header := []string{"step"}
+	column := map[string]int{}
+	for _, row := range rows {
+		for _, v := range row.Values {
+			if _, ok := column[v.Name]; !ok {
+				column[v.Name] = len(header)
+				header = append(header, v.Name)
+			}
+		}
+	}
+	return d.WriteFile(csvFile, func(w io.Writer) error {
+		c := csv.NewWriter(w)
+		c.Write(header) // Error reports what fails here
+		for _, row := range rows {
+			record := make([]string, len(header))
+			record[0] = strconv.FormatInt(row.Step, 10)
+			for _, v := range row.Values {
+				record[column[v.Name]] = formatNumber(v.X)
+			}
+			c.Write(record)
+		}
+		c.Flush()
+		return c.Error()
+	})
+}

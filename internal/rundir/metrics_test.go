@@ -1,0 +1,172 @@
+package rundir
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"math"
+
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// sameNumbers compares floats, NaN equal to NaN.
+var sameNumbers = cmp.Comparer(func(a, b float64) bool { return a == b || a != a && b != b })
+
+func TestMetrics(t *testing.T) {
+	s := spec(t.TempDir())
+	d := open(t, s)
+	rows := []Row{
+		{0, []Value{{"epoch", 0}, {"loss", 2.302585092994046}, {"test, accuracy", 0.1}}},
+		{1, []Value{{"epoch", 1}, {"loss", 1e-7}}},
+		{5, []Value{{"loss", math.NaN()}, {"epoch", 5}, {"grad_norm", math.Inf(1)}, {"low", math.Inf(-1)}}},
+		{7, nil},
+	}
+	for _, r := range rows {
+		must(t, d.AppendRow(r))
+	}
+	const want = `{"step":0,"epoch":0,"loss":2.302585092994046,"test, accuracy":0.1}
+{"step":1,"epoch":1,"loss":1e-07}
+{"step":5,"loss":"NaN","epoch":5,"grad_norm":"+Inf","low":"-Inf"}
+{"step":7}
+`
+	if diff := cmp.Diff(want, content(t, d.Path("metrics.jsonl"))); diff != "" {
+		t.Error(diff)
+	}
+	got, err := d.Metrics()
+	must(t, err)
+	if diff := cmp.Diff(rows, got, sameNumbers); diff != "" {
+		t.Error(diff)
+	}
+	must(t, d.WriteCSV())
+	const wantCSV = `step,epoch,loss,"test, accuracy",grad_norm,low
+0,0,2.302585092994046,0.1,,
+1,1,1e-07,,,
+5,5,NaN,,+Inf,-Inf
+7,,,,,
+`
+	if diff := cmp.Diff(wantCSV, content(t, d.Path("metrics.csv"))); diff != "" {
+		t.Error(diff)
+	}
+
+	// Bad rows leave no trace.
+	path := d.Path("metrics.jsonl")
+	wantError(t, d.AppendRow(Row{7, nil}), "rundir: "+path+": row of step 7 after step 7, want increasing steps from 0")
+	wantError(t, d.AppendRow(Row{8, []Value{{"step", 1}}}), "rundir: "+path+`: step 8: a value is named "step", want UTF-8 and not "step"`)
+	wantError(t, d.AppendRow(Row{8, []Value{{"a", 1}, {"a", 1}}}), "rundir: "+path+`: step 8: two values are named "a", want different names`)
+	if diff := cmp.Diff(want, content(t, path)); diff != "" {
+		t.Error(diff)
+	}
+
+	// Going back to the checkpoint of step 4, then on with step 2.
+	must(t, d.CutRows(4))
+	must(t, d.AppendRow(row(2, 1)))
+	must(t, d.Close())
+	d = open(t, s)
+	wantError(t, d.AppendRow(row(2, 1)), "rundir: "+path+": row of step 2 after step 2, want increasing steps from 0")
+	must(t, d.CutRows(1))
+	must(t, d.CutRows(-1))
+	wantError(t, d.AppendRow(Row{Step: -1}), "rundir: "+path+": row of step -1 after step -1, want increasing steps from 0")
+	must(t, d.AppendRow(Row{Step: 0}))
+	if got := content(t, path); got != "{\"step\":0}\n" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Whatever is left of the last row, it is dropped, and the row can be written again.
+func TestTornRow(t *testing.T) {
+	s := spec(t.TempDir())
+	d := open(t, s)
+	must(t, d.AppendRow(row(0, 1)))
+	first := content(t, d.Path("metrics.jsonl"))
+	must(t, d.AppendRow(row(1, 0.5)))
+	both := content(t, d.Path("metrics.jsonl"))
+	must(t, d.Close())
+	for n := len(first); n < len(both); n++ {
+		write(t, both[:n], d.Path("metrics.jsonl"))
+		rows, err := ReadMetrics(d.Path("metrics.jsonl"))
+		must(t, err)
+		if len(rows) != 1 {
+			t.Fatalf("cut to %q: %d rows, want 1", both[:n], len(rows))
+		}
+		d := open(t, s)
+		must(t, d.AppendRow(row(1, 0.5)))
+		must(t, d.Close())
+		if got := content(t, d.Path("metrics.jsonl")); got != both {
+			t.Fatalf("cut to %q: got %s, want %s", both[:n], got, both)
+		}
+	}
+}
+
+func TestReadMetricsRefuses(t *testing.T) {
+	const example = `want a row such as {"step":3,"loss":0.5}`
+	tests := []struct{ second, want string }{
+		{``, `"", ` + example},
+		{`{"step":1`, `"{\"step\":1", ` + example},
+		{`[1]`, `"[1]", ` + example},
+		{`{"step":1} {"step":2}`, `"{\"step\":1} {\"step\":2}", ` + example},
+		{"\x00\x00", `"\x00\x00", ` + example},
+		{`{"loss":1}`, `no step, ` + example},
+		{`{"step":1.5}`, `step is 1.5, want a whole number from 0`},
+		{`{"step":-1}`, `step is -1, want a whole number from 0`},
+		{`{"step":"1"}`, `step is "1", want a whole number from 0`},
+		{`{"step":9223372036854775808}`, `step is 9223372036854775808, want a whole number from 0`},
+		{`{"step":0}`, `step is 0, want more than 0 as on the line before`},
+		{`{"step":1,"step":2}`, `"step" appears twice`},
+		{`{"step":1,"a":1,"a":2}`, `"a" appears twice`},
+		{`{"step":1,"loss":"nan"}`, `loss is "nan", want a number, "NaN", "+Inf" or "-Inf"`},
+		{`{"step":1,"loss":null}`, `loss is null, want a number, "NaN", "+Inf" or "-Inf"`},
+		{`{"step":1,"loss":[1]}`, `loss is [1], want a number, "NaN", "+Inf" or "-Inf"`},
+		{`{"step":1,"loss":1e999}`, `loss is 1e999, want a number within the range of float64`},
+	}
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	for _, test := range tests {
+		write(t, "{\"step\":0}\n"+test.second+"\n{\"step\":9}\n", path)
+		_, err := ReadMetrics(path)
+		wantError(t, err, "rundir: "+path+":2: "+test.want)
+	}
+	if _, err := ReadMetrics(path + "x"); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "rundir: ") {
+		t.Errorf("missing file: got error %v", err)
+	}
+}
+
+// What is read can be written again, and a file cut anywhere is a shorter file,
+// not a bad one.
+func FuzzMetrics(f *testing.F) {
+	f.Add([]byte("{\"step\":0,\"loss\":1.5}\n{\"step\":2,\"loss\":\"NaN\",\"x\":-1e-300}\n{\"st"), 30)
+	f.Add([]byte(" { \"a\" : \"+Inf\" , \"step\" : 3 } \r\n"), 3)
+	f.Add([]byte("\n"), 0)
+	f.Fuzz(func(t *testing.T, in []byte, cut int) {
+		rows, ends, err := parseMetrics("metrics.jsonl", in)
+		if err != nil {
+			return
+		}
+		var out []byte
+		for _, r := range rows {
+			if out, err = appendRow(out, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, _, err := parseMetrics("again", out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(rows, again, sameNumbers); diff != "" {
+			t.Error(diff)
+		}
+		if cut < 0 || cut > len(in) {
+			return
+		}
+		part, _, err := parseMetrics("part", in[:cut])
+		if err != nil {
+			t.Fatalf("cut at byte %d: %v", cut, err)
+		}
+		n := bytes.Count(in[:cut], []byte("\n"))
+		if len(part) != n || n > 0 && ends[n-1] > int64(cut) {
+			t.Errorf("cut at byte %d: %d rows, want %d", cut, len(part), n)
+		}
+	})
+}

@@ -1,0 +1,215 @@
+// Package tbevents writes scalars into TensorBoard event files, and cuts such
+// files back so that a resumed run goes on where its checkpoint was.
+//
+// A file is a sequence of records (the framing of TFRecord files)
+//
+//	8 bytes   length n of the data, unsigned, little endian
+//	4 bytes   masked CRC-32C of these 8 bytes
+//	n bytes   data: the protocol buffer Event of tensorflow/core/util/event.proto
+//	4 bytes   masked CRC-32C of the data
+//
+// where masked means rotated right by 15 bits plus 0xa282ead8. The first record
+// holds the version "brain.Event:2", each other one the scalars of a step.
+// TensorBoard stores float32: use metrics.jsonl where precision matters.
+package tbevents
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"math"
+	"os"
+	"time"
+)
+
+const version = "brain.Event:2"
+
+var errNotEvents = errors.New("does not begin like an event file; move it away")
+
+// Scalar is a value of a curve, for example {"train/loss", 2.3}.
+type Scalar struct {
+	Tag   string
+	Value float64 // stored as float32
+}
+
+// Event is the content of one record.
+type Event struct {
+	Wall    float64 // seconds since 1970
+	Step    int64
+	Version string // only in the first record
+	Scalars []Scalar
+}
+
+// Writer appends events to a file.
+type Writer struct {
+	f    *os.File
+	size int64 // bytes, all of them whole records
+	step int64 // the last record's
+}
+
+// Open opens the event file at path for appending, or makes it. TensorBoard
+// finds files whose name contains "tfevents". Of an existing file the records
+// before the first one with a step past keepUpToStep stay as they are, with
+// their wall times; from there on, or from the first torn or damaged record on,
+// the file is cut off. A file that does not begin like an event file is left
+// alone and refused.
+func Open(path string, keepUpToStep int64) (*Writer, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("tbevents: %w", err)
+	}
+	w := &Writer{f: f, step: math.MinInt64}
+	if err := w.resume(keepUpToStep); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("tbevents: %s: %w", path, err)
+	}
+	return w, nil
+}
+
+// resume finds the end of what is kept, cuts the rest, and writes the first
+// record if there is none.
+func (w *Writer) resume(keepUpToStep int64) error {
+	first := frame(appendEvent(nil, Event{Wall: seconds(time.Now()), Version: version}))
+	info, err := w.f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() < int64(len(first)) { // new, or torn while it was made
+		start := make([]byte, min(info.Size(), 12)) // what follows is the time
+		if _, err := w.f.ReadAt(start, 0); err != nil {
+			return err
+		}
+		if !bytes.HasPrefix(first, start) {
+			return errNotEvents
+		}
+		return w.append(first)
+	}
+	r := NewReader(bufio.NewReader(w.f))
+	e, err := r.Next()
+	if err != nil || e.Version == "" {
+		return errNotEvents
+	}
+	for {
+		w.size = r.Offset()
+		e, err := r.Next()
+		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+			return err // the disk failed, which says nothing about the content
+		}
+		if err != nil || e.Step > keepUpToStep {
+			break
+		}
+		w.step = e.Step
+	}
+	if w.size == info.Size() {
+		return nil
+	}
+	return w.f.Truncate(w.size)
+}
+
+// Scalars appends one record with all values of a step. The record is handed
+// to the system in one write, so that killing the process later loses nothing.
+// Steps must not decrease.
+func (w *Writer) Scalars(step int64, wall time.Time, values []Scalar) error {
+	if step < w.step {
+		return fmt.Errorf("tbevents: %s: step %d after step %d, want increasing steps", w.f.Name(), step, w.step)
+	}
+	err := w.append(frame(appendEvent(nil, Event{Wall: seconds(wall), Step: step, Scalars: values})))
+	if err != nil {
+		return fmt.Errorf("tbevents: %w", err)
+	}
+	w.step = step
+	return nil
+}
+
+// append writes a record, or leaves the file as it was.
+func (w *Writer) append(record []byte) error {
+	if _, err := w.f.WriteAt(record, w.size); err != nil {
+		return errors.Join(err, w.f.Truncate(w.size))
+	}
+	w.size += int64(len(record))
+	return nil
+}
+
+// Flush waits until all records are on the disk, where they outlast a power
+// failure.
+func (w *Writer) Flush() error {
+	if err := w.f.Sync(); err != nil {
+		return fmt.Errorf("tbevents: %w", err)
+	}
+	return nil
+}
+
+// Close flushes and closes the file.
+func (w *Writer) Close() error {
+	err := w.Flush()
+	if closeErr := w.f.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("tbevents: %w", closeErr)
+	}
+	return err
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
+
+// frame puts length and checksums around the data of a record.
+func frame(data []byte) []byte {
+	b := make([]byte, 0, len(data)+16)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
+	b = binary.LittleEndian.AppendUint32(b, checksum(b))
+	b = append(b, data...)
+	return binary.LittleEndian.AppendUint32(b, checksum(data))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum is the masked CRC-32C of the package comment. The mask is there
+// because a CRC over data that contains CRCs is weak.
+func checksum(b []byte) uint32 {
+	crc := crc32.Checksum(b, castagnoli)
+	return (crc>>15 | crc<<17) + 0xa282ead8
+}
+
+// appendEvent appends the protocol buffer
+//
+//	message Event {
+//	  double wall_time = 1;
+//	  int64 step = 2;
+//	  string file_version = 3;
+//	  Summary summary = 5;
+//	}
+//	message Summary {
+//	  message Value { string tag = 1; float simple_value = 2; }
+//	  repeated Value value = 1;
+//	}
+func appendEvent(b []byte, e Event) []byte {
+	b = append(b, 1<<3|wireFixed64)
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(e.Wall))
+	if e.Step != 0 {
+		b = append(b, 2<<3|wireVarint)
+		b = binary.AppendUvarint(b, uint64(e.Step))
+	}
+	if e.Version != "" {
+		b = appendBytes(b, 3, []byte(e.Version))
+	}
+	if len(e.Scalars) > 0 {
+		var summary []byte
+		for _, s := range e.Scalars {
+			value := appendBytes(nil, 1, []byte(s.Tag))
+			value = append(value, 2<<3|wireFixed32)
+			value = binary.LittleEndian.AppendUint32(value, math.Float32bits(float32(s.Value)))
+			summary = appendBytes(summary, 1, value)
+		}
+		b = appendBytes(b, 5, summary)
+	}
+	return b
+}
+
+// appendBytes appends a field that holds bytes or a message.
+func appendBytes(b []byte, number byte, content []byte) []byte {
+	b = append(b, number<<3|wireBytes)
+	b = binary.AppendUvarint(b, uint64(len(content)))
+	return append(b, content...)
+}

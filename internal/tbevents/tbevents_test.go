@@ -1,0 +1,315 @@
+package tbevents
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestChecksum(t *testing.T) {
+	unmask := func(sum uint32) uint32 {
+		rot := sum - 0xa282ead8
+		return rot>>17 | rot<<15
+	}
+	// RFC 3720, B.4, and the check value of CRC-32C.
+	for _, test := range []struct {
+		in   []byte
+		want uint32
+	}{
+		{make([]byte, 32), 0x8a9136aa},
+		{bytes.Repeat([]byte{0xff}, 32), 0x62a8ab43},
+		{[]byte("123456789"), 0xe3069283},
+	} {
+		if got := unmask(checksum(test.in)); got != test.want {
+			t.Errorf("CRC-32C of %q: got %08x, want %08x", test.in, got, test.want)
+		}
+	}
+	// Of no data the CRC is 0 and only the mask's constant is left.
+	if got := checksum(nil); got != 0xa282ead8 {
+		t.Errorf("got %08x, want a282ead8", got)
+	}
+}
+
+// Every event file that TensorFlow has written starts with these twelve bytes,
+// the length 24 and its checksum, then the time and the version.
+func TestFirstRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
+	w := open(t, path, 0)
+	w.Close()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []byte("\x18\x00\x00\x00\x00\x00\x00\x00\xa3\x7f\x4b\x22" + "\x09"); !bytes.HasPrefix(got, want) {
+		t.Errorf("got % x, want % x ...", got, want)
+	}
+	if want := []byte("\x1a\x0dbrain.Event:2"); !bytes.Equal(got[21:36], want) {
+		t.Errorf("got %q, want %q", got[21:36], want)
+	}
+}
+
+func TestAppendEvent(t *testing.T) {
+	got := appendEvent(nil, Event{Wall: 1, Step: 300, Scalars: []Scalar{{"a", 0.5}}})
+	want := "\x09\x00\x00\x00\x00\x00\x00\xf0\x3f" + // 1: 1.0 as float64
+		"\x10\xac\x02" + // 2: 300 = 2·128 + 44
+		"\x2a\x0a" + "\x0a\x08" + "\x0a\x01a" + "\x15\x00\x00\x00\x3f" // 5.1: "a", 0.5 as float32
+	if string(got) != want {
+		t.Errorf("got  % x\nwant % x", got, want)
+	}
+}
+
+func open(t *testing.T, path string, keepUpToStep int64) *Writer {
+	t.Helper()
+	w, err := Open(path, keepUpToStep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// write appends the steps from..to, at the times 100+step.
+func write(t *testing.T, w *Writer, from, to int64) {
+	t.Helper()
+	for s := from; s <= to; s++ {
+		if err := w.Scalars(s, time.Unix(100+s, 0), []Scalar{{"loss", float64(s) / 2}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// lines reads a file as text, without the time of the first record.
+func lines(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewReader(bytes.NewReader(b))
+	var out []string
+	for {
+		e, err := r.Next()
+		if err == io.EOF {
+			return strings.Join(out, "; ")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if e.Version != "" {
+			out = append(out, e.Version)
+		} else {
+			out = append(out, fmt.Sprint(e.Step, e.Wall, e.Scalars))
+		}
+	}
+}
+
+func TestResume(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
+	w := open(t, path, -1)
+	write(t, w, 0, 3)
+	if err := w.Scalars(2, time.Unix(0, 0), nil); err == nil || !strings.Contains(err.Error(), "step 2 after step 3") {
+		t.Errorf("a smaller step: got error %v", err)
+	}
+	w.Close()
+	const all = "brain.Event:2; 0 100 [{loss 0}]; 1 101 [{loss 0.5}]; 2 102 [{loss 1}]; 3 103 [{loss 1.5}]"
+	if got := lines(t, path); got != all {
+		t.Fatalf("got  %s\nwant %s", got, all)
+	}
+
+	// Going on at step 2, with other times, keeps the times of what was kept.
+	w = open(t, path, 1)
+	if err := w.Scalars(2, time.Unix(200, 500e6), []Scalar{{"loss", math.Inf(1)}, {"accuracy", 0.25}}); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	want := "brain.Event:2; 0 100 [{loss 0}]; 1 101 [{loss 0.5}]; 2 200.5 [{loss +Inf} {accuracy 0.25}]"
+	if got := lines(t, path); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Cut anywhere, the file comes back with all records that were whole.
+func TestTorn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
+	w := open(t, path, -1)
+	write(t, w, 0, 1)
+	w.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const first = 8 + 4 + 24 + 4
+	second := first + (len(whole)-first-2)/2 // step 0 takes two bytes less than step 1
+	for n := range whole {
+		if err := os.WriteFile(path, whole[:n], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		w := open(t, path, 1)
+		write(t, w, 1, 1)
+		w.Close()
+		want := "brain.Event:2; 1 101 [{loss 0.5}]"
+		if n >= second {
+			want = "brain.Event:2; 0 100 [{loss 0}]; 1 101 [{loss 0.5}]"
+		}
+		if got := lines(t, path); got != want {
+			t.Errorf("cut to %d bytes: got %s, want %s", n, got, want)
+		}
+	}
+
+	// A flipped bit and zeros after a power failure are cut off as well.
+	for _, damaged := range [][]byte{
+		append(bytes.Clone(whole[:second+20]), append([]byte{whole[second+20] ^ 4}, whole[second+21:]...)...),
+		append(bytes.Clone(whole[:second]), make([]byte, 4096)...),
+	} {
+		if err := os.WriteFile(path, damaged, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		open(t, path, 1).Close()
+		if got, want := lines(t, path), "brain.Event:2; 0 100 [{loss 0}]"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestForeignFile(t *testing.T) {
+	for _, content := range []string{"notes", strings.Repeat("notes", 100), string(make([]byte, 100))} {
+		path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(path, 10)
+		if want := "tbevents: " + path + ": does not begin like an event file; move it away"; err == nil || err.Error() != want {
+			t.Errorf("got error %v, want %s", err, want)
+		}
+		if got, _ := os.ReadFile(path); string(got) != content {
+			t.Errorf("the file was changed to %q", got)
+		}
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "missing", "events"), 0); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing folder: got error %v", err)
+	}
+}
+
+func TestReaderRefuses(t *testing.T) {
+	huge := binary.LittleEndian.AppendUint64(nil, 1<<62)
+	huge = binary.LittleEndian.AppendUint32(huge, checksum(huge))
+	tests := []struct {
+		name string
+		in   []byte
+		want string
+	}{
+		{"torn length", []byte("12345"), "length: unexpected EOF"},
+		{"wrong checksum of the length", make([]byte, 12), fmt.Sprintf("checksum of the length is 00000000, want %08x", checksum(make([]byte, 8)))},
+		{"huge length", append(huge, "abc"...), "3 bytes, want 4611686018427387908: EOF"},
+		{"torn varint", frame([]byte("\x10\xff")), "damaged protocol buffer"},
+		{"torn string", frame([]byte("\x1a\x09ab")), "damaged protocol buffer"},
+		{"torn summary value", frame([]byte("\x2a\x03\x0a\x01\x15")), "damaged protocol buffer"},
+		{"wire type 7", frame([]byte("\x0f")), "damaged protocol buffer"},
+	}
+	for _, test := range tests {
+		_, err := NewReader(bytes.NewReader(test.in)).Next()
+		if want := "tbevents: record at byte 0: " + test.want; err == nil || err.Error() != want {
+			t.Errorf("%s: got error %v, want %s", test.name, err, want)
+		}
+	}
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add(append(frame(appendEvent(nil, Event{Wall: 1, Version: version})),
+		frame(appendEvent(nil, Event{Wall: 2, Step: -3, Scalars: []Scalar{{"a", 1}, {"", math.NaN()}}}))...))
+	f.Add(frame([]byte("\x2a\x03\x0a\x01\x15")))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r := NewReader(bytes.NewReader(in))
+		for {
+			if _, err := r.Next(); err != nil {
+				break
+			}
+		}
+		if r.Offset() < 0 || r.Offset() > int64(len(in)) {
+			t.Errorf("offset %d in a file of %d bytes", r.Offset(), len(in))
+		}
+	})
+}
+
+// The checksums keep FuzzReader from most of the decoder, so it has its own.
+func FuzzEvent(f *testing.F) {
+	f.Add(appendEvent(nil, Event{Wall: 2, Step: 3, Scalars: []Scalar{{"a", 1}}}))
+	f.Add([]byte("\x1a\x02ab\x62\x01x\x2a\x00"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		e, err := parseEvent(in)
+		if err != nil {
+			return
+		}
+		again, err := parseEvent(appendEvent(nil, e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bitwise := cmp.Comparer(func(a, b float64) bool { return a == b || a != a && b != b })
+		if diff := cmp.Diff(e, again, bitwise); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// PyPI's tensorboard must show what Writer wrote, also across a resume.
+func TestPython(t *testing.T) {
+	python := os.Getenv("MOMENTUM_PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	// Its reader is looked for, not imported, which takes two seconds.
+	find := `import importlib.util as u; assert u.find_spec("tensorboard"), "no tensorboard"`
+	if out, err := exec.Command(python, "-c", find).CombinedOutput(); err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		t.Skipf("%s has no tensorboard (set MOMENTUM_PYTHON): %v: %s", python, err, lines[len(lines)-1])
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "events.out.tfevents.0")
+	w := open(t, path, -1)
+	write(t, w, 0, 5)
+	w.Close()
+	w = open(t, path, 2)
+	for s := int64(3); s <= 4; s++ {
+		if err := w.Scalars(s, time.Unix(200+s, 0), []Scalar{{"loss", math.NaN()}, {"test/accuracy", 0.5}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	const script = `
+import sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+a = EventAccumulator(sys.argv[1]).Reload()
+for tag in a.Tags()["scalars"]:
+    for e in a.Scalars(tag):
+        print(tag, e.step, e.wall_time, e.value)
+`
+	out, err := exec.Command(python, "-c", script, dir).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("%v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	const want = `loss 0 100.0 0.0
+loss 1 101.0 0.5
+loss 2 102.0 1.0
+loss 3 203.0 nan
+loss 4 204.0 nan
+test/accuracy 3 203.0 0.5
+test/accuracy 4 204.0 0.5
+`
+	if diff := cmp.Diff(want, string(out)); diff != "" {
+		t.Error(diff)
+	}
+}

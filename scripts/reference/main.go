@@ -1,0 +1,139 @@
+// Reference recomputes, with an independent implementation in PyTorch (trajectory.py), the losses that this project's tests compare with.
+//
+//	python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
+//	go run ./scripts/reference -python=.venv/bin/python
+//
+// It writes testdata/NAME.json for each of [cases]: the first 10 full-batch losses of GD and of GD+M in both forms, from the initial weights
+// that this project draws and from images that it carries. The test of this package trains the same and compares to 1e-4, relative.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"momentum/datasets"
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/internal/safetensors"
+	"momentum/models"
+)
+
+// testCase is one network on a few images.
+type testCase struct {
+	name        string
+	config      models.Config
+	images      int
+	eta         float64 // η, the same for GD and both forms of GD+M
+	gamma       float64 // γ
+	weightDecay float64 // λ
+}
+
+const (
+	steps = 10
+	seed  = 1
+)
+
+// cases cover both networks, strides, shortcuts and weight decay, at rates at which the losses move by a tenth and more.
+var cases = []testCase{
+	{name: "resnet18", config: models.Config{Model: "resnet18", Width: 4, Norm: "none", Classes: 10}, images: 16, eta: 0.05, gamma: 0.8, weightDecay: 0.001},
+	{name: "wrn16-2", config: models.Config{Model: "wrn16-2", Width: 4, Norm: "none", Classes: 10}, images: 10, eta: 0.05, gamma: 0.5},
+}
+
+// trajectory holds the losses at the weights before each step.
+type trajectory struct {
+	GD       []float64 `json:"gd"`
+	Damped   []float64 `json:"gdm_damped"`
+	Undamped []float64 `json:"gdm_undamped"`
+}
+
+func main() { os.Exit(cli.Main("reference", run)) }
+
+func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
+	fs := flag.NewFlagSet("reference", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	python := fs.String("python", "python3", "interpreter with torch, numpy and safetensors")
+	out := fs.String("out", "scripts/reference/testdata", "folder of the results")
+	if err := fs.Parse(args); err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	for _, c := range cases {
+		result, err := c.recompute(ctx, *python, stderr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		path := filepath.Join(*out, c.name+".json")
+		if err := os.WriteFile(path, result, 0o666); err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout, path)
+	}
+	return nil
+}
+
+// recompute runs trajectory.py on the case's initial weights and images.
+func (c testCase) recompute(ctx context.Context, python string, stderr io.Writer) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "reference")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	net, images, err := c.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var weights []safetensors.Tensor
+	values := net.Init(seed)
+	for i, p := range net.Params() {
+		weights = append(weights, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: values[i]})
+	}
+	var file bytes.Buffer
+	if err := safetensors.Write(&file, weights, nil); err != nil {
+		return nil, err
+	}
+	for name, data := range map[string][]byte{"initial.safetensors": file.Bytes(), "images.bin": images.Pixels, "labels.bin": images.Labels} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.CommandContext(ctx, python, "scripts/reference/trajectory.py",
+		"--weights", filepath.Join(dir, "initial.safetensors"), "--images", filepath.Join(dir, "images.bin"), "--labels", filepath.Join(dir, "labels.bin"),
+		"--model", c.config.Model, "--width", fmt.Sprint(c.config.Width), "--rate", fmt.Sprint(c.eta), "--momentum", fmt.Sprint(c.gamma),
+		"--weight-decay", fmt.Sprint(c.weightDecay), "--steps", fmt.Sprint(steps))
+	cmd.Stderr = stderr
+	result, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", python, err)
+	}
+	if !json.Valid(result) {
+		return nil, fmt.Errorf("%s printed no JSON but %.60q", python, result)
+	}
+	return result, nil
+}
+
+// load returns the network and the first of the embedded training images.
+func (c testCase) load(ctx context.Context) (*models.Network, *datasets.Images, error) {
+	net, err := models.New(c.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	train, _, err := datasets.Load(ctx, "cifar10-mini", datasets.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return net, train.Slice(0, c.images), nil
+}
+
+// rules are the three descents of a trajectory.
+func (c testCase) rules() (gd, damped, undamped descent.Rule) {
+	gd = descent.Rule{Form: descent.Undamped, WeightDecay: c.weightDecay}
+	damped = descent.Rule{Form: descent.Damped, Gamma: c.gamma, WeightDecay: c.weightDecay}
+	undamped = descent.Rule{Form: descent.Undamped, Gamma: c.gamma, WeightDecay: c.weightDecay}
+	return gd, damped, undamped
+}

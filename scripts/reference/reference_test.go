@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"momentum/internal/backend"
+	"momentum/internal/backend/backendtest"
+	"momentum/internal/descent"
+)
+
+// The first losses of GD and of GD+M in both forms are those of an independent implementation: to 1e-6 in float64, where nothing but the
+// pixels' normalization is rounded differently, and to 1e-4 in float32 on the backend that runs use.
+func TestTrajectories(t *testing.T) {
+	exact, err := backend.Open(t.Context(), "go", backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		want := stored(t, c)
+		gd, damped, undamped := c.rules()
+		check(t, exact, c, gd, want.GD, descent.F64, 1e-6)
+		check(t, exact, c, damped, want.Damped, descent.F64, 1e-6)
+		check(t, exact, c, undamped, want.Undamped, descent.F64, 1e-6)
+	}
+	fast := backendtest.Open(t)
+	c := cases[0]
+	_, _, undamped := c.rules()
+	check(t, fast, c, undamped, stored(t, c).Undamped, descent.F32, 1e-4)
+}
+
+// stored reads the losses that trajectory.py printed.
+func stored(t *testing.T, c testCase) trajectory {
+	t.Helper()
+	path := filepath.Join("testdata", c.name+".json")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want trajectory
+	if err := json.Unmarshal(content, &want); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return want
+}
+
+// check trains and compares the losses, relative to the tolerance.
+func check(t *testing.T, b *backend.Backend, c testCase, rule descent.Rule, want []float64, precision descent.Precision, tolerance float64) {
+	t.Helper()
+	if len(want) != steps {
+		t.Fatalf("%s: %d losses for %v, want %d", c.name, len(want), rule, steps)
+	}
+	if moved := math.Abs(want[steps-1]/want[0] - 1); moved < 0.02 {
+		t.Errorf("%s: %v: the losses moved by %.1f%% only, too little to tell rules apart", c.name, rule, 100*moved)
+	}
+	net, images, err := c.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := descent.NewData(b.Backend, images.Pixels, images.Labels, images.Mean, images.Std)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two chunks, the second one shorter.
+	trainer, err := descent.NewTrainer(b, net, rule, data, descent.Options{Precision: precision, Chunk: c.images/2 + 2, Seed: seed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step, loss := range want {
+		s, err := trainer.Step(t.Context(), c.eta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(s.Loss-loss) > tolerance*loss {
+			t.Errorf("%s: %v, step %d: loss %v, PyTorch's %v", c.name, rule, step, s.Loss, loss)
+		}
+	}
+}
