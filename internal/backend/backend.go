@@ -1,0 +1,213 @@
+// Package backend opens what computes the graphs: XLA on a CUDA GPU, XLA on the CPU, or GoMLX's pure-Go backend. It finds or fetches the PJRT
+// plugin that XLA comes in, checks it, and turns the panics of graph functions into errors ([Try]).
+//
+// XLA itself is not part of the program: a plugin is a shared library of some hundred megabytes, loaded when the program runs. The one for
+// the CPU is unpacked once from a wheel of the Python Package Index whose version and SHA-256 are fixed here.
+package backend
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+	"k8s.io/klog/v2"
+)
+
+// Kind is what computes.
+type Kind string
+
+// The kinds, from the fastest to the slowest.
+const (
+	CUDA Kind = "xla:cuda"
+	CPU  Kind = "xla:cpu"
+	Go   Kind = "go"
+)
+
+// Options of [Open]. None of them changes the numbers, except TF32 on a GPU.
+type Options struct {
+	Offline  bool      // never touch the network
+	CacheDir string    // where plugins are kept; by default momentum/plugins in os.UserCacheDir
+	Out      io.Writer // progress of downloads and one line for each thing that the user should know; nil: silent
+	TF32     bool      // GPU only: round the factors of matrix products and convolutions to 10 bits of mantissa
+	Devices  int       // devices to open; 0 means 1
+}
+
+// Backend is an open backend.
+type Backend struct {
+	Backend      compute.Backend // for GoMLX
+	Kind         Kind
+	Plugin       string // absolute path of the PJRT plugin, "" for [Go]
+	PluginSHA256 string // in hex, "" for [Go]
+	Device       string // for people: "AMD EPYC, 2 cores"
+	Why          string // why this backend was picked: "no GPU was found"
+}
+
+// Parse checks the value of a -backend flag before any work is done: auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go.
+func Parse(spec string) error {
+	_, _, err := parse(spec)
+	return err
+}
+
+// parse returns the kind that spec asks for, "" for auto, and the path of the plugin if spec names one.
+func parse(spec string) (kind Kind, plugin string, err error) {
+	const want = "want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go"
+	switch spec {
+	case "auto":
+		return "", "", nil
+	case string(CUDA), string(CPU), string(Go):
+		return Kind(spec), "", nil
+	}
+	path, found := strings.CutPrefix(spec, "xla:")
+	isFile := strings.ContainsRune(path, filepath.Separator) || strings.HasSuffix(path, ".so")
+	switch {
+	case !found || !isFile:
+		return "", "", fmt.Errorf("backend: unknown backend %q, %s", spec, want)
+	case !filepath.IsAbs(path):
+		return "", "", fmt.Errorf("backend: %s: the path of a plugin must be absolute, %s", spec, want)
+	}
+	kind, err = kindOf(path)
+	return kind, path, err
+}
+
+// kindOf tells the kind of a plugin from its file name, as GoMLX does too.
+func kindOf(plugin string) (Kind, error) {
+	cpu, cuda := words(filepath.Base(plugin))
+	switch {
+	case cpu && !cuda:
+		return CPU, nil
+	case cuda && !cpu:
+		return CUDA, nil
+	}
+	return "", fmt.Errorf("backend: %s: the name of a plugin file must contain either cpu or cuda, or its kind is unknown: make a link to it that does", plugin)
+}
+
+// words says which kinds GoMLX reads out of a plugin's path.
+func words(path string) (cpu, cuda bool) {
+	path = strings.ToLower(path)
+	return strings.Contains(path, "cpu"), strings.Contains(path, "cuda") || strings.Contains(path, "nvidia")
+}
+
+// Open opens the backend that spec asks for; see [Parse]. "auto" takes a CUDA GPU if there is one that works, else XLA on the CPU, else the
+// Go backend, with one line on o.Out for each that should have worked and did not. Any other spec is opened or is an error. Plugins that are
+// missing are downloaded, unless o.Offline.
+//
+// Open sets environment variables for a GPU and redirects GoMLX's log to slog at level debug. Both hold for the whole process, so call it
+// before other goroutines use them; XLA reads the environment once, so TF32 cannot change from one Open to the next. On a CPU, equal
+// graphs give equal bytes in every process with XLA and with Go; on a GPU that is not known.
+func Open(ctx context.Context, spec string, o Options) (*Backend, error) {
+	return thisMachine().open(ctx, spec, o)
+}
+
+func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, error) {
+	kind, plugin, err := parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	o.Devices = max(o.Devices, 1)
+	klog.SetSlogLogger(slog.New(demoted{slog.Default().Handler()}))
+
+	why := fmt.Sprintf("-backend=%s asks for it", spec)
+	switch {
+	case plugin != "":
+		return loadFile(kind, plugin, why, o)
+	case kind == Go:
+		return openGo(why)
+	}
+	if o.CacheDir, err = cacheDir(o.CacheDir); err != nil {
+		return nil, err
+	}
+	switch kind {
+	case CUDA:
+		return m.openCUDA(ctx, why, o)
+	case CPU:
+		return m.openCPU(ctx, why, o)
+	}
+
+	why = "no GPU was found"
+	if m.hasGPU() {
+		b, err := m.openCUDA(ctx, "a GPU was found", o)
+		if err == nil || ctx.Err() != nil {
+			return b, err
+		}
+		fmt.Fprintf(o.Out, "the GPU is not used: %v\n", err)
+		why = "the GPU cannot be used"
+	}
+	b, err := m.openCPU(ctx, why, o)
+	if err == nil || ctx.Err() != nil {
+		return b, err
+	}
+	fmt.Fprintf(o.Out, "XLA is not used, which makes convolutions about 100 times slower: %v\n", err)
+	return openGo(why + " and XLA's CPU plugin is not to be had")
+}
+
+// openGo opens GoMLX's own backend. Its default scheduler deadlocks on graphs with convolutions, so operations run one after the other.
+func openGo(why string) (*Backend, error) {
+	b, err := gobackend.New("ops_sequential")
+	if err != nil {
+		return nil, fmt.Errorf("backend: go: %w", err)
+	}
+	return &Backend{Backend: b, Kind: Go, Device: processor(), Why: why}, nil
+}
+
+// cacheDir is dir or the default, absolute: XLA wants absolute paths.
+func cacheDir(dir string) (string, error) {
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("backend: no folder for plugins: %w", err)
+		}
+		dir = filepath.Join(base, "momentum", "plugins")
+	}
+	return filepath.Abs(dir)
+}
+
+// processor describes the CPU: its model and the number of cores that this process may use.
+func processor() string {
+	model := field("/proc/cpuinfo", "model name") // absent on ARM and on other systems
+	if model == "" {
+		model = runtime.GOARCH
+	}
+	cores := "cores"
+	if runtime.NumCPU() == 1 {
+		cores = "core"
+	}
+	return fmt.Sprintf("%s, %d %s", model, runtime.NumCPU(), cores)
+}
+
+// field returns the first value of a key in a file of lines "key : value", "" if it has none.
+func field(file, key string) string {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if k, value, _ := strings.Cut(line, ":"); strings.TrimSpace(k) == key {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// demoted passes log records on at level debug: what matters in GoMLX's log comes back as an error too.
+type demoted struct{ slog.Handler }
+
+func (d demoted) Enabled(ctx context.Context, _ slog.Level) bool {
+	return d.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (d demoted) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return d.Handler.Handle(ctx, r)
+}
+
+func (d demoted) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return demoted{d.Handler.WithAttrs(attrs)}
+}
+func (d demoted) WithGroup(name string) slog.Handler { return demoted{d.Handler.WithGroup(name)} }

@@ -1,0 +1,210 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/go-xla/installer"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParse(t *testing.T) {
+	for spec, want := range map[string]string{
+		"auto":                          "",
+		"go":                            "",
+		"xla:cpu":                       "",
+		"xla:cuda":                      "",
+		"xla:/opt/pjrt_cpu.so":          "",
+		"xla:/opt/cpu/xla_cuda_pjrt.so": "", // only the file name tells the kind
+		"":                              `backend: unknown backend "", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`,
+		"cpu":                           `backend: unknown backend "cpu", want auto,`,
+		"/opt/pjrt_cpu.so":              `backend: unknown backend "/opt/pjrt_cpu.so", want auto,`,
+		"xla:":                          `backend: unknown backend "xla:", want auto,`,
+		"xla:tpu":                       `backend: unknown backend "xla:tpu", want auto,`,
+		"xla:lib/pjrt_cpu.so":           `backend: xla:lib/pjrt_cpu.so: the path of a plugin must be absolute`,
+		"xla:pjrt_cpu.so":               `backend: xla:pjrt_cpu.so: the path of a plugin must be absolute`,
+		"xla:/opt/pjrt.so":              `backend: /opt/pjrt.so: the name of a plugin file must contain either cpu or cuda`,
+		"xla:/opt/cpu_cuda.so":          `backend: /opt/cpu_cuda.so: the name of a plugin file must contain either cpu or cuda`,
+	} {
+		checkError(t, spec, Parse(spec), want)
+	}
+}
+
+// checkError checks that an error is one line that begins with want; no error is wanted if want is empty.
+func checkError(t *testing.T, name string, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("%s: %v", name, err)
+	case want != "" && err == nil:
+		t.Errorf("%s: no error, want %s", name, want)
+	case want != "" && (!strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n")):
+		t.Errorf("%s:\n got %s\nwant %s", name, err, want)
+	}
+}
+
+// bare is a machine without GPU, network and Python.
+func bare() machine {
+	return machine{
+		cpu:      cpuWheel(),
+		index:    func(string) (*installer.PipPackageInfo, error) { return nil, errors.New("network is unreachable") },
+		patience: 1e9,
+	}
+}
+
+func TestAutoWithoutNetwork(t *testing.T) {
+	m := bare()
+	if m.cpu == (wheel{}) {
+		t.Skip("there is no CPU plugin for this system")
+	}
+	dir := t.TempDir()
+	var out bytes.Buffer
+	b, err := m.open(t.Context(), "auto", Options{CacheDir: dir, Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Kind != Go || b.Plugin != "" || b.PluginSHA256 != "" || b.Device == "" || b.Why != "no GPU was found and XLA's CPU plugin is not to be had" {
+		t.Errorf("got %+v", b)
+	}
+	want := "XLA is not used, which makes convolutions about 100 times slower: backend: xla:cpu: the package index cannot be reached: network is unreachable: " +
+		"run once with a network, or put " + m.cpu.file + " into " + dir + "\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("notice (-want +got):\n%s", diff)
+	}
+	_, err = m.open(t.Context(), "xla:cpu", Options{CacheDir: dir})
+	checkError(t, "xla:cpu", err, "backend: xla:cpu: the package index cannot be reached: network is unreachable: run once with a network")
+	if !errors.Is(err, errUnavailable) {
+		t.Errorf("%v is not errUnavailable", err)
+	}
+}
+
+func TestOffline(t *testing.T) {
+	m := bare()
+	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
+		t.Errorf("asked for %s", pkg)
+		return nil, errors.New("unwanted")
+	}
+	m.gpus = []string{gpuFile(t)}
+	for spec, want := range map[string]string{
+		"xla:cpu":  "backend: xla:cpu: the package index cannot be reached with -offline: run once with a network, or put ",
+		"xla:cuda": "backend: xla:cuda: the package index cannot be reached with -offline, and no plugin was found: run once with a network, or install JAX for CUDA",
+		"auto":     "",
+	} {
+		_, err := m.open(t.Context(), spec, Options{CacheDir: t.TempDir(), Offline: true})
+		checkError(t, spec, err, want)
+	}
+}
+
+// gpuFile makes a file that stands for a GPU's.
+func gpuFile(t *testing.T) string {
+	if os.Getenv("CUDA_VISIBLE_DEVICES") != "" {
+		t.Setenv("CUDA_VISIBLE_DEVICES", "0")
+	}
+	file := filepath.Join(t.TempDir(), "nvidia0")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestCancelled(t *testing.T) {
+	m := bare()
+	stop := make(chan struct{})
+	defer close(stop)
+	m.index = func(string) (*installer.PipPackageInfo, error) { <-stop; return nil, errors.New("late") }
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if b, err := m.open(ctx, "auto", Options{CacheDir: t.TempDir()}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", b, err)
+	}
+}
+
+func TestGo(t *testing.T) {
+	b, err := Open(t.Context(), "go", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Backend.Finalize()
+	if b.Kind != Go || b.Why != "-backend=go asks for it" {
+		t.Errorf("got %+v", b)
+	}
+	checkGraphs(t, b)
+}
+
+func TestCPU(t *testing.T) {
+	b, err := Open(t.Context(), "xla:cpu", Options{Out: os.Stderr})
+	if errors.Is(err, errUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Backend.Finalize()
+	if sum, err := sha256File(b.Plugin); b.Kind != CPU || b.PluginSHA256 != sum || err != nil {
+		t.Errorf("got %+v and %v, want SHA-256 %s", b, err, sum)
+	}
+	if n := b.Backend.NumDevices(); n != 1 {
+		t.Errorf("%d devices, want 1", n)
+	}
+	checkGraphs(t, b)
+
+	// The same plugin where the path has everything that misleads GoMLX.
+	dir := filepath.Join(t.TempDir(), "cuda,nvidia")
+	link := filepath.Join(dir, "cpu.so")
+	if err := errors.Join(os.Mkdir(dir, 0o777), os.Symlink(b.Plugin, link)); err != nil {
+		t.Fatal(err)
+	}
+	linked, err := Open(t.Context(), "xla:"+link, Options{Devices: 2, TF32: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer linked.Backend.Finalize()
+	if linked.Kind != CPU || linked.Plugin != link || linked.PluginSHA256 != b.PluginSHA256 {
+		t.Errorf("got %+v", linked)
+	}
+	if n := linked.Backend.NumDevices(); n != 2 {
+		t.Errorf("%d devices, want 2", n)
+	}
+	checkGraphs(t, linked)
+}
+
+// checkGraphs checks a sum, a product and a convolution.
+func checkGraphs(t *testing.T, b *Backend) {
+	t.Helper()
+	if err := Try("compute", func() {
+		add := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node { return graph.Add(x, y) })
+		if got := tensors.ToScalar[float32](add.MustCall1(float32(1), float32(2))); got != 3 {
+			t.Errorf("1 + 2 = %v, want 3", got)
+		}
+		dot := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node { return graph.Dot(x, y).Product() })
+		if got := dot.MustCall1([][]float32{{1, 2}}, [][]float32{{3}, {4}}).Value(); !cmp.Equal(got, [][]float32{{11}}) {
+			t.Errorf("(1 2)·(3 4) = %v, want 11", got)
+		}
+	}); err != nil {
+		t.Errorf("%+v", err)
+	}
+	if err := convolves(b); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLogIsDemoted(t *testing.T) {
+	var out bytes.Buffer
+	handler := slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})
+	slog.New(demoted{handler}).With("a", 1).WithGroup("g").Error("broken", "b", 2)
+	if got := out.String(); !strings.Contains(got, `level=DEBUG msg=broken a=1 g.b=2`) {
+		t.Errorf("got %s", got)
+	}
+	if slog.New(demoted{slog.NewTextHandler(io.Discard, nil)}).Enabled(t.Context(), slog.LevelError) {
+		t.Error("an error is logged by a handler of level info, want it demoted to debug")
+	}
+}

@@ -1,0 +1,29 @@
+// Package backendtest opens a backend for tests.
+package backendtest
+
+import (
+	"os"
+	"testing"
+
+	"momentum/internal/backend"
+)
+
+// Open opens the backend that MOMENTUM_BACKEND names, or else the best that this machine's CPU has: XLA, or the Go backend where its plugin is
+// neither cached nor to be downloaded.
+func Open(t testing.TB) *backend.Backend {
+	t.Helper()
+	spec := os.Getenv("MOMENTUM_BACKEND")
+	if spec == "" {
+		b, err := backend.Open(t.Context(), "xla:cpu", backend.Options{})
+		if err == nil {
+			return b
+		}
+		t.Logf("the Go backend is used: %v", err)
+		spec = "go"
+	}
+	b, err := backend.Open(t.Context(), spec, backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -1,0 +1,291 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gomlx/go-xla/installer"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"momentum/internal/fetch"
+)
+
+// jaxVersion is the release of JAX whose CUDA plugin is installed.
+const jaxVersion = "0.12.0.1"
+
+// machine is what this package finds outside of the program. Tests put their own in its place.
+type machine struct {
+	cpu      wheel
+	index    func(pkg string) (*installer.PipPackageInfo, error) // the Python Package Index
+	pause    time.Duration                                       // before a question that failed is asked again
+	patience time.Duration                                       // how long a question may take, with the second one
+	gpus     []string                                            // patterns of files; one exists if there is an NVIDIA GPU
+	plugins  []string                                            // patterns of CUDA plugins that others have installed
+	python   string                                              // asked for further ones; "": nothing is asked
+}
+
+func thisMachine() machine {
+	m := machine{
+		cpu:      cpuWheel(),
+		index:    installer.GetPipInfo,
+		pause:    time.Second,
+		patience: 15 * time.Second,
+		gpus:     []string{"/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*"},
+		python:   "python3",
+	}
+	home, _ := os.UserHomeDir()
+	for _, root := range []string{os.Getenv("VIRTUAL_ENV"), os.Getenv("CONDA_PREFIX"), filepath.Join(home, ".local"), "/usr/local", "/usr"} {
+		if filepath.IsAbs(root) {
+			m.plugins = append(m.plugins, filepath.Join(root, "lib/python3*/*-packages", jaxPlugin), filepath.Join(root, "lib/go-xla/nvidia/pjrt_c_api_cuda_plugin.so"))
+		}
+	}
+	return m
+}
+
+// jaxPlugin is where JAX has its plugin in a folder of Python packages, for CUDA 12 or 13.
+const jaxPlugin = "jax_plugins/xla_cuda1[23]/xla_cuda_plugin.so"
+
+// hasGPU says whether there is an NVIDIA GPU that this process may use.
+func (m machine) hasGPU() bool {
+	visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
+	if set && (visible == "" || strings.HasPrefix(visible, "-1")) {
+		return false
+	}
+	return slices.ContainsFunc(m.gpus, func(pattern string) bool { return lastMatch(pattern) != "" })
+}
+
+// openCUDA opens XLA on a GPU: with the plugin in the cache folder, else with one that JAX or go-xla has installed, else it installs one.
+func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend, error) {
+	if !m.hasGPU() {
+		return nil, errors.New("backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
+	}
+	plugin := m.findCUDA(ctx, o)
+	if plugin == "" {
+		var err error
+		if plugin, err = m.installCUDA(ctx, o); err != nil {
+			return nil, fmt.Errorf("backend: xla:cuda: %w", err)
+		}
+	}
+	b, err := loadFile(CUDA, plugin, why, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := convolves(b); err != nil {
+		b.Backend.Finalize()
+		return nil, fmt.Errorf("backend: %s: %w", plugin, err)
+	}
+	return b, nil
+}
+
+// convolves computes a convolution, because a plugin also opens without the libraries that it needs later.
+func convolves(b *Backend) error {
+	const want = 2 * 6 * 6 * 16 * (3 * 3 * 16) // the number of outputs times the terms of each
+	var got float32
+	err := Try("trial convolution", func() {
+		sum := graph.MustNewExec(b.Backend, func(x, kernel *graph.Node) *graph.Node {
+			return graph.ReduceAllSum(graph.Convolve(x, kernel).NoPadding().Done())
+		})
+		ones := func(dims ...int) *tensors.Tensor { return tensors.FromScalarAndDimensions(float32(1), dims...) }
+		got = tensors.ToScalar[float32](sum.MustCall1(ones(2, 8, 8, 16), ones(3, 3, 16, 16)))
+	})
+	if err == nil && got != want {
+		err = fmt.Errorf("trial convolution: %v, want %v", got, float32(want))
+	}
+	return err
+}
+
+// findCUDA returns a CUDA plugin that is on this machine, or "".
+func (m machine) findCUDA(ctx context.Context, o Options) string {
+	for _, pattern := range append([]string{filepath.Join(o.CacheDir, "jax-*", jaxPlugin)}, m.plugins...) {
+		if plugin := lastMatch(pattern); plugin != "" {
+			return plugin
+		}
+	}
+	if m.python == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.patience)
+	defer cancel()
+	out, _ := exec.CommandContext(ctx, m.python, "-c", `import sys; print(*sys.path, sep="\n")`).Output() // no Python, no JAX
+	for folder := range strings.Lines(string(out)) {
+		if folder = strings.TrimSpace(folder); filepath.IsAbs(folder) {
+			if plugin := lastMatch(filepath.Join(folder, jaxPlugin)); plugin != "" {
+				return plugin
+			}
+		}
+	}
+	return ""
+}
+
+// lastMatch returns the last file in alphabetical order that matches, which is the newest of numbered ones, or "".
+func lastMatch(pattern string) string {
+	found, _ := filepath.Glob(pattern)
+	if len(found) == 0 {
+		return ""
+	}
+	return found[len(found)-1]
+}
+
+// installCUDA puts JAX's CUDA plugin and the libraries of NVIDIA that it needs (2.5 GB of wheels) into the cache folder, in the places where
+// pip puts them: they find each other relative to themselves. Only the plugin's version is fixed; the checksums are the index's word.
+// go-xla's installer.CudaInstall is not used as a whole: it takes the latest of everything, cannot be continued or interrupted, and writes
+// escape codes to the standard output.
+func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err error) {
+	cuda := "cuda13"
+	if driver := driverVersion(); driver != 0 && driver < 580 {
+		cuda = "cuda12" // CUDA 13 needs driver 580
+	}
+	home := filepath.Join(o.CacheDir, "jax-"+cuda+"-"+jaxVersion)
+	if o.Offline {
+		return "", fmt.Errorf("%w with -offline, and no plugin was found: run once with a network, or install JAX for CUDA", errUnavailable)
+	}
+	lock, err := lockCache(ctx, home, o)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Release()
+	if plugin := lastMatch(filepath.Join(home, jaxPlugin)); plugin != "" {
+		return plugin, nil // another process has just installed it
+	}
+
+	wheels, err := m.cudaWheels(ctx, cuda)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(o.Out, "installing XLA for CUDA (2.5 GB) in %s\n", home)
+	downloads, tmp := home+".wheels", home+".tmp" // downloads are kept when one fails
+	defer os.RemoveAll(tmp)
+	if err := os.RemoveAll(tmp); err != nil {
+		return "", err
+	}
+	for i, w := range wheels {
+		file := filepath.Join(downloads, w.Filename)
+		label := fmt.Sprintf("CUDA %d/%d", i+1, len(wheels))
+		if err := fetch.Get(ctx, fetch.File{URL: w.URL, Path: file, SHA256: w.Digests["sha256"]}, fetch.Options{Out: o.Out, Label: label}); err != nil {
+			return "", err
+		}
+		for _, folder := range []string{"jax_plugins", "nvidia"} {
+			if err := installer.ExtractDirFromZip(file, folder, filepath.Join(tmp, folder)); err != nil {
+				return "", fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	if lastMatch(filepath.Join(tmp, jaxPlugin)) == "" {
+		return "", fmt.Errorf("%s: there is no %s in it", wheels[0].Filename, jaxPlugin)
+	}
+	if err := os.Rename(tmp, home); err != nil {
+		return "", err
+	}
+	return lastMatch(filepath.Join(home, jaxPlugin)), os.RemoveAll(downloads)
+}
+
+// cudaWheels returns the wheels to install: the plugin, then for each library that JAX names the newest version it allows, within the major
+// version of its lower bound.
+func (m machine) cudaWheels(ctx context.Context, cuda string) ([]*installer.PipReleaseInfo, error) {
+	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	platform := regexp.MustCompile("manylinux.*_" + arch + `\.whl$`)
+	pkg := "jax-" + cuda + "-pjrt"
+	info, err := m.ask(ctx, pkg)
+	if err != nil {
+		return nil, err
+	}
+	plugin, err := installer.PipSelectRelease(info.Releases[jaxVersion], platform, true)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", pkg, jaxVersion, err)
+	}
+	wheels := []*installer.PipReleaseInfo{plugin}
+
+	if info, err = m.ask(ctx, "jax-"+cuda+"-plugin"); err != nil {
+		return nil, err
+	}
+	dependencies, err := info.ParseDependencies()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dependencies {
+		if !strings.HasPrefix(d.Package, "nvidia-") {
+			continue
+		}
+		if info, err = m.ask(ctx, d.Package); err != nil {
+			return nil, err
+		}
+		newest, best := "", (*installer.PipReleaseInfo)(nil)
+		for version, files := range info.Releases {
+			if !d.IsValid(version) || d.Minimum != "" && major(version) != major(d.Minimum) || newest != "" && installer.PipCompareVersion(version, newest) < 0 {
+				continue
+			}
+			if file, err := installer.PipSelectRelease(files, platform, true); err == nil {
+				newest, best = version, file
+			}
+		}
+		if best == nil {
+			return nil, fmt.Errorf("the package index has no %s for %s that JAX %s can use", d.Package, arch, jaxVersion)
+		}
+		wheels = append(wheels, best)
+	}
+	return wheels, nil
+}
+
+// major is the first number of a version.
+func major(version string) string {
+	first, _, _ := strings.Cut(version, ".")
+	return first
+}
+
+// driverVersion is the first number of the NVIDIA driver's version, 0 if it is not known.
+func driverVersion() int {
+	text, _ := os.ReadFile("/proc/driver/nvidia/version")
+	match := regexp.MustCompile(`Kernel Module.*?\s(\d+)\.\d`).FindSubmatch(text)
+	if match == nil {
+		return 0
+	}
+	version, _ := strconv.Atoi(string(match[1]))
+	return version
+}
+
+// gpuModel is the model of the first GPU.
+func gpuModel() string {
+	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
+	for _, file := range files {
+		if model := field(file, "Model"); model != "" {
+			return model
+		}
+	}
+	return "NVIDIA GPU"
+}
+
+// setCUDAEnvironment tells XLA and NVIDIA's libraries, which read their environment when they are loaded, where CUDA's compiler is and whether
+// they may round to TF32. go-xla's option tf32 alone is not enough: it holds for matrix products only, and convolutions would use TF32 always.
+func setCUDAEnvironment(plugin string, tf32 bool) {
+	if tf32 {
+		os.Unsetenv("NVIDIA_TF32_OVERRIDE")
+	} else {
+		os.Setenv("NVIDIA_TF32_OVERRIDE", "0")
+	}
+	const option = "--xla_gpu_cuda_data_dir="
+	flags := os.Getenv("XLA_FLAGS")
+	if strings.Contains(flags, option) {
+		return
+	}
+	folder := filepath.Dir(plugin)
+	for _, nvidia := range []string{filepath.Join(folder, "../../nvidia"), filepath.Join(folder, "../nvidia")} { // as JAX and as go-xla have it
+		for _, compiler := range []string{"cu13", "cuda_nvcc"} {
+			home := filepath.Join(nvidia, compiler)
+			if _, err := os.Stat(home); err == nil {
+				os.Setenv("XLA_FLAGS", strings.TrimSpace(flags+" "+option+home))
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package backend
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/go-xla/installer"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestHasGPU(t *testing.T) {
+	m := bare()
+	if m.hasGPU() {
+		t.Error("without GPU: found one")
+	}
+	m.gpus = []string{"/no/such/file*", gpuFile(t)}
+	for visible, want := range map[string]bool{"0": true, "1,0": true, "": false, "-1": false} {
+		t.Setenv("CUDA_VISIBLE_DEVICES", visible)
+		if got := m.hasGPU(); got != want {
+			t.Errorf("CUDA_VISIBLE_DEVICES=%q: %v, want %v", visible, got, want)
+		}
+	}
+}
+
+// A GPU whose plugin does not load costs one line, here and then one more because the CPU's is not to be had either.
+func TestAutoWithBrokenCUDA(t *testing.T) {
+	m := bare()
+	m.gpus = []string{gpuFile(t)}
+	site := t.TempDir()
+	plugin := filepath.Join(site, "jax_plugins/xla_cuda13/xla_cuda_plugin.so")
+	write(t, plugin, "broken")
+	m.plugins = []string{filepath.Join(site, jaxPlugin)}
+	var out bytes.Buffer
+	b, err := m.open(t.Context(), "auto", Options{CacheDir: t.TempDir(), Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Kind != Go || b.Why != "the GPU cannot be used and XLA's CPU plugin is not to be had" {
+		t.Errorf("got %+v", b)
+	}
+	lines := strings.SplitAfter(out.String(), "\n")
+	if want := "the GPU is not used: backend: " + plugin + ": not a shared library: EOF\n"; len(lines) != 3 || lines[0] != want {
+		t.Errorf("said %q, want %q and a line about the CPU's plugin", lines, want)
+	}
+	_, err = m.open(t.Context(), "xla:cuda", Options{CacheDir: t.TempDir()})
+	checkError(t, "xla:cuda", err, "backend: "+plugin+": not a shared library: EOF")
+	m.gpus = nil
+	_, err = m.open(t.Context(), "xla:cuda", Options{CacheDir: t.TempDir()})
+	checkError(t, "without GPU", err, "backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
+}
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(content), 0o777)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFindCUDA(t *testing.T) {
+	m, o := bare(), Options{CacheDir: t.TempDir()}
+	site, other, python := t.TempDir(), t.TempDir(), t.TempDir()
+	m.plugins = []string{filepath.Join(site, jaxPlugin), filepath.Join(other, "pjrt_c_api_cuda_plugin.so")}
+	m.python = filepath.Join(python, "python3")
+	if got := m.findCUDA(t.Context(), o); got != "" {
+		t.Errorf("found %s, want nothing", got)
+	}
+	// From the last place to look to the first.
+	for _, file := range []string{
+		filepath.Join(python, "packages/jax_plugins/xla_cuda12/xla_cuda_plugin.so"),
+		filepath.Join(other, "pjrt_c_api_cuda_plugin.so"),
+		filepath.Join(site, "jax_plugins/xla_cuda12/xla_cuda_plugin.so"),
+		filepath.Join(site, "jax_plugins/xla_cuda13/xla_cuda_plugin.so"),
+		filepath.Join(o.CacheDir, "jax-cuda13-0.1/jax_plugins/xla_cuda13/xla_cuda_plugin.so"),
+	} {
+		write(t, file, "")
+		write(t, m.python, "#!/bin/sh\necho\necho /no/such/folder\necho "+python+"/packages\n")
+		if got := m.findCUDA(t.Context(), o); got != file {
+			t.Errorf("found %s, want %s", got, file)
+		}
+	}
+}
+
+func TestInstallCUDA(t *testing.T) {
+	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	if arch == "" {
+		t.Skip("there is no CUDA plugin for " + runtime.GOARCH)
+	}
+	linux := "-py3-none-manylinux_2_27_" + arch + ".whl"
+	lib := func(content string) map[string][]byte {
+		return map[string][]byte{
+			"lib-" + content + linux:            zipped(t, "nvidia/cu/lib/libcu.so", content, "nvidia/cu/bin/ptxas", "#!", "lib.dist-info/RECORD", ""),
+			"lib-" + content + "-win_amd64.whl": zipped(t, "nvidia/cu/cu.dll", content),
+		}
+	}
+	x := index{
+		"nvidia-lib":   {"12.9": lib("12.9"), "13.0": lib("13.0"), "13.10": lib("13.10"), "13.9": lib("13.9"), "13.11": {"lib.tar.gz": nil}, "14.0": lib("14.0")},
+		"nvidia-other": {"1.0": {"other" + linux: zipped(t, "nvidia/other/lib/libother.so", "other", "nvidia/../../escaped", "")}},
+	}
+	for _, cuda := range []string{"cuda12", "cuda13"} { // this machine's driver decides
+		x["jax-"+cuda+"-plugin"] = nil
+		x["jax-"+cuda+"-pjrt"] = map[string]map[string][]byte{
+			jaxVersion: {"pjrt-" + cuda + linux: zipped(t, "jax_plugins/xla_"+cuda+"/xla_cuda_plugin.so", cuda)},
+			"99.0":     {"pjrt-new" + linux: nil},
+		}
+	}
+	m := bare()
+	ask, downloads := x.serve(t)
+	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
+		info, err := ask(pkg)
+		if err == nil {
+			info.Info.RequiresDist = []string{"jax-cuda13-pjrt==" + jaxVersion, `nvidia-lib>=13.0; sys_platform == "linux"`, "nvidia-other"}
+		}
+		return info, err
+	}
+
+	dir := t.TempDir()
+	var out bytes.Buffer
+	for range 2 { // the second time it is there
+		plugin, err := m.installCUDA(t.Context(), Options{CacheDir: dir, Out: &out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		filepath.WalkDir(dir, func(path string, e os.DirEntry, _ error) error {
+			if !e.IsDir() {
+				got = append(got, path)
+			}
+			return nil
+		})
+		home := strings.TrimSuffix(filepath.Dir(plugin), "/jax_plugins/"+filepath.Base(filepath.Dir(plugin)))
+		want := []string{plugin, home + "/nvidia/cu/bin/ptxas", home + "/nvidia/cu/lib/libcu.so", home + "/nvidia/other/lib/libother.so"}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("files (-want +got):\n%s", diff)
+		}
+		if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.10" {
+			t.Errorf("nvidia-lib %s, want 13.10", content)
+		}
+		if info, err := os.Stat(home + "/nvidia/cu/bin/ptxas"); err == nil && info.Mode()&0o100 == 0 {
+			t.Errorf("ptxas has mode %v, want an executable", info.Mode())
+		}
+		if n := downloads.Load(); n != 3 {
+			t.Errorf("%d downloads, want 3", n)
+		}
+	}
+
+	_, err := m.installCUDA(t.Context(), Options{CacheDir: t.TempDir(), Offline: true})
+	checkError(t, "offline", err, "the package index cannot be reached with -offline, and no plugin was found")
+}
+
+func TestSetCUDAEnvironment(t *testing.T) {
+	site := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(site, "nvidia/cu13"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(site, "nvidia/cu13")
+	jax, goXLA := filepath.Join(site, "jax_plugins/xla_cuda13/xla_cuda_plugin.so"), filepath.Join(site, "nvidia/pjrt_c_api_cuda_plugin.so")
+	for _, c := range []struct{ plugin, before, after string }{
+		{jax, "", "--xla_gpu_cuda_data_dir=" + home},
+		{goXLA, "", "--xla_gpu_cuda_data_dir=" + home},
+		{jax, "--xla_x=1", "--xla_x=1 --xla_gpu_cuda_data_dir=" + home},
+		{jax, "--xla_gpu_cuda_data_dir=/usr/local/cuda", "--xla_gpu_cuda_data_dir=/usr/local/cuda"},
+		{"/elsewhere/xla_cuda_plugin.so", "", ""},
+	} {
+		t.Setenv("XLA_FLAGS", c.before)
+		t.Setenv("NVIDIA_TF32_OVERRIDE", "")
+		setCUDAEnvironment(c.plugin, false)
+		if got := os.Getenv("XLA_FLAGS"); got != c.after {
+			t.Errorf("%s, XLA_FLAGS=%s: got %q, want %q", c.plugin, c.before, got, c.after)
+		}
+		if got := os.Getenv("NVIDIA_TF32_OVERRIDE"); got != "0" {
+			t.Errorf("without TF32: NVIDIA_TF32_OVERRIDE=%q, want 0", got)
+		}
+		setCUDAEnvironment(c.plugin, true)
+		if got, set := os.LookupEnv("NVIDIA_TF32_OVERRIDE"); set {
+			t.Errorf("with TF32: NVIDIA_TF32_OVERRIDE=%q, want none", got)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package backend
+
+import (
+	"debug/elf"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/gomlx/go-xla/compute/xla"
+	"github.com/gomlx/go-xla/pjrt"
+)
+
+// loadFile opens XLA with a plugin that others have put on this machine.
+func loadFile(kind Kind, plugin, why string, o Options) (*Backend, error) {
+	sum, err := sha256File(plugin)
+	if err != nil {
+		return nil, fmt.Errorf("backend: plugin: %w", err)
+	}
+	if err := checkPlugin(plugin); err != nil {
+		return nil, fmt.Errorf("backend: %s: %w", plugin, err)
+	}
+	return load(kind, plugin, sum, why, o)
+}
+
+// checkPlugin refuses files that are no PJRT plugin for this machine, without running any of their code.
+func checkPlugin(plugin string) error {
+	if runtime.GOOS != "linux" {
+		return nil // not in ELF
+	}
+	f, err := elf.Open(plugin)
+	if err != nil {
+		return fmt.Errorf("not a shared library: %w", err)
+	}
+	defer f.Close()
+	machine := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]
+	if machine != 0 && f.Machine != machine {
+		return fmt.Errorf("a library for %v, want %v", f.Machine, machine)
+	}
+	symbols, err := f.DynamicSymbols()
+	if err != nil {
+		return fmt.Errorf("not a shared library: %w", err)
+	}
+	if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == pjrt.GetPJRTApiFunctionName }) {
+		return fmt.Errorf("a shared library, but not a PJRT plugin: it has no function %s", pjrt.GetPJRTApiFunctionName)
+	}
+	return nil
+}
+
+// load opens XLA with the plugin at an absolute path. sum is its SHA-256.
+func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
+	path, err := plainPath(kind, plugin)
+	if err != nil {
+		return nil, fmt.Errorf("backend: plugin: %w", err)
+	}
+	tf32 := kind == CUDA && o.TF32 // on a CPU XLA refuses to compile products in TF32
+	options := pjrt.NamedValuesMap{}
+	device := processor()
+	if kind == CUDA {
+		setCUDAEnvironment(plugin, tf32)
+		visible := make([]int64, o.Devices)
+		for i := range visible {
+			visible[i] = int64(i)
+		}
+		options["visible_devices"] = visible // others stay free for other processes
+		device = gpuModel()
+	} else {
+		keepFreedMemory()
+		options["cpu_device_count"] = int64(o.Devices) // each device uses all cores
+	}
+	b, err := xla.NewWithOptions(path+",tf32="+strconv.FormatBool(tf32), options)
+	if err != nil {
+		return nil, fmt.Errorf("backend: %s: %s", plugin, reason(err))
+	}
+	return &Backend{Backend: b, Kind: kind, Plugin: plugin, PluginSHA256: sum, Device: device, Why: why}, nil
+}
+
+// plainPath returns a path to the plugin that go-xla reads rightly. It takes a plugin for CUDA's if "cuda" or "nvidia" is anywhere in the
+// path and for the CPU's if "cpu" is, and cuts the path at a comma. A folder that misleads it is replaced by its open descriptor in /proc,
+// which stays open as long as the process: CUDA's libraries are found relative to the plugin, and only when they are needed.
+func plainPath(kind Kind, plugin string) (string, error) {
+	cpu, cuda := words(plugin)
+	if cpu == (kind == CPU) && cuda == (kind == CUDA) && !strings.Contains(plugin, ",") {
+		return plugin, nil
+	}
+	folder, err := syscall.Open(filepath.Dir(plugin), syscall.O_RDONLY|syscall.O_CLOEXEC, 0) // not os.Open, whose file is closed when collected
+	if err != nil {
+		return "", &os.PathError{Op: "open", Path: filepath.Dir(plugin), Err: err}
+	}
+	return fmt.Sprintf("/proc/%d/fd/%d/%s", os.Getpid(), folder, filepath.Base(plugin)), nil
+}
