@@ -137,8 +137,7 @@ func New(c Config) (*Network, error) {
 				conv2: conv{name: name + "/conv2", in: out, out: out, k: 3, stride: 1, size: size, std: he(9*out) * c.BranchScale},
 			}
 			if stride != 1 || in != out {
-				// No ReLU of its own follows the shortcut, so its variance is 1/fan-in, not He's 2/fan-in.
-				blk.shortcut = &conv{name: name + "/shortcut", in: in, out: out, k: 1, stride: stride, size: size, std: 1 / math.Sqrt(float64(in))}
+				blk.shortcut = &conv{name: name + "/shortcut", in: in, out: out, k: 1, stride: stride, size: size, std: he(in)}
 			}
 			n.blocks = append(n.blocks, blk)
 			in = out
@@ -167,8 +166,9 @@ func (n *Network) convs() []conv {
 type Param struct {
 	Name  string // such as "stage1/block2/conv1/weights"
 	Shape []int
-	std   float64 // initial values are N(0, std²) ...
-	fill  float64 // ... or, where std is 0, this constant
+
+	fill, std float64 // initial values are N(fill, std²)
+	centered  bool    // and then shifted to sum to 0 for each output channel
 }
 
 // Size is the number of values.
@@ -187,7 +187,7 @@ func (n *Network) Params() []Param {
 		params = append(params, Param{Name: name + "/scale", Shape: []int{channels}, fill: 1}, Param{Name: name + "/offset", Shape: []int{channels}})
 	}
 	addConv := func(c conv, normAfter string) {
-		params = append(params, Param{Name: c.name + "/weights", Shape: []int{c.k, c.k, c.in, c.out}, std: c.std})
+		params = append(params, Param{Name: c.name + "/weights", Shape: []int{c.k, c.k, c.in, c.out}, std: c.std, centered: c.name != n.stem.name})
 		if n.Norm == "none" {
 			params = append(params, Param{Name: c.name + "/biases", Shape: []int{c.out}})
 		} else if normAfter != "" {
@@ -221,7 +221,7 @@ func (n *Network) Params() []Param {
 		}
 	}
 	return append(params,
-		Param{Name: n.head.name + "/weights", Shape: []int{n.head.in, n.head.out}, std: n.head.std},
+		Param{Name: n.head.name + "/weights", Shape: []int{n.head.in, n.head.out}, std: n.head.std, centered: true},
 		Param{Name: n.head.name + "/biases", Shape: []int{n.head.out}})
 }
 
@@ -236,27 +236,49 @@ func (n *Network) NumParams() int {
 
 // Init draws the initial values of the parameters, in the order of [Network.Params].
 //
-// Weights are normal with mean 0: variance 2/fan-in (He et al., 2015) for a convolution that a ReLU follows, 1/fan-in for shortcuts and the
-// head. Biases are 0. The last convolution of each residual branch is multiplied by BranchScale: without normalization, plain He
-// initialization doubles the variance in every block, and full-batch training of an un-normalized ResNet-18 starts from a loss above 10
-// (measured); a zero head starts far slower than a nonzero one.
+// Weights are normal with mean 0 and variance 2/fan-in (He et al., 2015), 1/fan-in in the head; biases are 0. Two rules keep a network without
+// normalization trainable by full-batch descent at useful rates:
+//
+//   - The last convolution of each residual branch is multiplied by BranchScale. Plain He initialization doubles the variance in every block,
+//     and a ResNet-18 then starts from a loss above 10.
+//   - The weights of each output channel are shifted to sum to 0, but in the stem. What comes out of a ReLU is positive, so a channel whose
+//     weights have a mean adds the same number to all images, more in each layer, and that common direction makes the loss sharp. (Huang et
+//     al., 2017, and Brock et al., 2021, center weights at all times; here only the start is centered.) Of 64 images, ResNet-18 at width 16 fits
+//     all in 120 steps of GD+M with it and 57 without (η = 0.01 undamped, γ = 0.9, cosine).
 //
 // Each parameter has its own stream, so that the weights of a layer depend on the seed, its name and its shape alone.
 func (n *Network) Init(seed uint64) [][]float32 {
 	values := make([][]float32, 0, len(n.Params()))
 	for _, p := range n.Params() {
-		v := make([]float32, p.Size())
+		v := make([]float64, p.Size())
 		rng := seeds.Stream(seed, "init/"+p.Name)
 		for i := range v {
-			if p.std > 0 {
-				v[i] = float32(rng.NormFloat64() * p.std)
-			} else {
-				v[i] = float32(p.fill)
-			}
+			v[i] = p.fill + p.std*rng.NormFloat64()
 		}
-		values = append(values, v)
+		if p.centered {
+			center(v, p.Shape[len(p.Shape)-1])
+		}
+		narrow := make([]float32, len(v))
+		for i, x := range v {
+			narrow[i] = float32(x)
+		}
+		values = append(values, narrow)
 	}
 	return values
+}
+
+// center shifts the weights of each of the out channels, the last axis, to sum to 0.
+func center(v []float64, out int) {
+	for c := range out {
+		sum := 0.0
+		for i := c; i < len(v); i += out {
+			sum += v[i]
+		}
+		mean := sum / float64(len(v)/out)
+		for i := c; i < len(v); i += out {
+			v[i] -= mean
+		}
+	}
 }
 
 // FLOPs returns the floating-point operations of one image's forward pass, and of its forward and backward pass together, counting 2 for

@@ -65,11 +65,26 @@ func TestInit(t *testing.T) {
 	for name, want := range map[string]float64{
 		"stage4/block2/conv1/weights":    math.Sqrt(2.0 / (9 * 128)),
 		"stage4/block2/conv2/weights":    math.Sqrt(2.0/(9*128)) * 0.3,
-		"stage4/block1/shortcut/weights": math.Sqrt(1.0 / 64),
+		"stage4/block1/shortcut/weights": math.Sqrt(2.0 / 64),
+		"head/weights":                   math.Sqrt(1.0 / 128),
 		"stage4/block1/conv1/biases":     0,
 	} {
 		if got := spread(name); math.Abs(got-want) > 0.03*want {
 			t.Errorf("%s: standard deviation %v, want %v", name, got, want)
+		}
+	}
+	for i, p := range params {
+		if !strings.HasSuffix(p.Name, "/weights") || p.Name == "stem/weights" {
+			continue
+		}
+		out := p.Shape[len(p.Shape)-1]
+		sum, size := 0.0, 0.0
+		for j := 0; j < len(values[i]); j += out { // the first output channel
+			sum += float64(values[i][j])
+			size += math.Abs(float64(values[i][j]))
+		}
+		if math.Abs(sum) > 1e-6*size {
+			t.Errorf("%s: weights of an output channel sum to %v, want 0", p.Name, sum)
 		}
 	}
 	if !slices.EqualFunc(values, n.Init(3), slices.Equal) {
