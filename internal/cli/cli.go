@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -39,7 +40,8 @@ type DivergedError struct{ Err error }
 func (e *DivergedError) Error() string { return e.Err.Error() }
 func (e *DivergedError) Unwrap() error { return e.Err }
 
-// Status is the exit status of an error; 0 for nil and for a request for help.
+// Status is the exit status of an error; 0 for nil and for a request for help. A context that was cancelled, as by a signal in a download, is
+// [Stopped] too, even if there was nothing to save yet.
 func Status(err error) int {
 	var usage *UsageError
 	var diverged *DivergedError
@@ -50,7 +52,7 @@ func Status(err error) int {
 		return BadUsage
 	case errors.As(err, &diverged):
 		return Diverged
-	case errors.Is(err, ErrStopped):
+	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled):
 		return Stopped
 	}
 	return Failed
@@ -61,10 +63,14 @@ func Status(err error) int {
 func Main(name string, run func(ctx context.Context, stdout, stderr io.Writer, args []string) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, os.Stdout, os.Stderr, os.Args[1:])
+	return Report(os.Stderr, name, run(ctx, os.Stdout, os.Stderr, os.Args[1:]))
+}
+
+// Report writes an error, if it is one, as one line and returns its exit status. Errors that are joined are separated by semicolons.
+func Report(stderr io.Writer, name string, err error) int {
 	status := Status(err)
 	if status != Done {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return status
 }

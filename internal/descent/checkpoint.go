@@ -3,6 +3,7 @@ package descent
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -29,7 +30,7 @@ func (t *Trainer) Save(dir string, extra map[string]float64) error {
 			}
 		}
 		for name, x := range extra {
-			store.SetParam("/run/"+name, x)
+			store.SetParam("/run/"+name, strconv.FormatFloat(x, 'g', -1, 64)) // as text, since JSON has no NaN and no infinity
 		}
 		handler := must(checkpoint.Build(store).Dir(dir).WithCompression(checkpoint.BinUncompressed).Done())
 		if err := handler.Save(); err != nil {
@@ -58,7 +59,7 @@ func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err erro
 		extra = map[string]float64{}
 		for path, x := range store.IterParams() {
 			if name, isRun := strings.CutPrefix(path, "/run/"); isRun {
-				extra[name] = x.(float64)
+				extra[name] = must(strconv.ParseFloat(x.(string), 64))
 			}
 		}
 		for v, value := range values {

@@ -1,0 +1,410 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/models"
+)
+
+// Settings are all that may change the result. Their JSON is hashed into the name of the run folder.
+type Settings struct {
+	Data        string  `json:"data"`
+	Images      int     `json:"images"`  // 0: all (less the held-out ones)
+	Holdout     int     `json:"holdout"` // training images kept out and evaluated in place of the test set
+	Model       string  `json:"model"`
+	Width       int     `json:"width"`
+	Norm        string  `json:"norm"`
+	GhostBatch  int     `json:"ghost_batch,omitempty"` // with batch normalization: the chunk, since it changes the statistics
+	BranchScale float64 `json:"branch_scale"`
+	Opt         string  `json:"opt"`
+	Form        string  `json:"form"`
+	Rate        float64 `json:"lr"`       // η
+	Momentum    float64 `json:"momentum"` // γ
+	WeightDecay float64 `json:"weight_decay"`
+	Schedule    string  `json:"schedule"`
+	Warmup      int     `json:"warmup"` // epochs
+	Epochs      int     `json:"epochs"`
+	Batch       int     `json:"batch"` // 0: full batch
+	Precision   string  `json:"precision"`
+	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen from the cost
+	Seed        uint64  `json:"seed"`
+}
+
+// Execution is what changes speed, memory and places, but not the result beyond rounding.
+type Execution struct {
+	Backend         string   `json:"backend"`
+	Chunk           int      `json:"chunk"` // images per call; 0: chosen for the backend
+	CheckpointEvery duration `json:"checkpoint_every"`
+	Runs            string   `json:"runs"`
+	DataDir         string   `json:"data_dir,omitempty"`
+	Mirror          string   `json:"mirror,omitempty"`
+	Offline         bool     `json:"offline"`
+}
+
+// Derived is what follows from the settings and helps a reader; it is stored but not read back.
+type Derived struct {
+	Title         string  `json:"title"` // of the curves
+	Rule          string  `json:"rule"`
+	EffectiveRate float64 `json:"eta_eff"` // η/(1−γ) in the undamped form, η otherwise
+	Parameters    int     `json:"parameters"`
+	TrainImages   int     `json:"train_images"`
+	EvalImages    int     `json:"eval_images"`
+	StepsPerEpoch int     `json:"steps_per_epoch"`
+	EvalEvery     int     `json:"eval_every"`
+	Chunk         int     `json:"chunk"`
+	EpochFLOP     float64 `json:"flop_per_epoch"` // of training, without evaluations
+}
+
+// Config is one run, whole.
+type Config struct {
+	Settings
+	Execution
+}
+
+// duration is a time.Duration that JSON shows as "1m0s".
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = duration(v)
+	return err
+}
+
+// presets lists what -preset may be.
+var presets = []string{"auto", "tiny", "quick", "paper"}
+
+// preset returns the settings of a preset for an algorithm. Rates are undamped; those of the paper preset are starting points, since the
+// paper gives none; those of quick and tiny were chosen on held-out training images with the same number of trials for GD and for GD+M
+// (results/quick/README.md).
+func preset(name, opt string) Config {
+	c := Config{
+		Settings: Settings{
+			Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: opt, Form: "undamped", Schedule: "cosine", Epochs: 300,
+			Precision: "f32", Seed: 1,
+		},
+		Execution: Execution{Backend: "auto", CheckpointEvery: duration(time.Minute), Runs: "runs"},
+	}
+	if isMomentum(opt) {
+		c.Momentum = 0.9
+	}
+	if isMiniBatch(opt) {
+		c.Batch = 128
+	}
+	rates := map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}
+	switch name {
+	case "quick":
+		c.Data, c.Width, c.Images, c.Epochs = "cifar10-mini", 16, 128, 300
+	case "tiny":
+		c.Data, c.Width, c.Images, c.Epochs = "cifar10-mini", 4, 40, 20
+		if isMiniBatch(opt) {
+			c.Batch = 16
+		}
+	}
+	c.Rate = rates[opt]
+	return c
+}
+
+func isMomentum(opt string) bool  { return opt == "gdm" || opt == "sgdm" }
+func isMiniBatch(opt string) bool { return opt == "sgd" || opt == "sgdm" }
+
+// command is what the flags ask for: a run, and what to do with it.
+type command struct {
+	preset string
+	config string
+	dryRun bool
+	fresh  bool
+}
+
+// flags binds a configuration and a command to the flags of a new flag set.
+func flags(c *Config, do *command) *flag.FlagSet {
+	fs := flag.NewFlagSet("cifar", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&do.preset, "preset", do.preset, "auto|tiny|quick|paper: settings to start from; every other flag overrides them")
+	fs.StringVar(&do.config, "config", do.config, "a `file` such as the config.json of a run folder; its values override the preset's")
+	fs.BoolVar(&do.dryRun, "dry-run", do.dryRun, "print the resolved run and its cost, run one chunk, stop")
+	fs.BoolVar(&do.fresh, "fresh", do.fresh, "start over: an existing run folder is set aside")
+
+	fs.StringVar(&c.Data, "data", c.Data, strings.Join(datasets.Names(), "|"))
+	fs.IntVar(&c.Images, "images", c.Images, "N, training images, taken from the start of the set; 0: all")
+	fs.IntVar(&c.Holdout, "holdout", c.Holdout, "training images, from the end of the set, that are kept out and evaluated in place of the test images: to choose settings")
+	fs.StringVar(&c.Model, "model", c.Model, "resnet18|wrn16-K (WideResNet-16, widening factor K)")
+	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem (He et al.: 64 for resnet18; Zagoruyko and Komodakis: 16 for wrn16-K)")
+	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: by the statistics of each chunk, in evaluation too, so that -chunk then changes the result")
+	fs.Float64Var(&c.BranchScale, "branch-scale", c.BranchScale, "multiplies the initial weights of each residual branch's last convolution; 0: 1/√(number of blocks)")
+	fs.StringVar(&c.Opt, "opt", c.Opt, "gd|gdm: full batch, without or with momentum; sgd|sgdm: mini-batches")
+	fs.StringVar(&c.Form, "form", c.Form, "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← γb+∇L (PyTorch's)")
+	fs.Float64Var(&c.Rate, "lr", c.Rate, "η, peak learning rate per step")
+	fs.Float64Var(&c.Momentum, "momentum", c.Momentum, "γ, in [0, 1)")
+	fs.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "λ: the gradient is ∇L + λw")
+	fs.StringVar(&c.Schedule, "schedule", c.Schedule, "constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
+	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the schedule")
+	fs.IntVar(&c.Epochs, "epochs", c.Epochs, "passes over the training images; with full batch, one step each")
+	fs.IntVar(&c.Batch, "batch", c.Batch, "images per step of sgd and sgdm; the last, short batch of an epoch is kept; 0: full batch")
+	fs.StringVar(&c.Precision, "precision", c.Precision, "f32|tf32 (GPU)|bf16 (compute only; weights, sums and loss stay f32)")
+	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "epochs between evaluations of the test images; 0: as often as costs less than a tenth of the training")
+	fs.Uint64Var(&c.Seed, "seed", c.Seed, "of initialization and order, as separate streams")
+
+	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
+	fs.IntVar(&c.Chunk, "chunk", c.Chunk, "images per call of the compiled step; 0: chosen for the backend")
+	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery, "time between checkpoints, such as 30s; 0s: every step")
+	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`folder` of CIFAR; empty: the user's cache folder")
+	fs.StringVar(&c.Mirror, "mirror", c.Mirror, "`URL` to fetch CIFAR from in place of the official host")
+	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
+	fs.Usage = func() {} // not on every error: run prints the manual for -h alone
+	return fs
+}
+
+// The flags of each group, in the order of the manual.
+var (
+	commandFlags   = []string{"preset", "config", "dry-run", "fresh"}
+	settingFlags   = []string{"opt", "form", "lr", "momentum", "weight-decay", "schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"}
+	executionFlags = []string{"backend", "chunk", "checkpoint-every", "runs", "data-dir", "mirror", "offline"}
+)
+
+// printManual explains the command, the flags by group.
+func printManual(out io.Writer) {
+	c, do := preset("paper", "gdm"), command{preset: "auto"}
+	fs := flags(&c, &do)
+	fmt.Fprint(out, manual)
+	for _, group := range []struct {
+		title string
+		names []string
+	}{
+		{"What to do", commandFlags},
+		{"Settings that may change the result (hashed into the run folder's name)", settingFlags},
+		{"Settings that change speed, memory or places only (may differ when a run is resumed)", executionFlags},
+	} {
+		fmt.Fprintf(out, "\n%s:\n", group.title)
+		for _, name := range group.names {
+			f := fs.Lookup(name)
+			_, text := flag.UnquoteUsage(f)
+			fmt.Fprintf(out, "  -%-17s %s\n", f.Name, text)
+		}
+	}
+}
+
+// parse turns arguments into a configuration: the preset's values, overridden by those of the file of -config, overridden by the flags.
+// kind is the backend's, which decides what -preset=auto means; before it is known, parse with "" checks the flags against every preset.
+func parse(args []string, kind backend.Kind) (Config, command, error) {
+	do := command{preset: "auto"}
+	first := preset("paper", "gdm")
+	fs := flags(&first, &do)
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return Config{}, do, err
+	} else if err != nil {
+		return Config{}, do, cli.Usagef("%w (see go run ./cifar -h)", err)
+	}
+	if fs.NArg() > 0 {
+		return Config{}, do, cli.Usagef("unexpected argument %q: flags are written -name=value", fs.Arg(0))
+	}
+	if !slices.Contains(presets, do.preset) {
+		return Config{}, do, cli.Usagef("-preset must be one of %s, got %q", strings.Join(presets, ", "), do.preset)
+	}
+	if do.preset == "auto" && kind == "" {
+		var c Config
+		var err error
+		for _, name := range presets[1:] {
+			if c, do, err = resolve(args, name); err == nil {
+				return c, do, nil
+			}
+		}
+		return c, do, err
+	}
+	name := do.preset
+	if name == "auto" {
+		name = presetOf(kind)
+	}
+	return resolve(args, name)
+}
+
+// presetOf is what -preset=auto means on a backend.
+func presetOf(kind backend.Kind) string {
+	switch kind {
+	case backend.CUDA:
+		return "paper"
+	case backend.Go:
+		return "tiny"
+	}
+	return "quick"
+}
+
+// resolve parses arguments over one preset and checks the result.
+func resolve(args []string, name string) (Config, command, error) {
+	var do command
+	var c Config
+	opt := "gdm"
+	given := map[string]bool{}
+	var err error
+	// The preset depends on the algorithm, which the flags or the file name: so, twice.
+	for range 2 {
+		c, do = preset(name, opt), command{preset: name}
+		fs := flags(&c, &do)
+		if err = fs.Parse(args); err != nil {
+			return c, do, cli.Usagef("%w", err)
+		}
+		if do.config != "" {
+			if err = readConfig(do.config, &c); err != nil {
+				return c, do, &cli.UsageError{Err: err}
+			}
+			if err = fs.Parse(args); err != nil {
+				return c, do, cli.Usagef("%w", err)
+			}
+		}
+		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		opt = c.Opt
+	}
+	if err = c.validate(given); err != nil {
+		return c, do, &cli.UsageError{Err: err}
+	}
+	return c, do, nil
+}
+
+// readConfig reads the settings and the execution of a config.json over c. Unknown fields are refused; "derived" is not read.
+func readConfig(path string, c *Config) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("-config: %w", err)
+	}
+	return parseConfig(path, data, c)
+}
+
+// parseConfig is [readConfig] of bytes.
+func parseConfig(path string, data []byte, c *Config) error {
+	var file struct {
+		Settings  *Settings       `json:"settings"`
+		Derived   json.RawMessage `json:"derived"`
+		Execution *Execution      `json:"execution"`
+	}
+	file.Settings, file.Execution = &c.Settings, &c.Execution
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&file); err != nil {
+		return fmt.Errorf("-config: %s: %w; want {\"settings\": {…}, \"execution\": {…}} as in a run folder's config.json", path, err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("-config: %s: more follows the JSON object; want one object", path)
+	}
+	return nil
+}
+
+// validate refuses values out of range and flags that contradict each other, before any work. given holds the flags on the command line.
+func (c *Config) validate(given map[string]bool) error {
+	oneOf := func(flag, got string, want []string) error {
+		if slices.Contains(want, got) {
+			return nil
+		}
+		return fmt.Errorf("-%s must be one of %s, got %q", flag, strings.Join(want, ", "), got)
+	}
+	atLeast := func(flag string, got, least int) error {
+		if got >= least {
+			return nil
+		}
+		return fmt.Errorf("-%s must be at least %d, got %d", flag, least, got)
+	}
+	inRange := func(flag string, ok bool, want string, got any) error {
+		if ok {
+			return nil
+		}
+		return fmt.Errorf("-%s must be %s, got %v", flag, want, got)
+	}
+	if err := errors.Join(
+		oneOf("opt", c.Opt, []string{"gd", "gdm", "sgd", "sgdm"}),
+		oneOf("form", c.Form, []string{string(descent.Damped), string(descent.Undamped)}),
+		oneOf("schedule", c.Schedule, descent.Schedules()),
+		oneOf("data", c.Data, datasets.Names()),
+		oneOf("norm", c.Norm, []string{"none", "batch"}),
+		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
+		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0), atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
+		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
+		// Written so that NaN is refused too.
+		inRange("lr", c.Rate > 0 && !math.IsInf(c.Rate, 0), "positive and finite", c.Rate),
+		inRange("momentum", c.Momentum >= 0 && c.Momentum < 1, "in [0, 1)", c.Momentum),
+		inRange("weight-decay", c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "finite and not negative", c.WeightDecay),
+		inRange("branch-scale", c.BranchScale >= 0 && !math.IsInf(c.BranchScale, 0), "finite and not negative", c.BranchScale),
+		inRange("warmup", c.Warmup >= 0 && c.Warmup <= c.Epochs, fmt.Sprintf("in [0, %d] epochs", c.Epochs), c.Warmup),
+		inRange("checkpoint-every", c.CheckpointEvery >= 0, "at least 0s", time.Duration(c.CheckpointEvery)),
+	); err != nil {
+		return firstOf(err)
+	}
+	switch {
+	case !isMomentum(c.Opt) && given["momentum"] && c.Momentum != 0:
+		return fmt.Errorf("-opt=%s has no momentum, got -momentum=%v: use -opt=%sm or leave -momentum out", c.Opt, c.Momentum, c.Opt)
+	case !isMomentum(c.Opt) && given["form"]:
+		return fmt.Errorf("-opt=%s has no momentum and so no -form: use -opt=%sm or leave -form out", c.Opt, c.Opt)
+	case isMiniBatch(c.Opt) && c.Batch == 0:
+		return fmt.Errorf("-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s", c.Opt, c.Opt[1:])
+	case !isMiniBatch(c.Opt) && given["batch"] && c.Batch != 0:
+		return fmt.Errorf("-opt=%s is full batch, got -batch=%d: use -opt=s%s or leave -batch out", c.Opt, c.Batch, c.Opt)
+	case c.Offline && c.Mirror != "":
+		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
+	case c.Runs == "":
+		return fmt.Errorf("-runs must name a folder, got nothing")
+	}
+	if !isMomentum(c.Opt) {
+		c.Momentum = 0
+		c.Form = string(descent.Undamped) // without momentum both forms are GD: one name for one thing
+	}
+	if !isMiniBatch(c.Opt) {
+		c.Batch = 0
+	}
+	if _, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: 10, BranchScale: c.BranchScale}); err != nil {
+		return fmt.Errorf("-model=%s -width=%d: %w", c.Model, c.Width, err)
+	}
+	if c.Norm == "batch" && c.Chunk == 0 {
+		return fmt.Errorf("-norm=batch takes its statistics over a chunk: say which with -chunk, for example -chunk=128")
+	}
+	c.GhostBatch = 0
+	if c.Norm == "batch" {
+		c.GhostBatch = c.Chunk
+	}
+	return backend.Parse(c.Backend)
+}
+
+// firstOf is the first of joined errors: one clear line, not a list.
+func firstOf(err error) error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()[0]
+	}
+	return err
+}
+
+// rule is the descent rule of the settings.
+func (c *Config) rule() descent.Rule {
+	return descent.Rule{Form: descent.Form(c.Form), Gamma: c.Momentum, WeightDecay: c.WeightDecay}
+}
+
+// label is the readable part of the run folder's name.
+func (c *Config) label() string {
+	l := fmt.Sprintf("%s-%sw%d-%s", c.Data, c.Model, c.Width, c.Opt)
+	if isMomentum(c.Opt) {
+		l += fmt.Sprintf("-%s-g%g", c.Form, c.Momentum)
+	}
+	return l + fmt.Sprintf("-lr%g-s%d", c.Rate, c.Seed)
+}
+
+// evalEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the fewest for which evaluating the images costs less
+// than a tenth of training, counted in floating-point operations.
+func (c *Config) evalEvery(forward, step float64, train, eval int) int {
+	if c.EvalEvery > 0 {
+		return c.EvalEvery
+	}
+	const share = 0.09 // the rest is for reading the sums
+	return max(1, int(math.Ceil(forward*float64(eval)/(share*step*float64(train)))))
+}

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+)
+
+// mustParse resolves arguments that are right.
+func mustParse(t *testing.T, kind backend.Kind, args ...string) Config {
+	t.Helper()
+	c, _, err := parse(args, kind)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return c
+}
+
+func TestPresets(t *testing.T) {
+	for _, tt := range []struct {
+		args   string
+		kind   backend.Kind
+		data   string
+		images int
+		width  int
+		epochs int
+		batch  int
+		gamma  float64
+	}{
+		{"-preset=paper", backend.Go, "cifar10", 0, 64, 300, 0, 0.9},
+		{"-preset=quick", backend.Go, "cifar10-mini", 256, 16, 300, 0, 0.9},
+		{"-preset=tiny", backend.CUDA, "cifar10-mini", 40, 4, 20, 0, 0.9},
+		{"-preset=auto", backend.CUDA, "cifar10", 0, 64, 300, 0, 0.9},
+		{"-opt=gdm", backend.CPU, "cifar10-mini", 256, 16, 300, 0, 0.9},
+		{"-opt=gd", backend.Go, "cifar10-mini", 40, 4, 20, 0, 0},
+		{"-opt=sgdm", backend.CPU, "cifar10-mini", 256, 16, 300, 128, 0.9},
+		{"-opt=sgd", backend.Go, "cifar10-mini", 40, 4, 20, 16, 0},
+	} {
+		c := mustParse(t, tt.kind, tt.args)
+		if c.Data != tt.data || c.Images != tt.images || c.Width != tt.width || c.Epochs != tt.epochs || c.Batch != tt.batch || c.Momentum != tt.gamma {
+			t.Errorf("%s on %s: got %+v, want %+v", tt.args, tt.kind, c.Settings, tt)
+		}
+		if c.Model != "resnet18" || c.Norm != "none" || c.Seed != 1 {
+			t.Errorf("%s on %s: got %+v, want a ResNet-18 without normalization and seed 1", tt.args, tt.kind, c.Settings)
+		}
+	}
+	// GD has no momentum that would lengthen its steps, so its rate is not GD+M's.
+	gd, gdm := mustParse(t, backend.CPU, "-opt=gd"), mustParse(t, backend.CPU, "-opt=gdm")
+	if gd.Rate <= gdm.Rate {
+		t.Errorf("rates %v of GD and %v of GD+M", gd.Rate, gdm.Rate)
+	}
+}
+
+// file writes a file of this content and returns its path.
+func file(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFlagsOverrideConfigOverridesPreset(t *testing.T) {
+	config := file(t, "config.json", `{"settings": {"epochs": 7, "width": 3, "opt": "gd"}, "derived": {"eta_eff": 1}, "execution": {"chunk": 5, "checkpoint_every": "2s"}}`)
+	c := mustParse(t, backend.Go, "-config="+config, "-width=2", "-preset=tiny")
+	if c.Width != 2 || c.Epochs != 7 || c.Images != 40 {
+		t.Errorf("width %d of the flag, epochs %d of the file, images %d of the preset; want 2, 7 and 40", c.Width, c.Epochs, c.Images)
+	}
+	if every := time.Duration(c.CheckpointEvery); c.Chunk != 5 || every != 2*time.Second {
+		t.Errorf("chunk %d, checkpoints every %v; want 5 and 2s", c.Chunk, every)
+	}
+	// The algorithm of the file decides on the preset's rate and momentum.
+	if want := preset("tiny", "gd"); c.Opt != "gd" || c.Rate != want.Rate || c.Momentum != 0 {
+		t.Errorf("opt %s, rate %v, momentum %v; want gd, %v and 0", c.Opt, c.Rate, c.Momentum, want.Rate)
+	}
+	if c := mustParse(t, backend.Go, "-config="+config, "-opt=gdm", "-preset=tiny"); c.Rate != preset("tiny", "gdm").Rate || c.Momentum != 0.9 {
+		t.Errorf("rate %v, momentum %v; want those of GD+M", c.Rate, c.Momentum)
+	}
+}
+
+// What a run folder's config.json says comes back whole, whatever the backend is then.
+func TestConfigComesBack(t *testing.T) {
+	for _, args := range [][]string{
+		{"-preset=tiny"},
+		{"-preset=quick", "-opt=gd", "-seed=18446744073709551615", "-lr=0.1234567890123456"},
+		{"-preset=paper", "-opt=sgdm", "-batch=100", "-form=damped", "-norm=batch", "-chunk=50", "-weight-decay=5e-4", "-checkpoint-every=90s"},
+	} {
+		want := mustParse(t, backend.Go, args...)
+		content, err := json.Marshal(map[string]any{"settings": want.Settings, "derived": Derived{}, "execution": want.Execution})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := "-config=" + file(t, "config.json", string(content))
+		for _, kind := range []backend.Kind{backend.CUDA, backend.CPU, backend.Go} {
+			if got := mustParse(t, kind, config); got != want {
+				t.Errorf("%q on %s:\ngot  %+v\nwant %+v", args, kind, got, want)
+			}
+		}
+	}
+}
+
+// A command line that cannot be run gives one line, which names the flag, and status 2, before a backend is opened: that of these commands does
+// not exist.
+func TestUsage(t *testing.T) {
+	absent := file(t, "config.json", "")
+	os.Remove(absent)
+	for _, tt := range []struct{ args, want string }{
+		{"-images=x", `invalid value "x" for flag -images: parse error`},
+		{"-fast", "flag provided but not defined: -fast (see go run ./cifar -h)"},
+		{"gdm", `unexpected argument "gdm": flags are written -name=value`},
+		{"-preset=huge", `-preset must be one of auto, tiny, quick, paper, got "huge"`},
+		{"-opt=adam", `-opt must be one of gd, gdm, sgd, sgdm, got "adam"`},
+		{"-opt=", `-opt must be one of gd, gdm, sgd, sgdm, got ""`},
+		{"-data=mnist", `-data must be one of cifar10-mini, cifar10, cifar100, got "mnist"`},
+		{"-precision=f16", `-precision must be one of f32, tf32, bf16, got "f16"`},
+		{"-form=heavy", `-form must be one of damped, undamped, got "heavy"`},
+		{"-schedule=linear", `-schedule must be one of constant, cosine, step, got "linear"`},
+		{"-norm=layer", `-norm must be one of none, batch, got "layer"`},
+		{"-images=-1", "-images must be at least 0, got -1"},
+		{"-holdout=-1", "-holdout must be at least 0, got -1"},
+		{"-epochs=0", "-epochs must be at least 1, got 0"},
+		{"-batch=-1", "-batch must be at least 0, got -1"},
+		{"-eval-every=-1", "-eval-every must be at least 0, got -1"},
+		{"-chunk=-1", "-chunk must be at least 0, got -1"},
+		{"-warmup=-1", "-warmup must be in [0, 300] epochs, got -1"},
+		{"-epochs=10 -warmup=11", "-warmup must be in [0, 10] epochs, got 11"},
+		{"-checkpoint-every=-1s", "-checkpoint-every must be at least 0s, got -1s"},
+		{"-checkpoint-every=1", `invalid value "1" for flag -checkpoint-every: time: missing unit in duration "1"`},
+		{"-seed=-1", `invalid value "-1" for flag -seed: parse error`},
+		{"-lr=0", "-lr must be positive and finite, got 0"},
+		{"-lr=-0.1", "-lr must be positive and finite, got -0.1"},
+		{"-lr=NaN", "-lr must be positive and finite, got NaN"},
+		{"-lr=Inf", "-lr must be positive and finite, got +Inf"},
+		{"-momentum=1", "-momentum must be in [0, 1), got 1"},
+		{"-momentum=-0.1", "-momentum must be in [0, 1), got -0.1"},
+		{"-momentum=NaN", "-momentum must be in [0, 1), got NaN"},
+		{"-weight-decay=-1", "-weight-decay must be finite and not negative, got -1"},
+		{"-weight-decay=NaN", "-weight-decay must be finite and not negative, got NaN"},
+		{"-branch-scale=-1", "-branch-scale must be finite and not negative, got -1"},
+		{"-branch-scale=Inf", "-branch-scale must be finite and not negative, got +Inf"},
+		{"-width=0", "-model=resnet18 -width=0: models: width must be in [1, 4096], got 0"},
+		{"-model=vgg", `-model=vgg -width=64: models: unknown model "vgg", want resnet18 or wrn16-K (such as wrn16-4)`},
+		{"-model=wrn16-0", `the widening factor must be a whole number in [1, 64]`},
+		{"-opt=gd -momentum=0.9", "-opt=gd has no momentum, got -momentum=0.9: use -opt=gdm or leave -momentum out"},
+		{"-opt=sgd -momentum=0.9", "-opt=sgd has no momentum, got -momentum=0.9: use -opt=sgdm or leave -momentum out"},
+		{"-opt=gd -form=damped", "-opt=gd has no momentum and so no -form: use -opt=gdm or leave -form out"},
+		{"-opt=sgdm -batch=0", "-opt=sgdm needs -batch of at least 1, got 0: for the full batch use -opt=gdm"},
+		{"-opt=gdm -batch=8", "-opt=gdm is full batch, got -batch=8: use -opt=sgdm or leave -batch out"},
+		{"-offline -mirror=http://localhost", "-offline and -mirror contradict each other: leave one out"},
+		{"-runs=", "-runs must name a folder, got nothing"},
+		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, for example -chunk=128"},
+		{"-backend=tpu", `backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
+		{"-backend=xla:cpu.so", "the path of a plugin must be absolute"},
+		{"-backend=xla:/lib/pjrt.so", "must contain either cpu or cuda"},
+		{"-config=" + absent, "-config: open " + absent + ": no such file or directory"},
+		{"-config=" + file(t, "a", ""), "EOF; want {"},
+		{"-config=" + file(t, "a", "{"), "unexpected EOF; want {"},
+		{"-config=" + file(t, "a", "epochs: 3"), "invalid character 'e' looking for beginning of value; want {"},
+		{"-config=" + file(t, "a", `{"settings": {"epoch": 3}}`), `unknown field "epoch"; want {`},
+		{"-config=" + file(t, "a", `{"epochs": 3}`), `unknown field "epochs"; want {`},
+		{"-config=" + file(t, "a", `{"settings": {"epochs": "3"}}`), "cannot unmarshal string into Go struct field"},
+		{"-config=" + file(t, "a", `{"settings": {"epochs": 3}} {}`), "more follows the JSON object; want one object"},
+		{"-config=" + file(t, "a", `{"settings": {"epochs": 0}}`), "-epochs must be at least 1, got 0"},
+	} {
+		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"}, strings.Fields(tt.args)...)
+		status, stdout, stderr := cifar(t, t.Context(), args...)
+		if status != cli.BadUsage || stdout != "" || strings.Count(stderr, "\n") != 1 ||
+			!strings.HasPrefix(stderr, "cifar: ") || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: status %d, %q, %q; want 2, nothing and %q", tt.args, status, stdout, stderr, tt.want)
+		}
+	}
+}
+
+// Every flag is in one group and is explained once by -h.
+func TestManualHasEveryFlagOnce(t *testing.T) {
+	status, stdout, stderr := cifar(t, t.Context(), "-h")
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d, %q", status, stderr)
+	}
+	var want, got []string
+	var c Config
+	var do command
+	flags(&c, &do).VisitAll(func(f *flag.Flag) {
+		want = append(want, f.Name)
+		if !strings.Contains(stdout, "\n  -"+f.Name+" ") {
+			t.Errorf("-h does not explain -%s", f.Name)
+		}
+	})
+	for _, m := range regexp.MustCompile(`(?m)^  -([a-z-]+) +\S`).FindAllStringSubmatch(stdout, -1) {
+		got = append(got, m[1])
+	}
+	if groups := slices.Concat(commandFlags, settingFlags, executionFlags); !slices.Equal(got, groups) {
+		t.Errorf("-h explains %q, want the groups %q", got, groups)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) { // VisitAll goes in order
+		t.Errorf("-h explains %q, want each of %q once", got, want)
+	}
+}
+
+// The two groups of flags are the two structs: what is hashed into the folder's name and what is not.
+func TestGroupsAreTheStructs(t *testing.T) {
+	for _, tt := range []struct {
+		names []string
+		of    func(c Config) any
+	}{
+		{settingFlags, func(c Config) any { return c.Settings }},
+		{executionFlags, func(c Config) any { return c.Execution }},
+	} {
+		var fields map[string]any
+		text, err := json.Marshal(tt.of(Config{Execution: Execution{DataDir: "x", Mirror: "x"}})) // left out where empty
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &fields); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range tt.names {
+			delete(fields, strings.ReplaceAll(name, "-", "_"))
+		}
+		if len(fields) > 0 {
+			t.Errorf("%s: no flag in the group sets %v", text, fields)
+		}
+	}
+}
+
+// An evaluation every so many epochs costs less than a tenth of these epochs, and no more epochs are left between than that takes.
+func TestEvalEvery(t *testing.T) {
+	var c Config
+	const forward, step = 1, 3 // a backward pass costs two forward passes
+	for _, train := range []int{1, 10, 40, 256, 1000, 50000} {
+		for _, eval := range []int{10, 1000, 10000} {
+			every := c.evalEvery(forward, step, train, eval)
+			cost := float64(forward*eval) / float64(step*train)
+			if share := cost / float64(every); share >= 0.1 {
+				t.Errorf("%d images evaluated every %d epochs of %d: %.3g of the training", eval, every, train, share)
+			}
+			if every > 1 && cost/float64(every-1) < 0.08 {
+				t.Errorf("%d images evaluated every %d epochs of %d, although %d cost %.3g", eval, every, train, every-1, cost/float64(every-1))
+			}
+		}
+	}
+	if got := c.evalEvery(forward, step, 50000, 10000); got != 1 { // 10000/150000 = 6.7%
+		t.Errorf("CIFAR-10 is evaluated every %d epochs, want each", got)
+	}
+	c.EvalEvery = 5
+	if got := c.evalEvery(forward, step, 1, 1000); got != 5 {
+		t.Errorf("got %d, want the 5 of -eval-every", got)
+	}
+}
+
+// parseConfig never panics, and what it accepts it also reads back from what is written of it.
+func FuzzParseConfig(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"settings": null, "execution": null}`, `{"settings": {"epochs": 3, "seed": 18446744073709551615, "lr": 1e-3}}`,
+		`{"settings": {"ghost_batch": 5}, "derived": [1, {}], "execution": {"checkpoint_every": "1m0s", "offline": true}}`,
+		`{"execution": {"checkpoint_every": null}}`, `{"settings": {"Epochs": 1, "epochs": 2}}`, `{"settings": {"lr": 1e999}}`, `[`, `{} {}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := preset("tiny", "gdm")
+		if err := parseConfig("file", data, &c); err != nil {
+			if !strings.HasPrefix(err.Error(), "-config: file: ") {
+				t.Errorf("the error %q does not begin with the place", err)
+			}
+			return
+		}
+		text, err := json.Marshal(map[string]any{"settings": c.Settings, "execution": c.Execution})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := preset("quick", "sgd")
+		if err := parseConfig("file", text, &again); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if again != c {
+			t.Errorf("got  %+v\nwant %+v", again, c)
+		}
+	})
+}

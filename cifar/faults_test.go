@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"momentum/internal/cli"
+)
+
+// fails checks that the command prints one line on stderr that contains want, and ends with the status.
+func fails(t *testing.T, wantStatus int, want string, args ...string) {
+	t.Helper()
+	status, _, stderr := cifar(t, t.Context(), args...)
+	if status != wantStatus || !strings.HasPrefix(stderr, "cifar: ") || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("%q: status %d, %q; want %d, %q", args, status, stderr, wantStatus, want)
+	}
+}
+
+// What only the data or the backend can tell is refused before a run folder is made.
+func TestSettingsThatDoNotFit(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "runs")
+	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of cifar10-mini, got 1001 + 10", small(root, "-images=1001")...)
+	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of cifar10-mini, got 0 + 1000", small(root, "-images=0", "-holdout=1000")...)
+	fails(t, cli.BadUsage, "-batch must be at most the 13 training images, got 14: use a smaller one, or -opt=gdm", small(root, "-opt=sgdm", "-batch=14")...)
+	fails(t, cli.BadUsage, "-precision=tf32 needs a GPU, got the backend go: use -precision=f32", small(root, "-precision=tf32")...)
+	if _, err := os.Stat(root); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s: %v, want no such folder", root, err)
+	}
+}
+
+// A loss that is not finite ends the run with status 3, the step and the quantity. The folder is kept: the metrics end there and the curves are
+// drawn.
+func TestDiverged(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		last int64 // row
+		want string
+	}{
+		// Two steps of 1e9 take the weights to where logits overflow.
+		{"-lr=1e9", 1, `train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
+		{"-lr=1e38 -momentum=0", 0, `update norm is \+Inf at step 0`},
+		// With one step alone it shows in the final evaluation.
+		{"-lr=1e9 -epochs=1", 1, `train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
+		{"-lr=1e9 -opt=sgdm -batch=5", 0, `train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
+	} {
+		root := t.TempDir()
+		args := small(root, append([]string{"-model=resnet18"}, strings.Fields(tt.args)...)...)
+		status, _, stderr := cifar(t, t.Context(), args...)
+		if want := regexp.MustCompile("^cifar: " + tt.want + "\n$"); status != cli.Diverged || !want.MatchString(stderr) {
+			t.Errorf("%s: status %d, %q; want 3, %s", tt.args, status, stderr, want)
+			continue
+		}
+		dir := folder(t, root)
+		if got := read(t, dir, "state"); got != "diverged\n" {
+			t.Errorf("%s: state %q", tt.args, got)
+		}
+		if _, err := png.Decode(strings.NewReader(read(t, dir, "curves.png"))); err != nil {
+			t.Errorf("%s: curves.png: %v", tt.args, err)
+		}
+		rows := metrics(t, dir)
+		if last := rows[len(rows)-1]; last.Step != tt.last {
+			t.Errorf("%s: the last row is of step %d, want %d", tt.args, last.Step, tt.last)
+		}
+		before := read(t, dir, "metrics.jsonl")
+		fails(t, cli.Diverged, dir+": has diverged before; -fresh starts over", args...)
+		if read(t, dir, "metrics.jsonl") != before {
+			t.Errorf("%s: the second time changed the metrics", tt.args)
+		}
+	}
+}
+
+func TestOtherSettingsInTheFolder(t *testing.T) {
+	root := t.TempDir()
+	succeed(t, small(root)...)
+	config := filepath.Join(folder(t, root), "config.json")
+	for _, tt := range []struct{ content, want string }{
+		{strings.Replace(read(t, config), `"seed": 1`, `"seed": 2`, 1), "config.json: written with other settings: seed is 2, want 1; restore it, or start over with -fresh"},
+		{`{"settings": `, "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
+		{"", "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
+	} {
+		if err := os.WriteFile(config, []byte(tt.content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		fails(t, cli.Failed, tt.want, small(root)...)
+	}
+	succeed(t, small(root, "-fresh")...)
+}
+
+func TestDamagedFolder(t *testing.T) {
+	root := t.TempDir()
+	succeed(t, small(root)...)
+	dir := folder(t, root)
+	for name, content := range map[string]string{"state": "asleep\n", "metrics.jsonl": "{\"step\":1}\n{\"step\":0}\n"} {
+		before := read(t, dir, name)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		fails(t, cli.Failed, filepath.Join(dir, name)+":", small(root)...)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(before), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	succeed(t, small(root)...)
+}
+
+func TestUnwritable(t *testing.T) {
+	root := file(t, "file", "")
+	fails(t, cli.Failed, "file: not a directory", small(filepath.Join(root, "runs"))...)
+	fails(t, cli.Failed, "file: not a directory", small(root)...)
+}
+
+func TestPlugins(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(t.TempDir(), "cpu.so")
+	if err := os.Symlink(self, foreign); err != nil {
+		t.Fatal(err)
+	}
+	text := file(t, "cpu.so", "#!/bin/sh\necho a script is no plugin, however long it is, if it is long enough for a header\n")
+	for _, tt := range []struct{ plugin, want string }{
+		{"/absent/cpu.so", "backend: plugin: open /absent/cpu.so: no such file or directory"},
+		{text, "backend: " + text + ": not a shared library: bad magic number"},
+		{file(t, "cpu.so", ""), "not a shared library: EOF"},
+		{foreign, "backend: " + foreign + ": "}, // a program, or a library without the function of a plugin
+	} {
+		fails(t, cli.Failed, tt.want, small(t.TempDir(), "-backend=xla:"+tt.plugin)...)
+	}
+}
+
+// cifar10 makes a folder of CIFAR-10 whose images are all black airplanes, from files of the right size that take no room on the disk.
+func cifar10(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	folder := filepath.Join(dir, "cifar-10-batches-bin")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields("data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch") {
+		path := filepath.Join(folder, name+".bin")
+		if err := errors.Join(os.WriteFile(path, nil, 0o666), os.Truncate(path, 30730000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestDamagedData(t *testing.T) {
+	dir := cifar10(t)
+	batch := filepath.Join(dir, "cifar-10-batches-bin", "data_batch_1.bin")
+	sums := filepath.Join(dir, "cifar-10-batches-bin", "SHA256SUMS")
+	args := small(t.TempDir(), "-data=cifar10", "-data-dir="+dir, "-epochs=1")
+	succeed(t, args...)
+
+	remedy := "; go run ./scripts/download -data=cifar10 -dir=" + dir + " gets it anew"
+	size := func(n int64) {
+		if err := os.Truncate(batch, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args = append(args, "-fresh")
+	size(30729999)
+	fails(t, cli.Failed, batch+": 30729999 bytes, want 30730000 (10000 records of 3073)"+remedy, args...)
+	size(30730001)
+	fails(t, cli.Failed, batch+": 30730001 bytes, want 30730000 (10000 records of 3073)"+remedy, args...)
+	size(30730000)
+
+	flip := func(at int64, x byte) {
+		f, err := os.OpenFile(batch, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt([]byte{x}, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flip(3073, 16)
+	fails(t, cli.Failed, batch+": record 1: label 16, want 0 to 9"+remedy, args...)
+	flip(3073, 0)
+	if err := os.WriteFile(sums, fmt.Appendf(nil, "%x  data_batch_1.bin\n", sha256.Sum256(make([]byte, 30730000))), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	flip(5000, 1) // a pixel
+	fails(t, cli.Failed, batch+": sha256 ", args...)
+	flip(5000, 0)
+	os.Remove(batch)
+	fails(t, cli.Failed, batch+": no such file or directory"+remedy, args...)
+
+	empty := t.TempDir()
+	fails(t, cli.Failed, "cifar10 is not in "+empty+", and -offline forbids to download it", append(args, "-data-dir="+empty)...)
+}
+
+// On a disk that is full the run stops with one line. When there is room again it goes on and ends with the same bytes. The disk is a tmpfs in
+// a mount namespace of its own, which ends with the process.
+func TestFullDisk(t *testing.T) {
+	const variable = "MOMENTUM_TEST_DISK"
+	disk := os.Getenv(variable)
+	if disk == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+		cmd.Env = append(os.Environ(), variable+"="+t.TempDir())
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		out, err := cmd.CombinedOutput()
+		switch {
+		case bytes.Contains(out, []byte("--- SKIP")):
+			t.Skipf("%s", out)
+		case errors.As(err, new(*os.SyscallError)) || errors.As(err, new(*os.PathError)):
+			t.Skipf("no namespaces here, so no small disk can be mounted: %v", err)
+		case err != nil:
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("a small disk cannot be mounted: %v", err)
+	}
+	calm, root, ballast := t.TempDir(), filepath.Join(disk, "runs"), filepath.Join(disk, "ballast")
+	succeed(t, small(calm)...)
+	var stops []string
+	for pages := 0; ; pages++ { // of 4 KiB that are free
+		os.WriteFile(ballast, make([]byte, 1<<20), 0o666) // fails, and leaves what fits
+		info, err := os.Stat(ballast)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(ballast, max(0, info.Size()-int64(4096*pages))); err != nil {
+			t.Fatal(err)
+		}
+		status, _, stderr := cifar(t, t.Context(), small(root, "-checkpoint-every=0s")...)
+		if status == cli.Done {
+			break
+		}
+		if status != cli.Failed || !strings.Contains(stderr, "no space left on device") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%d free pages: status %d, %q", pages, status, stderr)
+		}
+		if pages > 200 {
+			t.Fatal("no progress")
+		}
+		stops = append(stops, stderr)
+	}
+	t.Logf("stopped %d times:\n%s", len(stops), strings.Join(slices.Compact(stops), ""))
+	sameResult(t, folder(t, root), folder(t, calm))
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"momentum/internal/backend/backendtest"
+	"momentum/internal/cli"
+)
+
+// A run that is killed at any moment, and started again until it is done, ends with the bytes of a run that was not: here after at least 20
+// kills, a third of them at a random moment of the start (opening the backend, reading the checkpoint, compiling), a third at one of the epochs
+// that follow, a third while a checkpoint is written, and the last ones while the result is.
+func TestKilledRunEndsTheSame(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the command 30 times, which takes minutes")
+	}
+	const kills, epochs = 21, 60
+	be := backendtest.Open(t)
+	args := func(root string) []string {
+		return small(root, "-backend="+string(be.Kind), "-images=10", "-chunk=10", "-epochs=60", "-checkpoint-every=0s")
+	}
+
+	calm, root := t.TempDir(), t.TempDir()
+	began := time.Now()
+	p := start(t, args(calm)...)
+	p.until("epoch ", 1)
+	startUp := time.Since(began)
+	p.until("epoch ", epochs-1)
+	epoch := (time.Since(began) - startUp) / (epochs - 1)
+	if status, _, stderr := p.end(); status != cli.Done {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	want := folder(t, calm)
+
+	random := rand.New(rand.NewPCG(1, 0))
+	upTo := func(d time.Duration) { time.Sleep(time.Duration(random.Int64N(int64(d)))) }
+	killed, writing := 0, 0
+	for n := 0; ; n++ {
+		p := start(t, args(root)...)
+		switch {
+		case n >= kills: // in the last epoch or after it
+			p.until("epoch 59/60", 1)
+			upTo(20 * epoch)
+		case n%3 == 0:
+			upTo(startUp)
+		case n%3 == 1: // within the second epoch from here, or the third: this process leaves a checkpoint at least
+			p.until("epoch ", 2+random.IntN(2))
+			upTo(epoch)
+		default:
+			p.until("epoch ", 2)
+			for range 10000 { // polls, until one is there
+				if len(halfWritten(root)) > 0 {
+					break
+				}
+				time.Sleep(100 * time.Microsecond)
+			}
+			upTo(2 * time.Millisecond)
+		}
+		if n < kills+4 {
+			p.Process.Kill()
+		}
+		status, _, stderr := p.end()
+		if status == cli.Done {
+			break
+		}
+		if status != -1 {
+			t.Fatalf("status %d, %s", status, stderr)
+		}
+		killed++
+		if len(halfWritten(root)) > 0 {
+			writing++
+		}
+	}
+	t.Logf("%s: killed %d times, %d of them while a checkpoint was being written; starting takes %v, an epoch %v", be.Kind, killed, writing,
+		startUp.Round(time.Millisecond), epoch.Round(time.Millisecond))
+	if killed < 20 {
+		t.Errorf("killed %d times only", killed)
+	}
+	got := folder(t, root)
+	sameResult(t, got, want)
+	for i, step := range steps(metrics(t, got)) {
+		if step != int64(i) {
+			t.Fatalf("row %d is of step %d", i, step)
+		}
+	}
+	if left := halfWritten(root); len(left) > 0 {
+		t.Errorf("the killed processes have left %q", left)
+	}
+}
+
+// halfWritten lists the checkpoints without their final name below root.
+func halfWritten(root string) []string {
+	found, _ := filepath.Glob(filepath.Join(root, "*", "checkpoints", ".*.tmp-*"))
+	return found
+}

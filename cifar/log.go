@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"momentum/internal/descent"
+	"momentum/internal/progress"
+	"momentum/internal/rundir"
+	"momentum/internal/tbevents"
+)
+
+// Manifest says what a run was made by and with; unlike the other files it differs between two runs of one configuration.
+type Manifest struct {
+	Revision     string            `json:"revision"` // of this program's source
+	Go           string            `json:"go"`
+	Modules      map[string]string `json:"modules"`
+	Backend      string            `json:"backend"`
+	Device       string            `json:"device"`
+	Plugin       string            `json:"plugin,omitempty"`
+	PluginSHA256 string            `json:"plugin_sha256,omitempty"`
+	Precision    string            `json:"precision"`
+	Started      time.Time         `json:"started"`
+	WallSeconds  float64           `json:"wall_seconds"`   // of training and evaluation, over all resumes, compilation included
+	ImagesPerSec float64           `json:"images_per_sec"` // trained on, of those seconds
+	Images       int               `json:"images_trained"`
+}
+
+// runLog writes what a run measures to its folder.
+type runLog struct {
+	r      *experiment
+	dir    *rundir.Dir
+	events *tbevents.Writer
+
+	manifest   Manifest
+	before     Manifest  // wall time and images of earlier processes
+	began      time.Time // of this process
+	images     int       // trained on by this process
+	warm       time.Time // the end of its first step, which compiles: rates that are shown count from there
+	warmImages int
+	saved      time.Time // the last checkpoint
+	lastEval   string    // as shown
+}
+
+// openLog opens the event file, keeping the records of rows up to the given step, and the manifest, which goes on counting where an earlier process left off.
+func (r *experiment) openLog(ctx context.Context, dir *rundir.Dir, keep int64) (*runLog, error) {
+	l := &runLog{r: r, dir: dir, began: time.Now(), saved: time.Now()}
+	old, err := os.ReadFile(dir.Path("manifest.json"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || keep < 0:
+	case err != nil:
+		return nil, err
+	default:
+		// A damaged manifest costs the earlier wall time, no more.
+		_ = json.Unmarshal(old, &l.before)
+	}
+	l.manifest = Manifest{
+		Revision: revision(ctx), Go: runtime.Version(), Modules: map[string]string{}, Backend: string(r.backend.Kind), Device: r.backend.Device,
+		PluginSHA256: r.backend.PluginSHA256, Precision: r.Precision, Started: l.began.UTC().Truncate(time.Second),
+	}
+	if r.backend.Plugin != "" {
+		l.manifest.Plugin = filepath.Base(r.backend.Plugin)
+	}
+	if !l.before.Started.IsZero() {
+		l.manifest.Started = l.before.Started
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if strings.HasPrefix(m.Path, "github.com/gomlx/") {
+				l.manifest.Modules[m.Path] = m.Version
+			}
+		}
+	}
+	if l.events, err = tbevents.Open(dir.Path("events.out.tfevents.0.momentum"), keep); err != nil {
+		return nil, err
+	}
+	return l, l.writeManifest()
+}
+
+func (l *runLog) writeManifest() error {
+	l.manifest.WallSeconds = l.before.WallSeconds + time.Since(l.began).Seconds()
+	l.manifest.Images = l.before.Images + l.images
+	l.manifest.ImagesPerSec = float64(l.manifest.Images) / l.manifest.WallSeconds
+	return l.dir.WriteJSON("manifest.json", l.manifest)
+}
+
+// epoch writes the row of an epoch that has just ended. With full batch its loss and accuracy are exact and, like all its numbers but
+// update_norm, at the weights before the step; with mini-batches they are sums over the epoch while the weights moved, and the norms are the
+// last step's.
+func (l *runLog) epoch(at position, epoch int, eta float64, s descent.Stats, bar *progress.Bar) error {
+	values := l.common(at, epoch, epoch%l.r.every == 0)
+	values = append(values,
+		rundir.Value{Name: "grad_norm", X: s.GradNorm}, rundir.Value{Name: "update_norm", X: s.UpdateNorm},
+		rundir.Value{Name: "param_norm", X: s.ParamNorm}, rundir.Value{Name: "rate", X: eta})
+	return l.row(int64(epoch*l.r.stepsPerEpoch), values, bar)
+}
+
+// final writes the row of the final weights.
+func (l *runLog) final(at position, bar *progress.Bar) error {
+	return l.row(int64(at.step), l.common(at, l.r.Epochs, true), bar)
+}
+
+func (l *runLog) common(at position, epoch int, evaluated bool) []rundir.Value {
+	n := float64(l.r.train.N)
+	values := []rundir.Value{{Name: "epoch", X: float64(epoch)}, {Name: "loss", X: at.lossSum / n}, {Name: "train_accuracy", X: float64(at.correct) / n}}
+	if evaluated {
+		values = append(values, rundir.Value{Name: "test_loss", X: at.evalLoss},
+			rundir.Value{Name: "test_accuracy", X: float64(at.evalCorrect) / float64(l.r.eval.N)})
+	}
+	return values
+}
+
+// row appends one row to the metrics and the events and shows it.
+func (l *runLog) row(step int64, values []rundir.Value, bar *progress.Bar) error {
+	row := rundir.Row{Step: step, Values: values}
+	if err := l.dir.AppendRow(row); err != nil {
+		return err
+	}
+	scalars := make([]tbevents.Scalar, len(values))
+	for i, v := range values {
+		scalars[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
+	}
+	if err := l.events.Scalars(step, time.Now(), scalars); err != nil {
+		return err
+	}
+
+	get := func(name string) float64 { x, _ := row.Get(name); return x }
+	line := fmt.Sprintf("epoch %d/%d  loss %.4f  train %.2f%%", int(get("epoch")), l.r.Epochs, get("loss"), 100*get("train_accuracy"))
+	accuracy, evaluated := row.Get("test_accuracy")
+	if evaluated {
+		l.lastEval = fmt.Sprintf("  %s %.2f%%", map[bool]string{false: "test", true: "held-out"}[l.r.Holdout > 0], 100*accuracy)
+	}
+	line += l.lastEval
+	if l.images > l.warmImages {
+		line += fmt.Sprintf("  %.0f images/s", float64(l.images-l.warmImages)/time.Since(l.warm).Seconds())
+	}
+	bar.Describe(line)
+	if evaluated && !progress.Terminal(l.r.stdout) {
+		bar.Println(line)
+	}
+	return nil
+}

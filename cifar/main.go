@@ -1,0 +1,169 @@
+// Cifar trains a residual network on CIFAR images by full-batch gradient descent, without (GD) or with momentum (GD+M).
+//
+//	go run ./cifar -opt=gdm
+//
+// This package reads from top to bottom: main.go opens what a run needs, train.go is the run, config.go are its settings.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/models"
+)
+
+const manual = `cifar trains a residual network on CIFAR images by full-batch gradient descent (GD) or gradient descent with momentum (GD+M).
+
+  go run ./cifar -opt=gdm                       what this machine can do in minutes, on images that the program carries
+  go run ./cifar -opt=gd                        the same without momentum: both start from the same weights
+  go run ./cifar -preset=paper -opt=gdm         CIFAR-10, 50,000 images, ResNet-18 of width 64, 300 epochs; wants a GPU
+  go run ./cifar -opt=sgdm -batch=128           mini-batches
+  go run ./cifar -config runs/NAME/config.json  a run again
+
+A flag that is left out has the value of the preset (-dry-run prints them all); -preset=auto is paper on a GPU, quick with XLA on the CPU, and tiny on
+the Go backend.
+
+A step of GD is w ← w − η∇L(w). GD+M is g ← γg + (1−γ)∇L(w), w ← w − ηg in the damped form (the paper's), and b ← γb + ∇L(w), w ← w − ηb in
+the undamped form (PyTorch's), whose effective rate is η/(1−γ). ∇L is exact: the mean over all training images, whatever -chunk is.
+
+A run writes a folder under -runs: config.json, manifest.json, metrics.jsonl and .csv, curves.svg and .png, TensorBoard events, checkpoints,
+initial.safetensors and weights.safetensors. The same command again resumes it or, when it is done, prints its result.
+Exit status: 0 done, 1 error, 2 usage, 3 diverged (the loss is no longer finite), 75 stopped by a signal with a checkpoint saved.
+`
+
+func main() { os.Exit(cli.Main("cifar", run)) }
+
+// run is the command: everything that a run needs, in the order in which it can fail.
+func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
+	// Settings, as far as they are known without a backend.
+	c, do, err := parse(args, "")
+	if errors.Is(err, flag.ErrHelp) {
+		printManual(stdout)
+		return nil
+	} else if err != nil {
+		return err
+	}
+
+	// The backend, which says what -preset=auto means.
+	be, err := backend.Open(ctx, c.Backend, backend.Options{Offline: c.Offline, Out: stderr, TF32: c.Precision == "tf32"})
+	if err != nil {
+		return err
+	}
+	if c, do, err = parse(args, be.Kind); err != nil {
+		return err
+	}
+	if c.Precision == "tf32" && be.Kind != backend.CUDA {
+		return cli.Usagef("-precision=tf32 needs a GPU, got the backend %s: use -precision=f32", be.Kind)
+	}
+	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Kind, be.Device, be.Why)
+	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(do.preset, args, be.Kind))
+
+	// The images, held by the host no longer than it takes to copy them to the device.
+	trainSet, evalSet, err := load(ctx, c, stderr)
+	if err != nil {
+		return err
+	}
+	classes := trainSet.Classes
+	mean, std := trainSet.Mean, trainSet.Std
+	trainData, err := descent.NewData(be.Backend, trainSet.Pixels, trainSet.Labels, mean, std)
+	if err != nil {
+		return err
+	}
+	evalData, err := descent.NewData(be.Backend, evalSet.Pixels, evalSet.Labels, mean, std)
+	if err != nil {
+		return err
+	}
+	trainSet, evalSet = nil, nil
+	debug.FreeOSMemory()
+
+	// The network and the rule that trains it.
+	net, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: classes, BranchScale: c.BranchScale})
+	if err != nil {
+		return err
+	}
+	if c.Batch > trainData.N {
+		return cli.Usagef("-batch must be at most the %d training images, got %d: use a smaller one, or -opt=%s for the full batch", trainData.N, c.Batch, c.Opt[1:])
+	}
+	r := &experiment{Config: c, backend: be, net: net, train: trainData, eval: evalData, stdout: stdout, stderr: stderr}
+	r.resolve()
+	fmt.Fprintf(stdout, "data      %s: %d training images, %d %s\n", c.Data, trainData.N, evalData.N, r.evalName())
+	fmt.Fprintf(stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image and step\n", c.Model, c.Width, c.Norm, net.NumParams(), r.stepFLOP/1e9)
+	fmt.Fprintf(stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n", r.ruleName(), c.Rate, c.Schedule, c.rule().EffectiveRate(c.Rate), c.Epochs, r.stepsPerEpoch)
+	if do.dryRun {
+		return r.dryRun(ctx)
+	}
+	return r.run(ctx, do.fresh)
+}
+
+// explainPreset says what was picked, why, what it does not show, and how to ask for more.
+func explainPreset(name string, args []string, kind backend.Kind) string {
+	shows := map[string]string{
+		"tiny":  "40 embedded images, a network of width 4: shows that everything works, not what momentum does; -preset=quick is the smallest real run",
+		"quick": "128 embedded images, ResNet-18 of width 16: shows that GD and GD+M fit real images, not the paper's accuracies; -preset=paper is the paper's setting and wants a GPU",
+		"paper": "CIFAR-10 with all 50,000 images, ResNet-18 of width 64, 300 epochs; -preset=quick takes minutes on a CPU",
+	}
+	why := "asked for by -preset"
+	if !asksForPreset(args) {
+		why = fmt.Sprintf("picked for the backend %s", kind)
+	}
+	return fmt.Sprintf("%s, %s: %s", name, why, shows[name])
+}
+
+// asksForPreset says whether the arguments name a preset other than auto.
+func asksForPreset(args []string) bool {
+	c, do := preset("paper", "gdm"), command{preset: "auto"}
+	return flags(&c, &do).Parse(args) == nil && do.preset != "auto"
+}
+
+// load reads the training images and those to evaluate: the test images or, with -holdout, training images that are kept out.
+func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *datasets.Images, err error) {
+	train, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir, Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
+	if err != nil {
+		return nil, nil, err
+	}
+	images := c.Images
+	if images == 0 {
+		images = train.N() - c.Holdout
+	}
+	if images < 1 || images+c.Holdout > train.N() {
+		return nil, nil, cli.Usagef("-images + -holdout must be at most the %d training images of %s, got %d + %d", train.N(), c.Data, c.Images, c.Holdout)
+	}
+	if c.Holdout > 0 {
+		return train.Slice(0, images), train.Slice(train.N()-c.Holdout, train.N()), nil
+	}
+	return train.Slice(0, images), test, nil
+}
+
+// revision is the revision of the code: what `go build` stamped or, since `go run` stamps nothing, what git says in the working folder.
+func revision(ctx context.Context) string {
+	rev, dirty := "", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				rev = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = "-dirty"
+			}
+		}
+	}
+	if rev != "" {
+		return rev + dirty
+	}
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,133 @@
+// Package measure times what speed is judged by: the exact full-batch step and, to compare it with, a bare matrix product. It is what
+// scripts/bench and scripts/gpucheck have in common.
+package measure
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/descent"
+	"momentum/models"
+)
+
+// Setting is a network without normalization and how its step is computed.
+type Setting struct {
+	Model     string            `json:"model"`
+	Width     int               `json:"width"`
+	Precision descent.Precision `json:"precision"`
+	Chunk     int               `json:"chunk"`
+}
+
+func (s Setting) String() string {
+	return fmt.Sprintf("%s width %d %s chunk %d", s.Model, s.Width, s.Precision, s.Chunk)
+}
+
+// Network is the setting's network for 10 classes, as the paper has it: without normalization.
+func (s Setting) Network() (*models.Network, error) {
+	return models.New(models.Config{Model: s.Model, Width: s.Width, Norm: "none", Classes: 10})
+}
+
+// Trainer prepares GD+M in its undamped form, with γ = 0.9, from the initial weights of seed 1.
+func (s Setting) Trainer(b *backend.Backend, train *descent.Data) (*descent.Trainer, error) {
+	net, err := s.Network()
+	if err != nil {
+		return nil, err
+	}
+	rule := descent.Rule{Form: descent.Undamped, Gamma: 0.9}
+	return descent.NewTrainer(b, net, rule, train, descent.Options{Precision: s.Precision, Chunk: s.Chunk, Seed: 1})
+}
+
+// Images copies n images to the device: the embedded training images, over and over.
+func Images(ctx context.Context, b *backend.Backend, n int) (*descent.Data, error) {
+	mini, _, err := datasets.Load(ctx, "cifar10-mini", datasets.Options{})
+	if err != nil {
+		return nil, err
+	}
+	pixels := make([]uint8, 0, n*len(mini.Pixels)/mini.N())
+	labels := make([]uint8, 0, n)
+	for len(labels) < n {
+		some := mini.Slice(0, min(n-len(labels), mini.N()))
+		pixels, labels = append(pixels, some.Pixels...), append(labels, some.Labels...)
+	}
+	return descent.NewData(b.Backend, pixels, labels, mini.Mean, mini.Std)
+}
+
+// Step is one step of descent and the time that it took.
+type Step struct {
+	descent.Stats
+	Seconds float64
+}
+
+// Steps takes n full-batch steps at rate eta. The first one of a trainer includes its compilation. A step whose numbers are not finite is an
+// error, after the steps before it.
+func Steps(ctx context.Context, t *descent.Trainer, eta float64, n int) ([]Step, error) {
+	var steps []Step
+	for i := range n {
+		start := time.Now()
+		stats, err := t.Step(ctx, eta)
+		if err != nil {
+			return steps, err
+		}
+		if quantity, value := stats.NotFinite(); quantity != "" {
+			return steps, fmt.Errorf("%s is %v at step %d", quantity, value, i)
+		}
+		steps = append(steps, Step{stats, time.Since(start).Seconds()})
+	}
+	return steps, nil
+}
+
+// PerSecond is how many of something that each step has n of were done in a second of each step.
+func PerSecond(n float64, steps []Step) []float64 {
+	rates := make([]float64, len(steps))
+	for i, s := range steps {
+		rates[i] = n / s.Seconds
+	}
+	return rates
+}
+
+// Mean is the rate over equal pieces of work done at the given rates: their harmonic mean, so that time counts and not the pieces.
+func Mean(rates []float64) float64 {
+	seconds := 0.0
+	for _, r := range rates {
+		seconds += 1 / r
+	}
+	return float64(len(rates)) / seconds
+}
+
+// Median of values, which are not changed; at least one.
+func Median(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// Matmul multiplies two [size, size] matrices n times, after a first time that is not counted, and returns the GFLOP/s of each.
+func Matmul(b *backend.Backend, p descent.Precision, size, n int) (rates []float64, err error) {
+	dtype := dtypes.Float32
+	if p == descent.BF16 {
+		dtype = dtypes.BFloat16
+	}
+	err = backend.Try("matmul", func() {
+		matrix := MustNewExec(b.Backend, func(g *Graph) *Node {
+			return ConvertDType(Sin(IotaFull(g, shapes.Make(dtypes.Float32, size, size))), dtype)
+		}).MustCall1()
+		multiply := MustNewExec(b.Backend, func(x *Node) *Node { return Dot(x, x).Product() })
+		for i := range n + 1 {
+			start := time.Now()
+			product := multiply.MustCall1(matrix) // waits for the device
+			seconds := time.Since(start).Seconds()
+			product.MustFinalizeAll()
+			if i > 0 {
+				rates = append(rates, 2*float64(size)*float64(size)*float64(size)/seconds/1e9)
+			}
+		}
+	})
+	return rates, err
+}

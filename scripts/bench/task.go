@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"momentum/internal/backend"
+	"momentum/internal/measure"
+)
+
+// eta is the learning rate of all contenders: the rate of a step does not depend on it, as long as the numbers stay finite.
+const eta = 0.002
+
+// task is what a child process of this program measures.
+type task struct {
+	measure.Setting
+	Backend string `json:"backend"`
+	Images  int    `json:"images"`
+	Steps   int    `json:"steps"`  // after one that is not counted
+	Matmul  int    `json:"matmul"` // not 0: the bare product of this size, in place of steps
+}
+
+// sample is what one process measured and prints. bench_jax.py and bench_torch.py print the same, and more.
+type sample struct {
+	Version      string    `json:"version"`
+	Device       string    `json:"device"`
+	PluginSHA256 string    `json:"plugin_sha256,omitempty"`
+	ImagesPerS   []float64 `json:"images_per_s,omitempty"` // of each step
+	GFLOPPerS    []float64 `json:"gflop_per_s,omitempty"`  // of each product
+}
+
+// do measures and prints the sample.
+func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
+	b, err := backend.Open(ctx, t.Backend, backend.Options{Out: stderr})
+	if err != nil {
+		return err
+	}
+	s := sample{Version: string(b.Kind), Device: b.Device, PluginSHA256: b.PluginSHA256}
+	if t.Matmul > 0 {
+		if s.GFLOPPerS, err = measure.Matmul(b, t.Precision, t.Matmul, t.Steps); err != nil {
+			return err
+		}
+		return json.NewEncoder(stdout).Encode(s)
+	}
+	data, err := measure.Images(ctx, b, t.Images)
+	if err != nil {
+		return err
+	}
+	trainer, err := t.Trainer(b, data)
+	if err != nil {
+		return err
+	}
+	steps, err := measure.Steps(ctx, trainer, eta, 1+t.Steps)
+	if err != nil {
+		return fmt.Errorf("%v: %w", t.Setting, err)
+	}
+	s.ImagesPerS = measure.PerSecond(float64(t.Images), steps[1:])
+	return json.NewEncoder(stdout).Encode(s)
+}
