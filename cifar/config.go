@@ -89,7 +89,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 var presets = []string{"auto", "tiny", "quick", "paper"}
 
 // preset returns the settings of a preset for an algorithm. Rates are undamped; those of the paper preset are starting points, since the
-// paper gives none; those of quick and tiny were chosen on held-out training images with the same number of trials for GD and for GD+M
+// paper gives none; those of quick, which tiny has too, were chosen on held-out training images with the same number of trials for GD and for GD+M
 // (results/quick/README.md).
 func preset(name, opt string) Config {
 	c := Config{

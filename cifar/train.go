@@ -182,9 +182,11 @@ func drawn(dir *rundir.Dir) error {
 
 // trainIn is the run: one epoch after the other, one row of metrics for each, and a checkpoint now and then.
 func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
-	bar := progress.Steps(r.stdout, "images", r.Epochs*r.train.N)
+	total := r.Epochs * r.train.N
+	bar := progress.Steps(r.stdout, "images", total)
 	defer bar.Close()
-	trainer, err := r.newTrainer(func(images int) { bar.Add(int64(images)) })
+	done := 0 // images; the bar is full only when the last evaluation is made
+	trainer, err := r.newTrainer(func(images int) { done += images; bar.Set(int64(min(done, total-1))) })
 	if err != nil {
 		return err
 	}
@@ -203,7 +205,8 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 
 	steps := r.Epochs * r.stepsPerEpoch
 	schedule := descent.Schedule{Kind: r.Schedule, Peak: r.Rate, Steps: steps, Warmup: r.Warmup * r.stepsPerEpoch}
-	bar.Set(int64(at.step / r.stepsPerEpoch * r.train.N))
+	done = at.step/r.stepsPerEpoch*r.train.N + min(at.step%r.stepsPerEpoch*r.Batch, r.train.N)
+	bar.Set(int64(min(done, total-1)))
 	var order []int32 // of the epoch, for mini-batches
 	var before string // what the step before was like, for the error when numbers are no longer finite
 	for at.step < steps {
@@ -273,6 +276,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	if err := log.final(at, bar); err != nil {
 		return err
 	}
+	bar.Set(int64(total))
 	if quantity, value := (descent.Stats{Loss: loss}).NotFinite(); quantity != "" {
 		return &cli.DivergedError{Err: fmt.Errorf("%s is %v at step %d%s", quantity, value, steps, before)}
 	}

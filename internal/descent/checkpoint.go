@@ -63,7 +63,7 @@ func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err erro
 			}
 		}
 		for v, value := range values {
-			v.MustSetValue(value)
+			setValue(v, value)
 		}
 		step = int(optimizer.GetGlobalStep(t.store))
 	})

@@ -179,6 +179,13 @@ func (t *Trainer) create(path string, value *tensors.Tensor, trainable bool) {
 	must(t.store.CreateVariable(path, value)).SetTrainable(trainable)
 }
 
+// setValue replaces the value of a variable, inside of backend.Try.
+func setValue(v *model.Variable, value *tensors.Tensor) {
+	if err := v.SetValue(value); err != nil {
+		panic(err)
+	}
+}
+
 // must turns an error into a panic, inside of backend.Try.
 func must[T any](x T, err error) T {
 	if err != nil {
@@ -303,12 +310,12 @@ func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int, 
 			if err := ctx.Err(); err != nil {
 				panic(err)
 			}
-			t.accumulate.MustExec(t.train.pixels, t.train.labels, indices, t.perImage[size])
+			t.accumulate.MustCall(t.train.pixels, t.train.labels, indices, t.perImage[size])
 			if t.OnChunk != nil {
 				t.OnChunk(indices.Size())
 			}
 		}
-		v := floats(t.update.MustExec(t.scalar(eta))[0])
+		v := floats(t.update.MustCall(t.scalar(eta))[0])
 		stats = Stats{Loss: v[0], Correct: int(v[1]), GradNorm: v[2], UpdateNorm: v[3], ParamNorm: v[4]}
 	})
 	return stats, err
@@ -322,7 +329,7 @@ func (t *Trainer) Evaluate(ctx context.Context, d *Data) (loss float64, correct 
 			if err := ctx.Err(); err != nil {
 				panic(err)
 			}
-			t.evaluate.MustExec(d.pixels, d.labels, indices)
+			t.evaluate.MustCall(d.pixels, d.labels, indices)
 		}
 		loss = t.takeSum("/sum/loss") / float64(d.N)
 		correct = int(t.takeSum("/sum/correct"))
@@ -334,7 +341,7 @@ func (t *Trainer) Evaluate(ctx context.Context, d *Data) (loss float64, correct 
 func (t *Trainer) takeSum(path string) float64 {
 	v := t.store.GetVariable(path)
 	sum := floats(v.MustValue())[0]
-	v.MustSetValue(zeros(v.DType()))
+	setValue(v, zeros(v.DType()))
 	return sum
 }
 

@@ -1,7 +1,6 @@
 package descent
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -255,7 +254,7 @@ func along(w, direction []float64, epsilon float64) []float64 {
 // set replaces the values of a parameter.
 func (t *Trainer) set(name string, values []float64) {
 	v := t.store.GetVariable("/model/" + name)
-	v.MustSetValue(tensors.FromFlatDataAndDimensions(values, v.Shape().Dimensions...))
+	setValue(v, tensors.FromFlatDataAndDimensions(values, v.Shape().Dimensions...))
 }
 
 // gradients are those of the loss at the present weights: the weights before a step of GD at rate 1 minus those after it.
@@ -373,7 +372,7 @@ func TestNotFinite(t *testing.T) {
 		{Stats{ParamNorm: math.NaN()}, "parameter norm"},
 	} {
 		if got, _ := c.s.NotFinite(); got != c.want {
-			t.Error(fmt.Sprintf("%+v: %q, want %q", c.s, got, c.want))
+			t.Errorf("%+v: %q, want %q", c.s, got, c.want)
 		}
 	}
 }
