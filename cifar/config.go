@@ -109,6 +109,9 @@ func preset(name, opt string) Config {
 	switch name {
 	case "quick":
 		c.Data, c.Width, c.Images, c.Epochs = "cifar10-mini", 16, 128, 300
+		if isMiniBatch(opt) {
+			c.Batch = 32
+		}
 	case "tiny":
 		c.Data, c.Width, c.Images, c.Epochs = "cifar10-mini", 4, 40, 20
 		if isMiniBatch(opt) {

@@ -27,31 +27,29 @@ func mustParse(t *testing.T, kind backend.Kind, args ...string) Config {
 
 func TestPresets(t *testing.T) {
 	for _, tt := range []struct {
-		args   string
-		kind   backend.Kind
-		data   string
-		images int
-		width  int
-		epochs int
-		batch  int
-		gamma  float64
+		arg         string
+		kind        backend.Kind
+		preset, opt string
 	}{
-		{"-preset=paper", backend.Go, "cifar10", 0, 64, 300, 0, 0.9},
-		{"-preset=quick", backend.Go, "cifar10-mini", 256, 16, 300, 0, 0.9},
-		{"-preset=tiny", backend.CUDA, "cifar10-mini", 40, 4, 20, 0, 0.9},
-		{"-preset=auto", backend.CUDA, "cifar10", 0, 64, 300, 0, 0.9},
-		{"-opt=gdm", backend.CPU, "cifar10-mini", 256, 16, 300, 0, 0.9},
-		{"-opt=gd", backend.Go, "cifar10-mini", 40, 4, 20, 0, 0},
-		{"-opt=sgdm", backend.CPU, "cifar10-mini", 256, 16, 300, 128, 0.9},
-		{"-opt=sgd", backend.Go, "cifar10-mini", 40, 4, 20, 16, 0},
+		{"-preset=paper", backend.Go, "paper", "gdm"},
+		{"-preset=quick", backend.CUDA, "quick", "gdm"},
+		{"-preset=tiny", backend.CPU, "tiny", "gdm"},
+		{"-preset=auto", backend.CUDA, "paper", "gdm"},
+		{"-opt=gdm", backend.CPU, "quick", "gdm"},
+		{"-opt=gd", backend.Go, "tiny", "gd"},
+		{"-opt=sgdm", backend.CPU, "quick", "sgdm"},
+		{"-opt=sgd", backend.Go, "tiny", "sgd"},
 	} {
-		c := mustParse(t, tt.kind, tt.args)
-		if c.Data != tt.data || c.Images != tt.images || c.Width != tt.width || c.Epochs != tt.epochs || c.Batch != tt.batch || c.Momentum != tt.gamma {
-			t.Errorf("%s on %s: got %+v, want %+v", tt.args, tt.kind, c.Settings, tt)
+		if got, want := mustParse(t, tt.kind, tt.arg), preset(tt.preset, tt.opt); got != want {
+			t.Errorf("%s on %s:\ngot  %+v\nwant %+v", tt.arg, tt.kind, got, want)
 		}
-		if c.Model != "resnet18" || c.Norm != "none" || c.Seed != 1 {
-			t.Errorf("%s on %s: got %+v, want a ResNet-18 without normalization and seed 1", tt.args, tt.kind, c.Settings)
-		}
+	}
+	// The paper's setting.
+	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: "gdm", Momentum: 0.9, Epochs: 300}
+	got := mustParse(t, "", "-preset=paper").Settings
+	got.Form, got.Rate, got.Schedule, got.Precision, got.Seed = "", 0, "", "", 0
+	if got != want {
+		t.Errorf("the paper's setting is %+v, want %+v", got, want)
 	}
 	// GD has no momentum that would lengthen its steps, so its rate is not GD+M's.
 	gd, gdm := mustParse(t, backend.CPU, "-opt=gd"), mustParse(t, backend.CPU, "-opt=gdm")

@@ -9,10 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
-	"strings"
 	"time"
 
+	"momentum/internal/backend"
 	"momentum/internal/descent"
 	"momentum/internal/progress"
 	"momentum/internal/rundir"
@@ -64,7 +63,7 @@ func (r *experiment) openLog(ctx context.Context, dir *rundir.Dir, keep int64) (
 		_ = json.Unmarshal(old, &l.before)
 	}
 	l.manifest = Manifest{
-		Revision: revision(ctx), Go: runtime.Version(), Modules: map[string]string{}, Backend: string(r.backend.Kind), Device: r.backend.Device,
+		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(), Backend: string(r.backend.Kind), Device: r.backend.Device,
 		PluginSHA256: r.backend.PluginSHA256, Precision: r.Precision, Started: l.began.UTC().Truncate(time.Second),
 	}
 	if r.backend.Plugin != "" {
@@ -72,13 +71,6 @@ func (r *experiment) openLog(ctx context.Context, dir *rundir.Dir, keep int64) (
 	}
 	if !l.before.Started.IsZero() {
 		l.manifest.Started = l.before.Started
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if strings.HasPrefix(m.Path, "github.com/gomlx/") {
-				l.manifest.Modules[m.Path] = m.Version
-			}
-		}
 	}
 	if l.events, err = tbevents.Open(dir.Path("events.out.tfevents.0.momentum"), keep); err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ const manual = `cifar trains a residual network on CIFAR images by full-batch gr
   go run ./cifar -opt=gdm                       what this machine can do in minutes, on images that the program carries
   go run ./cifar -opt=gd                        the same without momentum: both start from the same weights
   go run ./cifar -preset=paper -opt=gdm         CIFAR-10, 50,000 images, ResNet-18 of width 64, 300 epochs; wants a GPU
-  go run ./cifar -opt=sgdm -batch=128           mini-batches
+  go run ./cifar -opt=sgdm -batch=32            mini-batches
   go run ./cifar -config runs/NAME/config.json  a run again
 
 A flag that is left out has the value of the preset (-dry-run prints them all); -preset=auto is paper on a GPU, quick with XLA on the CPU, and tiny on
