@@ -5,6 +5,7 @@ package measure
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -45,7 +46,7 @@ func (s Setting) Trainer(b *backend.Backend, train *descent.Data) (*descent.Trai
 	return descent.NewTrainer(b, net, rule, train, descent.Options{Precision: s.Precision, Chunk: s.Chunk, Seed: 1})
 }
 
-// Images copies n images to the device: the embedded training images, over and over.
+// Images copies n images to the device: the embedded training images, over and over. The host's copy is given back to the system.
 func Images(ctx context.Context, b *backend.Backend, n int) (*descent.Data, error) {
 	mini, _, err := datasets.Load(ctx, "cifar10-mini", datasets.Options{})
 	if err != nil {
@@ -57,7 +58,9 @@ func Images(ctx context.Context, b *backend.Backend, n int) (*descent.Data, erro
 		some := mini.Slice(0, min(n-len(labels), mini.N()))
 		pixels, labels = append(pixels, some.Pixels...), append(labels, some.Labels...)
 	}
-	return descent.NewData(b.Backend, pixels, labels, mini.Mean, mini.Std)
+	data, err := descent.NewData(b.Backend, pixels, labels, mini.Mean, mini.Std)
+	debug.FreeOSMemory() // from here on nothing refers to pixels
+	return data, err
 }
 
 // Step is one step of descent and the time that it took.

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 
 	"momentum/datasets"
 	"momentum/internal/backend"
@@ -41,7 +43,13 @@ type comparison struct {
 	LossError     float64   `json:"loss_error"`     // the largest
 	GradientError float64   `json:"gradient_error"` // the largest of all parameters
 	Worst         string    `json:"worst"`          // that parameter
-	Tolerance     float64   `json:"tolerance"`
+	Tolerance     tolerance `json:"tolerance"`
+}
+
+// tolerance is how large the errors may be.
+type tolerance struct {
+	Loss     float64 `json:"loss_error"`
+	Gradient float64 `json:"gradient_error"`
 }
 
 // rate is the speed of the step at one chunk size.
@@ -64,8 +72,10 @@ type paper struct {
 }
 
 // tolerances are how far each precision may be from float32 on a CPU. Those of TF32 (10 bits of mantissa) and bfloat16 (7 bits) catch what is
-// wrong, not what is imprecise.
-var tolerances = map[descent.Precision]float64{descent.F32: 1e-3, descent.TF32: 2e-2, descent.BF16: 0.1}
+// wrong, not what is imprecise: in bfloat16 on a CPU the losses are off by 6e-4 and the gradient of one layer's biases by 8%.
+var tolerances = map[descent.Precision]tolerance{
+	descent.F32: {1e-3, 1e-3}, descent.TF32: {1e-3, 0.03}, descent.BF16: {0.01, 0.25},
+}
 
 //go:embed testdata/expected.json
 var expected []byte
@@ -108,8 +118,9 @@ func (t task) check(ctx context.Context, b *backend.Backend, o *outcome) error {
 	c := compare(got, want)
 	c.Tolerance = tolerances[t.Precision]
 	o.Check = &c
-	if max(c.LossError, c.GradientError) > c.Tolerance {
-		return fmt.Errorf("losses deviate by %.2g and gradient norms by %.2g (%s), want at most %g", c.LossError, c.GradientError, c.Worst, c.Tolerance)
+	if c.LossError > c.Tolerance.Loss || c.GradientError > c.Tolerance.Gradient {
+		return fmt.Errorf("losses deviate by %.2g and gradient norms by %.2g (%s), want at most %g and %g",
+			c.LossError, c.GradientError, c.Worst, c.Tolerance.Loss, c.Tolerance.Gradient)
 	}
 	return nil
 }
@@ -162,8 +173,9 @@ func compare(got, want numbers) comparison {
 	for i, w := range want.Losses {
 		c.LossError = max(c.LossError, math.Abs(got.Losses[i]-w)/w)
 	}
-	for name, w := range want.Gradients {
-		if e := math.Abs(got.Gradients[name]-w) / w; e > c.GradientError {
+	for _, name := range slices.Sorted(maps.Keys(want.Gradients)) {
+		w := want.Gradients[name]
+		if e := math.Abs(got.Gradients[name]-w) / w; e > c.GradientError || c.Worst == "" {
 			c.GradientError, c.Worst = e, name
 		}
 	}
@@ -276,7 +288,8 @@ func (o *outcome) print(w io.Writer) {
 		fmt.Fprintf(w, "  left out: %s\n", o.Skipped)
 	}
 	if c := o.Check; c != nil {
-		fmt.Fprintf(w, "  beside float32 on a CPU: losses within %.1e, gradient norms within %.1e (worst: %s), at most %g wanted\n", c.LossError, c.GradientError, c.Worst, c.Tolerance)
+		fmt.Fprintf(w, "  beside float32 on a CPU: losses within %.1e (at most %g wanted), gradient norms within %.1e (%g; worst: %s)\n",
+			c.LossError, c.Tolerance.Loss, c.GradientError, c.Tolerance.Gradient, c.Worst)
 	}
 	if len(o.MatmulGFLOP) > 0 {
 		fmt.Fprintf(w, "  bare product: %.4g GFLOP/s\n", measure.Mean(o.MatmulGFLOP))
