@@ -69,7 +69,9 @@ func (f forward) conv(c conv, x *Node) *Node {
 	pad := (c.k - 1) / 2
 	y := Convolve(x, kernel).Strides(c.stride).PaddingPerDim([][2]int{{pad, pad}, {pad, pad}}).Done()
 	if f.Norm == "none" {
-		y = Add(y, Reshape(ConvertDType(f.weights(c.name+"/biases"), x.DType()), 1, 1, 1, c.out))
+		// Added in the biases' type, so that their gradient, a sum over images and pixels, is summed in it too.
+		biases := f.weights(c.name + "/biases")
+		y = ConvertDType(Add(ConvertDType(y, biases.DType()), Reshape(biases, 1, 1, 1, c.out)), x.DType())
 	}
 	y.AssertDims(-1, c.size, c.size, c.out)
 	return y

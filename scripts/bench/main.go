@@ -8,9 +8,8 @@
 // Run it in the repository's root, on a machine that does nothing else. Each number is from a fresh process: the contenders take turns, round after
 // round (A B C A B C …), so that a machine that slows down slows all of them; a process takes one step that is not counted, which compiles, and
 // then -steps steps over -images images. The table has, for each setting, the median over the rounds and, in brackets, the least and the
-// largest; a row "best" has each contender at its own best chunk. GFLOP/s count 2 for each multiply-add of the convolutions and the head.
-//
-//	| model    | width | precision | chunk | ours, images/s | JAX, images/s | PyTorch, images/s | ours, GFLOP/s | ours/JAX | ours/PyTorch | ours/matmul |
+// largest, beside the ratios of the medians; a row "best" has each contender at its own best chunk. GFLOP/s count 2 for each multiply-add of
+// the convolutions and the head. A load average above 1.5 at the start is warned of.
 //
 // JAX and PyTorch run bench_jax.py and bench_torch.py beside this file. One that is not installed is left out, with a line that says so.
 //
