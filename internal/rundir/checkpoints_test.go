@@ -1,0 +1,122 @@
+package rundir
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// saved makes a run folder with checkpoints of the given steps, each of one file that holds its step.
+func saved(t *testing.T, steps ...int64) *Dir {
+	t.Helper()
+	d, err := Open(Spec{Root: t.TempDir(), Label: "run", Settings: map[string]any{"seed": 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	for _, step := range steps {
+		if err := d.SaveCheckpoint(step, func(folder string) error {
+			return os.WriteFile(filepath.Join(folder, "state"), []byte(fmt.Sprint(step)), 0o666)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// loaded is the content of the checkpoint that LoadCheckpoint picks, "" for none.
+func loaded(t *testing.T, d *Dir) (content string, warnings []string) {
+	t.Helper()
+	found, warnings, err := d.LoadCheckpoint(func(folder string) error {
+		b, err := os.ReadFile(filepath.Join(folder, "state"))
+		content = string(b)
+		return err
+	})
+	if err != nil || found != (content != "") {
+		t.Fatalf("found %v, %q, %v", found, content, err)
+	}
+	return content, warnings
+}
+
+func TestNewestCheckpointsAreKept(t *testing.T) {
+	// Past eight digits the names grow: the newest is still the largest step.
+	d := saved(t, 5, 99_999_999, 100_000_000)
+	names, err := d.checkpoints()
+	if want := []string{"step-99999999", "step-100000000"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("%q, %v, want %q", names, err, want)
+	}
+	if got, warnings := loaded(t, d); got != "100000000" || warnings != nil {
+		t.Errorf("loaded %q, %q", got, warnings)
+	}
+	if got, _ := loaded(t, saved(t)); got != "" {
+		t.Errorf("loaded %q from no checkpoints", got)
+	}
+}
+
+func TestDamagedCheckpointIsSetAside(t *testing.T) {
+	for name, damage := range map[string]func(folder string) error{
+		"bit":       func(f string) error { return os.WriteFile(filepath.Join(f, "state"), []byte("3"), 0o666) },
+		"truncated": func(f string) error { return os.Truncate(filepath.Join(f, "state"), 0) },
+		"file":      func(f string) error { return os.Remove(filepath.Join(f, "state")) },
+		"sums":      func(f string) error { return os.Remove(filepath.Join(f, sumsFile)) },
+		"no sums":   func(f string) error { return os.Truncate(filepath.Join(f, sumsFile), 0) },
+	} {
+		d := saved(t, 1, 2)
+		if err := damage(d.Path(checkpointsDir, "step-00000002")); err != nil {
+			t.Fatal(err)
+		}
+		got, warnings := loaded(t, d)
+		if got != "1" || len(warnings) != 1 || !strings.Contains(warnings[0], "step-00000002") {
+			t.Errorf("%s: loaded %q, warnings %q; want step 1 and a warning about step 2", name, got, warnings)
+		}
+		if _, err := os.Stat(d.Path(checkpointsDir, "step-00000002.damaged")); err != nil {
+			t.Errorf("%s: the damaged checkpoint is not kept: %v", name, err)
+		}
+	}
+}
+
+// A failed save leaves the older checkpoints and nothing else.
+func TestFailedSave(t *testing.T) {
+	d := saved(t, 1)
+	full := errors.New("no space left on device")
+	err := d.SaveCheckpoint(2, func(folder string) error {
+		return errors.Join(os.WriteFile(filepath.Join(folder, "state"), []byte("2"), 0o666), full)
+	})
+	if !errors.Is(err, full) || !strings.Contains(err.Error(), "checkpoint of step 2") {
+		t.Errorf("error %v", err)
+	}
+	entries, err := os.ReadDir(d.Path(checkpointsDir))
+	if err != nil || len(entries) != 1 || entries[0].Name() != "step-00000001" {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// Whatever SHA256SUMS says, a checkpoint is accepted only if each of its lines is the checksum of a file that is there.
+func FuzzVerify(f *testing.F) {
+	content := []byte("weights")
+	sum := sha256.Sum256(content)
+	good := hex.EncodeToString(sum[:]) + "  state\n"
+	for _, s := range []string{good, good + good, good[:30], "", "\n", "  state\n", good + "x", strings.Replace(good, "state", "../state", 1), strings.ToUpper(good)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, sums string) {
+		dir := t.TempDir()
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "state"), content, 0o666), os.WriteFile(filepath.Join(dir, sumsFile), []byte(sums), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+		if verify(dir) != nil {
+			return
+		}
+		for line := range strings.Lines(sums) {
+			if strings.TrimRight(line, "\r\n") != strings.TrimSuffix(good, "\n") {
+				t.Errorf("accepted the line %q", line)
+			}
+		}
+	})
+}
