@@ -1,0 +1,6 @@
+//go:build !linux
+
+package backend
+
+// keepFreedMemory is for glibc.
+func keepFreedMemory() {}
