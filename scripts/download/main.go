@@ -28,7 +28,7 @@
 //
 // Whatever the source, only a tarball with the official checksum is taken.
 //
-// The exit status is 0 if the data is ready, 1 after an error and 2 if the command line is wrong.
+// The exit status is 0 if the data is ready, 1 after an error, 2 if the command line is wrong and 75 if a signal stopped it.
 package main
 
 import (
@@ -38,32 +38,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"momentum/datasets"
+	"momentum/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(report(os.Stderr, run(ctx, os.Stdout, os.Stderr, os.Args[1:])))
-}
-
-// errUsage marks an error of the command line.
-var errUsage = errors.New("see -h")
-
-// report prints the error, if any, and returns the exit status.
-func report(stderr io.Writer, err error) int {
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	fmt.Fprintln(stderr, "download:", err)
-	if errors.Is(err, errUsage) {
-		return 2
-	}
-	return 1
-}
+func main() { os.Exit(cli.Main("download", run)) }
 
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("download", flag.ContinueOnError)
@@ -81,13 +61,13 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		flags.PrintDefaults()
 		return err
 	case err != nil:
-		return fmt.Errorf("%w; %w", err, errUsage)
+		return cli.Usagef("%w; see -h", err)
 	case flags.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q; %w", flags.Arg(0), errUsage)
+		return cli.Usagef("unexpected argument %q; see -h", flags.Arg(0))
 	case *data != "cifar10" && *data != "cifar100":
-		return fmt.Errorf("-data must be cifar10 or cifar100, got %q; %w", *data, errUsage)
+		return cli.Usagef("-data must be cifar10 or cifar100, got %q; see -h", *data)
 	case o.Mirror != "" && o.From != "":
-		return fmt.Errorf("-mirror and -from exclude each other; %w", errUsage)
+		return cli.Usagef("-mirror and -from exclude each other; see -h")
 	}
 	o.Out = stderr
 	folder, err := datasets.Download(ctx, *data, o)

@@ -11,13 +11,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"momentum/internal/cli"
 )
 
 // do runs the command as main does.
 func do(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status = report(&errs, run(t.Context(), &out, &errs, args))
+	status = cli.Report(&errs, "download", run(t.Context(), &out, &errs, args))
 	return status, out.String(), errs.String()
 }
 
