@@ -68,17 +68,6 @@ type dense struct {
 	std     float64
 }
 
-// DefaultWidth returns the width of the model in the paper that introduced it, and 0 for an unknown model.
-func DefaultWidth(model string) int {
-	switch {
-	case model == "resnet18":
-		return 64
-	case strings.HasPrefix(model, "wrn16-"):
-		return 16
-	}
-	return 0
-}
-
 // DefaultBranchScale is the scale of the last convolution of each residual branch that [Network.Init] uses where the configuration has 0:
 // 1/√L for the model's L residual blocks, so that the signal's variance grows by a factor of (1+1/L)^L < e through an un-normalized network
 // instead of 2^L.
