@@ -2,36 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 	"time"
 
-	"momentum/internal/backend"
 	"momentum/internal/descent"
 	"momentum/internal/progress"
+	"momentum/internal/provenance"
 	"momentum/internal/rundir"
 	"momentum/internal/tbevents"
 )
 
 // Manifest says what a run was made by and with; unlike the other files it differs between two runs of one configuration.
 type Manifest struct {
-	Revision     string            `json:"revision"` // of this program's source
-	Go           string            `json:"go"`
-	Modules      map[string]string `json:"modules"`
-	Backend      string            `json:"backend"`
-	Device       string            `json:"device"`
-	Plugin       string            `json:"plugin,omitempty"`
-	PluginSHA256 string            `json:"plugin_sha256,omitempty"`
-	Precision    string            `json:"precision"`
-	Started      time.Time         `json:"started"`
-	WallSeconds  float64           `json:"wall_seconds"`   // of training and evaluation, over all resumes, compilation included
-	ImagesPerSec float64           `json:"images_per_sec"` // trained on, of those seconds
-	Images       int               `json:"images_trained"`
+	provenance.Provenance
+	Precision    string  `json:"precision"`
+	ImagesPerSec float64 `json:"images_per_sec"` // trained on, of the wall seconds of training and evaluation
+	Images       int     `json:"images_trained"`
 }
 
 // runLog writes what a run measures to its folder.
@@ -53,25 +39,14 @@ type runLog struct {
 // openLog opens the event file, keeping the records of rows up to the given step, and the manifest, which goes on counting where an earlier process left off.
 func (r *experiment) openLog(ctx context.Context, dir *rundir.Dir, keep int64) (*runLog, error) {
 	l := &runLog{r: r, dir: dir, began: time.Now(), saved: time.Now()}
-	old, err := os.ReadFile(dir.Path("manifest.json"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist) || keep < 0:
-	case err != nil:
-		return nil, err
-	default:
-		// A damaged manifest costs the earlier wall time, no more.
-		_ = json.Unmarshal(old, &l.before)
+	if keep >= 0 {
+		provenance.Read(dir.Path("manifest.json"), &l.before)
 	}
-	l.manifest = Manifest{
-		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(), Backend: string(r.backend.Kind), Device: r.backend.Device,
-		PluginSHA256: r.backend.PluginSHA256, Precision: r.Precision, Started: l.began.UTC().Truncate(time.Second),
-	}
-	if r.backend.Plugin != "" {
-		l.manifest.Plugin = filepath.Base(r.backend.Plugin)
-	}
+	l.manifest = Manifest{Provenance: provenance.Collect(ctx, r.backend), Precision: r.Precision}
 	if !l.before.Started.IsZero() {
 		l.manifest.Started = l.before.Started
 	}
+	var err error
 	if l.events, err = tbevents.Open(dir.Path("events.out.tfevents.0.momentum"), keep); err != nil {
 		return nil, err
 	}

@@ -12,9 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime/debug"
-	"strings"
 
 	"momentum/datasets"
 	"momentum/internal/backend"
@@ -143,27 +141,4 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 		return train.Slice(0, images), train.Slice(train.N()-c.Holdout, train.N()), nil
 	}
 	return train.Slice(0, images), test, nil
-}
-
-// revision is the revision of the code: what `go build` stamped or, since `go run` stamps nothing, what git says in the working folder.
-func revision(ctx context.Context) string {
-	rev, dirty := "", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				rev = s.Value
-			case s.Key == "vcs.modified" && s.Value == "true":
-				dirty = "-dirty"
-			}
-		}
-	}
-	if rev != "" {
-		return rev + dirty
-	}
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }

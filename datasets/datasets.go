@@ -1,4 +1,4 @@
-// Package datasets turns files into arrays of pixels and labels. It knows no backend.
+// Package datasets holds what the networks learn from, images and synthetic data, as plain arrays. It knows no backend.
 //
 // Three sets of 32×32 colour images, all from Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009):
 //
@@ -7,6 +7,9 @@
 //	cifar100       50,000 and 10,000 images of 100 classes (the fine labels)
 //
 // The last two are downloaded once, about 170 MB each, and kept as the official binary files; go run ./scripts/download does the same ahead of time.
+//
+// Two synthetic distributions, drawn from a seed: the paper's D, of patches with a shared feature and small margins (MarginSpec, Margin), and
+// standard normal points (Gaussian).
 package datasets
 
 import (

@@ -74,16 +74,30 @@ func (r Rule) Update(w, gradient, buffer, eta *Node) (newW, newBuffer, used *Nod
 	if r.WeightDecay > 0 {
 		used = Add(used, MulScalar(w, r.WeightDecay))
 	}
-	direction := used
-	if r.HasMomentum() {
-		if r.Form == Damped {
-			newBuffer = Add(MulScalar(buffer, r.Gamma), MulScalar(used, 1-r.Gamma))
-		} else {
-			newBuffer = Add(MulScalar(buffer, r.Gamma), used)
-		}
-		direction = newBuffer
+	if !r.HasMomentum() {
+		return Sub(w, Mul(used, eta)), nil, used
 	}
-	return Sub(w, Mul(direction, eta)), newBuffer, used
+	g, dtype := w.Graph(), w.DType()
+	newW, newBuffer = Update(w, used, buffer, eta, Scalar(g, dtype, r.Gamma), Scalar(g, dtype, r.Gain()))
+	return newW, newBuffer, used
+}
+
+// Gain is the factor of the gradient in the momentum buffer: 1−γ in the damped form and 1 in the undamped one.
+func (r Rule) Gain() float64 {
+	if r.Form == Damped {
+		return 1 - r.Gamma
+	}
+	return 1
+}
+
+// Update builds one step of GD+M in either form, for one parameter or for many lanes of it at once:
+//
+//	buffer ← γ buffer + gain · gradient;   w ← w − η buffer
+//
+// eta, gamma and gain ([Rule.Gain]) are scalars or of a shape that broadcasts to that of w, such as [lanes, 1, 1]. γ = 0 is GD exactly.
+func Update(w, gradient, buffer, eta, gamma, gain *Node) (newW, newBuffer *Node) {
+	newBuffer = Add(Mul(buffer, gamma), Mul(gradient, gain))
+	return Sub(w, Mul(newBuffer, eta)), newBuffer
 }
 
 // Schedule is a learning rate as a function of the step.

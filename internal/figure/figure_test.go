@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
@@ -204,12 +204,12 @@ func TestManyRows(t *testing.T) {
 
 func TestThin(t *testing.T) {
 	// Ten points in two columns: 0..4 and 5..9.
-	var points plotter.XYs
-	for x, y := range []float64{3, 1, 2, 9, 4, 5, 5, 5, 5, 5} {
-		points = append(points, plotter.XY{X: float64(x), Y: y})
+	var points []vg.Point
+	for x, y := range []vg.Length{3, 1, 2, 9, 4, 5, 5, 5, 5, 5} {
+		points = append(points, vg.Point{X: vg.Length(x), Y: y})
 	}
 	got := thin(points, 0, 10, 2)
-	want := plotter.XYs{{X: 0, Y: 3}, {X: 1, Y: 1}, {X: 3, Y: 9}, {X: 4, Y: 4}, {X: 5, Y: 5}, {X: 9, Y: 5}}
+	want := []vg.Point{{X: 0, Y: 3}, {X: 1, Y: 1}, {X: 3, Y: 9}, {X: 4, Y: 4}, {X: 5, Y: 5}, {X: 9, Y: 5}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -220,22 +220,24 @@ func TestThin(t *testing.T) {
 
 func TestTicks(t *testing.T) {
 	tests := []struct {
-		axis axis
+		axis Axis
 		want string
 	}{
-		{axis{low: 0, high: 300}, "0 50 100 150 200 250 300"},
-		{axis{low: 0, high: 1}, "0 0.2 0.4 0.6 0.8 1"},
-		{axis{low: 0, high: 63}, "0 20 40 60"},
-		{axis{low: 0, high: 100_000}, "0 20000 40000 60000 80000 100000"},
-		{axis{low: 2.25, high: 2.34, log: true}, "2.26 2.28 2.3 2.32 2.34"},
-		{axis{low: 0.03, high: 2.5, log: true}, "0.05 0.1 0.2 0.5 1 2"},
-		{axis{low: 0.002, high: 2.5, log: true}, "0.01 0.1 1"},
-		{axis{low: 2e-6, high: 2.5, log: true}, "10^−5 10^−4 10^−3 10^−2 10^−1 10^0"},
-		{axis{low: 1e-12, high: 1, log: true}, "10^−12 10^−10 10^−8 10^−6 10^−4 10^−2 10^0"},
+		{Axis{Low: 0, High: 300}, "0 50 100 150 200 250 300"},
+		{Axis{Low: 0, High: 1}, "0 0.2 0.4 0.6 0.8 1"},
+		{Axis{Low: 0, High: 63}, "0 20 40 60"},
+		{Axis{Low: 0, High: 100_000}, "0 20000 40000 60000 80000 100000"},
+		{Axis{Low: 2.25, High: 2.34, Log: true}, "2.26 2.28 2.3 2.32 2.34"},
+		{Axis{Low: 0.03, High: 2.5, Log: true}, "0.05 0.1 0.2 0.5 1 2"},
+		{Axis{Low: 0.002, High: 2.5, Log: true}, "0.01 0.1 1"},
+		{Axis{Low: 5, High: 3000, Log: true}, "10 100 1000"},
+		{Axis{Low: 3e3, High: 2e5, Log: true}, "5000 10000 20000 50000 100000 200000"},
+		{Axis{Low: 2e-6, High: 2.5, Log: true}, "10⁻⁵ 10⁻⁴ 10⁻³ 10⁻² 10⁻¹ 10⁰"},
+		{Axis{Low: 1e-12, High: 1, Log: true}, "10⁻¹² 10⁻¹⁰ 10⁻⁸ 10⁻⁶ 10⁻⁴ 10⁻² 10⁰"},
 	}
 	for _, test := range tests {
 		var labels []string
-		for _, tick := range test.axis.ticks() {
+		for _, tick := range test.axis.ticks(300, labelWidth) {
 			if !tick.IsMinor() {
 				labels = append(labels, tick.Label)
 			}

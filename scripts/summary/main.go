@@ -15,17 +15,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"gonum.org/v1/gonum/stat"
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
+	"momentum/internal/stats"
 )
 
 func main() { os.Exit(cli.Main("summary", run)) }
@@ -144,19 +141,19 @@ func print(w io.Writer, rows map[string][]outcome, order []string) {
 			}
 		}
 		o := group[0]
-		test := interval(column(group, func(o outcome) float64 { return 100 * o.test }))
+		test := stats.Mean95(column(group, func(o outcome) float64 { return 100 * o.test })).String()
 		if o.held {
 			test += " (held-out)"
 		}
 		fmt.Fprintf(w, "| %s | %g | %s | %.3g | %d | %s | %s | %s | %s |\n", o.rule, o.rate, o.schedule, o.etaEff, len(group),
-			interval(column(group, func(o outcome) float64 { return o.loss })),
-			interval(column(group, func(o outcome) float64 { return 100 * o.train })), test, strings.Join(zero, ", "))
+			stats.Mean95(column(group, func(o outcome) float64 { return o.loss })),
+			stats.Mean95(column(group, func(o outcome) float64 { return 100 * o.train })), test, strings.Join(zero, ", "))
 	}
 	for i, a := range order {
 		for _, b := range order[i+1:] {
 			if d := paired(rows[b], rows[a]); len(d) > 1 {
 				fmt.Fprintf(w, "\nTest accuracy of (%s, η = %g) minus (%s, η = %g), paired by seed: %s points, n = %d.\n",
-					rows[b][0].rule, rows[b][0].rate, rows[a][0].rule, rows[a][0].rate, interval(d), len(d))
+					rows[b][0].rule, rows[b][0].rate, rows[a][0].rule, rows[a][0].rate, stats.Mean95(d), len(d))
 			}
 		}
 	}
@@ -179,15 +176,4 @@ func column(group []outcome, f func(outcome) float64) (values []float64) {
 		values = append(values, f(o))
 	}
 	return values
-}
-
-// interval is the mean ± half the width of its 95% t interval, t_{0.975, n−1}·s/√n; the value alone for n = 1.
-func interval(x []float64) string {
-	mean, s := stat.MeanStdDev(x, nil)
-	n := float64(len(x))
-	if n == 1 {
-		return fmt.Sprintf("%.4g", mean)
-	}
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975)
-	return fmt.Sprintf("%.4g ± %.2g", mean, t*s/math.Sqrt(n))
 }

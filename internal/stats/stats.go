@@ -1,0 +1,42 @@
+// Package stats holds what the tables of results share: a mean over seeds and its interval.
+package stats
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// Interval is a mean with its 95% t interval, Mean ± Half.
+type Interval struct {
+	Mean float64 `json:"mean"`
+	Half float64 `json:"half"` // t_{0.975, n−1}·s/√n; 0 for n = 1, where it is not known
+	N    int     `json:"n"`    // values; 0: there are none
+}
+
+// Mean95 is the interval of values that were drawn independently, such as one number for each seed.
+func Mean95(x []float64) Interval {
+	switch len(x) {
+	case 0:
+		return Interval{}
+	case 1:
+		return Interval{Mean: x[0], N: 1}
+	}
+	mean, s := stat.MeanStdDev(x, nil)
+	n := float64(len(x))
+	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975)
+	return Interval{Mean: mean, Half: t * s / math.Sqrt(n), N: len(x)}
+}
+
+// String is "93.48 ± 0.25", the mean alone for one value, and "none" without any.
+func (i Interval) String() string {
+	switch i.N {
+	case 0:
+		return "none"
+	case 1:
+		return fmt.Sprintf("%.4g", i.Mean)
+	}
+	return fmt.Sprintf("%.4g ± %.2g", i.Mean, i.Half)
+}

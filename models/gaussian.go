@@ -1,0 +1,173 @@
+package models
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Feedforward is a network of the paper's Table 1, as teacher or as student, from points in R^d to a number whose sign is the label: k hidden
+// layers with ReLU and biases, dense ones (k-MLP) or 1-D convolutions over the d coordinates (k-CNN), and a dense output with a bias. With
+// k = 0 it is linear. A convolution has stride 1 and no padding, so each shortens its input by Size−1.
+//
+// Its graph computes many networks at once, the lanes, which are a leading axis of the weights.
+type Feedforward struct {
+	Conv   bool // the hidden layers are convolutions
+	Hidden int  // k
+	D      int  // d
+	Width  int  // units of a hidden layer, or filters of a convolution
+	Size   int  // coordinates that a filter sees
+}
+
+// ParseFeedforward makes a network of its name: linear, k-mlp with hidden layers of the given width, or k-cnn with filters of the given size.
+func ParseFeedforward(name string, d, width, filters, size int) (Feedforward, error) {
+	f := Feedforward{D: d}
+	if name != "linear" {
+		number, kind, _ := strings.Cut(name, "-")
+		hidden, err := strconv.Atoi(number)
+		if err != nil || hidden < 1 || kind != "mlp" && kind != "cnn" {
+			return f, fmt.Errorf("models: unknown network %q, want linear, or as 1-mlp or 2-cnn: hidden layers and their kind", name)
+		}
+		f.Hidden, f.Width = hidden, width
+		if kind == "cnn" {
+			f.Conv, f.Width, f.Size = true, filters, size
+		}
+	}
+	switch {
+	case d < 1:
+		return f, fmt.Errorf("models: %s: dimension must be at least 1, got %d", name, d)
+	case f.Hidden > 0 && f.Width < 1:
+		return f, fmt.Errorf("models: %s: width must be at least 1, got %d", name, f.Width)
+	case f.Conv && (f.Size < 1 || d-f.Hidden*(f.Size-1) < 1):
+		return f, fmt.Errorf("models: %s: %d filter(s) of size %d in a row do not fit into %d coordinates", name, f.Hidden, f.Size, d)
+	}
+	return f, nil
+}
+
+// features is the number of inputs of the output layer.
+func (f Feedforward) features() int {
+	switch {
+	case f.Hidden == 0:
+		return f.D
+	case f.Conv:
+		return f.Width * (f.D - f.Hidden*(f.Size-1))
+	}
+	return f.Width
+}
+
+// Params lists the parameters of one network from input to output. Weights are [out, in] and biases [out]. In a convolution, in is Size times the
+// channels below: all channels at a filter's first coordinate, then all at its second, and so on. The output reads [channels, positions].
+func (f Feedforward) Params() []Param {
+	var params []Param
+	layer := func(name string, in, out int, gain float64) {
+		params = append(params,
+			Param{Name: name + "/weights", Shape: []int{out, in}, std: math.Sqrt(gain / float64(in))},
+			Param{Name: name + "/biases", Shape: []int{out}})
+	}
+	channels, size := f.D, 1
+	if f.Conv {
+		channels, size = 1, f.Size
+	}
+	for k := range f.Hidden {
+		layer(fmt.Sprintf("hidden%d", k+1), size*channels, f.Width, 2)
+		channels = f.Width
+	}
+	layer("output", f.features(), 1, 1)
+	return params
+}
+
+// Init draws initial values in the order of [Feedforward.Params]: weights of hidden layers from N(0, 2/in), as He et al. (2015) for ReLU, those of
+// the output from N(0, 1/in), biases 0.
+func (f Feedforward) Init(rng *rand.Rand) [][]float32 {
+	var values [][]float32
+	for _, p := range f.Params() {
+		v := make([]float32, p.Size())
+		if p.std > 0 {
+			for i := range v {
+				v[i] = float32(p.std * rng.NormFloat64())
+			}
+		}
+		values = append(values, v)
+	}
+	return values
+}
+
+// Activations is the number of values in the hidden layers for one point.
+func (f Feedforward) Activations() int {
+	total := 0
+	for k := range f.Hidden {
+		if f.Conv {
+			total += f.Width * (f.D - (k+1)*(f.Size-1))
+		} else {
+			total += f.Width
+		}
+	}
+	return total
+}
+
+// Logits builds the networks of S lanes: every parameter has a leading axis [S], points x are [G, n, d], and the result is [S, n]. G divides S:
+// the first S/G lanes see x[0], the next ones x[1], and so on.
+//
+// Activations lie as [S, channels, positions, n] (a dense layer has one position), so that each layer is a product from the left and points
+// are neighbours in memory.
+func (f Feedforward) Logits(weights Weights, x *Node) *Node {
+	groups, n := x.Shape().Dim(0), x.Shape().Dim(1)
+	x = Transpose(x, 1, 2) // [G, d, n]
+	h := Reshape(x, groups, f.D, 1, n)
+	if f.Conv {
+		h = windows(x, f.Size)
+	}
+	for k := range f.Hidden {
+		name := fmt.Sprintf("hidden%d", k+1)
+		w := weights(name + "/weights")
+		if f.Conv && k > 0 {
+			h = shiftedProducts(w, h, f.Size)
+		} else {
+			h = product(w, h)
+		}
+		h = relu(Add(h, InsertAxes(weights(name+"/biases"), -1, -1)))
+	}
+	h = product(weights("output/weights"), Reshape(h, h.Shape().Dim(0), f.features(), 1, n)) // [S, 1, 1, n]
+	return Add(Reshape(h, -1, n), weights("output/biases"))                                  // [S, n]
+}
+
+// windows lists what a filter sees of points at each position: [G, d, n] → [G, size, d−size+1, n].
+func windows(x *Node, size int) *Node {
+	positions := x.Shape().Dim(1) - size + 1
+	var shifted []*Node
+	for i := range size {
+		shifted = append(shifted, InsertAxes(Slice(x, AxisRange(), AxisRange(i, i+positions)), 1))
+	}
+	return Concatenate(shifted, 1)
+}
+
+// product applies weights [S, out, in] at each position: h [G, in, positions, n] → [S, out, positions, n]. The weights of the lanes that see the
+// same input are one matrix.
+func product(w, h *Node) *Node {
+	lanes, out, in := w.Shape().Dim(0), w.Shape().Dim(1), w.Shape().Dim(2)
+	groups, positions, n := h.Shape().Dim(0), h.Shape().Dim(2), h.Shape().Dim(3)
+	w = Reshape(w, groups, lanes/groups*out, in)
+	y := DotGeneral(w, []int{2}, []int{0}, Reshape(h, groups, in, positions*n), []int{1}, []int{0})
+	return Reshape(y, lanes, out, positions, n)
+}
+
+// shiftedProducts is a convolution, the sum over the coordinates i of a filter of products with h shifted by i: weights [S, out, size·in] and
+// h [S, in, positions, n] → [S, out, positions−size+1, n]. On a CPU it is faster than one product with copied windows, which leave the cache.
+func shiftedProducts(w, h *Node, size int) *Node {
+	in := h.Shape().Dim(1)
+	positions := h.Shape().Dim(2) - size + 1
+	var sum *Node
+	for i := range size {
+		y := product(Slice(w, AxisRange(), AxisRange(), AxisRange(i*in, (i+1)*in)), Slice(h, AxisRange(), AxisRange(), AxisRange(i, i+positions)))
+		if sum == nil {
+			sum = y
+		} else {
+			sum = Add(sum, y)
+		}
+	}
+	return sum
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/margin"
+	"momentum/internal/progress"
+	"momentum/internal/provenance"
+	"momentum/internal/rundir"
+	"momentum/internal/safetensors"
+	"momentum/models"
+)
+
+// lane is one setting of the descent with the name that its columns have.
+type lane struct {
+	Name string `json:"name"`
+	margin.Lane
+}
+
+// bundle is one training: settings that see the same samples and start from the same weights. It is all that may change the result, and its
+// hash names the run folder; every picture and table of this command is drawn from the folders of some bundles.
+type bundle struct {
+	Name   string              `json:"name"` // readable beginning of the folder's name
+	Data   datasets.MarginSpec `json:"data"`
+	Test   int                 `json:"test"` // samples, each tried with either margin
+	Degree int                 `json:"degree"`
+	M      int                 `json:"m"`
+	Sigma0 float64             `json:"sigma0"`
+	Fitted float64             `json:"fitted"` // of margin.Options
+	Lanes  []lane              `json:"lanes"`
+	T      int                 `json:"T"`               // steps at most
+	Stop   float64             `json:"stop"`            // of converged; 0: never before T
+	Keep   []string            `json:"keep,omitempty"`  // observables that are written; none: all
+	Dense  bool                `json:"dense,omitempty"` // observe every step up to 200
+}
+
+// trained is a bundle with what its run folder says.
+type trained struct {
+	bundle
+	dir  string // of the run folder
+	rows []rundir.Row
+}
+
+// observed are the steps at which a bundle is observed: 0, 1, 2, … and then about 14 in each factor of ten, and the last one.
+func (b bundle) observed() []int {
+	var steps []int
+	for at := 0; at < b.T; {
+		steps = append(steps, at)
+		next := at + 1
+		if !b.Dense || at >= 200 {
+			next = max(next, int(math.Round(float64(at)*1.18)))
+		}
+		at = next
+	}
+	return append(steps, b.T)
+}
+
+// converged says whether a lane has reached what -stop asks for: no training error, and a mean loss of at most Stop on each set.
+func (b bundle) converged(o *margin.Observation, i int) bool {
+	return o.Get(i, "error") == 0 && o.Get(i, "loss_1") <= b.Stop && o.Get(i, "loss_2") <= b.Stop
+}
+
+// session is what all bundles of one command share.
+type session struct {
+	be             *backend.Backend
+	do             command
+	exec           Execution
+	stdout, stderr io.Writer
+}
+
+// train runs bundles one after the other, each in its run folder: from the start, from a checkpoint, or not at all if it is done.
+func (s *session) train(ctx context.Context, what string, bundles []bundle) ([]trained, error) {
+	total := 0
+	for _, b := range bundles {
+		total += b.T * len(b.Lanes)
+	}
+	bar := progress.Steps(s.stdout, what, total)
+	defer bar.Close()
+	var out []trained
+	before := 0
+	for _, b := range bundles {
+		rows, dir, err := s.trainOne(ctx, b, func(steps int) { bar.Set(int64(before + steps*len(b.Lanes))) })
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", b.Name, err)
+		}
+		before += b.T * len(b.Lanes)
+		bar.Set(int64(before))
+		out = append(out, trained{b, dir, rows})
+	}
+	return out, nil
+}
+
+func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (rows []rundir.Row, path string, err error) {
+	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: b.Name, Settings: b, Execution: s.exec, Fresh: s.do.fresh})
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	if dir.State() != rundir.Done {
+		err := s.trainIn(ctx, b, dir, onSteps)
+		final := rundir.Failed
+		switch {
+		case err == nil:
+			final = rundir.Done
+		case errors.Is(err, cli.ErrStopped), errors.Is(err, context.Canceled):
+			final = rundir.Preempted
+		}
+		if e := dir.SetState(final); err == nil {
+			err = e
+		}
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	rows, err = dir.Metrics()
+	if err == nil && len(rows) == 0 {
+		err = fmt.Errorf("%s: done but without metrics; -fresh starts over", dir.Path("metrics.jsonl"))
+	}
+	return rows, dir.Path(), err
+}
+
+// trainIn trains a bundle in its folder and leaves one row per observed step.
+func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onSteps func(int)) error {
+	began := time.Now()
+	lanes, err := s.lanes(b)
+	if err != nil {
+		return err
+	}
+	_, warnings, err := dir.LoadCheckpoint(lanes.Load)
+	for _, w := range warnings {
+		fmt.Fprintf(s.stderr, "warning: %s\n", w)
+	}
+	if err != nil {
+		return err
+	}
+	var before provenance.Provenance
+	if lanes.Steps() > 0 {
+		provenance.Read(dir.Path("manifest.json"), &before)
+	}
+	manifest := provenance.Collect(ctx, s.be)
+	if !before.Started.IsZero() {
+		manifest.Started = before.Started
+	}
+	save := func() error {
+		manifest.WallSeconds = before.WallSeconds + time.Since(began).Seconds()
+		return errors.Join(dir.SaveCheckpoint(int64(lanes.Steps()), lanes.Save), dir.WriteJSON("manifest.json", manifest))
+	}
+	// The row of a step is written before the step is taken, so a checkpoint at a step stands before the row of that step.
+	if err := errors.Join(dir.CutRows(int64(lanes.Steps())-1), dir.SetState(rundir.Running)); err != nil {
+		return err
+	}
+	saved := time.Now()
+	slice := 64 // steps of a call, which grow until a call takes a quarter of a second
+	for _, at := range b.observed() {
+		if at < lanes.Steps() {
+			continue
+		}
+		for lanes.Steps() < at {
+			k := min(slice, at-lanes.Steps())
+			start := time.Now()
+			if err := lanes.Run(ctx, k); err != nil {
+				return stopOr(err, save, lanes.Steps())
+			}
+			if k == slice && time.Since(start) < time.Second/4 && slice < 1<<14 {
+				slice *= 2
+			}
+			onSteps(lanes.Steps())
+			if time.Since(saved) >= time.Duration(s.exec.CheckpointEvery) {
+				if err := save(); err != nil {
+					return err
+				}
+				saved = time.Now()
+			}
+		}
+		o, err := lanes.Observe(ctx)
+		if err != nil {
+			return stopOr(err, save, lanes.Steps())
+		}
+		row, ended := b.row(o)
+		if err := dir.AppendRow(row); err != nil {
+			return err
+		}
+		if ended {
+			break
+		}
+	}
+	weights, err := lanes.Weights()
+	if err != nil {
+		return err
+	}
+	manifest.WallSeconds = before.WallSeconds + time.Since(began).Seconds()
+	return errors.Join(
+		dir.WriteFile("weights.safetensors", func(w io.Writer) error {
+			return safetensors.Write(w, []safetensors.Tensor{weights}, map[string]string{"layout": "[lane, neuron, d]"})
+		}),
+		dir.WriteJSON("manifest.json", manifest), dir.WriteCSV())
+}
+
+// stopOr returns err or, if a signal is the reason for it, saves the state first.
+func stopOr(err error, save func() error, step int) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if err := save(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w at step %d; the same command resumes it", cli.ErrStopped, step)
+}
+
+// lanes draws the samples of a bundle and prepares its training.
+func (s *session) lanes(b bundle) (*margin.Lanes, error) {
+	train, err := b.Data.Draw("train")
+	if err != nil {
+		return nil, err
+	}
+	spec := b.Data
+	spec.N, spec.Small = b.Test, 0
+	test, err := spec.Draw("test")
+	if err != nil {
+		return nil, err
+	}
+	var settings []margin.Lane
+	for _, l := range b.Lanes {
+		settings = append(settings, l.Lane)
+	}
+	return margin.New(s.be, train, test, settings, margin.Options{
+		Model: models.Cubic{Degree: b.Degree}, M: b.M, Sigma0: b.Sigma0, Seed: b.Data.Seed, Fitted: b.Fitted,
+	})
+}
+
+// row turns an observation into a row of the metrics, whose columns are named lane/observable and lane/event (the event's first step, once it
+// has happened), and says whether all lanes have ended: converged, or diverged.
+func (b bundle) row(o *margin.Observation) (row rundir.Row, ended bool) {
+	row.Step = int64(o.Step)
+	ended = true
+	for i, l := range b.Lanes {
+		for j, name := range o.Names {
+			if len(b.Keep) == 0 || slices.Contains(b.Keep, name) {
+				row.Values = append(row.Values, rundir.Value{Name: l.Name + "/" + name, X: o.Values[i][j]})
+			}
+		}
+		for e, step := range o.Events[i] {
+			if step >= 0 {
+				row.Values = append(row.Values, rundir.Value{Name: l.Name + "/" + margin.Event(e).String(), X: float64(step)})
+			}
+		}
+		converged := b.converged(o, i)
+		if converged {
+			row.Values = append(row.Values, rundir.Value{Name: l.Name + "/converged", X: 1})
+		}
+		if !converged && o.Events[i][margin.Diverged] < 0 {
+			ended = false
+		}
+	}
+	return row, ended
+}
+
+// series returns the steps and values of one column.
+func (t trained) series(lane, name string) (steps, values []float64) {
+	for _, row := range t.rows {
+		if x, ok := row.Get(lane + "/" + name); ok {
+			steps, values = append(steps, float64(row.Step)), append(values, x)
+		}
+	}
+	return steps, values
+}
+
+// final is the row that counts for a lane: the first one at which it had converged, or else the last one.
+func (t trained) final(lane string) laneRow {
+	for _, row := range t.rows {
+		if _, ok := row.Get(lane + "/converged"); ok {
+			return laneRow{row, lane}
+		}
+	}
+	return laneRow{t.rows[len(t.rows)-1], lane}
+}
+
+// last is a lane's last row.
+func (t trained) last(lane string) laneRow { return laneRow{t.rows[len(t.rows)-1], lane} }
+
+// laneRow is what a row says of one lane.
+type laneRow struct {
+	row  rundir.Row
+	lane string
+}
+
+// get returns a value, NaN if the row has none.
+func (r laneRow) get(name string) float64 {
+	if x, ok := r.row.Get(r.lane + "/" + name); ok {
+		return x
+	}
+	return math.NaN()
+}
+
+// event returns the first step of an event, and whether it has happened.
+func (r laneRow) event(e margin.Event) (int, bool) {
+	x, ok := r.row.Get(r.lane + "/" + e.String())
+	return int(x), ok
+}
+
+// slug turns a text into a part of a folder's name.
+func slug(s string) string { return strings.NewReplacer(" ", "-", "/", "-").Replace(s) }

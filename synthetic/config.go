@@ -1,0 +1,331 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/internal/margin"
+)
+
+// Settings are the symbols of the paper, which may all change the result. Each experiment varies some of them.
+type Settings struct {
+	N      int     // training samples
+	Small  int     // of them with a small margin; μ = Small/N
+	Test   int     // test samples, each tried with either margin
+	D      int     // d, dimension of a patch
+	P      int     // patches of a sample
+	M      int     // m, neurons
+	Alpha  float64 // α, size of a large-margin signal
+	Beta   float64 // β, size of a small-margin signal
+	Sigma  float64 // σ, standard deviation of the noise in each direction
+	Sigma0 float64 // σ0, standard deviation of the initial weights
+	Form   string  // of momentum
+	Eta    float64 // η of GD and GD+M
+	Gamma  float64 // γ of GD+M
+	Lambda float64 // λ
+	T      int     // steps at most
+	Stop   float64 // a setting has converged when it has no training error and a mean loss of at most this on Z1 and on Z2
+	Fitted float64 // a set counts as fitted when the mean of its ℓ = sigmoid(−y f) is below this
+	Seed   uint64  // the first one
+	Seeds  int     // how many, where results are averaged
+}
+
+// Execution is what changes speed and places, but not the result.
+type Execution struct {
+	Backend         string   `json:"backend"`
+	CheckpointEvery duration `json:"checkpoint_every"`
+	Runs            string   `json:"runs"`
+	Out             string   `json:"out"`
+	Offline         bool     `json:"offline"`
+}
+
+// Config is what one command works with.
+type Config struct {
+	Settings
+	Execution
+}
+
+// duration is a time.Duration that JSON shows as "1m0s".
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = duration(v)
+	return err
+}
+
+// command is what the flags ask for.
+type command struct {
+	preset string
+	parts  []string
+	fresh  bool
+	dryRun bool
+}
+
+// presets lists what -preset may be.
+var presets = []string{"quick", "paper", "theory"}
+
+// preset returns the settings of a preset. The constants are those with which the paper's Figure 3 was found to come out; the paper itself gives N,
+// d, m and P only.
+func preset(name string, d int) Settings {
+	s := Settings{
+		N: 1000, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: math.Pow(30, 0.49), Beta: 0.2, Sigma: 0.35, Sigma0: 0.03,
+		Form: string(descent.Damped), Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1, Seed: 1, Seeds: 1,
+	}
+	switch name {
+	case "paper":
+		s.N, s.Small, s.Sigma, s.T, s.Seeds = 20000, 40, 0.5, 120000, 5
+	case "theory":
+		s = theory(s, d)
+	}
+	return s
+}
+
+// theory sets what the paper's Section 2 says of the scaling with d. It leaves the powers of log d and the constants open; here
+//
+//	α = d^0.49   σ = d^−0.509   β = 1/(α ln d)   σ0 = 1/(10 ln d)   μ = d^−1 (N = 32 d samples, so 32 of them small)   η = 0.2   γ = 1 − 1/(ln d)³
+func theory(s Settings, d int) Settings {
+	log := math.Log(float64(d))
+	s.D, s.Alpha, s.Sigma = d, math.Pow(float64(d), 0.49), math.Pow(float64(d), -0.509)
+	s.Beta, s.Sigma0 = 1/(s.Alpha*log), 1/(10*log)
+	s.N, s.Small = 32*d, 32
+	s.Gamma = 1 - math.Pow(log, -3)
+	return s
+}
+
+// The parts of the command, in the order in which -all runs them.
+const (
+	partFigure2   = "figure2"
+	partFigure3   = "figure3"
+	partTheory    = "theory"
+	partMechanism = "mechanism"
+	partScales    = "scales"
+	partMap       = "map"
+	partTable1    = "table1"
+)
+
+var allParts = []string{partFigure2, partFigure3, partTheory, partMechanism, partScales, partTable1, partMap}
+
+// flags binds settings and a command to the flags of a new flag set.
+func flags(c *Config, do *command, mu *float64) *flag.FlagSet {
+	fs := flag.NewFlagSet("synthetic", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&do.preset, "preset", do.preset, "quick|paper|theory: settings to start from; every other flag overrides them")
+	part := func(names ...string) func(string) error {
+		return func(v string) error {
+			if v == "true" {
+				do.parts = append(do.parts, names...)
+				return nil
+			}
+			for word := range strings.SplitSeq(v, ",") {
+				i := slices.IndexFunc(names, func(n string) bool { return strings.HasSuffix(n, word) })
+				if word == "" || i < 0 {
+					return fmt.Errorf("want one of %s", strings.Join(names, ", "))
+				}
+				do.parts = append(do.parts, names[i])
+			}
+			return nil
+		}
+	}
+	fs.Func("figure", "`2|3|2,3`: 2 draws the data, 3 trains GD and GD+M (what happens without any such flag)", part(partFigure2, partFigure3))
+	fs.Func("table", "`1`: Gaussian data, 4 teachers, 5 students, GD, GD+M, SGD and SGD+M", part(partTable1))
+	fs.BoolFunc("map", "final state over a grid of (η, γ)", part(partMap))
+	fs.BoolFunc("theory", "theorems and lemmas as a checklist, for one run of GD and GD+M", part(partTheory))
+	fs.BoolFunc("mechanism", "interventions on momentum, and controls in which it must not matter", part(partMechanism))
+	fs.BoolFunc("scales", "how c, Ξ and 𝒢 move with d, β and γ", part(partScales))
+	fs.BoolFunc("all", "all of these, and synthetic.html", part(allParts...))
+	fs.BoolVar(&do.fresh, "fresh", do.fresh, "start over: existing run folders are set aside")
+	fs.BoolVar(&do.dryRun, "dry-run", do.dryRun, "print the settings and the work, stop")
+
+	fs.IntVar(&c.N, "N", c.N, "training samples")
+	fs.IntVar(&c.Small, "small", c.Small, "training samples with a small margin (the set Z2), at most N")
+	fs.Float64Var(mu, "mu", *mu, "μ, share of samples with a small margin, in [0, 1]; in place of -small")
+	fs.IntVar(&c.Test, "test", c.Test, "test samples, each tried with either margin")
+	fs.IntVar(&c.D, "d", c.D, "dimension of a patch")
+	fs.IntVar(&c.P, "P", c.P, "patches of a sample, one of them the signal")
+	fs.IntVar(&c.M, "m", c.M, "neurons")
+	fs.Float64Var(&c.Alpha, "alpha", c.Alpha, "α, size of a large-margin signal")
+	fs.Float64Var(&c.Beta, "beta", c.Beta, "β, size of a small-margin signal, at most α")
+	fs.Float64Var(&c.Sigma, "sigma", c.Sigma, "σ, standard deviation of the noise in each direction")
+	fs.Float64Var(&c.Sigma0, "sigma0", c.Sigma0, "σ0, standard deviation of the initial weights")
+	fs.StringVar(&c.Form, "form", c.Form, "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← γb+∇L (PyTorch's), whose effective rate is η/(1−γ)")
+	fs.Float64Var(&c.Eta, "eta", c.Eta, "η, learning rate of GD and of GD+M")
+	fs.Float64Var(&c.Gamma, "gamma", c.Gamma, "γ of GD+M, in [0, 1)")
+	fs.Float64Var(&c.Lambda, "lambda", c.Lambda, "λ: the loss has λ/2 ‖W‖²")
+	fs.IntVar(&c.T, "T", c.T, "steps at most")
+	fs.Float64Var(&c.Stop, "stop", c.Stop, "training ends when every setting has no training error and at most this mean loss (nats) on Z1 and on Z2; 0: at T")
+	fs.Float64Var(&c.Fitted, "fitted", c.Fitted, "a set counts as fitted when the mean of its ℓ = sigmoid(−y f) is below this, in (0, 1/2)")
+	fs.Uint64Var(&c.Seed, "seed", c.Seed, "the first seed, of data and initial weights as separate streams")
+	fs.IntVar(&c.Seeds, "seeds", c.Seeds, "seeds, where results are averaged")
+
+	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
+	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery, "time between checkpoints, such as 30s; 0s: every call")
+	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
+	fs.StringVar(&c.Out, "out", c.Out, "`folder` of pictures and tables; empty: synthetic-PRESET under -runs")
+	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
+	fs.Usage = func() {}
+	return fs
+}
+
+// The flags of each group, in the order of the manual.
+var (
+	commandFlags   = []string{"preset", "figure", "theory", "mechanism", "scales", "map", "table", "all", "dry-run", "fresh"}
+	settingFlags   = []string{"N", "small", "mu", "test", "d", "P", "m", "alpha", "beta", "sigma", "sigma0", "form", "eta", "gamma", "lambda", "T", "stop", "fitted", "seed", "seeds"}
+	executionFlags = []string{"backend", "checkpoint-every", "runs", "out", "offline"}
+)
+
+// printManual explains the command, the flags by group.
+func printManual(out io.Writer) {
+	c, do, mu := Config{Settings: preset("quick", 30)}, command{}, 0.0
+	fs := flags(&c, &do, &mu)
+	fmt.Fprint(out, manual)
+	for _, group := range []struct {
+		title string
+		names []string
+	}{
+		{"What to do", commandFlags},
+		{"Settings that may change the result, under the paper's names", settingFlags},
+		{"Settings that change speed and places only", executionFlags},
+	} {
+		fmt.Fprintf(out, "\n%s:\n", group.title)
+		for _, name := range group.names {
+			_, text := flag.UnquoteUsage(fs.Lookup(name))
+			fmt.Fprintf(out, "  -%-17s %s\n", name, text)
+		}
+	}
+}
+
+// parse turns arguments into settings: the preset's values, overridden by the flags.
+func parse(args []string) (Config, command, error) {
+	const unset = -1
+	c, do, mu := Config{}, command{preset: "quick"}, float64(unset)
+	// The preset and d, which decide the values of the others, are flags themselves: so, twice.
+	for range 2 {
+		s := preset(do.preset, max(2, c.D))
+		if c.D == 0 {
+			s = preset(do.preset, 30)
+		}
+		c, do, mu = Config{Settings: s, Execution: Execution{Backend: "auto", CheckpointEvery: duration(time.Minute), Runs: "runs"}}, command{preset: do.preset}, unset
+		fs := flags(&c, &do, &mu)
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return c, do, err
+		} else if err != nil {
+			return c, do, cli.Usagef("%w (see go run ./synthetic -h)", err)
+		}
+		if fs.NArg() > 0 {
+			return c, do, cli.Usagef("unexpected argument %q: flags are written -name=value", fs.Arg(0))
+		}
+		if !slices.Contains(presets, do.preset) {
+			return c, do, cli.Usagef("-preset must be one of %s, got %q", strings.Join(presets, ", "), do.preset)
+		}
+		given := map[string]bool{}
+		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if given["mu"] && given["small"] {
+			return c, do, cli.Usagef("-mu and -small say the same: give one of them")
+		}
+		if given["mu"] && !(mu >= 0 && mu <= 1) {
+			return c, do, cli.Usagef("-mu must be in [0, 1], got %v", mu)
+		}
+		if given["mu"] {
+			c.Small = int(math.Round(mu * float64(c.N)))
+		}
+	}
+	slices.SortFunc(do.parts, func(a, b string) int { return slices.Index(allParts, a) - slices.Index(allParts, b) })
+	do.parts = slices.Compact(do.parts)
+	if len(do.parts) == 0 {
+		do.parts = []string{partFigure3}
+		if do.preset == "theory" {
+			do.parts = []string{partScales}
+		}
+	}
+	if c.Out == "" {
+		c.Out = filepath.Join(c.Runs, "synthetic-"+do.preset)
+	}
+	if err := c.validate(); err != nil {
+		return c, do, &cli.UsageError{Err: err}
+	}
+	return c, do, nil
+}
+
+// validate refuses what cannot be run, before any work.
+func (c *Config) validate() error {
+	check := func(ok bool, flag, want string, got any) error {
+		if ok {
+			return nil
+		}
+		return fmt.Errorf("-%s must be %s, got %v", flag, want, got)
+	}
+	positive := func(flag string, x float64) error {
+		return check(x > 0 && !math.IsInf(x, 0), flag, "positive and finite", x)
+	}
+	err := errors.Join(
+		check(c.N >= 1, "N", "at least 1", c.N),
+		check(c.Small >= 0 && c.Small <= max(c.N, 0), "small", fmt.Sprintf("in [0, %d] (the N training samples)", c.N), c.Small),
+		check(c.Test >= 1, "test", "at least 1", c.Test),
+		check(c.D >= 2, "d", "at least 2: the signal takes one dimension, noise the others", c.D),
+		check(c.P >= 2, "P", "at least 2: one patch is the signal", c.P),
+		check(c.M >= 1 && c.M <= 1000, "m", "in [1, 1000]", c.M),
+		positive("alpha", c.Alpha), positive("sigma", c.Sigma), positive("sigma0", c.Sigma0),
+		check(c.Beta > 0 && c.Beta <= c.Alpha, "beta", fmt.Sprintf("in (0, %.4g] (α)", c.Alpha), c.Beta),
+		check(c.Form == string(descent.Damped) || c.Form == string(descent.Undamped), "form", "damped or undamped", c.Form),
+		positive("eta", c.Eta),
+		check(c.Gamma >= 0 && c.Gamma < 1, "gamma", "in [0, 1)", c.Gamma),
+		check(c.Lambda >= 0 && !math.IsInf(c.Lambda, 0), "lambda", "finite and not negative", c.Lambda),
+		check(c.T >= 1 && c.T <= 1e9, "T", "in [1, 1e9]", c.T),
+		check(c.Stop >= 0 && !math.IsInf(c.Stop, 0), "stop", "finite and not negative", c.Stop),
+		check(c.Fitted > 0 && c.Fitted < 0.5, "fitted", "in (0, 0.5)", c.Fitted),
+		check(c.Seeds >= 1 && c.Seeds <= 1000, "seeds", "in [1, 1000]", c.Seeds),
+		check(c.CheckpointEvery >= 0, "checkpoint-every", "not negative", time.Duration(c.CheckpointEvery)),
+		backend.Parse(c.Backend),
+	)
+	if err != nil {
+		return err
+	}
+	return c.spec(c.Seed).Validate()
+}
+
+// spec is the training set of a seed.
+func (s Settings) spec(seed uint64) datasets.MarginSpec {
+	return datasets.MarginSpec{N: s.N, Small: s.Small, D: s.D, P: s.P, Alpha: s.Alpha, Beta: s.Beta, Sigma: s.Sigma, Seed: seed}
+}
+
+// gd and gdm are the two algorithms of the paper at the settings' rate.
+func (s Settings) gd() lane {
+	return lane{"gd", margin.Lane{Rule: descent.Rule{Form: descent.Form(s.Form), WeightDecay: s.Lambda}, Eta: s.Eta}}
+}
+
+func (s Settings) gdm() lane {
+	l := s.gd()
+	l.Name, l.Gamma = "gdm", s.Gamma
+	return l
+}
+
+// bundle trains lanes on the settings' data of one seed.
+func (s Settings) bundle(name string, seed uint64, lanes ...lane) bundle {
+	return bundle{
+		Name: fmt.Sprintf("synthetic-%s-N%d-d%d-s%d", name, s.N, s.D, seed), Data: s.spec(seed), Test: s.Test, Degree: 3, M: s.M, Sigma0: s.Sigma0,
+		Fitted: s.Fitted, Lanes: lanes, T: s.T, Stop: s.Stop,
+	}
+}
+
+// String is the settings as one line of JSON.
+func (s Settings) String() string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"os"
+	"strings"
+
+	"momentum/internal/rundir"
+)
+
+// section is what an experiment has to show: one paragraph, a table and pictures.
+type section struct {
+	Title    string
+	Text     string   // one paragraph, with the numbers in it
+	Table    table    // may be empty
+	Pictures []string // paths of SVG files
+}
+
+// table is rows of cells under a head.
+type table struct {
+	Head []string
+	Rows [][]string
+}
+
+func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
+
+// print writes the table with aligned columns, the first to the left, the others to the right.
+func (t table) print(w io.Writer) {
+	widths := make([]int, len(t.Head))
+	for _, row := range append([][]string{t.Head}, t.Rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	for _, row := range append([][]string{t.Head}, t.Rows...) {
+		var line strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
+			if i == 0 {
+				line.WriteString(cell + pad)
+			} else {
+				line.WriteString("  " + pad + cell)
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+// markdown is the table as Markdown.
+func (t table) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.Head, " | "), strings.Repeat("---|", len(t.Head)))
+	for _, row := range t.Rows {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+	}
+	return b.String()
+}
+
+// page is synthetic.html: the sections below each other, with nothing outside of the file.
+type page struct{ Sections []section }
+
+func (p *page) add(s section) { p.Sections = append(p.Sections, s) }
+
+//go:embed page.html
+var pageTemplate string
+
+func (p *page) write(path string) error {
+	t, err := template.New("page").Funcs(template.FuncMap{
+		"picture": func(path string) (template.URL, error) {
+			svg, err := os.ReadFile(path)
+			return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg)), err
+		},
+	}).Parse(pageTemplate)
+	if err != nil {
+		return err
+	}
+	return rundir.WriteFile(path, func(w io.Writer) error { return t.Execute(w, p) })
+}
+
+// writeText writes a small file of the -out folder.
+func (s *session) writeText(name, text string) error {
+	return rundir.WriteFile(s.out(name), func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
+}
