@@ -123,14 +123,13 @@ type Lanes struct {
 	lanes []Lane
 	steps int // taken
 
-	dtype           dtypes.DType
-	signals         signals
-	train, test     blocks
-	params          *tensors.Tensor // [S, pars]
-	w, buffer       *tensors.Tensor // [S, m, d]
-	events          *tensors.Tensor // [S, Events] int32, −1 for what has not happened
-	run, observe    *Exec
-	observableNames []string
+	dtype        dtypes.DType
+	signals      signals
+	train, test  blocks
+	params       *tensors.Tensor // [S, pars]
+	w, buffer    *tensors.Tensor // [S, m, d]
+	events       *tensors.Tensor // [S, Events] int32, −1 for what has not happened
+	run, observe *Exec
 }
 
 // New prepares lanes on a training set, with a test set of which only the noise is used: each test sample is tried with either margin.
@@ -139,6 +138,9 @@ func New(b *backend.Backend, train, test *datasets.Margin, lanes []Lane, o Optio
 		if err := l.Validate(); err != nil {
 			return nil, fmt.Errorf("margin: lane %d: %w", i, err)
 		}
+	}
+	if len(lanes) == 0 || o.M < 1 || train.D != test.D {
+		return nil, fmt.Errorf("margin: %d lanes of %d neurons, training data in d = %d and test data in d = %d; want at least one of each and one d", len(lanes), o.M, train.D, test.D)
 	}
 	if o.Fitted == 0 {
 		o.Fitted = 0.1

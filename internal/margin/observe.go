@@ -12,7 +12,7 @@ import (
 )
 
 // Observables names what [Lanes.Observe] measures, in its order. Samples of Z1 have a large margin, those of Z2 a small one; r counts neurons
-// from 1, i samples, j noise patches. Without small-margin samples (or without large-margin ones) their values are 0, the extremes infinite.
+// from 1, i samples, j noise patches. Without small-margin training samples (or without large-margin ones) what is taken over them is 0.
 //
 //	loss, loss_1, loss_2     mean of log(1 + exp(−y f)) over all, Z1, Z2 (nats), without weight decay
 //	error, error_1, error_2  share of training samples with y f < 0
