@@ -75,6 +75,7 @@ type session struct {
 	be             *backend.Backend
 	do             command
 	exec           Execution
+	table1         table1Settings
 	stdout, stderr io.Writer
 }
 

@@ -55,6 +55,7 @@ type Execution struct {
 type Config struct {
 	Settings
 	Execution
+	Table1 table1Settings // of Table 1, which has data of its own
 }
 
 // duration is a time.Duration that JSON shows as "1m0s".
@@ -71,9 +72,13 @@ func (d *duration) UnmarshalText(text []byte) error {
 type command struct {
 	preset string
 	parts  []string
+	all    bool // every part, and the page
 	fresh  bool
 	dryRun bool
 }
+
+// quickN is the number of samples of the preset quick.
+const quickN = 1000
 
 // presets lists what -preset may be.
 var presets = []string{"quick", "paper", "theory"}
@@ -82,7 +87,7 @@ var presets = []string{"quick", "paper", "theory"}
 // d, m and P only.
 func preset(name string, d int) Settings {
 	s := Settings{
-		N: 1000, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: math.Pow(30, 0.49), Beta: 0.2, Sigma: 0.35, Sigma0: 0.03,
+		N: quickN, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: math.Pow(30, 0.49), Beta: 0.2, Sigma: 0.35, Sigma0: 0.03,
 		Form: string(descent.Damped), Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1, Seed: 1, Seeds: 1,
 	}
 	switch name {
@@ -146,7 +151,7 @@ func flags(c *Config, do *command, mu *float64) *flag.FlagSet {
 	fs.BoolFunc("theory", "theorems and lemmas as a checklist, for one run of GD and GD+M", part(partTheory))
 	fs.BoolFunc("mechanism", "interventions on momentum, and controls in which it must not matter", part(partMechanism))
 	fs.BoolFunc("scales", "how c, Ξ and 𝒢 move with d, β and γ", part(partScales))
-	fs.BoolFunc("all", "all of these, and synthetic.html", part(allParts...))
+	fs.BoolVar(&do.all, "all", do.all, "all of these, and synthetic.html; above 1,000 samples, -mechanism and -scales at 1,000 with 5 seeds, -map at both")
 	fs.BoolVar(&do.fresh, "fresh", do.fresh, "start over: existing run folders are set aside")
 	fs.BoolVar(&do.dryRun, "dry-run", do.dryRun, "print the settings and the work, stop")
 
@@ -171,6 +176,15 @@ func flags(c *Config, do *command, mu *float64) *flag.FlagSet {
 	fs.Uint64Var(&c.Seed, "seed", c.Seed, "the first seed, of data and initial weights as separate streams")
 	fs.IntVar(&c.Seeds, "seeds", c.Seeds, "seeds, where results are averaged")
 
+	fs.IntVar(&c.Table1.Seeds, "table-seeds", c.Table1.Seeds, "seeds of Table 1, from -seed on")
+	fs.IntVar(&c.Table1.Epochs, "table-epochs", c.Table1.Epochs, "epochs of Table 1")
+	fs.IntVar(&c.Table1.MLPWidth, "mlp-width", c.Table1.MLPWidth, "units of each hidden layer of Table 1's MLP students")
+	fs.IntVar(&c.Table1.Filters, "filters", c.Table1.Filters, "filters of each layer of Table 1's CNN students")
+	fs.IntVar(&c.Table1.FilterSize, "filter-size", c.Table1.FilterSize, "inputs that a filter of Table 1's CNNs sees")
+	fs.IntVar(&c.Table1.TeacherWidth, "teacher-width", c.Table1.TeacherWidth, "units of each hidden layer of Table 1's MLP teachers")
+	fs.IntVar(&c.Table1.TeacherFilters, "teacher-filters", c.Table1.TeacherFilters, "filters of each layer of Table 1's CNN teachers")
+	fs.Float64Var(&c.Table1.Gamma, "table-gamma", c.Table1.Gamma, "γ of GD+M and SGD+M in Table 1, in the damped form, in [0, 1)")
+
 	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery, "time between checkpoints, such as 30s; 0s: every call")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
@@ -184,12 +198,13 @@ func flags(c *Config, do *command, mu *float64) *flag.FlagSet {
 var (
 	commandFlags   = []string{"preset", "figure", "theory", "mechanism", "scales", "map", "table", "all", "dry-run", "fresh"}
 	settingFlags   = []string{"N", "small", "mu", "test", "d", "P", "m", "alpha", "beta", "sigma", "sigma0", "form", "eta", "gamma", "lambda", "T", "stop", "fitted", "seed", "seeds"}
+	tableFlags     = []string{"table-seeds", "table-epochs", "table-gamma", "mlp-width", "filters", "filter-size", "teacher-width", "teacher-filters"}
 	executionFlags = []string{"backend", "checkpoint-every", "runs", "out", "offline"}
 )
 
 // printManual explains the command, the flags by group.
 func printManual(out io.Writer) {
-	c, do, mu := Config{Settings: preset("quick", 30)}, command{}, 0.0
+	c, do, mu := Config{Settings: preset("quick", 30), Table1: defaultTable1()}, command{}, 0.0
 	fs := flags(&c, &do, &mu)
 	fmt.Fprint(out, manual)
 	for _, group := range []struct {
@@ -198,6 +213,7 @@ func printManual(out io.Writer) {
 	}{
 		{"What to do", commandFlags},
 		{"Settings that may change the result, under the paper's names", settingFlags},
+		{"Settings of Table 1, which has data of its own", tableFlags},
 		{"Settings that change speed and places only", executionFlags},
 	} {
 		fmt.Fprintf(out, "\n%s:\n", group.title)
@@ -218,7 +234,7 @@ func parse(args []string) (Config, command, error) {
 		if c.D == 0 {
 			s = preset(do.preset, 30)
 		}
-		c, do, mu = Config{Settings: s, Execution: Execution{Backend: "auto", CheckpointEvery: duration(time.Minute), Runs: "runs"}}, command{preset: do.preset}, unset
+		c, do, mu = Config{Settings: s, Execution: Execution{Backend: "auto", CheckpointEvery: duration(time.Minute), Runs: "runs"}, Table1: defaultTable1()}, command{preset: do.preset}, unset
 		fs := flags(&c, &do, &mu)
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return c, do, err
@@ -243,6 +259,9 @@ func parse(args []string) (Config, command, error) {
 			c.Small = int(math.Round(mu * float64(c.N)))
 		}
 	}
+	if do.all {
+		do.parts = slices.Clone(allParts)
+	}
 	slices.SortFunc(do.parts, func(a, b string) int { return slices.Index(allParts, a) - slices.Index(allParts, b) })
 	do.parts = slices.Compact(do.parts)
 	if len(do.parts) == 0 {
@@ -251,6 +270,7 @@ func parse(args []string) (Config, command, error) {
 			do.parts = []string{partScales}
 		}
 	}
+	c.Table1.Seed = c.Seed
 	if c.Out == "" {
 		c.Out = filepath.Join(c.Runs, "synthetic-"+do.preset)
 	}
@@ -294,7 +314,7 @@ func (c *Config) validate() error {
 	if err != nil {
 		return err
 	}
-	return c.spec(c.Seed).Validate()
+	return errors.Join(c.spec(c.Seed).Validate(), c.Table1.validate())
 }
 
 // spec is the training set of a seed.

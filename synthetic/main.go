@@ -56,7 +56,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	s := &session{be: be, do: do, exec: c.Execution, stdout: stdout, stderr: stderr}
+	s := &session{be: be, do: do, exec: c.Execution, table1: c.Table1, stdout: stdout, stderr: stderr}
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Kind, be.Device, be.Why)
 	fmt.Fprintf(stdout, "preset    %s: N = %d samples, %d of them with a small margin (μ = %.3g), d = %d, P = %d, m = %d\n",
 		do.preset, c.N, c.Small, float64(c.Small)/float64(c.N), c.D, c.P, c.M)
@@ -70,25 +70,60 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return fmt.Errorf("-out: %w", err)
 	}
 
-	var page page
-	parts := map[string]func(context.Context, Settings) (section, error){
-		partFigure2: s.figure2, partFigure3: s.figure3, partMap: s.etaGammaMap,
+	experiments := map[string]func(context.Context, Settings) (section, error){
+		partFigure2: s.figure2, partFigure3: s.figure3, partTheory: s.theory, partMechanism: s.mechanism, partScales: s.scales,
+		partTable1: s.gaussianTable, partMap: s.etaGammaMap,
 	}
-	for _, name := range do.parts {
-		section, err := parts[name](ctx, c.Settings)
+	var page page
+	var first error // of a run that diverged: the other parts are still made
+	for _, p := range c.plan(do) {
+		section, err := experiments[p.name](ctx, p.settings)
 		var diverged *cli.DivergedError
-		if err != nil && !errors.As(err, &diverged) {
+		if errors.As(err, &diverged) {
+			first = errors.Join(first, err)
+		} else if err != nil {
 			return err
 		}
 		page.add(section)
-		if err != nil && len(do.parts) == 1 {
+	}
+	if do.all {
+		path := s.out("synthetic.html")
+		if err := page.write(path); err != nil {
 			return err
 		}
+		fmt.Fprintf(stdout, "page      %s\n", path)
 	}
-	if len(do.parts) > 1 {
-		return page.write(filepath.Join(c.Out, "synthetic.html"))
+	return first
+}
+
+// part is an experiment and what it is made with.
+type part struct {
+	name     string
+	settings Settings
+}
+
+// plan lists what a command does. With -all, the experiments that have many settings for each seed are made in the quick preset's world of 1,000
+// samples, with 5 seeds, whatever the preset; the map is made in both worlds.
+func (c Config) plan(do command) []part {
+	var plan []part
+	for _, name := range do.parts {
+		p := part{name, c.Settings}
+		if do.all && c.N > quickN {
+			p.settings = preset("quick", 30)
+			p.settings.Seed = c.Seed
+			switch name {
+			case partMechanism, partScales:
+				p.settings.Seeds = 5
+			case partMap:
+				plan = append(plan, p)
+				p.settings = c.Settings
+			default:
+				p.settings = c.Settings
+			}
+		}
+		plan = append(plan, p)
 	}
-	return nil
+	return plan
 }
 
 // out is the path of a picture or table.

@@ -89,18 +89,20 @@ func (s *session) drawMap(set Settings, etas, gammas []float64, final func(eta, 
 		guides = append(guides, figure.Line{Name: fmt.Sprintf("undamped η = %g", undamped), Dashed: true,
 			X: []float64{undamped * memory[0], undamped * memory[len(memory)-1]}, Y: []float64{memory[0], memory[len(memory)-1]}})
 	}
+	// Across them lie the settings whose momentum, once built, carries equally far: a gradient that stops is worth η/(1−γ) times its last size.
+	guides = append(guides, figure.Line{Name: "η/(1−γ) = 10", X: []float64{10 / memory[0], 10 / memory[len(memory)-1]}, Y: []float64{memory[0], memory[len(memory)-1]}})
 	panel := func(title, label, column string, scale float64, h figure.Heat) figure.Panel {
 		h.X, h.Y, h.Z, h.Label = etas, memory, heat(column, scale), label
 		return figure.Panel{Title: title, X: x, Y: y, Heat: &h, Guides: guides}
 	}
-	base := s.out("map")
+	base := s.out(fmt.Sprintf("map-N%d", set.N))
 	err := figure.Picture{
 		Title: fmt.Sprintf("What (η, γ) ends with: N = %d, %d small-margin samples, at most %d steps", set.N, set.Small, set.T),
 		Note: fmt.Sprintf("One seed. A setting's last step is the first one with no training error and a mean loss of at most %g nats on Z1 and on Z2, or else step %d. The lowest row is GD. "+
 			"Vertically the damped rate and with it the effective rate stay the same, along dashed lines the undamped rate does.", set.Stop, set.T),
 		Panels: [][]figure.Panel{
 			{panel("(a) small-margin test accuracy", "%", "test_2", 100, figure.Heat{Low: 50, High: 100}), panel("(b) training error", "%", "error", 100, figure.Heat{Low: 0, High: 100 * float64(max(1, set.Small)) / float64(set.N)})},
-			{panel("(c) c, largest ⟨w_r, w*⟩", "c", "c", 1, figure.Heat{Log: true}), panel("(d) largest |Ξ| on Z2", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
+			{panel("(c) c", "c", "c", 1, figure.Heat{Log: true}), panel("(d) largest |Ξ| on Z2", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
 		},
 		Width: 10, Height: 7,
 	}.Write(base)
@@ -123,7 +125,7 @@ func (s *session) drawMap(set Settings, etas, gammas []float64, final func(eta, 
 				r.get("error"), r.get("test_1"), r.get("test_2"), r.get("c"), r.get("xi_max_2"), r.row.Step, converged, diverged)
 		}
 	}
-	if err := s.writeText("map.csv", file); err != nil {
+	if err := s.writeText(fmt.Sprintf("map-N%d.csv", set.N), file); err != nil {
 		return section{}, err
 	}
 	result := table{Head: []string{"γ", "1/(1−γ)", "least η that learns Z2", "its undamped η", "η that do", "η that diverge"}}
@@ -144,11 +146,11 @@ func (s *session) drawMap(set Settings, etas, gammas []float64, final func(eta, 
 	}
 	fmt.Fprintf(s.stdout, "\nlearned: small-margin test accuracy of at least %g%%, without training error\n", 100*learned)
 	result.print(s.stdout)
-	if err := s.writeText("map.md", result.markdown()); err != nil {
+	if err := s.writeText(fmt.Sprintf("map-N%d.md", set.N), result.markdown()); err != nil {
 		return section{}, err
 	}
 	return section{
-		Title: "The map over (η, γ)",
+		Title: fmt.Sprintf("The map over (η, γ), N = %d", set.N),
 		Text: fmt.Sprintf("What each of %d × %d settings ends with. Momentum is one way to learn the small margin, a large rate is another: plain GD learns it from η = %s on, GD+M with γ = 0.99 from η = %s on.",
 			len(etas), len(gammas), result.Rows[0][2], result.Rows[6][2]),
 		Table: result, Pictures: []string{base + ".svg"},

@@ -24,11 +24,12 @@ type section struct {
 type table struct {
 	Head []string
 	Rows [][]string
+	Text bool // cells are text: all columns to the left
 }
 
 func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// print writes the table with aligned columns, the first to the left, the others to the right.
+// print writes the table with aligned columns, the first to the left, the others to the right but for text.
 func (t table) print(w io.Writer) {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
@@ -40,9 +41,12 @@ func (t table) print(w io.Writer) {
 		var line strings.Builder
 		for i, cell := range row {
 			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
-			if i == 0 {
+			switch {
+			case i == 0:
 				line.WriteString(cell + pad)
-			} else {
+			case t.Text:
+				line.WriteString("  " + cell + pad)
+			default:
 				line.WriteString("  " + pad + cell)
 			}
 		}

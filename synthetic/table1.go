@@ -59,8 +59,8 @@ func defaultTable1() table1Settings {
 	return table1Settings{
 		Teachers: []string{"1-mlp", "2-mlp", "1-cnn", "2-cnn"}, Students: []string{"linear", "1-mlp", "2-mlp", "1-cnn", "2-cnn"},
 		Seed: 1, Seeds: 5, D: 30, Train: 500, Valid: 1000, Test: 5000, Center: 10000,
-		MLPWidth: 100, Filters: 16, FilterSize: 3, TeacherWidth: 20, TeacherFilters: 4,
-		Epochs: 1000, Batch: 128, Gamma: 0.9, Rates: []float64{0.03, 0.1, 0.3, 1, 3},
+		MLPWidth: 64, Filters: 16, FilterSize: 3, TeacherWidth: 20, TeacherFilters: 4,
+		Epochs: 1000, Batch: 128, Gamma: 0.9, Rates: []float64{0.1, 0.3, 1, 3, 10},
 	}
 }
 
@@ -361,7 +361,7 @@ func (t *table1) trainStudent(ctx context.Context, student string) ([]table1Lane
 }
 
 // atATime is how many trials go into one call: a divisor of their number, so that one executable serves all. A GPU takes all at once. On a CPU
-// about 4 MB of activations are best: with ten times as much, in no cache, a 2-CNN takes four times as long.
+// about 4 MB of activations are best: all 40 trials at once, which leave its caches, made a 2-CNN more than ten times slower.
 func (t *table1) atATime(f models.Feedforward, batch, trials int) int {
 	if t.be.Kind == backend.CUDA {
 		return trials
@@ -705,8 +705,8 @@ func last[T any](s []T) T { return s[len(s)-1] }
 // writeCSV writes a row for each teacher, student and algorithm. What is missing is empty.
 func (r table1Result) writeCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	c.Write([]string{"teacher", "student", "algorithm", "rate", "rate_at_edge", "valid_percent", "test_percent", "test_half", "seeds", "training_error_percent",
-		"training_loss", "diverged_lanes", "paper_percent", "gain", "gain_half", "matched_gain", "matched_gain_half", "paper_gain"})
+	c.Write([]string{"teacher", "student", "algorithm", "rate", "rate_at_edge", "valid_percent", "test_percent", "test_half", "seeds",
+		"training_error_percent", "training_loss", "diverged_lanes", "paper_percent", "gain", "gain_half", "matched_gain", "matched_gain_half", "paper_gain"})
 	number := func(x float64, known bool) string {
 		if !known {
 			return ""
@@ -760,7 +760,7 @@ func (r table1Result) writeMarkdown(w io.Writer) error {
 	}
 	for i, name := range []string{"GD / GD+M", "SGD / SGD+M"} {
 		table("Test accuracy, %: "+name, func(c table1Cell) string {
-			return points(c.Scores[2*i].Test, "%.2f") + " / " + points(c.Scores[2*i+1].Test, "%.2f")
+			return percent(c.Scores[2*i].Test, "%.2f") + " / " + percent(c.Scores[2*i+1].Test, "%.2f")
 		})
 	}
 	table("The paper's: GD / GD+M", func(c table1Cell) string {
@@ -776,16 +776,17 @@ func (r table1Result) writeMarkdown(w io.Writer) error {
 			if g.Chosen.N > 1 && math.Abs(g.Chosen.Mean) > g.Chosen.Half {
 				clear++
 			}
-			text := points(g.Chosen, "%+.2f")
+			text := percent(g.Chosen, "%+.2f")
 			if g.Paper != nil {
 				text += fmt.Sprintf(" (paper %+.2f)", *g.Paper)
 			}
 			return text
 		})
 		fmt.Fprintf(out, "\nOver all cells: %s, and %s with both at the rate chosen without momentum. 0 is outside of %d of %d intervals; about 1 in 20\n"+
-			"would be so by chance.\n", points(r.Overall[i].Chosen, "%+.2f"), points(r.Overall[i].Matched, "%+.2f"), clear, len(r.Cells))
+			"would be so by chance.\n", percent(r.Overall[i].Chosen, "%+.2f"), percent(r.Overall[i].Matched, "%+.2f"), clear, len(r.Cells))
 	}
-	fmt.Fprintf(out, "\n## Chosen rates and training errors\n\nThe rate (* at the edge of what was tried), training error in %%, and the number of diverged lanes, if any.\n\n"+
+	fmt.Fprintf(out, "\n## Chosen rates and training errors\n\n"+
+		"The rate (* at the edge of what was tried), training error in %%, and the number of diverged lanes, if any.\n\n"+
 		"| teacher | student | GD | GD+M | SGD | SGD+M |\n|---|---|---|---|---|---|\n")
 	for _, c := range r.Cells {
 		fmt.Fprintf(out, "| %s | %s |", c.Teacher, c.Student)
@@ -805,8 +806,8 @@ func (r table1Result) writeMarkdown(w io.Writer) error {
 	return err
 }
 
-// points is an interval in the given format, "none" without values.
-func points(i stats.Interval, format string) string {
+// percent is an interval of percentages with its mean in the given format, "none" without values.
+func percent(i stats.Interval, format string) string {
 	switch i.N {
 	case 0:
 		return "none"
