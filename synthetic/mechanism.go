@@ -133,7 +133,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 	for i := 0; i < len(runs); i += each {
 		main = append(main, runs[i])
 	}
-	colors := []figure.Category{figure.Blue, figure.Vermilion, figure.Green, figure.Purple, figure.Orange, figure.Sky, figure.Black, figure.Yellow}
+	colors := []figure.Category{figure.Blue, figure.Vermilion, figure.Green, figure.Purple, figure.Orange, figure.Sky, figure.Black, figure.Green, figure.Purple}
 	panel := func(title, label, name string, scale float64, y figure.Axis, from, to int) figure.Panel {
 		y.Label = label
 		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1, High: float64(set.T)}, Y: y}
