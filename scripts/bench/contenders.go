@@ -6,18 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"momentum/internal/measure"
 )
 
-// contender is one of those that are compared. measure runs it once, in a process of its own.
-type contender struct {
+// contender is one of those that are compared at settings of type S. measure runs it once, in a process of its own.
+type contender[S fmt.Stringer] struct {
 	name    string
-	measure func(context.Context, measure.Setting) (sample, error)
+	measure func(context.Context, S) (sample, error)
 }
 
 // result holds what was measured at one setting.
@@ -28,32 +30,61 @@ type result struct {
 }
 
 // compare measures all contenders at all settings, in turn in every round.
-func (o *options) compare(ctx context.Context, r *report, all []contender, stderr io.Writer) error {
+func (o *options) compare(ctx context.Context, r *report, all []contender[measure.Setting], stderr io.Writer) error {
 	for _, s := range o.settings() {
 		net, err := s.Network()
 		if err != nil {
 			return err
 		}
 		_, flop := net.FLOPs()
-		at := result{Setting: s, GFLOPPerImage: flop / 1e9, Rates: map[string][]float64{}}
-		for round := range o.rounds {
-			for _, c := range all {
-				got, err := c.measure(ctx, s)
-				if err != nil {
-					return fmt.Errorf("%s: %v: %w", c.name, s, err)
-				}
-				rates := append(got.ImagesPerS, got.GFLOPPerS...) // one of them is empty
-				if len(rates) == 0 {
-					return fmt.Errorf("%s: %v: no rates", c.name, s)
-				}
-				rate := measure.Mean(rates)
-				fmt.Fprintf(stderr, "round %d/%d  %v  %s %.4g\n", round+1, o.rounds, s, c.name, rate)
-				at.Rates[c.name] = append(at.Rates[c.name], rate)
-				got.ImagesPerS, got.GFLOPPerS = nil, nil
-				r.Versions[c.name] = got
-			}
+		rates, err := inTurn(ctx, r, s, all, o.rounds, stderr)
+		if err != nil {
+			return err
 		}
-		r.Results = append(r.Results, at)
+		r.Results = append(r.Results, result{Setting: s, GFLOPPerImage: flop / 1e9, Rates: rates})
+	}
+	return nil
+}
+
+// inTurn measures all contenders at one setting, one after the other in every round: their rates by name, one of each round. Those that say at which
+// losses they ended must agree with the first that does.
+func inTurn[S fmt.Stringer](ctx context.Context, r *report, s S, all []contender[S], rounds int, stderr io.Writer) (map[string][]float64, error) {
+	byName := map[string][]float64{}
+	var want sample
+	for round := range rounds {
+		for _, c := range all {
+			got, err := c.measure(ctx, s)
+			if err == nil && want.Losses == nil {
+				want = got
+			} else if err == nil && got.Losses != nil {
+				err = agree(got.Losses, want.Losses)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %v: %w", c.name, s, err)
+			}
+			rates := slices.Concat(got.ImagesPerS, got.StepsPerS, got.GFLOPPerS) // all but one of them are empty
+			if len(rates) == 0 {
+				return nil, fmt.Errorf("%s: %v: no rates", c.name, s)
+			}
+			rate := measure.Mean(rates)
+			fmt.Fprintf(stderr, "round %d/%d  %v  %s %.4g\n", round+1, rounds, s, c.name, rate)
+			byName[c.name] = append(byName[c.name], rate)
+			r.Versions[c.name] = sample{Version: got.Version, Device: got.Device, PluginSHA256: got.PluginSHA256}
+		}
+	}
+	return byName, nil
+}
+
+// agree returns an error if losses differ by more than 0.1%. Contenders that take the same step were seen to differ by 0.003%, and a wrong factor in
+// the gradient of the noise makes 5% after some hundred steps.
+func agree(got, want []float64) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%d losses, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if !(math.Abs(got[i]-want[i]) <= 1e-3*math.Abs(want[i])) {
+			return fmt.Errorf("loss of setting %d is %v, want %v as the others have it", i+1, got[i], want[i])
+		}
 	}
 	return nil
 }
@@ -75,28 +106,36 @@ func (o *options) steppers(ctx context.Context, r *report, stderr io.Writer) err
 			return err
 		}
 	}
-	all := []contender{{ours, func(ctx context.Context, s measure.Setting) (sample, error) { return o.own(ctx, s, 0, stderr) }}}
+	all := []contender[measure.Setting]{{ours, func(ctx context.Context, s measure.Setting) (sample, error) { return o.own(ctx, s, 0, stderr) }}}
 	for _, p := range []struct{ name, module, python, script string }{
 		{jax, "jax", o.jax, "bench_jax.py"},
 		{torch, "torch", o.torch, "bench_torch.py"},
 	} {
-		if out, err := exec.CommandContext(ctx, p.python, "-c", "import "+p.module).CombinedOutput(); err != nil {
-			r.note(stderr, "%s is left out: %v %s; -venv=.venv installs it", p.name, err, lastLine(out))
+		if !r.hasPython(ctx, p.name, p.module, p.python, stderr) {
 			continue
 		}
 		script := filepath.Join("scripts", "bench", p.script)
-		all = append(all, contender{p.name, func(ctx context.Context, s measure.Setting) (got sample, err error) {
+		all = append(all, contender[measure.Setting]{p.name, func(ctx context.Context, s measure.Setting) (got sample, err error) {
 			_, err = measure.Run(ctx, stderr, &got, p.python, script, "--model", s.Model, "--width", strconv.Itoa(s.Width), "--chunk", strconv.Itoa(s.Chunk),
 				"--dtype", string(s.Precision), "--images", strconv.Itoa(o.images), "--steps", strconv.Itoa(o.steps), "--warmup", "1")
 			return got, err
 		}})
 	}
-	all = append(all, contender{matmul, func(ctx context.Context, s measure.Setting) (sample, error) { return o.own(ctx, s, o.matmul, stderr) }})
+	all = append(all, contender[measure.Setting]{matmul, func(ctx context.Context, s measure.Setting) (sample, error) { return o.own(ctx, s, o.matmul, stderr) }})
 	r.columns = []column{
 		{of: ours}, {of: jax}, {of: torch}, {of: ours, gflop: true}, {of: matmul, gflop: true},
 		{of: ours, by: jax}, {of: ours, by: torch}, {of: ours, by: matmul},
 	}
 	return o.compare(ctx, r, all, stderr)
+}
+
+// hasPython says whether a Python program has a module, and notes that the contender is left out if it has not.
+func (r *report) hasPython(ctx context.Context, name, module, python string, stderr io.Writer) bool {
+	out, err := exec.CommandContext(ctx, python, "-c", "import "+module).CombinedOutput()
+	if err != nil {
+		r.note(stderr, "%s is left out: %v %s; -venv=.venv installs it", name, err, lastLine(out))
+	}
+	return err == nil
 }
 
 // lastLine is the last line of what a program printed.

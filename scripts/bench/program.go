@@ -29,7 +29,7 @@ func (o *options) programs(ctx context.Context, r *report, stderr io.Writer) err
 		return fmt.Errorf("%v: %w", build, err)
 	}
 	r.columns = []column{{of: bareStep}, {of: cifar}, {of: cifar, by: bareStep}}
-	return o.compare(ctx, r, []contender{
+	return o.compare(ctx, r, []contender[measure.Setting]{
 		{bareStep, func(ctx context.Context, s measure.Setting) (sample, error) { return o.own(ctx, s, 0, stderr) }},
 		{cifar, func(ctx context.Context, s measure.Setting) (sample, error) {
 			return o.whole(ctx, program, dir, s, stderr)

@@ -29,6 +29,7 @@ type report struct {
 	Notes     []string          `json:"notes"`
 	Versions  map[string]sample `json:"versions"` // by contender
 	Results   []result          `json:"results,omitempty"`
+	Synthetic []syntheticResult `json:"synthetic,omitempty"`
 	Peaks     []peak            `json:"peaks,omitempty"`
 
 	columns []column
@@ -106,6 +107,9 @@ func (r *report) markdown() string {
 	if len(r.Results) > 0 {
 		b.WriteString(r.rates())
 	}
+	if len(r.Synthetic) > 0 {
+		b.WriteString(r.synthetics())
+	}
 	if len(r.Peaks) > 0 {
 		b.WriteString(r.memory())
 	}
@@ -115,63 +119,64 @@ func (r *report) markdown() string {
 // column shows the rates of a contender or, with by, the ratio of its median to another's.
 type column struct {
 	of, by string
-	gflop  bool // GFLOP/s, not images/s
+	gflop  bool // GFLOP/s, not units of work per second
 }
 
-func (c column) title() string {
+// title names the column; unit is that of rates, such as images/s.
+func (c column) title(unit string) string {
 	switch {
 	case c.by != "":
 		return c.of + "/" + c.by
 	case c.gflop:
 		return c.of + ", GFLOP/s"
 	}
-	return c.of + ", images/s"
+	return c.of + ", " + unit
 }
 
-// measured says whether a result has the contenders of the column.
-func (c column) measured(r result) bool {
-	return len(r.Rates[c.of]) > 0 && (c.by == "" || len(r.Rates[c.by]) > 0)
+// measured says whether rates, by contender, have those of the column.
+func (c column) measured(rates map[string][]float64) bool {
+	return len(rates[c.of]) > 0 && (c.by == "" || len(rates[c.by]) > 0)
 }
 
-// cell is the column's text for a result.
-func (c column) cell(r result) string {
-	if !c.measured(r) {
+// cell is the column's text for rates by contender of units of work that are so many GFLOP each.
+func (c column) cell(rates map[string][]float64, gflop float64) string {
+	if !c.measured(rates) {
 		return ""
 	}
+	of := gflops(c.of, rates, gflop)
 	if c.by != "" {
-		return fmt.Sprintf("%.3f", measure.Median(r.gflops(c.of))/measure.Median(r.gflops(c.by)))
+		return fmt.Sprintf("%.3f", measure.Median(of)/measure.Median(gflops(c.by, rates, gflop)))
 	}
-	rates := r.Rates[c.of]
-	if c.gflop {
-		rates = r.gflops(c.of)
+	if !c.gflop {
+		of = rates[c.of]
 	}
-	return fmt.Sprintf("%s (%s–%s)", number(measure.Median(rates)), number(slices.Min(rates)), number(slices.Max(rates)))
+	return fmt.Sprintf("%s (%s–%s)", number(measure.Median(of)), number(slices.Min(of)), number(slices.Max(of)))
 }
 
 // gflops are a contender's rates in GFLOP/s.
-func (r result) gflops(name string) []float64 {
-	rates := slices.Clone(r.Rates[name])
-	for i := range rates {
+func gflops(name string, rates map[string][]float64, gflop float64) []float64 {
+	of := slices.Clone(rates[name])
+	for i := range of {
 		if name != matmul { // which is in GFLOP/s already
-			rates[i] *= r.GFLOPPerImage
+			of[i] *= gflop
 		}
 	}
-	return rates
+	return of
 }
 
 // rates is the table of the results, with a row "best" after the chunks of a network.
 func (r *report) rates() string {
 	columns := slices.DeleteFunc(slices.Clone(r.columns), func(c column) bool {
-		return !slices.ContainsFunc(r.Results, c.measured)
+		return !slices.ContainsFunc(r.Results, func(at result) bool { return c.measured(at.Rates) })
 	})
 	rows := [][]string{{"model", "width", "precision", "chunk"}}
 	for _, c := range columns {
-		rows[0] = append(rows[0], c.title())
+		rows[0] = append(rows[0], c.title("images/s"))
 	}
 	add := func(at result, chunk string, chunks map[string]int) {
 		row := []string{at.Model, fmt.Sprint(at.Width), string(at.Precision), chunk}
 		for _, c := range columns {
-			cell := c.cell(at)
+			cell := c.cell(at.Rates, at.GFLOPPerImage)
 			if n, found := chunks[c.of]; found && c.by == "" {
 				cell += fmt.Sprintf(" at %d", n)
 			}

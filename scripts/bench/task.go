@@ -16,19 +16,22 @@ const eta = 0.002
 // task is what a child process of this program measures.
 type task struct {
 	measure.Setting
-	Backend string `json:"backend"`
-	Images  int    `json:"images"`
-	Steps   int    `json:"steps"`  // after one that is not counted
-	Matmul  int    `json:"matmul"` // not 0: the bare product of this size, in place of steps
+	Backend   string     `json:"backend"`
+	Images    int        `json:"images"`
+	Steps     int        `json:"steps"`     // after one that is not counted
+	Matmul    int        `json:"matmul"`    // not 0: the bare product of this size, in place of steps
+	Synthetic *synthetic `json:"synthetic"` // not nil: its steps, in place of those over images
 }
 
-// sample is what one process measured and prints. bench_jax.py and bench_torch.py print the same, and more.
+// sample is what one process measured and prints. The other contenders print the same, and more or less of it.
 type sample struct {
 	Version      string    `json:"version"`
 	Device       string    `json:"device"`
 	PluginSHA256 string    `json:"plugin_sha256,omitempty"`
 	ImagesPerS   []float64 `json:"images_per_s,omitempty"` // of each step
+	StepsPerS    []float64 `json:"steps_per_s,omitempty"`  // times settings, on D
 	GFLOPPerS    []float64 `json:"gflop_per_s,omitempty"`  // of each product
+	Losses       []float64 `json:"losses,omitempty"`       // of each setting on D at the end
 }
 
 // do measures and prints the sample.
@@ -40,6 +43,12 @@ func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
 	s := sample{Version: string(b.Kind), Device: b.Device, PluginSHA256: b.PluginSHA256}
 	if t.Matmul > 0 {
 		if s.GFLOPPerS, err = measure.Matmul(b, t.Precision, t.Matmul, t.Steps); err != nil {
+			return err
+		}
+		return json.NewEncoder(stdout).Encode(s)
+	}
+	if t.Synthetic != nil {
+		if s.StepsPerS, s.Losses, err = t.Synthetic.do(ctx, b); err != nil {
 			return err
 		}
 		return json.NewEncoder(stdout).Encode(s)

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Times full-batch GD+M steps of the paper's cubic network on its distribution D in JAX.
+
+    python scripts/bench/synthetic_jax.py [--blocks N] DATA N SMALL P D M S STEPS ALPHA BETA ETA GAMMA
+
+go run ./scripts/bench -synthetic draws DATA and runs it. S settings train at once from the same weights; setting s of
+1 to S has rate ETA·s/S and damped momentum GAMMA. STEPS steps are not counted, the next STEPS are. Prints one line of
+JSON: steps × settings per second, and the loss of each setting at the end, in which all contenders must agree.
+
+Without --blocks it is what one writes who reads the definition: automatic differentiation of the mean logistic loss of
+f(X) = Σ_r Σ_j ⟨w_r, X_j⟩³ on X [N, P, D], vmap over settings, fori_loop over steps. With it, the data lie and the
+gradient is written as in momentum/internal/margin, in blocks of about that many noise patches, so that what is left
+between the two is the backend.
+
+DATA holds f32 numbers: labels y [N], sizes of the signals [N] (the first SMALL samples are those with a small margin),
+positions of the signal patch [N], the noise patches [N, P−1, D], the feature w* [D], initial weights [M, D].
+"""
+
+import argparse
+import json
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+SIZES = ["samples", "small", "patches", "dim", "neurons", "settings", "steps"]
+RATES = ["alpha", "beta", "eta", "gamma"]
+
+
+def read(o):
+    """Labels, signals, positions, noise, feature, weights."""
+    n, p, d, m = o.samples, o.patches, o.dim, o.neurons
+    shapes = [(n,), (n,), (n,), (n, p - 1, d), (d,), (m, d)]
+    flat = np.fromfile(o.data, np.float32)
+    ends = np.cumsum([np.prod(s) for s in shapes])
+    if len(flat) != ends[-1]:
+        raise SystemExit(f"synthetic_jax: {o.data}: want {ends[-1]} numbers, got {len(flat)}")
+    return [part.reshape(s) for part, s in zip(np.split(flat, ends[:-1]), shapes)]
+
+
+def plain(o, y, signal, position, noise, feature):
+    """The data and the mean loss and its gradient by weights [S, M, D], by the definition."""
+    x = np.zeros((o.samples, o.patches, o.dim), np.float32)
+    at = np.arange(o.patches) == position[:, None]  # [N, P]
+    x[at] = signal[:, None] * feature
+    x[~at] = noise.reshape(-1, o.dim)
+
+    def loss(w, data):
+        x, y = data
+        f = (jnp.einsum("npd,md->npm", x, w) ** 3).sum((1, 2))
+        return jax.nn.softplus(-y * f).mean()
+
+    over_settings = (0, None)
+    return (x, y), jax.vmap(loss, over_settings), jax.vmap(jax.grad(loss), over_settings)
+
+
+def blocked(o, y, signal, position, noise, feature):
+    """The same, by hand."""
+    q, lanes, m, d = o.patches - 1, o.settings, o.neurons, o.dim
+    per = max(1, o.blocks // q)
+    folded = noise * y[:, None, None]  # [N, q, d]
+    sets = []  # of each margin: its size and its blocks [d, q·n], where patch j of sample i is column j·n + i
+    for c, begin, end in [(o.alpha, o.small, o.samples), (o.beta, 0, o.small)]:
+        cuts = range(begin, end, per)
+        sets.append((np.float32(c), [folded[i : min(i + per, end)].transpose(2, 1, 0).reshape(d, -1) for i in cuts]))
+    sets = [s for s in sets if s[1]]
+
+    def margins(w, c, blocks):
+        """y f [S, n] of all samples of a set, with what the gradient needs: signals [S, M], products z [S, M, q, n]."""
+        along = c * (w @ feature)
+        z = [(w.reshape(lanes * m, d) @ x).reshape(lanes, m, q, -1) for x in blocks]
+        from_signal = (along**3).sum(1)[:, None]
+        return [from_signal + (z**3).sum((1, 2)) for z in z], along, z
+
+    def losses(w, data):
+        total = sum(jax.nn.softplus(-jnp.concatenate(margins(w, *s)[0], 1)).sum(1) for s in data)
+        return total / o.samples
+
+    def gradient(w, data):
+        total = jnp.zeros_like(w)
+        for c, blocks in data:
+            margin, along, zs = margins(w, c, blocks)
+            for f, z, x in zip(margin, zs, blocks):
+                a = (3 * z * z * jax.nn.sigmoid(-f)[:, None, None, :]).reshape(lanes * m, -1)
+                if lanes * m <= 20:
+                    pull = jnp.stack([x @ row for row in a])
+                else:
+                    pull = a @ x.T
+                total += pull.reshape(w.shape)
+            ell = jax.nn.sigmoid(-jnp.concatenate(margin, 1)).sum(1)  # [S]
+            total += (3 * c * along**2 * ell[:, None])[:, :, None] * feature
+        return -total / o.samples
+
+    return sets, losses, gradient
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--blocks", type=int, help="noise patches of a block")
+    a.add_argument("data")
+    for name in SIZES:
+        a.add_argument(name, type=int)
+    for name in RATES:
+        a.add_argument(name, type=float)
+    o = a.parse_args()
+
+    *arrays, first = read(o)
+    data, losses, gradient = (blocked if o.blocks else plain)(o, *arrays)
+    data = jax.tree.map(jnp.asarray, data)
+    eta = jnp.asarray(o.eta * np.arange(1, o.settings + 1) / o.settings, jnp.float32)[:, None, None]
+
+    @jax.jit
+    def run(w, buffer, data):
+        def step(_, state):
+            """g ← γ g + (1−γ) ∇L;  w ← w − η g"""
+            w, buffer = state
+            buffer = o.gamma * buffer + (1 - o.gamma) * gradient(w, data)
+            return w - eta * buffer, buffer
+
+        return lax.fori_loop(0, o.steps, step, (w, buffer))
+
+    w = jnp.tile(first, (o.settings, 1, 1))
+    buffer = jnp.zeros_like(w)
+    for _ in range(2):  # the first time it compiles
+        begin = time.perf_counter()
+        w, buffer = jax.block_until_ready(run(w, buffer, data))
+        seconds = time.perf_counter() - begin
+    print(
+        json.dumps(
+            {
+                "who": "jax",
+                "version": jax.__version__,
+                "device": jax.devices()[0].device_kind,
+                "steps_per_s": [o.steps * o.settings / seconds],
+                "losses": [float(v) for v in losses(w, data)],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
