@@ -250,7 +250,12 @@ func (b bundle) row(o *margin.Observation) (row rundir.Row, ended bool) {
 				row.Values = append(row.Values, rundir.Value{Name: l.Name + "/" + name, X: o.Values[i][j]})
 			}
 		}
-		for e, step := range o.Events[i] {
+		// The step that breaks the weights is noticed at the beginning of the next one, and after the last one there is none.
+		events := slices.Clone(o.Events[i])
+		if loss := o.Get(i, "loss"); o.Step == b.T && events[margin.Diverged] < 0 && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
+			events[margin.Diverged] = o.Step
+		}
+		for e, step := range events {
 			if step >= 0 {
 				row.Values = append(row.Values, rundir.Value{Name: l.Name + "/" + margin.Event(e).String(), X: float64(step)})
 			}
@@ -259,7 +264,7 @@ func (b bundle) row(o *margin.Observation) (row rundir.Row, ended bool) {
 		if converged {
 			row.Values = append(row.Values, rundir.Value{Name: l.Name + "/converged", X: 1})
 		}
-		if !converged && o.Events[i][margin.Diverged] < 0 {
+		if !converged && events[margin.Diverged] < 0 {
 			ended = false
 		}
 	}
@@ -295,8 +300,11 @@ type laneRow struct {
 	lane string
 }
 
-// get returns a value, NaN if the row has none.
+// get returns a value, NaN if the row has none or the lane has diverged: of weights that are not finite no sample is counted as wrong.
 func (r laneRow) get(name string) float64 {
+	if _, diverged := r.event(margin.Diverged); diverged {
+		return math.NaN()
+	}
 	if x, ok := r.row.Get(r.lane + "/" + name); ok {
 		return x
 	}
@@ -309,5 +317,9 @@ func (r laneRow) event(e margin.Event) (int, bool) {
 	return int(x), ok
 }
 
-// slug turns a text into a part of a folder's name.
-func slug(s string) string { return strings.NewReplacer(" ", "-", "/", "-").Replace(s) }
+// slug turns a text into a part of a folder's name: ASCII letters, digits and points, with single hyphens between them.
+func slug(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.')
+	}), "-")
+}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,15 +100,19 @@ func preset(name string, d int) Settings {
 	return s
 }
 
-// theory sets what the paper's Section 2 says of the scaling with d. It leaves the powers of log d and the constants open; here
+// theory sets what the paper's Section 2 and its Parametrization 2.1 say of the scaling with d. They leave powers of log d and constants open, and
+// some formulas can be read in more than one way. Here, so that Lemma 5.3's 1/(√(1−γ) α) is of the order 1/β and d = 30 is near Figure 3:
 //
-//	α = d^0.49   σ = d^−0.509   β = 1/(α ln d)   σ0 = 1/(10 ln d)   μ = d^−1 (N = 32 d samples, so 32 of them small)   η = 0.2   γ = 1 − 1/(ln d)³
+//	α = d^0.49   σ = d^−0.509   β = α/(√d ln d)   σ0 = √(ln d / d)/10   γ = 1 − ln d/(10 d)   η = 0.2
+//	μ = 1/d, with 32 small-margin samples, so N = 32 d   T = N/(2 η σ0 σ³ d^1.5), half of Lemma 4.4's time to memorize
 func theory(s Settings, d int) Settings {
-	log := math.Log(float64(d))
-	s.D, s.Alpha, s.Sigma = d, math.Pow(float64(d), 0.49), math.Pow(float64(d), -0.509)
-	s.Beta, s.Sigma0 = 1/(s.Alpha*log), 1/(10*log)
+	x := float64(d)
+	log := math.Log(x)
+	s.D, s.Alpha, s.Sigma = d, math.Pow(x, 0.49), math.Pow(x, -0.509)
+	s.Beta, s.Sigma0 = s.Alpha/(math.Sqrt(x)*log), math.Sqrt(log/x)/10
 	s.N, s.Small = 32*d, 32
-	s.Gamma = 1 - math.Pow(log, -3)
+	s.Gamma = 1 - log/(10*x)
+	s.T = int(min(1e9, math.Ceil(float64(s.N)/(2*s.Eta*s.Sigma0*math.Pow(s.Sigma, 3)*math.Pow(x, 1.5)))))
 	return s
 }
 
@@ -129,24 +134,28 @@ func flags(c *Config, do *command, mu *float64) *flag.FlagSet {
 	fs := flag.NewFlagSet("synthetic", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&do.preset, "preset", do.preset, "quick|paper|theory: settings to start from; every other flag overrides them")
-	part := func(names ...string) func(string) error {
+	part := func(name string) func(string) error {
 		return func(v string) error {
-			if v == "true" {
-				do.parts = append(do.parts, names...)
-				return nil
+			on, err := strconv.ParseBool(v)
+			if on {
+				do.parts = append(do.parts, name)
 			}
-			for word := range strings.SplitSeq(v, ",") {
-				i := slices.IndexFunc(names, func(n string) bool { return strings.HasSuffix(n, word) })
-				if word == "" || i < 0 {
-					return fmt.Errorf("want one of %s", strings.Join(names, ", "))
+			return err
+		}
+	}
+	numbered := func(kind string, numbers ...string) func(string) error {
+		return func(v string) error {
+			for number := range strings.SplitSeq(v, ",") {
+				if !slices.Contains(numbers, number) {
+					return fmt.Errorf("want %s", strings.Join(numbers, " or "))
 				}
-				do.parts = append(do.parts, names[i])
+				do.parts = append(do.parts, kind+number)
 			}
 			return nil
 		}
 	}
-	fs.Func("figure", "`2|3|2,3`: 2 draws the data, 3 trains GD and GD+M (what happens without any such flag)", part(partFigure2, partFigure3))
-	fs.Func("table", "`1`: Gaussian data, 4 teachers, 5 students, GD, GD+M, SGD and SGD+M", part(partTable1))
+	fs.Func("figure", "`2|3|2,3`: 2 draws the data, 3 trains GD and GD+M (what happens without any such flag)", numbered("figure", "2", "3"))
+	fs.Func("table", "`1`: Gaussian data, 4 teachers, 5 students, GD, GD+M, SGD and SGD+M", numbered("table", "1"))
 	fs.BoolFunc("map", "final state over a grid of (η, γ)", part(partMap))
 	fs.BoolFunc("theory", "theorems and lemmas as a checklist, for one run of GD and GD+M", part(partTheory))
 	fs.BoolFunc("mechanism", "interventions on momentum, and controls in which it must not matter", part(partMechanism))
@@ -310,11 +319,20 @@ func (c *Config) validate() error {
 		check(c.Seeds >= 1 && c.Seeds <= 1000, "seeds", "in [1, 1000]", c.Seeds),
 		check(c.CheckpointEvery >= 0, "checkpoint-every", "not negative", time.Duration(c.CheckpointEvery)),
 		backend.Parse(c.Backend),
+		check(c.Runs != "", "runs", "a folder", "nothing"),
 	)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.spec(c.Seed).Validate(), c.Table1.validate())
+	if err := c.spec(c.Seed).Validate(); err != nil {
+		return err
+	}
+	test := c.spec(c.Seed)
+	test.N, test.Small = c.Test, 0
+	if err := test.Validate(); err != nil {
+		return fmt.Errorf("-test: %w", err)
+	}
+	return c.Table1.validate()
 }
 
 // spec is the training set of a seed.

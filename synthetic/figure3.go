@@ -44,7 +44,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 
 	panel := func(title, label, column string, scale float64, y figure.Axis) figure.Panel {
 		y.Label = label
-		last := 1.0
+		last := 2.0 // an axis has a length
 		for _, t := range runs {
 			last = max(last, float64(t.rows[len(t.rows)-1].Step))
 		}
@@ -74,9 +74,9 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 
 	text := "Training loss, and test accuracy on samples with the large and with the small margin, as in the paper's Figure 3. " +
-		fmt.Sprintf("After %s steps GD has a training error of %s%% and GD+M of %s%%, so both fit the training set; on small-margin test samples GD is right in %s%% and GD+M in %s%%. ",
+		fmt.Sprintf("After %s steps GD has a training error of %s%% and GD+M of %s%%; on small-margin test samples GD is right in %s%% and GD+M in %s%%. ",
 			steps(runs), result.Rows[0][1], result.Rows[0][2], result.Rows[3][1], result.Rows[3][2]) +
-		fmt.Sprintf("GD has learned c = %s of the feature and fits Z2 by its noise (largest |Ξ| = %s); GD+M has c = %s and |Ξ| at most %s.",
+		fmt.Sprintf("GD has learned c = %s of the feature, with noise |Ξ| of at most %s on Z2; GD+M has c = %s and |Ξ| of at most %s.",
 			result.Rows[4][1], result.Rows[5][1], result.Rows[4][2], result.Rows[5][2])
 	shown := section{Title: "Figure 3: GD and GD+M", Text: text, Table: result, Pictures: []string{base + ".svg"}}
 	if err := s.writeText("figure3.md", result.markdown()); err != nil {

@@ -63,7 +63,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	fmt.Fprintf(stdout, "data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ0 = %.4g\n", c.Alpha, c.Beta, c.Sigma, c.Sigma0)
 	fmt.Fprintf(stdout, "descent   GD and %s; η = %g, η_eff = %.4g for GD+M; at most %d steps\n", c.gdm().Rule, c.Eta, c.gdm().EffectiveRate(c.Eta), c.T)
 	if do.dryRun {
-		fmt.Fprintf(stdout, "settings  %s\nparts     %v\n", c.Settings, do.parts)
+		for _, p := range c.plan(do) {
+			fmt.Fprintf(stdout, "part      %s %s\n", p.name, p.settings)
+		}
 		return nil
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
@@ -114,6 +116,9 @@ func (c Config) plan(do command) []part {
 			switch name {
 			case partMechanism, partScales:
 				p.settings.Seeds = 5
+				if name == partScales && do.preset == "theory" { // which goes over d with N as its first
+					p.settings = c.Settings
+				}
 			case partMap:
 				plan = append(plan, p)
 				p.settings = c.Settings

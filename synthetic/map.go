@@ -28,7 +28,7 @@ func round3(x float64) float64 {
 // each, since settings of one rate take about as long.
 func (s *session) etaGammaMap(ctx context.Context, set Settings) (section, error) {
 	etas, gammas := set.grid()
-	set.T = min(set.T, 20000)
+	set.T = min(set.T, 20000, max(1000, int(2e8)/set.N)) // what 128 settings leave time for: 10,000 steps of 20,000 samples take a quarter of an hour
 	name := func(eta, gamma float64) string { return fmt.Sprintf("eta%g-gamma%g", eta, gamma) }
 	var bundles []bundle
 	for i := 0; i < len(etas); i += 2 {

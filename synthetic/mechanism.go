@@ -136,7 +136,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 	colors := []figure.Category{figure.Blue, figure.Vermilion, figure.Green, figure.Purple, figure.Orange, figure.Sky, figure.Black, figure.Green, figure.Purple}
 	panel := func(title, label, name string, scale float64, y figure.Axis, from, to int) figure.Panel {
 		y.Label = label
-		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1, High: float64(set.T)}, Y: y}
+		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1, High: float64(max(2, set.T))}, Y: y}
 		for i := from; i < to; i++ {
 			p.Lines = append(p.Lines, band(inter[i].name, colors[i], main, inter[i].lane.Name, name, scale, y.Log))
 		}

@@ -168,7 +168,7 @@ func (s Settings) claimsGD(t trained) []claim {
 	return []claim{
 		{"Lemma 4.1", "GD: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0)) on", fmt.Sprintf("c = %.3g by step %.3g", large, t0), when(reached, t), within(reached, t0)},
 		{"Lemma 4.2", "GD: after T0, ν1 ≤ O(1/(η (t−T0+1) α)) …", fmt.Sprintf("ν1·η(t−T0+1)α ≤ %d", order), fmt.Sprintf("at most %.2g", bound), reached >= 0 && bound <= order},
-		{"Lemma 4.2", "GD: … so Z2 rules the gradient: ν2 > ν1", "after T0", when(overtaken, t) + " on", overtaken >= 0 && overtaken >= reached},
+		{"Lemma 4.2", "GD: … so Z2 rules the gradient: ν2 > ν1", "after T0", when(overtaken, t) + " on", overtaken >= 0 && reached >= 0},
 		{"Lemma 4.3", "GD: c grows by at most O(η β³/α²) Σ ν2 after T0", fmt.Sprintf("≤ %d·%.2g", order, allowed), fmt.Sprintf("%.2g", grown), reached >= 0 && grown <= order*allowed},
 		{"Lemma 4.4", "GD: y_i Ξ_i ≥ Ω(1) for all of Z2 from T1 on", fmt.Sprintf("≥ 1 by step %.2g", t1), when(memorized, t), within(memorized, t1)},
 		{"Lemma 4.5", "GD: η Σ ν2 stays bounded: ≤ O(1/σ0)", fmt.Sprintf("≤ %d·%.3g", order, 1/s.Sigma0), fmt.Sprintf("%.3g", sum), sum <= order/s.Sigma0},
@@ -210,15 +210,16 @@ func (s Settings) claimsGDM(t trained) []claim {
 		nu.value[i] += x
 	}
 	t1 := float64(max(reached, 0)) + memory
+	last := nu.step[len(nu.step)-1] // a run that ends before T1 says nothing of what comes after it
 	bound := nu.most(t1, func(step, x float64) float64 { return x * eta * (step - t1 + 1) * s.Beta })
 	noise := max(end.get("xi_max_1"), end.get("xi_max_2"))
 	size := s.Sigma0 * s.Sigma * math.Sqrt(float64(s.D))
 	return []claim{
 		{"Lemma 5.1", "GD+M: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0) + 1/(1−γ)) on", fmt.Sprintf("c = %.3g by step %.3g", large, t0), when(reached, t), within(reached, t0)},
 		{"Lemma 5.2", "GD+M: 𝒢 ≥ Ω(√(1−γ)/α) at T0", fmt.Sprintf("≥ %.2g/%d", wanted, order), fmt.Sprintf("%.2g", momentum), momentum >= wanted/order},
-		{"Lemma 5.2", "GD+M: … and it outlasts the gradient: 𝒢 ≫ G at T0 + 1/(1−γ)", fmt.Sprintf("𝒢/G ≥ %d", order), fmt.Sprintf("%.2g against %.2g", later, gradient), later >= order*gradient},
-		{"Lemma 5.3", "GD+M: c ≥ Ω(1/β) from T1 = T0 + Θ(1/(1−γ)) on", fmt.Sprintf("1/β = %.3g by step %.3g", small, t1), fmt.Sprintf("%.3g then; 1/β at %s", after, when(carried, t)), nearer(after, small, large)},
-		{"Lemma 5.4", "GD+M: after T1, ν ≤ O(1/(η (t−T1+1) β))", fmt.Sprintf("ν·η(t−T1+1)β ≤ %d", order), fmt.Sprintf("at most %.2g", bound), bound <= order},
+		{"Lemma 5.2", "GD+M: … and it outlasts the gradient: 𝒢 ≫ G at T0 + 1/(1−γ)", fmt.Sprintf("𝒢/G ≥ %d", order), fmt.Sprintf("%.2g against %.2g", later, gradient), reached >= 0 && later > 0 && later >= order*gradient},
+		{"Lemma 5.3", "GD+M: c ≥ Ω(1/β) from T1 = T0 + Θ(1/(1−γ)) on", fmt.Sprintf("1/β = %.3g by step %.3g", small, t1), fmt.Sprintf("%.3g then; 1/β: %s", after, when(carried, t)), reached >= 0 && nearer(after, small, large)},
+		{"Lemma 5.4", "GD+M: after T1, ν ≤ O(1/(η (t−T1+1) β))", fmt.Sprintf("ν·η(t−T1+1)β ≤ %d", order), fmt.Sprintf("at most %.2g", bound), reached >= 0 && last >= t1 && bound <= order},
 		{"Lemma 5.5, Theorem 3.2", "GD+M: every |Ξ_{i,j,r}| stays O(σ0 σ √d)", fmt.Sprintf("≤ %d·%.2g", order, size), fmt.Sprintf("%.3g", noise), noise <= order*size},
 		{"Theorem 3.2", "GD+M: c reaches Ω(1/β)", fmt.Sprintf("1/β = %.3g, not 1/α = %.3g", small, large), fmt.Sprintf("%.3g", end.get("c")), nearer(end.get("c"), small, large)},
 		{"Theorem 3.2", "GD+M: training error 0, test error O(μ/poly(d))", fmt.Sprintf("0 and < %.2g", mu/order),
@@ -228,7 +229,7 @@ func (s Settings) claimsGDM(t trained) []claim {
 
 // drawTheory shows the quantities of the lemmas over the steps, with the events as marks.
 func (s Settings) drawTheory(t trained, base string) error {
-	last := float64(t.rows[len(t.rows)-1].Step)
+	last := max(2, float64(t.rows[len(t.rows)-1].Step)) // an axis has a length
 	x := figure.Axis{Label: "step", Log: true, Low: 1, High: last}
 	level := func(y float64, name string) figure.Line {
 		return figure.Line{Name: name, X: []float64{1, last}, Y: []float64{y, y}, Dashed: true}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"flag"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"momentum/internal/cli"
+)
+
+// mustParse resolves arguments that are right.
+func mustParse(t *testing.T, args ...string) (Config, command) {
+	t.Helper()
+	c, do, err := parse(args)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return c, do
+}
+
+// near compares with numbers that were computed by hand to five digits.
+func near(got, want float64) bool { return math.Abs(got-want) <= 1e-4*math.Abs(want) }
+
+func TestPresets(t *testing.T) {
+	// Common to all: d = 30, m = 5, P = 5 of the paper's Figure 3, and 30^0.49 = e^(0.49·3.401197) = 5.2941.
+	quick, _ := mustParse(t)
+	if !near(quick.Alpha, 5.2941) {
+		t.Errorf("α = %v, want 5.2941", quick.Alpha)
+	}
+	want := Settings{
+		N: 1000, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: quick.Alpha, Beta: 0.2, Sigma: 0.35, Sigma0: 0.03, Form: "damped",
+		Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1, Seed: 1, Seeds: 1,
+	}
+	if quick.Settings != want {
+		t.Errorf("quick:\ngot  %v\nwant %v", quick.Settings, want)
+	}
+	want.N, want.Small, want.Sigma, want.T, want.Seeds = 20000, 40, 0.5, 120000, 5
+	if paper, _ := mustParse(t, "-preset=paper"); paper.Settings != want {
+		t.Errorf("paper:\ngot  %v\nwant %v", paper.Settings, want)
+	}
+
+	// With d = 100: ln d = 4.60517, 100^0.49 = 10^0.98 = 9.54993, 100^−0.509 = 10^−1.018 = 0.0959401, its cube 8.83081e−4, √0.0460517 = 0.214597.
+	theory, do := mustParse(t, "-preset=theory", "-d=100")
+	for name, pair := range map[string][2]float64{
+		"α": {theory.Alpha, 9.54993}, "σ": {theory.Sigma, 0.0959401}, "β": {theory.Beta, 9.54993 / 46.0517}, "σ0": {theory.Sigma0, 0.0214597},
+		"N": {float64(theory.N), 3200}, "small": {float64(theory.Small), 32}, "1−γ": {1 - theory.Gamma, 0.00460517}, "T": {float64(theory.T), 3200 / (2 * 0.2 * 0.0214597 * 8.83081e-4 * 1000)}, "d": {float64(theory.D), 100},
+	} {
+		if !near(pair[0], pair[1]) {
+			t.Errorf("theory, d = 100: %s = %v, want %v", name, pair[0], pair[1])
+		}
+	}
+	if !slices.Equal(do.parts, []string{partScales}) {
+		t.Errorf("theory makes %q, want the scales", do.parts)
+	}
+}
+
+// Flags override the preset wherever they stand, and a share of small margins is one of the N that counts.
+func TestFlagsOverridePreset(t *testing.T) {
+	c, do := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a", "-seed=18446744073709551615")
+	if c.N != 500 || c.D != 7 || c.Small != 50 || c.Gamma != 0.5 || c.T != 120000 || c.Seed != math.MaxUint64 {
+		t.Errorf("got %v", c.Settings)
+	}
+	if c.Out != "a/synthetic-paper" || do.preset != "paper" || c.Table1.Seed != c.Seed {
+		t.Errorf("out %q, preset %q, seed %d of Table 1", c.Out, do.preset, c.Table1.Seed)
+	}
+	if c, _ := mustParse(t, "-mu=0.5", "-preset=theory", "-d=10"); c.Small != 160 { // N = 32·10
+		t.Errorf("%d of %d samples have a small margin, want 160", c.Small, c.N)
+	}
+	if c, _ := mustParse(t, "-out=there", "-checkpoint-every=2s", "-mu=0"); c.Out != "there" || c.Small != 0 || time.Duration(c.CheckpointEvery) != 2*time.Second {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestParts(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		want []string
+	}{
+		{"", []string{partFigure3}},
+		{"-figure=2", []string{partFigure2}},
+		{"-figure=3,2", []string{partFigure2, partFigure3}},
+		{"-map -figure=3 -figure=3", []string{partFigure3, partMap}},
+		{"-table=1 -scales -mechanism -theory", []string{partTheory, partMechanism, partScales, partTable1}},
+		{"-theory -map=false", []string{partTheory}},
+		{"-all -figure=2", allParts},
+		{"-preset=theory -theory -d=20", []string{partTheory}},
+	} {
+		if _, do := mustParse(t, strings.Fields(tt.args)...); !slices.Equal(do.parts, tt.want) {
+			t.Errorf("%q makes %q, want %q", tt.args, do.parts, tt.want)
+		}
+	}
+}
+
+// A command line that cannot be run gives one line, which names the flag, and status 2, before a backend is opened: that of these commands does
+// not exist.
+func TestUsage(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"-N=x", `invalid value "x" for flag -N: parse error`},
+		{"-fast", "flag provided but not defined: -fast (see go run ./synthetic -h)"},
+		{"map", `unexpected argument "map": flags are written -name=value`},
+		{"-preset=huge", `-preset must be one of quick, paper, theory, got "huge"`},
+		{"-figure=4", `invalid value "4" for flag -figure: want 2 or 3`},
+		{"-figure=e3", `invalid value "e3" for flag -figure: want 2 or 3`},
+		{"-figure=2,", `invalid value "2," for flag -figure: want 2 or 3`},
+		{"-figure=", `invalid value "" for flag -figure: want 2 or 3`},
+		{"-figure=true", `invalid value "true" for flag -figure: want 2 or 3`},
+		{"-table=2", `invalid value "2" for flag -table: want 1`},
+		{"-map=no", `invalid boolean value "no" for -map`},
+		{"-mu=0.1 -small=3", "-mu and -small say the same: give one of them"},
+		{"-mu=1.1", "-mu must be in [0, 1], got 1.1"},
+		{"-mu=-0.1", "-mu must be in [0, 1], got -0.1"},
+		{"-mu=NaN", "-mu must be in [0, 1], got NaN"},
+		{"-N=0 -small=0", "-N must be at least 1, got 0"},
+		{"-N=10 -small=11", "-small must be in [0, 10] (the N training samples), got 11"},
+		{"-small=-1", "-small must be in [0, 20000] (the N training samples), got -1"},
+		{"-test=0", "-test must be at least 1, got 0"},
+		{"-d=1", "-d must be at least 2: the signal takes one dimension, noise the others, got 1"},
+		{"-d=0", "-d must be at least 2"},
+		{"-P=1", "-P must be at least 2: one patch is the signal, got 1"},
+		{"-m=0", "-m must be in [1, 1000], got 0"},
+		{"-alpha=0", "-alpha must be positive and finite, got 0"},
+		{"-sigma=NaN", "-sigma must be positive and finite, got NaN"},
+		{"-sigma0=Inf", "-sigma0 must be positive and finite, got +Inf"},
+		{"-beta=6", "-beta must be in (0, 5.294] (α), got 6"},
+		{"-beta=0", "-beta must be in (0, 5.294] (α), got 0"},
+		{"-form=heavy", "-form must be damped or undamped, got heavy"},
+		{"-eta=0", "-eta must be positive and finite, got 0"},
+		{"-eta=-1", "-eta must be positive and finite, got -1"},
+		{"-gamma=1", "-gamma must be in [0, 1), got 1"},
+		{"-gamma=-0.1", "-gamma must be in [0, 1), got -0.1"},
+		{"-gamma=NaN", "-gamma must be in [0, 1), got NaN"},
+		{"-preset=theory -d=2", "-beta must be in (0, 1.404] (α), got 1.43"}, // α/(√2 ln 2) = α/0.980
+		{"-lambda=-1", "-lambda must be finite and not negative, got -1"},
+		{"-T=0", "-T must be in [1, 1e9], got 0"},
+		{"-stop=NaN", "-stop must be finite and not negative, got NaN"},
+		{"-fitted=0.5", "-fitted must be in (0, 0.5), got 0.5"},
+		{"-seeds=0", "-seeds must be in [1, 1000], got 0"},
+		{"-seed=-1", `invalid value "-1" for flag -seed: parse error`},
+		{"-checkpoint-every=-1s", "-checkpoint-every must be not negative, got -1s"},
+		{"-checkpoint-every=1", "missing unit in duration"},
+		{"-runs=", "-runs must be a folder, got nothing"},
+		{"-N=1000000000", "margin data: N·P·d must be at most 1073741824, got 1000000000·5·30"},
+		{"-test=1000000000", "-test: margin data: N·P·d must be at most 1073741824, got 1000000000·5·30"},
+		{"-alpha=1e31", "margin data: α must be in [1e-30, 1e+30], got 1e+31"},
+		{"-mlp-width=0", "table1: "},
+		{"-filters=0", "table1: "},
+		{"-filter-size=31", "table1: "},
+		{"-teacher-width=0", "table1: "},
+		{"-teacher-filters=-1", "table1: "},
+		{"-table-seeds=0", "table1: seeds must be at least 1, got 0"},
+		{"-table-epochs=0", "table1: epochs must be at least 1, got 0"},
+		{"-table-gamma=1", "table1: gamma must be in [0, 1), got 1"},
+		{"-backend=tpu", `backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
+	} {
+		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"}, strings.Fields(tt.args)...)
+		status, stdout, stderr := synthetic(t.Context(), args...)
+		if status != cli.BadUsage || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "synthetic: ") || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: status %d, %q, %q; want 2, nothing and %q", tt.args, status, stdout, stderr, tt.want)
+		}
+	}
+}
+
+// Every flag is in one group and is explained once by -h.
+func TestManualHasEveryFlagOnce(t *testing.T) {
+	status, stdout, stderr := synthetic(t.Context(), "-h")
+	if status != cli.Done || stderr != "" {
+		t.Fatalf("status %d, %q", status, stderr)
+	}
+	var c Config
+	var do command
+	var mu float64
+	var want []string
+	flags(&c, &do, &mu).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^  -([A-Za-z0-9-]+) +\S`).FindAllStringSubmatch(stdout, -1) {
+		got = append(got, m[1])
+	}
+	if groups := slices.Concat(commandFlags, settingFlags, tableFlags, executionFlags); !slices.Equal(got, groups) {
+		t.Errorf("-h explains %q, want the groups %q", got, groups)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) { // VisitAll goes in order
+		t.Errorf("-h explains %q, want each of %q once", got, want)
+	}
+}
+
+// The examples of the manual are right, and what they say they make is what they make.
+func TestManualExamples(t *testing.T) {
+	want := [][]string{
+		{partFigure3}, {partFigure3}, {partFigure2}, {partMap}, {partTheory}, {partMechanism}, {partScales}, {partTable1}, allParts, {partScales},
+	}
+	examples := regexp.MustCompile(`(?m)^  go run ./synthetic((?: -\S+)*)  `).FindAllStringSubmatch(manual, -1)
+	if len(examples) != len(want) {
+		t.Fatalf("%d examples, want %d", len(examples), len(want))
+	}
+	for i, m := range examples {
+		if _, do := mustParse(t, strings.Fields(m[1])...); !slices.Equal(do.parts, want[i]) {
+			t.Errorf("go run ./synthetic%s makes %q, want %q", m[1], do.parts, want[i])
+		}
+	}
+}
+
+// Above 1,000 samples, -all makes what has many settings in the quick preset's world, the map in both.
+func TestPlan(t *testing.T) {
+	plan := func(args ...string) []part {
+		c, do := mustParse(t, args...)
+		return c.plan(do)
+	}
+	names := func(parts []part) (names []string) {
+		for _, p := range parts {
+			names = append(names, p.name)
+		}
+		return names
+	}
+
+	paper, quick := preset("paper", 30), preset("quick", 30)
+	paper.Seed, quick.Seed = 3, 3
+	many := quick
+	many.Seeds = 5
+	got := plan("-all", "-preset=paper", "-seed=3")
+	want := []part{
+		{partFigure2, paper}, {partFigure3, paper}, {partTheory, paper}, {partMechanism, many}, {partScales, many}, {partTable1, paper},
+		{partMap, quick}, {partMap, paper},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("-all at paper:\ngot  %v\nwant %v", got, want)
+	}
+
+	got = plan("-all", "-gamma=0.9")
+	if !slices.Equal(names(got), allParts) {
+		t.Errorf("-all at quick makes %q, want each part once", names(got))
+	}
+	for _, p := range got {
+		if p.settings.N != quickN || p.settings.Seeds != 1 || p.settings.Gamma != 0.9 {
+			t.Errorf("%s at quick has %v", p.name, p.settings)
+		}
+	}
+
+	// One part alone has the settings asked for.
+	c, do := mustParse(t, "-preset=paper", "-mechanism", "-map")
+	if got, want := c.plan(do), []part{{partMechanism, c.Settings}, {partMap, c.Settings}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+
+	// The scales of the theory begin with the d asked for.
+	c, do = mustParse(t, "-all", "-preset=theory", "-d=100")
+	if i := slices.IndexFunc(c.plan(do), func(p part) bool { return p.name == partScales }); c.plan(do)[i].settings != c.Settings {
+		t.Errorf("the scales at -preset=theory have %v, want %v", c.plan(do)[i].settings, c.Settings)
+	}
+}

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"momentum/internal/cli"
+)
+
+// With this variable in its environment the test's binary is the command, so that tests can send signals to it.
+const asCommand = "MOMENTUM_TEST_AS_SYNTHETIC"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// process is a command that runs in a process of its own.
+type process struct {
+	*exec.Cmd
+	stderr bytes.Buffer
+	ended  chan struct{} // closed when it has
+}
+
+// start starts the command. It is killed when the test ends.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.CommandContext(t.Context(), os.Args[0], args...), ended: make(chan struct{})}
+	p.Env = append(os.Environ(), asCommand+"=1")
+	p.Stderr = &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.Wait()
+		close(p.ended)
+	}()
+	return p
+}
+
+// until waits until the condition holds, and returns false if the process ends before.
+func (p *process) until(ok func() bool) bool {
+	for !ok() {
+		select {
+		case <-p.ended:
+			return false
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return true
+}
+
+// end waits for the end of the process and returns its exit status, -1 if a signal killed it.
+func (p *process) end() (status int, stderr string) {
+	<-p.ended
+	return p.ProcessState.ExitCode(), p.stderr.String()
+}
+
+// written is the number of bytes in the metrics below root.
+func written(root string) (size int64) {
+	found, _ := filepath.Glob(filepath.Join(root, "*", "metrics.jsonl"))
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil {
+			size += info.Size()
+		}
+	}
+	return size
+}
+
+// halfWritten lists the checkpoints without their final name below root.
+func halfWritten(root string) []string {
+	found, _ := filepath.Glob(filepath.Join(root, "*", "checkpoints", ".*.tmp-*"))
+	return found
+}
+
+// countdown is a context that ends when it has been asked n times whether it has.
+type countdown struct {
+	context.Context
+	n int
+}
+
+func (c *countdown) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// However often and wherever a run is stopped, in a step or in an observation, it ends with the bytes of a run that was not.
+func TestStoppedRunEndsTheSame(t *testing.T) {
+	t.Parallel()
+	calm, root := t.TempDir(), t.TempDir()
+	succeed(t, small(calm, "-T=30")...)
+	random := rand.New(rand.NewPCG(3, 0))
+	stops := 0
+	for ; ; stops++ {
+		ctx := &countdown{t.Context(), random.IntN(16)} // a step asks once, and so does an observation
+		every := []string{"-checkpoint-every=0s", "-checkpoint-every=1h"}[random.IntN(2)]
+		status, _, stderr := synthetic(ctx, small(root, "-T=30", every)...)
+		if status == cli.Done {
+			break
+		}
+		want := regexp.MustCompile(`^synthetic: synthetic-figure3-N60-d8-s1: stopped by a signal at step \d+; the same command resumes it\n$`)
+		if state := read(t, folder(t, root), "state"); status != cli.Stopped || !want.MatchString(stderr) || state != "preempted\n" {
+			t.Fatalf("status %d, %q, state %q; want 75, %s, preempted", status, stderr, state, want)
+		}
+		if stops > 60 {
+			t.Fatal("no progress")
+		}
+	}
+	t.Logf("stopped %d times", stops)
+	if stops < 4 {
+		t.Errorf("stopped %d times only", stops)
+	}
+	sameResult(t, folder(t, root), folder(t, calm))
+}
+
+// The same where not every step has a row, so that most stops are between two rows.
+func TestStoppedBetweenRows(t *testing.T) {
+	c, _ := mustParse(t, small(t.TempDir(), "-T=40")...)
+	b := c.bundle("sparse", 1, c.gdm())
+	train := func(ctx context.Context, root string) error {
+		s := &session{be: goBackend(t), exec: Execution{Runs: root, CheckpointEvery: duration(time.Hour)}, stdout: io.Discard, stderr: io.Discard}
+		_, err := s.train(ctx, "test", []bundle{b})
+		return err
+	}
+	calm, root := t.TempDir(), t.TempDir()
+	if err := train(t.Context(), calm); err != nil {
+		t.Fatal(err)
+	}
+	stops := 0
+	for ; ; stops++ {
+		err := train(&countdown{t.Context(), 7}, root) // at most 7 steps
+		if err == nil {
+			break
+		}
+		if cli.Status(err) != cli.Stopped || stops > 40 {
+			t.Fatal(err)
+		}
+	}
+	if stops < 5 {
+		t.Errorf("stopped %d times only", stops)
+	}
+	sameResult(t, folder(t, root), folder(t, calm))
+}
+
+// A run that is killed at any moment, and started again until it is done, ends with the bytes of a run that was not: here at a random moment of
+// the start, after a row, and while a checkpoint is written.
+func TestKilledRunEndsTheSame(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the command 7 times")
+	}
+	t.Parallel()
+	const kills = 6
+	args := func(root string) []string { return small(root, "-T=60", "-checkpoint-every=0s") }
+	calm, root := t.TempDir(), t.TempDir()
+	succeed(t, args(calm)...)
+	random := rand.New(rand.NewPCG(1, 0))
+	killed, writing := 0, 0
+	for {
+		p := start(t, args(root)...)
+		if killed < kills {
+			before := written(root)
+			switch killed % 3 {
+			case 0:
+				time.Sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+			case 1:
+				p.until(func() bool { return written(root) > before })
+			default:
+				p.until(func() bool { return written(root) > before && len(halfWritten(root)) > 0 })
+			}
+			p.Process.Kill()
+		}
+		status, stderr := p.end()
+		if status == cli.Done {
+			break
+		}
+		if status != -1 {
+			t.Fatalf("status %d, %s", status, stderr)
+		}
+		killed++
+		if len(halfWritten(root)) > 0 {
+			writing++
+		}
+	}
+	t.Logf("killed %d times, %d of them while a checkpoint was being written", killed, writing)
+	if killed < 3 {
+		t.Errorf("killed %d times only", killed)
+	}
+	sameResult(t, folder(t, root), folder(t, calm))
+	if left := halfWritten(root); len(left) > 0 {
+		t.Errorf("the killed processes have left %q", left)
+	}
+}
+
+// While a run goes on no other process may have its folder. SIGINT stops it with its work saved.
+func TestInUseAndSignal(t *testing.T) {
+	root := t.TempDir()
+	args := small(root, "-T=10000000", "-stop=0", "-checkpoint-every=1h")
+	p := start(t, args...)
+	if !p.until(func() bool { return written(root) > 0 }) {
+		_, stderr := p.end()
+		t.Fatalf("ended: %s", stderr)
+	}
+	fails(t, cli.Failed, fmt.Sprintf("rundir: %s is in use, wait for it or stop it: ", folder(t, root)), args...)
+	fails(t, cli.Failed, fmt.Sprintf("held by process %d on ", p.Process.Pid), append(args, "-fresh")...)
+	p.Process.Signal(os.Interrupt)
+	status, stderr := p.end()
+	if want := regexp.MustCompile(`^synthetic: \S+: stopped by a signal at step \d+; the same command resumes it\n$`); status != cli.Stopped || !want.MatchString(stderr) {
+		t.Errorf("status %d, %q; want 75, %s", status, stderr, want)
+	}
+	if found, _ := filepath.Glob(filepath.Join(folder(t, root), "checkpoints", "step-????????")); len(found) != 1 {
+		t.Errorf("checkpoints %q, want one", found)
+	}
+}
+
+// A checkpoint that was damaged is left out, with a warning, and the one before it, or the start, gives the same result.
+func TestDamagedCheckpoint(t *testing.T) {
+	calm, root := t.TempDir(), t.TempDir()
+	succeed(t, small(calm, "-T=10")...)
+	ctx := &countdown{t.Context(), 12} // rows 0 to 5 and 6 steps
+	if status, _, stderr := synthetic(ctx, small(root, "-T=10", "-checkpoint-every=0s")...); status != cli.Stopped {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	dir := folder(t, root)
+	for i, damage := range []func(checkpoint string){
+		func(c string) { write(t, read(t, c, "state.json")+" ", c, "state.json") },
+		func(c string) { os.Truncate(filepath.Join(c, "state.safetensors"), 100) },
+	} {
+		found, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-????????"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("checkpoints %q, %v", found, err)
+		}
+		newest := found[len(found)-1]
+		damage(newest)
+		status, _, stderr := synthetic(&countdown{t.Context(), 3}, small(root, "-T=10", "-checkpoint-every=0s")...)
+		if status != cli.Stopped || !strings.HasPrefix(stderr, "warning: "+newest+": damaged checkpoint") || strings.Count(stderr, "\n") != 2 {
+			t.Errorf("%d: status %d, %q; want 75 and a warning of %s", i, status, stderr, newest)
+		}
+	}
+	succeed(t, small(root, "-T=10")...)
+	sameResult(t, dir, folder(t, calm))
+}
+
+func TestOtherSettingsInTheFolder(t *testing.T) {
+	root := t.TempDir()
+	succeed(t, small(root, "-T=2")...)
+	config := filepath.Join(folder(t, root), "config.json")
+	content := read(t, config)
+	for _, tt := range []struct{ content, want string }{
+		{strings.Replace(content, `"m": 2`, `"m": 3`, 1), "config.json: written with other settings: m is 3, want 2; restore it, or start over with -fresh"},
+		{"", "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
+	} {
+		write(t, tt.content, config)
+		fails(t, cli.Failed, tt.want, small(root, "-T=2")...)
+	}
+	succeed(t, small(root, "-T=2", "-fresh")...)
+	old, err := filepath.Glob(filepath.Join(root, "*.old-1"))
+	if err != nil || len(old) != 1 {
+		t.Errorf("folders set aside: %q, %v; want one", old, err)
+	}
+}
+
+// A folder that says it is done but has lost its rows is not drawn.
+func TestDoneWithoutMetrics(t *testing.T) {
+	root := t.TempDir()
+	succeed(t, small(root, "-T=2")...)
+	write(t, "", folder(t, root), "metrics.jsonl")
+	fails(t, cli.Failed, "metrics.jsonl: done but without metrics; -fresh starts over", small(root, "-T=2")...)
+}
+
+func TestUnwritable(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "file")
+	write(t, "", root)
+	fails(t, cli.Failed, "file: not a directory", small(filepath.Join(root, "runs"))...)
+	fails(t, cli.Failed, "-out: mkdir", small(t.TempDir(), "-out="+root)...)
+}

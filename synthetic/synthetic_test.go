@@ -1,0 +1,346 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"momentum/internal/backend/backendtest"
+	"momentum/internal/cli"
+	"momentum/internal/rundir"
+)
+
+// synthetic runs the command as main does, but in this process.
+func synthetic(ctx context.Context, args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = cli.Report(&errs, "synthetic", run(ctx, &out, &errs, args))
+	return status, out.String(), errs.String()
+}
+
+// succeed runs the command, which must end well and without a warning, and returns what it prints.
+func succeed(t *testing.T, args ...string) (stdout string) {
+	t.Helper()
+	status, stdout, stderr := synthetic(t.Context(), args...)
+	if status != cli.Done || stderr != "" {
+		t.Fatalf("%q: status %d, %q", args, status, stderr)
+	}
+	return stdout
+}
+
+// fails checks that the command prints one line on stderr that contains want, and ends with the status.
+func fails(t *testing.T, wantStatus int, want string, args ...string) {
+	t.Helper()
+	status, _, stderr := synthetic(t.Context(), args...)
+	if status != wantStatus || !strings.HasPrefix(stderr, "synthetic: ") || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("%q: status %d, %q; want %d, %q", args, status, stderr, wantStatus, want)
+	}
+}
+
+// small is a world of a tenth of a second: 60 samples of 3 patches in R^8, 2 neurons and 60 steps.
+func small(root string, more ...string) []string {
+	return append([]string{"-backend=go", "-offline", "-N=60", "-small=6", "-d=8", "-P=3", "-m=2", "-T=60", "-test=50", "-runs=" + root}, more...)
+}
+
+// folder returns the path of the only run folder in root.
+func folder(t *testing.T, root string) string {
+	t.Helper()
+	configs, err := filepath.Glob(filepath.Join(root, "*-??????????", "config.json"))
+	if err != nil || len(configs) != 1 {
+		t.Fatalf("run folders in %s: %q, %v; want one", root, configs, err)
+	}
+	return filepath.Dir(configs[0])
+}
+
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func write(t *testing.T, content string, path ...string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(path...), []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files reads all files below a folder.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			all[path] = read(t, dir, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func metrics(t *testing.T, dir string) []rundir.Row {
+	t.Helper()
+	rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// sameResult compares the files of a run that follow from its settings alone.
+func sameResult(t *testing.T, got, want string) {
+	t.Helper()
+	for _, name := range []string{"metrics.jsonl", "metrics.csv", "weights.safetensors", "state"} {
+		if read(t, got, name) != read(t, want, name) {
+			t.Errorf("%s differs from that of the other run", name)
+		}
+	}
+}
+
+func TestFigure3(t *testing.T) {
+	root := t.TempDir()
+	args := small(root, "-T=15") // when both lanes are better on one margin than on the other
+	stdout := succeed(t, args...)
+	dir, out := folder(t, root), filepath.Join(root, "synthetic-quick")
+	var names []string
+	for name := range files(t, root) {
+		names = append(names, filepath.Base(name))
+	}
+	slices.Sort(names)
+	if want := strings.Fields("config.json figure3.md figure3.png figure3.svg manifest.json metrics.csv metrics.jsonl state weights.safetensors"); !slices.Equal(names, want) {
+		t.Errorf("files %q, want %q", names, want)
+	}
+	if base := filepath.Base(dir); !strings.HasPrefix(base, "synthetic-figure3-N60-d8-s1-") {
+		t.Errorf("folder %s", base)
+	}
+
+	// The steps asked for, each with all that both lanes have: 29 observables and c, G and M of 2 neurons.
+	rows := metrics(t, dir)
+	if len(rows) != 16 || rows[15].Step != 15 {
+		t.Fatalf("%d rows up to step %d, want those of steps 0 to 15", len(rows), rows[len(rows)-1].Step)
+	}
+	for _, lane := range []string{"gd", "gdm"} {
+		n := 0
+		for _, v := range rows[0].Values {
+			if strings.HasPrefix(v.Name, lane+"/") {
+				n++
+			}
+		}
+		if n != 29+3*2 {
+			t.Errorf("%d values of %s, want 35", n, lane)
+		}
+	}
+
+	// What is printed is what the last row says.
+	gd, gdm := trained{rows: rows}.last("gd"), trained{rows: rows}.last("gdm")
+	line := func(name, column string, scale float64) string {
+		return fmt.Sprintf("| %s | %.4g | %.4g | ", name, scale*gd.get(column), scale*gdm.get(column))
+	}
+	table := read(t, out, "figure3.md")
+	for _, want := range []string{
+		line("training error, %", "error", 100), line("training loss, nats", "loss", 1), line("large-margin test accuracy, %", "test_1", 100),
+		line("small-margin test accuracy, %", "test_2", 100), line("c, largest ⟨w_r, w*⟩", "c", 1), line("largest |Ξ| on Z2", "xi_max_2", 1),
+	} {
+		if !strings.Contains(table, want) {
+			t.Errorf("figure3.md without %q:\n%s", want, table)
+		}
+	}
+	for i, want := range []string{
+		`backend   go on .+: -backend=go asks for it`,
+		`preset    quick: N = 60 samples, 6 of them with a small margin \(μ = 0.1\), d = 8, P = 3, m = 2`,
+		`data      α = 5.294, β = 0.2, σ = 0.35; initial weights σ0 = 0.03`,
+		`descent   GD and GD\+M damped, γ = 0.99, λ = 0; η = 0.2, η_eff = 0.2 for GD\+M; at most 15 steps`,
+		``,
+		` +GD +GD\+M +GD\+M − GD`,
+		`training error, % +\S+ +\S+ +\S+`,
+	} {
+		if line := strings.Split(stdout, "\n")[i]; !regexp.MustCompile("^" + want + "$").MatchString(line) {
+			t.Errorf("line %d is %q, want %s", i+1, line, want)
+		}
+	}
+
+	// The same command again trains nothing and draws the same, from the files alone.
+	before := files(t, root)
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	if again := succeed(t, args...); again != stdout {
+		t.Errorf("the second time it prints\n%s\nwant\n%s", again, stdout)
+	}
+	after := files(t, root)
+	if len(after) != len(before) {
+		t.Errorf("%d files the second time, %d the first time", len(after), len(before))
+	}
+	for name := range before {
+		if after[name] != before[name] { // the manifest, too, which has the time of the training
+			t.Errorf("%s has changed", name)
+		}
+	}
+}
+
+// γ = 0 is GD in either form. The last bit may differ: a product of matrices may add up the rows of one lane in another order than those of another.
+func TestNoMomentumIsGD(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"damped", "undamped"} {
+		root := t.TempDir()
+		succeed(t, small(root, "-gamma=0", "-form="+form, "-lambda=0.01", "-eta=1")...)
+		rows := metrics(t, folder(t, root))
+		for _, row := range rows {
+			for _, v := range row.Values {
+				name, ok := strings.CutPrefix(v.Name, "gd/")
+				if !ok {
+					continue
+				}
+				if x, ok := row.Get("gdm/" + name); !ok || !(math.Abs(x-v.X) <= 1e-5*max(1, math.Abs(x))) {
+					t.Fatalf("%s, step %d: %s is %v with GD and %v with GD+M", form, row.Step, name, v.X, x)
+				}
+			}
+		}
+		if first, last := rows[0], rows[len(rows)-1]; slices.Equal(first.Values, last.Values) {
+			t.Errorf("%s: nothing was learned", form)
+		}
+	}
+}
+
+// The same on the backend that this machine has, where a call takes many steps: to rounding, the Go backend's numbers, where it takes one.
+func TestBackendsAgree(t *testing.T) {
+	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
+	be := backendtest.Open(t)
+	root, other := t.TempDir(), t.TempDir()
+	succeed(t, small(root)...)
+	succeed(t, small(other, "-backend="+string(be.Kind))...)
+	got, want := metrics(t, folder(t, other)), metrics(t, folder(t, root))
+	if len(got) != len(want) {
+		t.Fatalf("%d rows on %s, %d on go", len(got), be.Kind, len(want))
+	}
+	for i := range want {
+		for _, lane := range []string{"gd", "gdm"} {
+			for _, name := range []string{"loss", "c", "norm", "xi_max_2"} {
+				x, y := laneRow{got[i], lane}.get(name), laneRow{want[i], lane}.get(name)
+				if diff := x - y; !(diff < 1e-3 && diff > -1e-3) { // 60 steps of float32, c grows up to 0.5
+					t.Errorf("step %d: %s/%s is %v on %s and %v on go", want[i].Step, lane, name, x, be.Kind, y)
+				}
+			}
+		}
+	}
+}
+
+// The edges: one step, no small margin, no large one, settings whose curves are all zero. One step of every part is in TestAll.
+func TestEdges(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		want string // in -out, without the pictures' .png
+	}{
+		{"-T=1", "figure3.md figure3.svg"},
+		{"-small=0", "figure3.md figure3.svg"},
+		{"-small=60", "figure3.md figure3.svg"},
+		{"-seeds=2 -T=5", "figure3.md figure3.svg"},
+		{"-theory", "theory.md theory.svg"},
+		{"-theory -small=0 -T=10", "theory.md theory.svg"},
+		{"-scales -small=0 -T=1 -d=4", "scales.md scales.svg"},
+		{"-map -T=1 -small=0", "map-N60.csv map-N60.md map-N60.svg"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			succeed(t, small(root, strings.Fields(tt.args)...)...)
+			var names []string
+			for name := range files(t, filepath.Join(root, "synthetic-quick")) {
+				if !strings.HasSuffix(name, ".png") {
+					names = append(names, name)
+				}
+			}
+			slices.Sort(names)
+			if want := strings.Fields(tt.want); !slices.Equal(names, want) {
+				t.Errorf("files %q, want %q", names, want)
+			}
+		})
+	}
+}
+
+// -all makes every part's files and the page, in the order of the parts.
+func TestAll(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	stdout := succeed(t, small(root, "-all", "-T=1", "-table-epochs=1", "-table-seeds=1", "-mlp-width=2", "-filters=1", "-teacher-width=2", "-teacher-filters=1")...)
+	out := filepath.Join(root, "synthetic-quick")
+	var names []string
+	for name := range files(t, out) {
+		if !strings.HasSuffix(name, ".png") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	want := "figure2.svg figure3.md figure3.svg map-N60.csv map-N60.md map-N60.svg mechanism.md mechanism.svg scales.md scales.svg synthetic.html " +
+		"table1.csv table1.json table1.md theory.md theory.svg"
+	if want := strings.Fields(want); !slices.Equal(names, want) {
+		t.Errorf("files %q, want %q", names, want)
+	}
+	page := read(t, out, "synthetic.html")
+	if n := strings.Count(page, "<img "); n != 6 || strings.Count(page, "<h2>") != len(allParts) {
+		t.Errorf("%d pictures under %d heads, want 6 under %d", n, strings.Count(page, "<h2>"), len(allParts))
+	}
+	if !strings.HasSuffix(stdout, "page      "+filepath.Join(out, "synthetic.html")+"\n") {
+		t.Errorf("it prints\n%s", stdout)
+	}
+}
+
+// The folders of a seed have names of their own, in plain ASCII, and a lane of each name once.
+func TestNames(t *testing.T) {
+	set := preset("quick", 30)
+	seen := map[string]bool{}
+	for _, c := range controls() {
+		name := set.bundle("control-"+slug(c.name), 1).Name
+		if seen[name] || !regexp.MustCompile(`^[a-z0-9.-]+$`).MatchString(strings.ToLower(name)) {
+			t.Errorf("control %q is in the folder %q", c.name, name)
+		}
+		seen[name] = true
+	}
+	for _, i := range set.interventions() {
+		if seen[i.lane.Name] {
+			t.Errorf("two lanes are named %q", i.lane.Name)
+		}
+		seen[i.lane.Name] = true
+		if err := i.lane.Validate(); err != nil {
+			t.Errorf("%s: %v", i.name, err)
+		}
+	}
+}
+
+// -preset=theory goes over d by halves, from an eighth of it on, but not below 3: β = α/(√d ln d) of d = 2 is above α.
+func TestGrowth(t *testing.T) {
+	root := t.TempDir()
+	succeed(t, "-preset=theory", "-backend=go", "-offline", "-d=16", "-T=2", "-test=10", "-runs="+root)
+	table := strings.Split(strings.TrimSpace(read(t, root, "synthetic-theory", "growth.md")), "\n")
+	var ds []string
+	for _, line := range table[2:] {
+		ds = append(ds, strings.Join(strings.Split(line, " | ")[:2], " "))
+	}
+	if want := []string{"| 4 128", "| 8 256", "| 16 512"}; !slices.Equal(ds, want) { // N = 32 d
+		t.Errorf("d and N are %q, want %q", ds, want)
+	}
+}
+
+func TestDryRun(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "runs")
+	stdout := succeed(t, small(root, "-dry-run", "-map", "-theory")...)
+	if !strings.Contains(stdout, `part      theory {"N":60,"Small":6,`) || !strings.Contains(stdout, `part      map {"N":60,"Small":6,`) {
+		t.Errorf("it prints\n%s", stdout)
+	}
+	if _, err := os.Stat(root); err == nil {
+		t.Errorf("%s is there", root)
+	}
+}
