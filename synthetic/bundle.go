@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,12 +78,16 @@ type session struct {
 	exec           Execution
 	table1         table1Settings
 	stdout, stderr io.Writer
+	opened         map[string]bool // bundles, as JSON, that this command has opened before
 }
 
 // train runs bundles one after the other, each in its run folder: from the start, from a checkpoint, or not at all if it is done.
 func (s *session) train(ctx context.Context, what string, bundles []bundle) ([]trained, error) {
 	total := 0
 	for _, b := range bundles {
+		if err := b.Data.Validate(); err != nil {
+			return nil, &cli.UsageError{Err: fmt.Errorf("%s: %w", b.Name, err)}
+		}
 		total += b.T * len(b.Lanes)
 	}
 	bar := progress.Steps(s.stdout, what, total)
@@ -102,10 +107,19 @@ func (s *session) train(ctx context.Context, what string, bundles []bundle) ([]t
 }
 
 func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (rows []rundir.Row, path string, err error) {
-	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: b.Name, Settings: b, Execution: s.exec, Fresh: s.do.fresh})
+	// Two experiments of a command may want the same bundle: -fresh trains it once.
+	settings, err := json.Marshal(b)
 	if err != nil {
 		return nil, "", err
 	}
+	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: b.Name, Settings: b, Execution: s.exec, Fresh: s.do.fresh && !s.opened[string(settings)]})
+	if err != nil {
+		return nil, "", err
+	}
+	if s.opened == nil {
+		s.opened = map[string]bool{}
+	}
+	s.opened[string(settings)] = true
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	if dir.State() != rundir.Done {
 		err := s.trainIn(ctx, b, dir, onSteps)

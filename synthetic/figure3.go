@@ -59,8 +59,8 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 	base := s.out("figure3")
 	err = figure.Picture{
 		Title: fmt.Sprintf("Figure 3: N = %d, d = %d, m = %d, P = %d; %s, η = %g, γ = %g", set.N, set.D, set.M, set.P, set.Form, set.Eta, set.Gamma),
-		Note: fmt.Sprintf("α = %.3g, β = %.3g, σ = %.3g, σ0 = %.3g, %d small-margin samples, λ = %g. Mean and 95%% t band over %d seed(s); %d test samples, each tried with either margin.",
-			set.Alpha, set.Beta, set.Sigma, set.Sigma0, set.Small, set.Lambda, set.Seeds, set.Test),
+		Note: fmt.Sprintf("α = %.3g, β = %.3g, σ = %.3g, σ0 = %.3g, %d small-margin samples, λ = %g. %s; %d test samples, each tried with either margin.",
+			set.Alpha, set.Beta, set.Sigma, set.Sigma0, set.Small, set.Lambda, overSeeds(set.Seeds), set.Test),
 		Panels: [][]figure.Panel{{
 			panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true}),
 			panel("(b) large margin", "test accuracy (%)", "test_1", 100, accuracy),
@@ -97,6 +97,14 @@ func (s Settings) pair(seed uint64) bundle {
 	b := s.bundle("figure3", seed, s.gd(), s.gdm())
 	b.Dense = true
 	return b
+}
+
+// overSeeds says what a curve is made of.
+func overSeeds(n int) string {
+	if n == 1 {
+		return "One seed"
+	}
+	return fmt.Sprintf("Mean and 95%% t band over %d seeds", n)
 }
 
 // steps is the number of steps of the runs as text.

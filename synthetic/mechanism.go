@@ -124,7 +124,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 		text += fmt.Sprintf("- Control, %s: %s. Test accuracy (%s), GD+M − GD: %s points.\n", c.name, c.what, margins[c.column], gaps[k])
 		fmt.Fprintf(s.stdout, "control   %s: GD+M − GD = %s points of %s test accuracy\n", c.name, gaps[k], margins[c.column])
 	}
-	text += fmt.Sprintf("\nMean ± 95%% t interval over %d seed(s), at most %d steps, N = %d; %s, η = %g, γ = %g.\n", set.Seeds, set.T, set.N, set.Form, set.Eta, set.Gamma)
+	text += fmt.Sprintf("\nMean ± 95%% t interval, seeds: %d; at most %d steps, N = %d; %s, η = %g, γ = %g.\n", set.Seeds, set.T, set.N, set.Form, set.Eta, set.Gamma)
 	if err := s.writeText("mechanism.md", text); err != nil {
 		return section{}, err
 	}
@@ -145,8 +145,8 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 	accuracy := figure.Axis{Low: 0, High: 102}
 	base := s.out("mechanism")
 	err = figure.Picture{
-		Title: fmt.Sprintf("What carries the feature over: N = %d, %d seed(s)", set.N, set.Seeds),
-		Note:  "Mean and 95% t band over seeds. The moment of an intervention is the fit of Z1, the first step before which the mean of ℓ over Z1 is below " + fmt.Sprint(set.Fitted) + ".",
+		Title: fmt.Sprintf("What carries the feature over: N = %d", set.N),
+		Note:  overSeeds(set.Seeds) + ". The moment of an intervention is the fit of Z1, the first step before which the mean of ℓ over Z1 is below " + fmt.Sprint(set.Fitted) + ".",
 		Panels: [][]figure.Panel{
 			{panel("(a)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 0, 4), panel("(b)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 4, len(inter))},
 			{panel("(c)", "c", "c", 1, figure.Axis{Log: true}, 0, 4), panel("(d)", "c", "c", 1, figure.Axis{Log: true}, 4, len(inter))},

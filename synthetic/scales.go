@@ -108,8 +108,8 @@ func (s *session) scales(ctx context.Context, set Settings) (section, error) {
 	}
 	base := s.out("scales")
 	err = figure.Picture{
-		Title:  fmt.Sprintf("Scales of the theory, one constant varied at a time: N = %d, %d seed(s)", set.N, set.Seeds),
-		Note:   "Dashed: the theory's scale, without its constants and logarithms. Geometric mean and 95% t band over seeds. M is −(momentum along w*) of the neuron with the largest c at the end.",
+		Title:  fmt.Sprintf("Scales of the theory, one constant varied at a time: N = %d", set.N),
+		Note:   "Dashed: the theory's scale, without its constants and logarithms. Seeds: " + fmt.Sprint(set.Seeds) + "; geometric means and 95% t bands. M is −(momentum along w*) of the neuron with the largest c at the end.",
 		Panels: panels, Width: 10.5, Height: 6.4,
 	}.Write(base)
 	if err != nil {
