@@ -104,13 +104,13 @@ func preset(name string, d int) Settings {
 // some formulas can be read in more than one way. Here, so that Lemma 5.3's 1/(√(1−γ) α) is of the order 1/β and d = 30 is near Figure 3:
 //
 //	α = d^0.49   σ = d^−0.509   β = α/(√d ln d)   σ0 = √(ln d / d)/10   γ = 1 − ln d/(10 d)   η = 0.2
-//	μ = 1/d, with 32 small-margin samples, so N = 32 d   T = N/(2 η σ0 σ³ d^1.5), half of Lemma 4.4's time to memorize
+//	μ = Θ(1/N), here N = 32 d with 4 small-margin samples   T = N/(2 η σ0 σ³ d^1.5), half of Lemma 4.4's time to memorize
 func theory(s Settings, d int) Settings {
 	x := float64(d)
 	log := math.Log(x)
 	s.D, s.Alpha, s.Sigma = d, math.Pow(x, 0.49), math.Pow(x, -0.509)
 	s.Beta, s.Sigma0 = s.Alpha/(math.Sqrt(x)*log), math.Sqrt(log/x)/10
-	s.N, s.Small = 32*d, 32
+	s.N, s.Small = 32*d, 4
 	s.Gamma = 1 - log/(10*x)
 	s.T = int(min(1e9, math.Ceil(float64(s.N)/(2*s.Eta*s.Sigma0*math.Pow(s.Sigma, 3)*math.Pow(x, 1.5)))))
 	return s

@@ -191,7 +191,7 @@ func (s *session) growth(ctx context.Context, set Settings) (section, error) {
 	}
 	return section{
 		Title: "Everything scaled with d",
-		Text:  "α, β, σ, σ0, μ, N and γ follow d as in the paper's theory, with β = α/(√d ln d), σ0 = √(ln d / d)/10, γ = 1 − ln d/(10 d), N = 32 d and 32 small-margin samples.",
+		Text:  "α, β, σ, σ0, μ, N and γ follow d as in the paper's theory, with β = α/(√d ln d), σ0 = √(ln d / d)/10, γ = 1 − ln d/(10 d), N = 32 d and 4 small-margin samples.",
 		Table: result,
 	}, nil
 }
