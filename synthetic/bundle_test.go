@@ -188,7 +188,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	// echo -n '<svg …/>' | base64
-	if want := `<img src="data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4=" alt="">`; strings.Count(html.UnescapeString(content), want) != 2 {
+	if want := `<img src="data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4=" alt="c < 1 & <script>">`; strings.Count(html.UnescapeString(content), want) != 2 {
 		t.Errorf("the page lacks two of %s:\n%s", want, content)
 	}
 	if found := regexp.MustCompile(`https?://|<script|<link|src="[^d]|url\(`).FindAllString(content, -1); found != nil {
