@@ -46,13 +46,13 @@ type Settings struct {
 
 // Execution is what changes speed, memory and places, but not the result beyond rounding.
 type Execution struct {
-	Backend         string   `json:"backend"`
-	Chunk           int      `json:"chunk"` // images per call; 0: chosen for the backend
-	CheckpointEvery duration `json:"checkpoint_every"`
-	Runs            string   `json:"runs"`
-	DataDir         string   `json:"data_dir,omitempty"`
-	Mirror          string   `json:"mirror,omitempty"`
-	Offline         bool     `json:"offline"`
+	Backend         string       `json:"backend"`
+	Chunk           int          `json:"chunk"` // images per call; 0: chosen for the backend
+	CheckpointEvery cli.Duration `json:"checkpoint_every"`
+	Runs            string       `json:"runs"`
+	DataDir         string       `json:"data_dir,omitempty"`
+	Mirror          string       `json:"mirror,omitempty"`
+	Offline         bool         `json:"offline"`
 }
 
 // Derived is what follows from the settings and helps a reader; it is stored but not read back.
@@ -75,16 +75,6 @@ type Config struct {
 	Execution
 }
 
-// duration is a time.Duration that JSON shows as "1m0s".
-type duration time.Duration
-
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = duration(v)
-	return err
-}
-
 // presets lists what -preset may be.
 var presets = []string{"auto", "tiny", "quick", "paper"}
 
@@ -97,7 +87,7 @@ func preset(name, opt string) Config {
 			Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: opt, Form: "undamped", Schedule: "cosine", Epochs: 300,
 			Precision: "f32", Seed: 1,
 		},
-		Execution: Execution{Backend: "auto", CheckpointEvery: duration(time.Minute), Runs: "runs"},
+		Execution: Execution{Backend: "auto", CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"},
 	}
 	if isMomentum(opt) {
 		c.Momentum = 0.9
@@ -185,21 +175,11 @@ func printManual(out io.Writer) {
 	c, do := preset("paper", "gdm"), command{preset: "auto"}
 	fs := flags(&c, &do)
 	fmt.Fprint(out, manual)
-	for _, group := range []struct {
-		title string
-		names []string
-	}{
-		{"What to do", commandFlags},
-		{"Settings that may change the result (hashed into the run folder's name)", settingFlags},
-		{"Settings that change speed, memory or places only (may differ when a run is resumed)", executionFlags},
-	} {
-		fmt.Fprintf(out, "\n%s:\n", group.title)
-		for _, name := range group.names {
-			f := fs.Lookup(name)
-			_, text := flag.UnquoteUsage(f)
-			fmt.Fprintf(out, "  -%-17s %s\n", f.Name, text)
-		}
-	}
+	cli.PrintFlags(out, fs,
+		cli.FlagGroup{Title: "What to do", Names: commandFlags},
+		cli.FlagGroup{Title: "Settings that may change the result (hashed into the run folder's name)", Names: settingFlags},
+		cli.FlagGroup{Title: "Settings that change speed, memory or places only (may differ when a run is resumed)", Names: executionFlags},
+	)
 }
 
 // parse turns arguments into a configuration: the preset's values, overridden by those of the file of -config, overridden by the flags.

@@ -45,11 +45,11 @@ type Settings struct {
 
 // Execution is what changes speed and places, but not the result.
 type Execution struct {
-	Backend         string   `json:"backend"`
-	CheckpointEvery duration `json:"checkpoint_every"`
-	Runs            string   `json:"runs"`
-	Out             string   `json:"out"`
-	Offline         bool     `json:"offline"`
+	Backend         string       `json:"backend"`
+	CheckpointEvery cli.Duration `json:"checkpoint_every"`
+	Runs            string       `json:"runs"`
+	Out             string       `json:"out"`
+	Offline         bool         `json:"offline"`
 }
 
 // Config is what one command works with.
@@ -57,16 +57,6 @@ type Config struct {
 	Settings
 	Execution
 	Table1 table1Settings // of Table 1, which has data of its own
-}
-
-// duration is a time.Duration that JSON shows as "1m0s".
-type duration time.Duration
-
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = duration(v)
-	return err
 }
 
 // command is what the flags ask for.
@@ -216,21 +206,12 @@ func printManual(out io.Writer) {
 	c, do, mu := Config{Settings: preset("quick", 30), Table1: defaultTable1()}, command{}, 0.0
 	fs := flags(&c, &do, &mu)
 	fmt.Fprint(out, manual)
-	for _, group := range []struct {
-		title string
-		names []string
-	}{
-		{"What to do", commandFlags},
-		{"Settings that may change the result, under the paper's names", settingFlags},
-		{"Settings of Table 1, which has data of its own", tableFlags},
-		{"Settings that change speed and places only", executionFlags},
-	} {
-		fmt.Fprintf(out, "\n%s:\n", group.title)
-		for _, name := range group.names {
-			_, text := flag.UnquoteUsage(fs.Lookup(name))
-			fmt.Fprintf(out, "  -%-17s %s\n", name, text)
-		}
-	}
+	cli.PrintFlags(out, fs,
+		cli.FlagGroup{Title: "What to do", Names: commandFlags},
+		cli.FlagGroup{Title: "Settings that may change the result, under the paper's names", Names: settingFlags},
+		cli.FlagGroup{Title: "Settings of Table 1, which has data of its own", Names: tableFlags},
+		cli.FlagGroup{Title: "Settings that change speed and places only", Names: executionFlags},
+	)
 }
 
 // parse turns arguments into settings: the preset's values, overridden by the flags.
@@ -243,7 +224,7 @@ func parse(args []string) (Config, command, error) {
 		if c.D == 0 {
 			s = preset(do.preset, 30)
 		}
-		c, do, mu = Config{Settings: s, Execution: Execution{Backend: "auto", CheckpointEvery: duration(time.Minute), Runs: "runs"}, Table1: defaultTable1()}, command{preset: do.preset}, unset
+		c, do, mu = Config{Settings: s, Execution: Execution{Backend: "auto", CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"}, Table1: defaultTable1()}, command{preset: do.preset}, unset
 		fs := flags(&c, &do, &mu)
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return c, do, err

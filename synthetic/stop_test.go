@@ -132,7 +132,7 @@ func TestStoppedBetweenRows(t *testing.T) {
 	c, _ := mustParse(t, small(t.TempDir(), "-T=40")...)
 	b := c.bundle("sparse", 1, c.gdm())
 	train := func(ctx context.Context, root string) error {
-		s := &session{be: goBackend(t), exec: Execution{Runs: root, CheckpointEvery: duration(time.Hour)}, stdout: io.Discard, stderr: io.Discard}
+		s := &session{be: goBackend(t), exec: Execution{Runs: root, CheckpointEvery: cli.Duration(time.Hour)}, stdout: io.Discard, stderr: io.Discard}
 		_, err := s.train(ctx, "test", []bundle{b})
 		return err
 	}

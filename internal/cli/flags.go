@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Duration is a time.Duration that flags (through [flag.FlagSet.TextVar]) and JSON write as "1m0s".
+type Duration time.Duration
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// FlagGroup is a part of a manual: flags by their names, in the order in which they are explained.
+type FlagGroup struct {
+	Title string
+	Names []string
+}
+
+// PrintFlags explains the flags of a set, a group after the other, a line each.
+func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
+	for _, group := range groups {
+		fmt.Fprintf(out, "\n%s:\n", group.Title)
+		for _, name := range group.Names {
+			_, text := flag.UnquoteUsage(fs.Lookup(name))
+			fmt.Fprintf(out, "  -%-17s %s\n", name, text)
+		}
+	}
+}
