@@ -42,10 +42,7 @@ func (r *experiment) openLog(ctx context.Context, dir *rundir.Dir, keep int64) (
 	if keep >= 0 {
 		provenance.Read(dir.Path("manifest.json"), &l.before)
 	}
-	l.manifest = Manifest{Provenance: provenance.Collect(ctx, r.backend), Precision: r.Precision}
-	if !l.before.Started.IsZero() {
-		l.manifest.Started = l.before.Started
-	}
+	l.manifest = Manifest{Provenance: provenance.Collect(ctx, r.backend, l.before.Provenance), Precision: r.Precision}
 	var err error
 	if l.events, err = tbevents.Open(dir.Path("events.out.tfevents.0.momentum"), keep); err != nil {
 		return nil, err

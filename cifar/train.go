@@ -153,20 +153,7 @@ func (r *experiment) run(ctx context.Context, fresh bool) (err error) {
 			err = e
 		}
 	}
-	final := rundir.Failed
-	switch {
-	case err == nil:
-		final = rundir.Done
-	case errors.Is(err, cli.ErrStopped):
-		final = rundir.Preempted
-	case errors.As(err, &diverged):
-		final = rundir.Diverged
-	}
-	// A second error, such as that of a disk that is still full, says nothing new: a run left in another state is resumed too.
-	if e := dir.SetState(final); err == nil {
-		err = e
-	}
-	if err != nil {
+	if err := cli.End(dir, err); err != nil {
 		return err
 	}
 	return r.report(dir)

@@ -48,7 +48,6 @@ type bundle struct {
 // trained is a bundle with what its run folder says.
 type trained struct {
 	bundle
-	dir  string // of the run folder
 	rows []rundir.Row
 }
 
@@ -95,26 +94,26 @@ func (s *session) train(ctx context.Context, what string, bundles []bundle) ([]t
 	var out []trained
 	before := 0
 	for _, b := range bundles {
-		rows, dir, err := s.trainOne(ctx, b, func(steps int) { bar.Set(int64(before + steps*len(b.Lanes))) })
+		rows, err := s.trainOne(ctx, b, func(steps int) { bar.Set(int64(before + steps*len(b.Lanes))) })
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.Name, err)
 		}
 		before += b.T * len(b.Lanes)
 		bar.Set(int64(before))
-		out = append(out, trained{b, dir, rows})
+		out = append(out, trained{b, rows})
 	}
 	return out, nil
 }
 
-func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (rows []rundir.Row, path string, err error) {
+func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (rows []rundir.Row, err error) {
 	// Two experiments of a command may want the same bundle: -fresh trains it once.
 	settings, err := json.Marshal(b)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: b.Name, Settings: b, Execution: s.exec, Fresh: s.do.fresh && !s.opened[string(settings)]})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if s.opened == nil {
 		s.opened = map[string]bool{}
@@ -122,26 +121,15 @@ func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (ro
 	s.opened[string(settings)] = true
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	if dir.State() != rundir.Done {
-		err := s.trainIn(ctx, b, dir, onSteps)
-		final := rundir.Failed
-		switch {
-		case err == nil:
-			final = rundir.Done
-		case errors.Is(err, cli.ErrStopped), errors.Is(err, context.Canceled):
-			final = rundir.Preempted
-		}
-		if e := dir.SetState(final); err == nil {
-			err = e
-		}
-		if err != nil {
-			return nil, "", err
+		if err := cli.End(dir, s.trainIn(ctx, b, dir, onSteps)); err != nil {
+			return nil, err
 		}
 	}
 	rows, err = dir.Metrics()
 	if err == nil && len(rows) == 0 {
 		err = fmt.Errorf("%s: done but without metrics; -fresh starts over", dir.Path("metrics.jsonl"))
 	}
-	return rows, dir.Path(), err
+	return rows, err
 }
 
 // trainIn trains a bundle in its folder and leaves one row per observed step.
@@ -162,13 +150,13 @@ func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onStep
 	if lanes.Steps() > 0 {
 		provenance.Read(dir.Path("manifest.json"), &before)
 	}
-	manifest := provenance.Collect(ctx, s.be)
-	if !before.Started.IsZero() {
-		manifest.Started = before.Started
+	manifest := provenance.Collect(ctx, s.be, before)
+	writeManifest := func() error {
+		manifest.WallSeconds = before.WallSeconds + time.Since(began).Seconds()
+		return dir.WriteJSON("manifest.json", manifest)
 	}
 	save := func() error {
-		manifest.WallSeconds = before.WallSeconds + time.Since(began).Seconds()
-		return errors.Join(dir.SaveCheckpoint(int64(lanes.Steps()), lanes.Save), dir.WriteJSON("manifest.json", manifest))
+		return errors.Join(dir.SaveCheckpoint(int64(lanes.Steps()), lanes.Save), writeManifest())
 	}
 	// The row of a step is written before the step is taken, so a checkpoint at a step stands before the row of that step.
 	if err := errors.Join(dir.CutRows(int64(lanes.Steps())-1), dir.SetState(rundir.Running)); err != nil {
@@ -213,12 +201,11 @@ func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onStep
 	if err != nil {
 		return err
 	}
-	manifest.WallSeconds = before.WallSeconds + time.Since(began).Seconds()
 	return errors.Join(
 		dir.WriteFile("weights.safetensors", func(w io.Writer) error {
 			return safetensors.Write(w, []safetensors.Tensor{weights}, map[string]string{"layout": "[lane, neuron, d]"})
 		}),
-		dir.WriteJSON("manifest.json", manifest), dir.WriteCSV())
+		writeManifest(), dir.WriteCSV())
 }
 
 // stopOr returns err or, if a signal is the reason for it, saves the state first.

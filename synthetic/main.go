@@ -111,19 +111,14 @@ func (c Config) plan(do command) []part {
 	for _, name := range do.parts {
 		p := part{name, c.Settings}
 		if do.all && c.N > quickN {
-			p.settings = preset("quick", 30)
-			p.settings.Seed = c.Seed
-			switch name {
-			case partMechanism, partScales:
-				p.settings.Seeds = 5
-				if name == partScales && do.preset == "theory" { // which goes over d with N as its first
-					p.settings = c.Settings
-				}
-			case partMap:
-				plan = append(plan, p)
-				p.settings = c.Settings
-			default:
-				p.settings = c.Settings
+			quick := preset("quick", 30)
+			quick.Seed = c.Seed
+			switch {
+			case name == partMap:
+				plan = append(plan, part{name, quick})
+			case name == partMechanism, name == partScales && do.preset != "theory": // which goes over d with N as its first
+				quick.Seeds = 5
+				p.settings = quick
 			}
 		}
 		plan = append(plan, p)

@@ -69,16 +69,10 @@ func (s *session) trainTable1(ctx context.Context, dir *rundir.Dir) error {
 	if bar != nil {
 		bar.Close()
 	}
-	final := rundir.Done
 	if errors.Is(err, context.Canceled) {
-		final, err = rundir.Preempted, fmt.Errorf("%w; the same command goes on with the student at hand", cli.ErrStopped)
-	} else if err != nil {
-		final = rundir.Failed
+		err = fmt.Errorf("%w; the same command goes on with the student at hand", cli.ErrStopped)
 	}
-	if e := dir.SetState(final); err == nil {
-		err = e
-	}
-	return err
+	return cli.End(dir, err)
 }
 
 // overview is the table in short: of each teacher and student, test accuracies and the paired difference, with the paper's beside them.

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"momentum/internal/rundir"
 )
 
 // Exit statuses. 75 is EX_TEMPFAIL of sysexits.h: try again.
@@ -56,6 +58,19 @@ func Status(err error) int {
 		return Stopped
 	}
 	return Failed
+}
+
+// End stores in a run folder how the run ended, by the exit status of its error, and returns that error. After an error of the run, one of
+// the folder, such as that of a disk that is still full, says nothing new: a run that is left in another state is resumed too.
+func End(dir *rundir.Dir, err error) error {
+	state := map[int]rundir.State{Done: rundir.Done, Diverged: rundir.Diverged, Stopped: rundir.Preempted}[Status(err)]
+	if state == "" {
+		state = rundir.Failed
+	}
+	if e := dir.SetState(state); err == nil {
+		err = e
+	}
+	return err
 }
 
 // Main runs a command and returns its exit status, with its error, if any, as one line on stderr. The context ends at the first SIGINT or

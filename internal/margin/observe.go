@@ -110,9 +110,7 @@ func (l *Lanes) observeGraph(inputs []*Node) *Node {
 		sets[k] = l.noiseGraph(w, train[k])
 	}
 	columns = append(columns, sets[0].largest, sets[1].largest)
-	for _, p := range quantiles {
-		columns = append(columns, quantile(sets[1].all, p))
-	}
+	columns = append(columns, quantileGraph(sets[1].all)...)
 	for _, s := range sets {
 		columns = append(columns, s.least, MulScalar(s.sum, 1/max(1, float64(s.samples))), s.most)
 	}
@@ -160,13 +158,18 @@ func (l *Lanes) noiseGraph(w *Node, x []*Node) noise {
 	return out
 }
 
-// quantile is the smallest value that a share p of the values [S, n] does not exceed.
-func quantile(values *Node, p float64) *Node {
+// quantileGraph is, for each of the quantiles p, the smallest value that a share p of the values [S, n] does not exceed: [S, 1], or nil without values.
+func quantileGraph(values *Node) []*Node {
+	out := make([]*Node, len(quantiles))
 	if values == nil {
-		return nil
+		return out
 	}
-	at := max(0, int(math.Ceil(p*float64(values.Shape().Dim(1))))-1)
-	return Slice(Sort(values, 1, true), AxisRange(), AxisElem(at))
+	sorted := Sort(values, 1, true)
+	for i, p := range quantiles {
+		at := max(0, int(math.Ceil(p*float64(values.Shape().Dim(1))))-1)
+		out[i] = Slice(sorted, AxisRange(), AxisElem(at))
+	}
+	return out
 }
 
 // accuracyGraph is the share of the test samples that are classified correctly [S] when their signal patch is that of Z1 (k = 0) or Z2 (k = 1).

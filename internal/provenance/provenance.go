@@ -28,14 +28,17 @@ type Provenance struct {
 	WallSeconds  float64           `json:"wall_seconds"` // over all resumes, compilation included
 }
 
-// Collect describes this process, which starts now.
-func Collect(ctx context.Context, be *backend.Backend) Provenance {
+// Collect describes this process, which starts now or goes on with what an earlier one has started; that one left before, which is zero without one.
+func Collect(ctx context.Context, be *backend.Backend, before Provenance) Provenance {
 	p := Provenance{
 		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(), Backend: string(be.Kind), Device: be.Device,
 		PluginSHA256: be.PluginSHA256, Started: time.Now().UTC().Truncate(time.Second),
 	}
 	if be.Plugin != "" {
 		p.Plugin = filepath.Base(be.Plugin)
+	}
+	if !before.Started.IsZero() {
+		p.Started = before.Started
 	}
 	return p
 }
