@@ -23,6 +23,7 @@ import (
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
+	"momentum/internal/runtest"
 	"momentum/internal/safetensors"
 	"momentum/internal/tbevents"
 )
@@ -61,40 +62,6 @@ func folder(t *testing.T, root string) string {
 	return filepath.Dir(configs[0])
 }
 
-func read(t *testing.T, path ...string) string {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-// files reads all files below a folder.
-func files(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			all[path] = read(t, dir, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-func metrics(t *testing.T, dir string) []rundir.Row {
-	t.Helper()
-	rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rows
-}
-
 func get(row rundir.Row, name string) float64 {
 	x, ok := row.Get(name)
 	if !ok {
@@ -113,7 +80,7 @@ func steps(rows []rundir.Row) (steps []int64) {
 
 func weights(t *testing.T, dir, name string) []safetensors.Tensor {
 	t.Helper()
-	content := read(t, dir, name)
+	content := runtest.Read(t, dir, name)
 	all, _, err := safetensors.Read(strings.NewReader(content), int64(len(content)))
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +92,7 @@ func weights(t *testing.T, dir, name string) []safetensors.Tensor {
 func sameResult(t *testing.T, got, want string) {
 	t.Helper()
 	for _, name := range []string{"metrics.jsonl", "metrics.csv", "initial.safetensors", "weights.safetensors", "curves.svg", "curves.png", "state"} {
-		if read(t, got, name) != read(t, want, name) {
+		if runtest.Read(t, got, name) != runtest.Read(t, want, name) {
 			t.Errorf("%s differs from that of the other run", name)
 		}
 	}
@@ -154,7 +121,7 @@ func TestRun(t *testing.T) {
 	}
 
 	// Everything that the manual promises is in the folder, and nothing else is beside it.
-	all := files(t, root)
+	all := runtest.Files(t, root)
 	var names []string
 	for name := range all {
 		name, _ = strings.CutPrefix(name, filepath.Base(dir)+"/")
@@ -166,15 +133,15 @@ func TestRun(t *testing.T) {
 	if got := strings.Join(names, " "); !regexp.MustCompile("^" + pattern + "$").MatchString(got) {
 		t.Errorf("files\n%s\nwant\n%s", got, pattern)
 	}
-	if got := read(t, dir, "state"); got != "done\n" {
+	if got := runtest.Read(t, dir, "state"); got != "done\n" {
 		t.Errorf("state %q", got)
 	}
-	if _, err := png.Decode(strings.NewReader(read(t, dir, "curves.png"))); err != nil {
+	if _, err := png.Decode(strings.NewReader(runtest.Read(t, dir, "curves.png"))); err != nil {
 		t.Errorf("curves.png: %v", err)
 	}
 
 	// One row for each epoch, and one for the final weights, which no step was taken from.
-	rows := metrics(t, dir)
+	rows := runtest.Metrics(t, dir)
 	if got := steps(rows); !slices.Equal(got, []int64{0, 1, 2, 3, 4}) {
 		t.Fatalf("rows of the steps %d", got)
 	}
@@ -191,11 +158,11 @@ func TestRun(t *testing.T) {
 	if get(rows[0], "rate") != 0.1 || get(rows[4], "loss") >= get(rows[0], "loss") {
 		t.Errorf("rate %v, losses %v and %v: want 0.1 and less loss at the end", get(rows[0], "rate"), get(rows[0], "loss"), get(rows[4], "loss"))
 	}
-	if lines := strings.Count(read(t, dir, "metrics.csv"), "\n"); lines != 6 {
+	if lines := strings.Count(runtest.Read(t, dir, "metrics.csv"), "\n"); lines != 6 {
 		t.Errorf("metrics.csv has %d lines, want a header and 5 rows", lines)
 	}
 
-	events := tbevents.NewReader(strings.NewReader(read(t, dir, "events.out.tfevents.0.momentum")))
+	events := tbevents.NewReader(strings.NewReader(runtest.Read(t, dir, "events.out.tfevents.0.momentum")))
 	events.Next() // the version
 	for _, row := range rows {
 		if e, err := events.Next(); err != nil || e.Step != row.Step || len(e.Scalars) != len(row.Values) {
@@ -204,7 +171,7 @@ func TestRun(t *testing.T) {
 	}
 
 	var manifest Manifest
-	if err := json.Unmarshal([]byte(read(t, dir, "manifest.json")), &manifest); err != nil {
+	if err := json.Unmarshal([]byte(runtest.Read(t, dir, "manifest.json")), &manifest); err != nil {
 		t.Error(err)
 	}
 	if m := manifest; m.Images != 4*13 || m.WallSeconds <= 0 || m.Backend != "go" || m.Revision == "" || m.Started.IsZero() {
@@ -235,7 +202,7 @@ func TestRun(t *testing.T) {
 	if _, result, _ := strings.Cut(stdout, "\n\n"); !strings.HasSuffix(again, result) || !strings.Contains(result, "training images") {
 		t.Errorf("the second time: %s\nwant the result %s", again, result)
 	}
-	if !maps.Equal(files(t, root), all) {
+	if !maps.Equal(runtest.Files(t, root), all) {
 		t.Error("the second time changed the folder")
 	}
 }
@@ -252,11 +219,11 @@ func TestSameSeedSameBytes(t *testing.T) {
 		t.Errorf("folders %s and %s", one, two)
 	}
 	sameResult(t, two, one)
-	if read(t, one, "config.json") != read(t, two, "config.json") {
+	if runtest.Read(t, one, "config.json") != runtest.Read(t, two, "config.json") {
 		t.Error("config.json differs")
 	}
 	succeed(t, small("other", "-seed=2")...)
-	if other := folder(t, "other"); read(t, other, "initial.safetensors") == read(t, one, "initial.safetensors") {
+	if other := folder(t, "other"); runtest.Read(t, other, "initial.safetensors") == runtest.Read(t, one, "initial.safetensors") {
 		t.Error("another seed starts from the same weights")
 	}
 }
@@ -271,10 +238,10 @@ func TestAlgorithmsStartFromTheSameWeights(t *testing.T) {
 		}
 		succeed(t, args...)
 		dirs[opt] = folder(t, root)
-		if read(t, dirs[opt], "initial.safetensors") != read(t, dirs["gd"], "initial.safetensors") {
+		if runtest.Read(t, dirs[opt], "initial.safetensors") != runtest.Read(t, dirs["gd"], "initial.safetensors") {
 			t.Errorf("%s starts from other weights than gd", opt)
 		}
-		if opt != "gd" && read(t, dirs[opt], "weights.safetensors") == read(t, dirs["gd"], "weights.safetensors") {
+		if opt != "gd" && runtest.Read(t, dirs[opt], "weights.safetensors") == runtest.Read(t, dirs["gd"], "weights.safetensors") {
 			t.Errorf("%s ends at the weights of gd", opt)
 		}
 	}
@@ -286,7 +253,7 @@ func TestShortLastBatch(t *testing.T) {
 	full, mini := t.TempDir(), t.TempDir()
 	succeed(t, small(full, "-opt=gdm", "-lr=1e-30")...)
 	succeed(t, small(mini, "-opt=sgdm", "-lr=1e-30", "-batch=5", "-chunk=4")...)
-	want, got := metrics(t, folder(t, full)), metrics(t, folder(t, mini))
+	want, got := runtest.Metrics(t, folder(t, full)), runtest.Metrics(t, folder(t, mini))
 	if s := steps(got); !slices.Equal(s, []int64{0, 3, 6, 9, 12}) {
 		t.Fatalf("rows of the steps %d, want those of 3 steps an epoch", s)
 	}
@@ -308,7 +275,7 @@ func TestChunk(t *testing.T) {
 	if a, b := filepath.Base(folder(t, a)), filepath.Base(folder(t, b)); a != b {
 		t.Errorf("folders %s and %s", a, b)
 	}
-	want, got := metrics(t, folder(t, a)), metrics(t, folder(t, b))
+	want, got := runtest.Metrics(t, folder(t, a)), runtest.Metrics(t, folder(t, b))
 	for i := range want {
 		if a, b := get(got[i], "loss"), get(want[i], "loss"); !(math.Abs(a-b) < 1e-5) {
 			t.Errorf("epoch %d: losses %v and %v", i, a, b)
@@ -357,12 +324,12 @@ func TestFresh(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, small(root)...)
 	dir := folder(t, root)
-	before := files(t, dir)
+	before := runtest.Files(t, dir)
 	stdout := succeed(t, small(root, "-fresh")...)
 	if !strings.Contains(stdout, "the folder that was there is now "+dir+".old-1\n") {
 		t.Errorf("does not say where the old folder is:\n%s", stdout)
 	}
-	if !maps.Equal(files(t, dir+".old-1"), before) {
+	if !maps.Equal(runtest.Files(t, dir+".old-1"), before) {
 		t.Error("the folder that was set aside has changed")
 	}
 	sameResult(t, dir, dir+".old-1")
@@ -370,7 +337,7 @@ func TestFresh(t *testing.T) {
 
 // The commands of the manual and of the package comment do what they say, with smaller numbers.
 func TestManualExamples(t *testing.T) {
-	comment, _, _ := strings.Cut(read(t, "main.go"), "\npackage main")
+	comment, _, _ := strings.Cut(runtest.Read(t, "main.go"), "\npackage main")
 	t.Chdir(t.TempDir())
 	examples := regexp.MustCompile(`(?m)^(?://\t|  )go run \./cifar((?: [^\s]+)+)`).FindAllStringSubmatch(comment+manual, -1)
 	if len(examples) != 6 {

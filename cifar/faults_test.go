@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
 )
 
 // fails checks that the command prints one line on stderr that contains want, and ends with the status.
@@ -62,19 +59,19 @@ func TestDiverged(t *testing.T) {
 			continue
 		}
 		dir := folder(t, root)
-		if got := read(t, dir, "state"); got != "diverged\n" {
+		if got := runtest.Read(t, dir, "state"); got != "diverged\n" {
 			t.Errorf("%s: state %q", tt.args, got)
 		}
-		if _, err := png.Decode(strings.NewReader(read(t, dir, "curves.png"))); err != nil {
+		if _, err := png.Decode(strings.NewReader(runtest.Read(t, dir, "curves.png"))); err != nil {
 			t.Errorf("%s: curves.png: %v", tt.args, err)
 		}
-		rows := metrics(t, dir)
+		rows := runtest.Metrics(t, dir)
 		if last := rows[len(rows)-1]; last.Step != tt.last {
 			t.Errorf("%s: the last row is of step %d, want %d", tt.args, last.Step, tt.last)
 		}
-		before := read(t, dir, "metrics.jsonl")
+		before := runtest.Read(t, dir, "metrics.jsonl")
 		fails(t, cli.Diverged, dir+": has diverged before; -fresh starts over", args...)
-		if read(t, dir, "metrics.jsonl") != before {
+		if runtest.Read(t, dir, "metrics.jsonl") != before {
 			t.Errorf("%s: the second time changed the metrics", tt.args)
 		}
 	}
@@ -85,7 +82,7 @@ func TestOtherSettingsInTheFolder(t *testing.T) {
 	succeed(t, small(root)...)
 	config := filepath.Join(folder(t, root), "config.json")
 	for _, tt := range []struct{ content, want string }{
-		{strings.Replace(read(t, config), `"seed": 1`, `"seed": 2`, 1), "config.json: written with other settings: seed is 2, want 1; restore it, or start over with -fresh"},
+		{strings.Replace(runtest.Read(t, config), `"seed": 1`, `"seed": 2`, 1), "config.json: written with other settings: seed is 2, want 1; restore it, or start over with -fresh"},
 		{`{"settings": `, "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
 		{"", "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
 	} {
@@ -102,7 +99,7 @@ func TestDamagedFolder(t *testing.T) {
 	succeed(t, small(root)...)
 	dir := folder(t, root)
 	for name, content := range map[string]string{"state": "asleep\n", "metrics.jsonl": "{\"step\":1}\n{\"step\":0}\n"} {
-		before := read(t, dir, name)
+		before := runtest.Read(t, dir, name)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -201,59 +198,4 @@ func TestDamagedData(t *testing.T) {
 
 	empty := t.TempDir()
 	fails(t, cli.Failed, "cifar10 is not in "+empty+", and -offline forbids to download it", append(args, "-data-dir="+empty)...)
-}
-
-// On a disk that is full the run stops with one line. When there is room again it goes on and ends with the same bytes. The disk is a tmpfs in
-// a mount namespace of its own, which ends with the process.
-func TestFullDisk(t *testing.T) {
-	const variable = "MOMENTUM_TEST_DISK"
-	disk := os.Getenv(variable)
-	if disk == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
-		cmd.Env = append(os.Environ(), variable+"="+t.TempDir())
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}
-		out, err := cmd.CombinedOutput()
-		switch {
-		case bytes.Contains(out, []byte("--- SKIP")):
-			t.Skipf("%s", out)
-		case errors.As(err, new(*os.SyscallError)) || errors.As(err, new(*os.PathError)):
-			t.Skipf("no namespaces here, so no small disk can be mounted: %v", err)
-		case err != nil:
-			t.Errorf("%v\n%s", err, out)
-		}
-		return
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("a small disk cannot be mounted: %v", err)
-	}
-	calm, root, ballast := t.TempDir(), filepath.Join(disk, "runs"), filepath.Join(disk, "ballast")
-	succeed(t, small(calm)...)
-	var stops []string
-	for pages := 0; ; pages++ { // of 4 KiB that are free
-		os.WriteFile(ballast, make([]byte, 1<<20), 0o666) // fails, and leaves what fits
-		info, err := os.Stat(ballast)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(ballast, max(0, info.Size()-int64(4096*pages))); err != nil {
-			t.Fatal(err)
-		}
-		status, _, stderr := cifar(t, t.Context(), small(root, "-checkpoint-every=0s")...)
-		if status == cli.Done {
-			break
-		}
-		if status != cli.Failed || !strings.Contains(stderr, "no space left on device") || strings.Count(stderr, "\n") != 1 {
-			t.Errorf("%d free pages: status %d, %q", pages, status, stderr)
-		}
-		if pages > 200 {
-			t.Fatal("no progress")
-		}
-		stops = append(stops, stderr)
-	}
-	t.Logf("stopped %d times:\n%s", len(stops), strings.Join(slices.Compact(stops), ""))
-	sameResult(t, folder(t, root), folder(t, calm))
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
 )
 
 // A run that is killed at any moment, and started again until it is done, ends with the bytes of a run that was not: here after at least 20
@@ -56,7 +56,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 			default:
 				p.until("epoch ", 2)
 				for range 10000 { // polls, until one is there
-					if len(halfWritten(root)) > 0 {
+					if len(runtest.HalfWritten(root)) > 0 {
 						break
 					}
 					time.Sleep(100 * time.Microsecond)
@@ -74,18 +74,18 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 				t.Fatalf("status %d, %s", status, stderr)
 			}
 			killed++
-			if len(halfWritten(root)) > 0 {
+			if len(runtest.HalfWritten(root)) > 0 {
 				writing++
 			}
 		}
 		got := folder(t, root)
 		sameResult(t, got, want)
-		for i, step := range steps(metrics(t, got)) {
+		for i, step := range steps(runtest.Metrics(t, got)) {
 			if step != int64(i) {
 				t.Fatalf("row %d is of step %d", i, step)
 			}
 		}
-		if left := halfWritten(root); len(left) > 0 {
+		if left := runtest.HalfWritten(root); len(left) > 0 {
 			t.Errorf("the killed processes have left %q", left)
 		}
 	}
@@ -94,10 +94,4 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 	if killed < kills {
 		t.Errorf("killed %d times only", killed)
 	}
-}
-
-// halfWritten lists the checkpoints without their final name below root.
-func halfWritten(root string) []string {
-	found, _ := filepath.Glob(filepath.Join(root, "*", "checkpoints", ".*.tmp-*"))
-	return found
 }

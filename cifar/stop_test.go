@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
 )
 
 // With this variable in its environment the test's binary is the command, so that tests can send signals to it.
@@ -96,7 +97,7 @@ func TestInUseAndSignals(t *testing.T) {
 		if strings.ContainsRune(stdout, '\x1b') || strings.ContainsRune(stdout, '\r') {
 			t.Errorf("escape codes in a pipe: %q", stdout)
 		}
-		if got := read(t, folder(t, root), "state"); got != "preempted\n" {
+		if got := runtest.Read(t, folder(t, root), "state"); got != "preempted\n" {
 			t.Errorf("%v: state %q", signal, got)
 		}
 	}
@@ -134,8 +135,8 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 			if status == cli.Done {
 				break
 			}
-			if status != cli.Stopped || read(t, folder(t, root), "state") != "preempted\n" {
-				t.Fatalf("status %d, %q, state %q", status, stderr, read(t, folder(t, root), "state"))
+			if status != cli.Stopped || runtest.Read(t, folder(t, root), "state") != "preempted\n" {
+				t.Fatalf("status %d, %q, state %q", status, stderr, runtest.Read(t, folder(t, root), "state"))
 			}
 			if stops > 100 {
 				t.Fatal("no progress")
@@ -177,9 +178,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 		name   string
 		damage func(folder string)
 	}{
-		{"a flipped bit", func(f string) { b := []byte(read(t, bin(f))); b[len(b)/2] ^= 1; write(bin(f), string(b)) }},
+		{"a flipped bit", func(f string) { b := []byte(runtest.Read(t, bin(f))); b[len(b)/2] ^= 1; write(bin(f), string(b)) }},
 		{"a short file", func(f string) { os.Truncate(bin(f), 100) }},
-		{"a longer file", func(f string) { write(description(f), read(t, description(f))+" ") }},
+		{"a longer file", func(f string) { write(description(f), runtest.Read(t, description(f))+" ") }},
 		{"a missing file", func(f string) { os.Remove(bin(f)) }},
 		{"no checksums", func(f string) { os.Remove(sums(f)) }},
 		{"empty checksums", func(f string) { write(sums(f), "") }},

@@ -16,6 +16,7 @@ import (
 	"momentum/internal/figure"
 	"momentum/internal/margin"
 	"momentum/internal/rundir"
+	"momentum/internal/runtest"
 )
 
 func TestObserved(t *testing.T) {
@@ -179,7 +180,7 @@ func TestPage(t *testing.T) {
 	if err := p.write(path); err != nil {
 		t.Fatal(err)
 	}
-	content := read(t, path)
+	content := runtest.Read(t, path)
 	for _, want := range []string{
 		"<h2>c &lt; 1 &amp; &lt;script&gt;</h2>", "<p>&#34;α&#34; &gt; β</p>", `<table class="text">`, "<td>&lt;b&gt;</td>", "<h2>second</h2>",
 	} {
@@ -198,7 +199,7 @@ func TestPage(t *testing.T) {
 	if err := p.write(path); err == nil || !strings.Contains(err.Error(), "absent.svg") {
 		t.Errorf("without its picture: %v", err)
 	}
-	if read(t, path) != content {
+	if runtest.Read(t, path) != content {
 		t.Error("the page that failed has replaced the one before")
 	}
 }
@@ -223,7 +224,7 @@ func TestDiverged(t *testing.T) {
 	}
 	// The first row whose loss is not a number is the one of that step.
 	dir := folder(t, root)
-	for _, row := range metrics(t, dir) {
+	for _, row := range runtest.Metrics(t, dir) {
 		if x, _ := row.Get("gd/loss"); math.IsNaN(x) {
 			if m[1] != fmt.Sprint(row.Step) {
 				t.Errorf("step %s is named, the loss is %v at step %d", m[1], x, row.Step)
@@ -231,11 +232,11 @@ func TestDiverged(t *testing.T) {
 			break
 		}
 	}
-	if got := read(t, dir, "state"); got != "done\n" {
+	if got := runtest.Read(t, dir, "state"); got != "done\n" {
 		t.Errorf("state %q", got)
 	}
-	before := read(t, dir, "metrics.jsonl")
-	if again, _, _ := synthetic(t.Context(), args...); again != cli.Diverged || read(t, dir, "metrics.jsonl") != before {
+	before := runtest.Read(t, dir, "metrics.jsonl")
+	if again, _, _ := synthetic(t.Context(), args...); again != cli.Diverged || runtest.Read(t, dir, "metrics.jsonl") != before {
 		t.Errorf("the second time: status %d", again)
 	}
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
 )
 
 // With this variable in its environment the test's binary is the command, so that tests can send signals to it.
@@ -79,12 +80,6 @@ func written(root string) (size int64) {
 	return size
 }
 
-// halfWritten lists the checkpoints without their final name below root.
-func halfWritten(root string) []string {
-	found, _ := filepath.Glob(filepath.Join(root, "*", "checkpoints", ".*.tmp-*"))
-	return found
-}
-
 // countdown is a context that ends when it has been asked n times whether it has.
 type countdown struct {
 	context.Context
@@ -113,7 +108,7 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 			break
 		}
 		want := regexp.MustCompile(`^synthetic: synthetic-figure3-N60-d8-s1: stopped by a signal at step \d+; the same command resumes it\n$`)
-		if state := read(t, folder(t, root), "state"); status != cli.Stopped || !want.MatchString(stderr) || state != "preempted\n" {
+		if state := runtest.Read(t, folder(t, root), "state"); status != cli.Stopped || !want.MatchString(stderr) || state != "preempted\n" {
 			t.Fatalf("status %d, %q, state %q; want 75, %s, preempted", status, stderr, state, want)
 		}
 		if stops > 60 {
@@ -179,7 +174,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 			case 1:
 				p.until(func() bool { return written(root) > before })
 			default:
-				p.until(func() bool { return written(root) > before && len(halfWritten(root)) > 0 })
+				p.until(func() bool { return written(root) > before && len(runtest.HalfWritten(root)) > 0 })
 			}
 			p.Process.Kill()
 		}
@@ -191,7 +186,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 			t.Fatalf("status %d, %s", status, stderr)
 		}
 		killed++
-		if len(halfWritten(root)) > 0 {
+		if len(runtest.HalfWritten(root)) > 0 {
 			writing++
 		}
 	}
@@ -200,7 +195,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 		t.Errorf("killed %d times only", killed)
 	}
 	sameResult(t, folder(t, root), folder(t, calm))
-	if left := halfWritten(root); len(left) > 0 {
+	if left := runtest.HalfWritten(root); len(left) > 0 {
 		t.Errorf("the killed processes have left %q", left)
 	}
 }
@@ -236,7 +231,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	}
 	dir := folder(t, root)
 	for i, damage := range []func(checkpoint string){
-		func(c string) { write(t, read(t, c, "state.json")+" ", c, "state.json") },
+		func(c string) { write(t, runtest.Read(t, c, "state.json")+" ", c, "state.json") },
 		func(c string) { os.Truncate(filepath.Join(c, "state.safetensors"), 100) },
 	} {
 		found, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-????????"))
@@ -258,7 +253,7 @@ func TestOtherSettingsInTheFolder(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, small(root, "-T=2")...)
 	config := filepath.Join(folder(t, root), "config.json")
-	content := read(t, config)
+	content := runtest.Read(t, config)
 	for _, tt := range []struct{ content, want string }{
 		{strings.Replace(content, `"m": 2`, `"m": 3`, 1), "config.json: written with other settings: m is 3, want 2; restore it, or start over with -fresh"},
 		{"", "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,7 +14,7 @@ import (
 
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
-	"momentum/internal/rundir"
+	"momentum/internal/runtest"
 )
 
 // synthetic runs the command as main does, but in this process.
@@ -59,15 +58,6 @@ func folder(t *testing.T, root string) string {
 	return filepath.Dir(configs[0])
 }
 
-func read(t *testing.T, path ...string) string {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
 func write(t *testing.T, content string, path ...string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(path...), []byte(content), 0o666); err != nil {
@@ -75,36 +65,11 @@ func write(t *testing.T, content string, path ...string) {
 	}
 }
 
-// files reads all files below a folder.
-func files(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			all[path] = read(t, dir, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-func metrics(t *testing.T, dir string) []rundir.Row {
-	t.Helper()
-	rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rows
-}
-
 // sameResult compares the files of a run that follow from its settings alone.
 func sameResult(t *testing.T, got, want string) {
 	t.Helper()
 	for _, name := range []string{"metrics.jsonl", "metrics.csv", "weights.safetensors", "state"} {
-		if read(t, got, name) != read(t, want, name) {
+		if runtest.Read(t, got, name) != runtest.Read(t, want, name) {
 			t.Errorf("%s differs from that of the other run", name)
 		}
 	}
@@ -116,7 +81,7 @@ func TestFigure3(t *testing.T) {
 	stdout := succeed(t, args...)
 	dir, out := folder(t, root), filepath.Join(root, "synthetic-quick")
 	var names []string
-	for name := range files(t, root) {
+	for name := range runtest.Files(t, root) {
 		names = append(names, filepath.Base(name))
 	}
 	slices.Sort(names)
@@ -128,7 +93,7 @@ func TestFigure3(t *testing.T) {
 	}
 
 	// The steps asked for, each with all that both lanes have: 29 observables and c, G and M of 2 neurons.
-	rows := metrics(t, dir)
+	rows := runtest.Metrics(t, dir)
 	if len(rows) != 16 || rows[15].Step != 15 {
 		t.Fatalf("%d rows up to step %d, want those of steps 0 to 15", len(rows), rows[len(rows)-1].Step)
 	}
@@ -149,7 +114,7 @@ func TestFigure3(t *testing.T) {
 	line := func(name, column string, scale float64) string {
 		return fmt.Sprintf("| %s | %.4g | %.4g | ", name, scale*gd.get(column), scale*gdm.get(column))
 	}
-	table := read(t, out, "figure3.md")
+	table := runtest.Read(t, out, "figure3.md")
 	for _, want := range []string{
 		line("training error, %", "error", 100), line("training loss, nats", "loss", 1), line("large-margin test accuracy, %", "test_1", 100),
 		line("small-margin test accuracy, %", "test_2", 100), line("c, largest ⟨w_r, w*⟩", "c", 1), line("largest |Ξ| on Z2", "xi_max_2", 1),
@@ -173,14 +138,14 @@ func TestFigure3(t *testing.T) {
 	}
 
 	// The same command again trains nothing and draws the same, from the files alone.
-	before := files(t, root)
+	before := runtest.Files(t, root)
 	if err := os.RemoveAll(out); err != nil {
 		t.Fatal(err)
 	}
 	if again := succeed(t, args...); again != stdout {
 		t.Errorf("the second time it prints\n%s\nwant\n%s", again, stdout)
 	}
-	after := files(t, root)
+	after := runtest.Files(t, root)
 	if len(after) != len(before) {
 		t.Errorf("%d files the second time, %d the first time", len(after), len(before))
 	}
@@ -197,7 +162,7 @@ func TestNoMomentumIsGD(t *testing.T) {
 	for _, form := range []string{"damped", "undamped"} {
 		root := t.TempDir()
 		succeed(t, small(root, "-gamma=0", "-form="+form, "-lambda=0.01", "-eta=1")...)
-		rows := metrics(t, folder(t, root))
+		rows := runtest.Metrics(t, folder(t, root))
 		for _, row := range rows {
 			for _, v := range row.Values {
 				name, ok := strings.CutPrefix(v.Name, "gd/")
@@ -222,7 +187,7 @@ func TestBackendsAgree(t *testing.T) {
 	root, other := t.TempDir(), t.TempDir()
 	succeed(t, small(root)...)
 	succeed(t, small(other, "-backend="+string(be.Kind))...)
-	got, want := metrics(t, folder(t, other)), metrics(t, folder(t, root))
+	got, want := runtest.Metrics(t, folder(t, other)), runtest.Metrics(t, folder(t, root))
 	if len(got) != len(want) {
 		t.Fatalf("%d rows on %s, %d on go", len(got), be.Kind, len(want))
 	}
@@ -258,7 +223,7 @@ func TestEdges(t *testing.T) {
 			root := t.TempDir()
 			succeed(t, small(root, strings.Fields(tt.args)...)...)
 			var names []string
-			for name := range files(t, filepath.Join(root, "synthetic-quick")) {
+			for name := range runtest.Files(t, filepath.Join(root, "synthetic-quick")) {
 				if !strings.HasSuffix(name, ".png") {
 					names = append(names, name)
 				}
@@ -278,7 +243,7 @@ func TestAll(t *testing.T) {
 	stdout := succeed(t, small(root, "-all", "-T=1", "-table-epochs=1", "-table-seeds=1", "-mlp-width=2", "-filters=1", "-teacher-width=2", "-teacher-filters=1")...)
 	out := filepath.Join(root, "synthetic-quick")
 	var names []string
-	for name := range files(t, out) {
+	for name := range runtest.Files(t, out) {
 		if !strings.HasSuffix(name, ".png") {
 			names = append(names, name)
 		}
@@ -289,7 +254,7 @@ func TestAll(t *testing.T) {
 	if want := strings.Fields(want); !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
-	page := read(t, out, "synthetic.html")
+	page := runtest.Read(t, out, "synthetic.html")
 	if n := strings.Count(page, "<img "); n != 6 || strings.Count(page, "<h2>") != len(allParts) {
 		t.Errorf("%d pictures under %d heads, want 6 under %d", n, strings.Count(page, "<h2>"), len(allParts))
 	}
@@ -324,7 +289,7 @@ func TestNames(t *testing.T) {
 func TestGrowth(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, "-preset=theory", "-backend=go", "-offline", "-d=16", "-T=2", "-test=10", "-runs="+root)
-	table := strings.Split(strings.TrimSpace(read(t, root, "synthetic-theory", "growth.md")), "\n")
+	table := strings.Split(strings.TrimSpace(runtest.Read(t, root, "synthetic-theory", "growth.md")), "\n")
 	var ds []string
 	for _, line := range table[2:] {
 		ds = append(ds, strings.Join(strings.Split(line, " | ")[:2], " "))

@@ -12,6 +12,7 @@ import (
 
 	"momentum/internal/margin"
 	"momentum/internal/rundir"
+	"momentum/internal/runtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -26,7 +27,7 @@ func golden(t *testing.T, name, got string) {
 		}
 		write(t, got, path)
 	}
-	if want := read(t, path); got != want {
+	if want := runtest.Read(t, path); got != want {
 		t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
 	}
 }
@@ -268,7 +269,7 @@ func TestDrawMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := read(t, s.exec.Out, "map-N1000.csv")
+	file := runtest.Read(t, s.exec.Out, "map-N1000.csv")
 	if n := strings.Count(file, "\n"); n != 1+16*8 {
 		t.Errorf("%d lines, want a head and 128", n)
 	}
@@ -281,7 +282,7 @@ func TestDrawMap(t *testing.T) {
 			t.Errorf("map-N1000.csv without %q", want)
 		}
 	}
-	golden(t, "map.md", read(t, s.exec.Out, "map-N1000.md"))
+	golden(t, "map.md", runtest.Read(t, s.exec.Out, "map-N1000.md"))
 	if want := "plain GD learns it from η = 10.8 on, GD+M with γ = 0.99 from η = 0.147 on."; !strings.Contains(shown.Text, want) {
 		t.Errorf("the text %q lacks %q", shown.Text, want)
 	}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"momentum/internal/runtest"
+)
+
+// On a disk that is full the run stops with one line. When there is room again it goes on and ends with the same bytes.
+func TestFullDisk(t *testing.T) {
+	runtest.SmallDisk(t, "1m", func(disk string) {
+		calm, root := t.TempDir(), filepath.Join(disk, "runs")
+		succeed(t, small(calm)...)
+		runtest.FillUp(t, disk, 1, func() (int, string) {
+			status, _, stderr := cifar(t, t.Context(), small(root, "-checkpoint-every=0s")...)
+			return status, stderr
+		})
+		sameResult(t, folder(t, root), folder(t, calm))
+	})
+}
