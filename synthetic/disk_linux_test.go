@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"momentum/internal/runtest"
+	"momentum/internal/smalldisk"
 )
 
 // On a disk that is full the run stops with one line. When there is room again it goes on and ends with the same bytes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	runtest.SmallDisk(t, "1m", func(disk string) {
+	smalldisk.Run(t, "1m", func(disk string) {
 		calm, root := t.TempDir(), filepath.Join(disk, "runs")
 		succeed(t, small(calm, "-T=10")...)
 		stops := runtest.FillUp(t, disk, 2, func() (int, string) {

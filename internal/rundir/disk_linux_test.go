@@ -1,7 +1,6 @@
 package rundir
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -11,33 +10,13 @@ import (
 	"testing"
 
 	"momentum/internal/lockfile"
+	"momentum/internal/smalldisk"
 )
 
-// A small disk that fills up, and one that cannot be written: a tmpfs in a
-// mount namespace of its own, which ends with the process.
-func TestDisk(t *testing.T) {
-	mount := os.Getenv("RUNDIR_TestDisk")
-	if mount == "" {
-		cmd := again(t, t.TempDir())
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}
-		out, err := cmd.CombinedOutput()
-		switch {
-		case bytes.Contains(out, []byte("--- SKIP")):
-			t.Skipf("%s", out)
-		case errors.As(err, new(*os.SyscallError)) || errors.As(err, new(*os.PathError)):
-			t.Skipf("no namespaces here, so no small disk can be mounted: %v", err)
-		case err != nil:
-			t.Errorf("%v\n%s", err, out)
-		}
-		return
-	}
-	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("a small disk cannot be mounted: %v", err)
-	}
+// A small disk that fills up, and one that cannot be written.
+func TestDisk(t *testing.T) { smalldisk.Run(t, "256k", func(mount string) { testDisk(t, mount) }) }
+
+func testDisk(t *testing.T, mount string) {
 	s := spec(filepath.Join(mount, "runs"))
 	d := open(t, s)
 	must(t, d.SetState(Running))

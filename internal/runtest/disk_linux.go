@@ -1,51 +1,14 @@
 package runtest
 
 import (
-	"bytes"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"momentum/internal/cli"
 )
-
-// SmallDisk calls the rest of a test with a small disk: a tmpfs of a size such as "1m" in a mount namespace of its own, which ends with the
-// process. For that the test runs once more, alone, in another process. It skips where there are no namespaces.
-func SmallDisk(t *testing.T, size string, rest func(disk string)) {
-	t.Helper()
-	const variable = "MOMENTUM_TEST_DISK"
-	disk := os.Getenv(variable)
-	if disk != "" {
-		if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size="+size); err != nil {
-			t.Skipf("a small disk cannot be mounted: %v", err)
-		}
-		rest(disk)
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), variable+"="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case bytes.Contains(out, []byte("--- SKIP")):
-		t.Skipf("%s", out)
-	case errors.As(err, new(*os.SyscallError)) || errors.As(err, new(*os.PathError)):
-		t.Skipf("no namespaces here, so no small disk can be mounted: %v", err)
-	case err != nil:
-		t.Errorf("%v\n%s", err, out)
-	default:
-		t.Logf("%s", out)
-	}
-}
 
 // FillUp runs a command again and again on a disk of 1 MB that is full but for so many pages of 4 KiB more each time, until it is done. Each
 // time before, it must fail with one line that names the full disk. FillUp returns how often it did.
