@@ -8,7 +8,7 @@
 //	buffer ← γ buffer + gain·∇L;  w ← w − η buffer                                    descent.Update
 //
 // The data are folded (see models.Cubic), the signal patch, being a multiple of a known vector, takes one product per lane, and the noise patches
-// lie in blocks that fit a processor's cache: as one matrix the same steps take three times as long on XLA's CPU.
+// lie in blocks that fit a processor's cache.
 package margin
 
 import (
