@@ -20,6 +20,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/ml/model/checkpoint"
 
+	"momentum/cifar/config"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
@@ -50,6 +51,16 @@ func succeed(t *testing.T, args ...string) (stdout string) {
 func small(root string, more ...string) []string {
 	return append([]string{"-preset=tiny", "-backend=go", "-offline", "-model=wrn16-1", "-width=1", "-images=13", "-holdout=10", "-epochs=4",
 		"-eval-every=1", "-chunk=5", "-lr=0.1", "-runs=" + root}, more...)
+}
+
+// parsed resolves arguments that are right.
+func parsed(t *testing.T, kind backend.Kind, args ...string) config.Config {
+	t.Helper()
+	c, _, err := config.Parse(args, kind)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return c
 }
 
 // folder returns the path of the only run folder in root.
@@ -233,7 +244,7 @@ func TestAlgorithmsStartFromTheSameWeights(t *testing.T) {
 	for _, opt := range []string{"gd", "gdm", "sgd", "sgdm"} {
 		root := t.TempDir()
 		args := small(root, "-opt="+opt, "-epochs=2")
-		if isMiniBatch(opt) {
+		if config.IsMiniBatch(opt) {
 			args = append(args, "-batch=5")
 		}
 		succeed(t, args...)
@@ -306,7 +317,7 @@ func TestDryRun(t *testing.T) {
 	}
 	for _, want := range []string{
 		`cost      \S+ FLOP in all; one chunk of 5 images took \S+ s \(\d+ images/s, \S+ GFLOP/s\)`,
-		`memory    about \S+ GB beside the program`,
+		`memory    about \S+ GB beside the program; disk at most \S+ GB`,
 		`time      about \d+m?s on this device`,
 	} {
 		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(stdout) {
@@ -314,8 +325,8 @@ func TestDryRun(t *testing.T) {
 		}
 	}
 	// What it prints is a config.json.
-	config := regexp.MustCompile(`(?ms)^\{$.*^\}$`).FindString(stdout)
-	if got, want := mustParse(t, "", "-config="+file(t, "config.json", config)), mustParse(t, "", small(root)...); got != want {
+	text := regexp.MustCompile(`(?ms)^\{$.*^\}$`).FindString(stdout)
+	if got, want := parsed(t, "", "-config="+runtest.File(t, "config.json", text)), parsed(t, "", small(root)...); got != want {
 		t.Errorf("prints the configuration %+v, want %+v", got, want)
 	}
 }
@@ -349,7 +360,7 @@ func TestManualExamples(t *testing.T) {
 			args[i] = strings.Replace(args[i], "NAME", runOf(t, "gdm"), 1)
 		}
 		for _, kind := range []backend.Kind{backend.CUDA, backend.CPU, backend.Go} { // whatever -preset=auto is then
-			if c := mustParse(t, kind, args...); c.Images > 0 && c.Batch > c.Images {
+			if c := parsed(t, kind, args...); c.Images > 0 && c.Batch > c.Images {
 				t.Errorf("go run ./cifar%s: on %s there are %d images", e[1], kind, c.Images)
 			}
 		}

@@ -112,7 +112,7 @@ func TestDamagedFolder(t *testing.T) {
 }
 
 func TestUnwritable(t *testing.T) {
-	root := file(t, "file", "")
+	root := runtest.File(t, "file", "")
 	fails(t, cli.Failed, "file: not a directory", small(filepath.Join(root, "runs"))...)
 	fails(t, cli.Failed, "file: not a directory", small(root)...)
 }
@@ -126,11 +126,11 @@ func TestPlugins(t *testing.T) {
 	if err := os.Symlink(self, foreign); err != nil {
 		t.Fatal(err)
 	}
-	text := file(t, "cpu.so", "#!/bin/sh\necho a script is no plugin, however long it is, if it is long enough for a header\n")
+	text := runtest.File(t, "cpu.so", "#!/bin/sh\necho a script is no plugin, however long it is, if it is long enough for a header\n")
 	for _, tt := range []struct{ plugin, want string }{
 		{"/absent/cpu.so", "backend: plugin: open /absent/cpu.so: no such file or directory"},
 		{text, "backend: " + text + ": not a shared library: bad magic number"},
-		{file(t, "cpu.so", ""), "not a shared library: EOF"},
+		{runtest.File(t, "cpu.so", ""), "not a shared library: EOF"},
 		{foreign, "backend: " + foreign + ": "}, // a program, or a library without the function of a plugin
 	} {
 		fails(t, cli.Failed, tt.want, small(t.TempDir(), "-backend=xla:"+tt.plugin)...)

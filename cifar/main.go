@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"momentum/cifar/config"
 	"momentum/datasets"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
@@ -30,7 +31,7 @@ const manual = `cifar trains a residual network on CIFAR images by full-batch gr
   go run ./cifar -config runs/NAME/config.json  a run again
 
 A flag that is left out has the value of the preset (-dry-run prints them all); -preset=auto is paper on a GPU, quick with XLA on the CPU, and tiny on
-the Go backend.
+the Go backend. With -config=SWEEP/runs.jsonl -task=3, the settings are those of the fourth run of a sweep (scripts/figure1, scripts/figure4).
 
 A step of GD is w ← w − η∇L(w). GD+M is g ← γg + (1−γ)∇L(w), w ← w − ηg in the damped form (the paper's), and b ← γb + ∇L(w), w ← w − ηb in
 the undamped form (PyTorch's), whose effective rate is η/(1−γ). ∇L is exact: the mean over all training images, whatever -chunk is.
@@ -45,9 +46,10 @@ func main() { os.Exit(cli.Main("cifar", run)) }
 // run is the command: everything that a run needs, in the order in which it can fail.
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	// Settings, as far as they are known without a backend.
-	c, do, err := parse(args, "")
+	c, do, err := config.Parse(args, "")
 	if errors.Is(err, flag.ErrHelp) {
-		printManual(stdout)
+		fmt.Fprint(stdout, manual)
+		config.PrintFlags(stdout)
 		return nil
 	} else if err != nil {
 		return err
@@ -58,14 +60,14 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c, do, err = parse(args, be.Kind); err != nil {
+	if c, do, err = config.Parse(args, be.Kind); err != nil {
 		return err
 	}
 	if c.Precision == "tf32" && be.Kind != backend.CUDA {
 		return cli.Usagef("-precision=tf32 needs a GPU, got the backend %s: use -precision=f32", be.Kind)
 	}
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Kind, be.Device, be.Why)
-	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(do.preset, args, be.Kind))
+	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(do, be.Kind))
 
 	// The images, held by the host no longer than it takes to copy them to the device.
 	trainSet, evalSet, err := load(ctx, c, stderr)
@@ -97,35 +99,35 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	r.resolve()
 	fmt.Fprintf(stdout, "data      %s: %d training images, %d %s\n", c.Data, trainData.N, evalData.N, r.evalName())
 	fmt.Fprintf(stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image and step\n", c.Model, c.Width, c.Norm, net.NumParams(), r.stepFLOP/1e9)
-	fmt.Fprintf(stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n", r.ruleName(), c.Rate, c.Schedule, c.rule().EffectiveRate(c.Rate), c.Epochs, r.stepsPerEpoch)
-	if do.dryRun {
-		return r.dryRun(ctx)
+	fmt.Fprintf(stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n", r.ruleName(), c.Rate, c.Schedule, c.Rule().EffectiveRate(c.Rate), c.Epochs, r.stepsPerEpoch)
+	if do.DryRun {
+		return r.dryRun(ctx, do.Cost)
 	}
-	return r.run(ctx, do.fresh)
+	err = r.run(ctx, do.Fresh)
+	if diverged := (*cli.DivergedError)(nil); do.Task >= 0 && errors.As(err, &diverged) {
+		// To a sweep divergence is a result like any other.
+		fmt.Fprintf(stderr, "cifar: %s\n", err)
+		return nil
+	}
+	return err
 }
 
 // explainPreset says what was picked, why, what it does not show, and how to ask for more.
-func explainPreset(name string, args []string, kind backend.Kind) string {
+func explainPreset(do config.Command, kind backend.Kind) string {
 	shows := map[string]string{
 		"tiny":  "40 embedded images, a network of width 4: shows that everything works, not what momentum does; -preset=quick is the smallest real run",
 		"quick": "128 embedded images, ResNet-18 of width 16: shows that GD and GD+M fit real images, not the paper's accuracies; -preset=paper is the paper's setting and wants a GPU",
 		"paper": "CIFAR-10 with all 50,000 images, ResNet-18 of width 64, 300 epochs; -preset=quick takes minutes on a CPU",
 	}
 	why := "asked for by -preset"
-	if !asksForPreset(args) {
+	if !do.Asked {
 		why = fmt.Sprintf("picked for the backend %s", kind)
 	}
-	return fmt.Sprintf("%s, %s: %s", name, why, shows[name])
-}
-
-// asksForPreset says whether the arguments name a preset other than auto.
-func asksForPreset(args []string) bool {
-	c, do := preset("paper", "gdm"), command{preset: "auto"}
-	return flags(&c, &do).Parse(args) == nil && do.preset != "auto"
+	return fmt.Sprintf("%s, %s: %s", do.Preset, why, shows[do.Preset])
 }
 
 // load reads the training images and those to evaluate: the test images or, with -holdout, training images that are kept out.
-func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *datasets.Images, err error) {
+func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *datasets.Images, err error) {
 	train, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir, Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
 	if err != nil {
 		return nil, nil, err

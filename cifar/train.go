@@ -9,6 +9,7 @@ import (
 	"math"
 	"time"
 
+	"momentum/cifar/config"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
@@ -22,7 +23,7 @@ import (
 
 // experiment is one run: its settings and what they were turned into.
 type experiment struct {
-	Config
+	config.Config
 	backend        *backend.Backend
 	net            *models.Network
 	train, eval    *descent.Data
@@ -38,7 +39,7 @@ type experiment struct {
 // resolve fills in what the settings leave to the backend and the data.
 func (r *experiment) resolve() {
 	r.forwardFLOP, r.stepFLOP = r.net.FLOPs()
-	r.every = r.evalEvery(r.forwardFLOP, r.stepFLOP, r.train.N, r.eval.N)
+	r.every = r.EvaluationEvery(r.forwardFLOP, r.stepFLOP, r.train.N, r.eval.N)
 	r.stepsPerEpoch = 1
 	if r.Batch > 0 {
 		r.stepsPerEpoch = (r.train.N + r.Batch - 1) / r.Batch
@@ -65,70 +66,105 @@ func (r *experiment) evalName() string {
 // ruleName is the rule as people say it: mini-batches make it SGD.
 func (r *experiment) ruleName() string {
 	if r.Batch > 0 {
-		return "S" + r.rule().String()
+		return "S" + r.Rule().String()
 	}
-	return r.rule().String()
+	return r.Rule().String()
 }
 
 // newTrainer starts from the initial weights.
 func (r *experiment) newTrainer(onChunk func(images int)) (*descent.Trainer, error) {
-	return descent.NewTrainer(r.backend, r.net, r.rule(), r.train, descent.Options{
+	return descent.NewTrainer(r.backend, r.net, r.Rule(), r.train, descent.Options{
 		Precision: descent.Precision(r.Precision), Chunk: r.chunk, Seed: r.Seed, OnChunk: onChunk,
 	})
 }
 
-// dryRun prints the whole configuration and the cost, from the time of one chunk, and leaves nothing behind.
-func (r *experiment) dryRun(ctx context.Context) error {
-	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings, "derived": r.derived(), "execution": r.Execution}, "", "  ")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(r.stdout, "%s\n", config)
+// Cost is what a run takes on this device, as -cost writes it.
+type Cost struct {
+	FLOP         float64 `json:"flop"`    // training and evaluation
+	Seconds      float64 `json:"seconds"` // by the time of one chunk, without compilation
+	Compile      float64 `json:"compile_seconds"`
+	ImagesPerSec float64 `json:"images_per_sec"` // trained on
+	FLOPPerSec   float64 `json:"flop_per_sec"`
+	Memory       float64 `json:"memory_bytes"` // beside the program
+	Disk         float64 `json:"disk_bytes"`   // of the run folder, at most
+	Device       string  `json:"device"`
+}
 
+// cost measures one chunk.
+func (r *experiment) cost(ctx context.Context) (Cost, error) {
+	begun := time.Now()
 	trainer, err := r.newTrainer(nil)
 	if err != nil {
-		return err
+		return Cost{}, err
 	}
 	indices := make([]int32, r.chunk)
 	for i := range indices {
 		indices[i] = int32(i)
 	}
-	var took time.Duration
-	for range 2 { // the first one compiles
+	var compiled, took time.Duration
+	for i := range 3 { // the first one compiles, the second one makes room
 		start := time.Now()
 		if _, err := trainer.StepOn(ctx, indices, 0); err != nil {
-			return err
+			return Cost{}, err
 		}
-		took = time.Since(start)
+		if took = time.Since(start); i == 0 {
+			compiled = time.Since(begun)
+		}
 	}
 	images := float64(r.train.N) * float64(r.Epochs)
-	evaluated := float64(r.eval.N) * math.Ceil(float64(r.Epochs)/float64(r.every))
+	evaluated := float64(r.eval.N)*(math.Ceil(float64(r.Epochs)/float64(r.every))+1) + float64(r.train.N)
 	flop := images*r.stepFLOP + evaluated*r.forwardFLOP
 	rate := float64(r.chunk) * r.stepFLOP / took.Seconds()
 	state := 3 // weights, sum of gradients and, on the way, their new values
-	if r.rule().HasMomentum() {
+	saved := 1 // copies of the weights in a checkpoint
+	if r.Rule().HasMomentum() {
 		state += 2
+		saved++
 	}
-	memory := float64(4*state*r.net.NumParams()) + 3072*float64(r.train.N+r.eval.N) + 3*4*float64(r.chunk)*float64(r.net.ActivationValues())
+	params := 4 * float64(r.net.NumParams())
+	const rowBytes = 600 // of metrics.jsonl, metrics.csv and the events
+	return Cost{
+		FLOP: flop, Seconds: flop / rate, Compile: compiled.Seconds(), ImagesPerSec: float64(r.chunk) / took.Seconds(), FLOPPerSec: rate,
+		Memory: float64(state)*params + 3072*float64(r.train.N+r.eval.N) + 3*4*float64(r.chunk)*float64(r.net.ActivationValues()),
+		Disk:   params*float64(2+3*saved) + rowBytes*float64(r.Epochs) + 1<<19, // initial and final weights, two checkpoints and the next one
+		Device: r.backend.Device,
+	}, nil
+}
+
+// dryRun prints the whole configuration and the cost, from the time of one chunk, and leaves nothing behind but the
+// file of -cost.
+func (r *experiment) dryRun(ctx context.Context, file string) error {
+	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings, "derived": r.derived(), "execution": r.Execution}, "", "  ")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.stdout, "%s\n", config)
+	c, err := r.cost(ctx)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; one chunk of %d images took %.3g s (%.0f images/s, %.3g GFLOP/s)\n",
-		flop, r.chunk, took.Seconds(), float64(r.chunk)/took.Seconds(), rate/1e9)
-	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program\n", memory/1e9)
-	fmt.Fprintf(r.stdout, "time      about %s on this device\n", (time.Duration(flop / rate * float64(time.Second))).Round(time.Second))
-	return nil
+		c.FLOP, r.chunk, float64(r.chunk)/c.ImagesPerSec, c.ImagesPerSec, c.FLOPPerSec/1e9)
+	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB\n", c.Memory/1e9, c.Disk/1e9)
+	fmt.Fprintf(r.stdout, "time      about %s on this device\n", (time.Duration(c.Seconds * float64(time.Second))).Round(time.Second))
+	if file == "" {
+		return nil
+	}
+	return rundir.WriteFile(file, func(w io.Writer) error { return json.NewEncoder(w).Encode(c) })
 }
 
 // derived is what is stored beside the settings.
-func (r *experiment) derived() Derived {
-	return Derived{
+func (r *experiment) derived() config.Derived {
+	return config.Derived{
 		Title: fmt.Sprintf("%s, %d images, %s width %d: %s, η = %g %s, seed %d", r.Data, r.train.N, r.Model, r.Width, r.ruleName(), r.Rate, r.Schedule, r.Seed),
-		Rule:  r.ruleName(), EffectiveRate: r.rule().EffectiveRate(r.Rate), Parameters: r.net.NumParams(), Chunk: r.chunk,
+		Rule:  r.ruleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate), Parameters: r.net.NumParams(), Chunk: r.chunk,
 		TrainImages: r.train.N, EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch, EvalEvery: r.every, EpochFLOP: r.stepFLOP * float64(r.train.N),
 	}
 }
 
 // run trains in the run's folder: from the start, from a checkpoint, or not at all if the run is done.
 func (r *experiment) run(ctx context.Context, fresh bool) (err error) {
-	dir, err := rundir.Open(rundir.Spec{Root: r.Runs, Label: r.label(), Settings: r.Settings, Derived: r.derived(), Execution: r.Execution, Fresh: fresh})
+	dir, err := rundir.Open(rundir.Spec{Root: r.Runs, Label: r.Label(), Settings: r.Settings, Derived: r.derived(), Execution: r.Execution, Fresh: fresh})
 	if err != nil {
 		return err
 	}

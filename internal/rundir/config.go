@@ -128,3 +128,16 @@ func text(v any) string {
 	b, _ := json.Marshal(v) // what came from JSON always goes back
 	return string(b)
 }
+
+// Difference describes the first value, by name, in which two JSON objects differ, as "NAME is GOT, want WANT"; "" if none does.
+func Difference(got, want json.RawMessage) string {
+	a, err := object(got)
+	if err != nil {
+		return err.Error()
+	}
+	b, err := object(want)
+	if err != nil {
+		return err.Error()
+	}
+	return difference("", a, b)
+}

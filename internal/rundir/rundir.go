@@ -69,21 +69,30 @@ type Dir struct {
 	last     int64 // step of its last row, -1 if there is none
 }
 
+// Name is the name of the run folder for settings: LABEL-HASH.
+func Name(label string, settings any) (string, error) {
+	if label == "" || label[0] == '.' || strings.ContainsAny(label, "/\\\x00") {
+		return "", fmt.Errorf("rundir: label %q, want a file name that does not begin with a dot", label)
+	}
+	text, err := canonical(settings)
+	if err != nil {
+		return "", fmt.Errorf("rundir: settings: %w", err)
+	}
+	hash := sha256.Sum256(text)
+	return label + "-" + hex.EncodeToString(hash[:])[:10], nil
+}
+
 // Open makes or reopens the folder Root/Label-HASH and locks it, where HASH is
 // the beginning of the SHA-256 of Settings as JSON with sorted keys. A
 // *lockfile.HeldError is in the chain of the error if another process has it
 // open. A folder without config.json, with a damaged one or with one that has
 // other settings is an error and stays as it is, unless Fresh.
 func Open(s Spec) (*Dir, error) {
-	if s.Label == "" || s.Label[0] == '.' || strings.ContainsAny(s.Label, "/\\\x00") {
-		return nil, fmt.Errorf("rundir: label %q, want a file name that does not begin with a dot", s.Label)
-	}
-	settings, err := canonical(s.Settings)
+	name, err := Name(s.Label, s.Settings)
 	if err != nil {
-		return nil, fmt.Errorf("rundir: settings: %w", err)
+		return nil, err
 	}
-	hash := sha256.Sum256(settings)
-	d := &Dir{path: filepath.Join(s.Root, s.Label+"-"+hex.EncodeToString(hash[:])[:10]), last: -1}
+	d := &Dir{path: filepath.Join(s.Root, name), last: -1}
 	if err := os.MkdirAll(s.Root, 0o777); err != nil {
 		return nil, fmt.Errorf("rundir: %w", err)
 	}

@@ -51,3 +51,13 @@ func HalfWritten(root string) []string {
 	found, _ := filepath.Glob(filepath.Join(root, "*", "checkpoints", ".*.tmp-*"))
 	return found
 }
+
+// File writes a file of this content into a folder of its own and returns its path.
+func File(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,4 +1,6 @@
-package main
+// Package config holds the settings of one training on images: what the flags of the command cifar, a config.json and a line of a sweep's list
+// say, with the presets that they start from.
+package config
 
 import (
 	"bytes"
@@ -17,6 +19,8 @@ import (
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
+	"momentum/internal/rundir"
+	"momentum/internal/sweep"
 	"momentum/models"
 )
 
@@ -78,10 +82,10 @@ type Config struct {
 // presets lists what -preset may be.
 var presets = []string{"auto", "tiny", "quick", "paper"}
 
-// preset returns the settings of a preset for an algorithm. Rates are undamped; those of the paper preset are starting points, since the
+// Preset returns the settings of a preset for an algorithm. Rates are undamped; those of the paper preset are starting points, since the
 // paper gives none; those of quick, which tiny has too, were chosen on held-out training images with the same number of trials for GD and for GD+M
 // (results/quick/README.md).
-func preset(name, opt string) Config {
+func Preset(name, opt string) Config {
 	c := Config{
 		Settings: Settings{
 			Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: opt, Form: "undamped", Schedule: "cosine", Epochs: 300,
@@ -89,22 +93,22 @@ func preset(name, opt string) Config {
 		},
 		Execution: Execution{Backend: "auto", CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"},
 	}
-	if isMomentum(opt) {
+	if IsMomentum(opt) {
 		c.Momentum = 0.9
 	}
-	if isMiniBatch(opt) {
+	if IsMiniBatch(opt) {
 		c.Batch = 128
 	}
 	rates := map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}
 	switch name {
 	case "quick":
 		c.Data, c.Width, c.Images, c.Epochs = "cifar10-mini", 16, 128, 300
-		if isMiniBatch(opt) {
+		if IsMiniBatch(opt) {
 			c.Batch = 32
 		}
 	case "tiny":
 		c.Data, c.Width, c.Images, c.Epochs = "cifar10-mini", 4, 40, 20
-		if isMiniBatch(opt) {
+		if IsMiniBatch(opt) {
 			c.Batch = 16
 		}
 	}
@@ -112,25 +116,36 @@ func preset(name, opt string) Config {
 	return c
 }
 
-func isMomentum(opt string) bool  { return opt == "gdm" || opt == "sgdm" }
-func isMiniBatch(opt string) bool { return opt == "sgd" || opt == "sgdm" }
+// IsMomentum says whether an algorithm has momentum.
+func IsMomentum(opt string) bool { return opt == "gdm" || opt == "sgdm" }
 
-// command is what the flags ask for: a run, and what to do with it.
-type command struct {
-	preset string
-	config string
-	dryRun bool
-	fresh  bool
+// IsMiniBatch says whether an algorithm steps on mini-batches rather than on all images.
+func IsMiniBatch(opt string) bool { return opt == "sgd" || opt == "sgdm" }
+
+// Command is what the flags ask for beside a run: where its settings are from, and what to do with it.
+type Command struct {
+	Preset string // the preset that was used; its name is never auto once the backend is known
+	Asked  bool   // for that preset, by -preset
+	Config string // a file of settings
+	Task   int    // the line of that file, from 0, if it is a sweep's list; else -1
+	DryRun bool
+	Cost   string // with DryRun: a file for the cost
+	Fresh  bool
 }
 
 // flags binds a configuration and a command to the flags of a new flag set.
-func flags(c *Config, do *command) *flag.FlagSet {
+func flags(c *Config, do *Command) *flag.FlagSet {
 	fs := flag.NewFlagSet("cifar", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&do.preset, "preset", do.preset, "auto|tiny|quick|paper: settings to start from; every other flag overrides them")
-	fs.StringVar(&do.config, "config", do.config, "a `file` such as the config.json of a run folder; its values override the preset's")
-	fs.BoolVar(&do.dryRun, "dry-run", do.dryRun, "print the resolved run and its cost, run one chunk, stop")
-	fs.BoolVar(&do.fresh, "fresh", do.fresh, "start over: an existing run folder is set aside")
+	fs.StringVar(&do.Preset, "preset", do.Preset, "auto|tiny|quick|paper: settings to start from; every other flag overrides them")
+	fs.StringVar(&do.Config, "config", do.Config, "a `file` such as the config.json of a run folder; its values override the preset's")
+	fs.Func("task", "-config is the runs.jsonl of a sweep: run its line `N`, from 0; auto: the number that Slurm, Kubernetes or AWS Batch gives an array's task", func(value string) (err error) {
+		do.Task, err = sweep.TaskIndex(value, os.Getenv)
+		return err
+	})
+	fs.BoolVar(&do.DryRun, "dry-run", do.DryRun, "print the resolved run and its cost, run one chunk, stop")
+	fs.StringVar(&do.Cost, "cost", do.Cost, "with -dry-run: a `file` to write the cost to, as JSON")
+	fs.BoolVar(&do.Fresh, "fresh", do.Fresh, "start over: an existing run folder is set aside")
 
 	fs.StringVar(&c.Data, "data", c.Data, strings.Join(datasets.Names(), "|"))
 	fs.IntVar(&c.Images, "images", c.Images, "N, training images, taken from the start of the set; 0: all")
@@ -165,16 +180,15 @@ func flags(c *Config, do *command) *flag.FlagSet {
 
 // The flags of each group, in the order of the manual.
 var (
-	commandFlags   = []string{"preset", "config", "dry-run", "fresh"}
+	commandFlags   = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
 	settingFlags   = []string{"opt", "form", "lr", "momentum", "weight-decay", "schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"}
 	executionFlags = []string{"backend", "chunk", "checkpoint-every", "runs", "data-dir", "mirror", "offline"}
 )
 
-// printManual explains the command, the flags by group.
-func printManual(out io.Writer) {
-	c, do := preset("paper", "gdm"), command{preset: "auto"}
+// PrintFlags explains the flags by group.
+func PrintFlags(out io.Writer) {
+	c, do := Preset("paper", "gdm"), Command{Preset: "auto", Task: -1}
 	fs := flags(&c, &do)
-	fmt.Fprint(out, manual)
 	cli.PrintFlags(out, fs,
 		cli.FlagGroup{Title: "What to do", Names: commandFlags},
 		cli.FlagGroup{Title: "Settings that may change the result (hashed into the run folder's name)", Names: settingFlags},
@@ -182,11 +196,11 @@ func printManual(out io.Writer) {
 	)
 }
 
-// parse turns arguments into a configuration: the preset's values, overridden by those of the file of -config, overridden by the flags.
-// kind is the backend's, which decides what -preset=auto means; before it is known, parse with "" checks the flags against every preset.
-func parse(args []string, kind backend.Kind) (Config, command, error) {
-	do := command{preset: "auto"}
-	first := preset("paper", "gdm")
+// Parse turns arguments into a configuration: the preset's values, overridden by those of the file of -config, overridden by the flags.
+// kind is the backend's, which decides what -preset=auto means; before it is known, Parse with "" checks the flags against every preset.
+func Parse(args []string, kind backend.Kind) (Config, Command, error) {
+	do := Command{Preset: "auto", Task: -1}
+	first := Preset("paper", "gdm")
 	fs := flags(&first, &do)
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return Config{}, do, err
@@ -196,10 +210,10 @@ func parse(args []string, kind backend.Kind) (Config, command, error) {
 	if fs.NArg() > 0 {
 		return Config{}, do, cli.Usagef("unexpected argument %q: flags are written -name=value", fs.Arg(0))
 	}
-	if !slices.Contains(presets, do.preset) {
-		return Config{}, do, cli.Usagef("-preset must be one of %s, got %q", strings.Join(presets, ", "), do.preset)
+	if !slices.Contains(presets, do.Preset) {
+		return Config{}, do, cli.Usagef("-preset must be one of %s, got %q", strings.Join(presets, ", "), do.Preset)
 	}
-	if do.preset == "auto" && kind == "" {
+	if do.Preset == "auto" && kind == "" {
 		var c Config
 		var err error
 		for _, name := range presets[1:] {
@@ -209,11 +223,13 @@ func parse(args []string, kind backend.Kind) (Config, command, error) {
 		}
 		return c, do, err
 	}
-	name := do.preset
-	if name == "auto" {
+	name, asked := do.Preset, do.Preset != "auto"
+	if !asked {
 		name = presetOf(kind)
 	}
-	return resolve(args, name)
+	c, do, err := resolve(args, name)
+	do.Asked = asked
+	return c, do, err
 }
 
 // presetOf is what -preset=auto means on a backend.
@@ -228,21 +244,21 @@ func presetOf(kind backend.Kind) string {
 }
 
 // resolve parses arguments over one preset and checks the result.
-func resolve(args []string, name string) (Config, command, error) {
-	var do command
+func resolve(args []string, name string) (Config, Command, error) {
+	var do Command
 	var c Config
 	opt := "gdm"
 	given := map[string]bool{}
 	var err error
 	// The preset depends on the algorithm, which the flags or the file name: so, twice.
 	for range 2 {
-		c, do = preset(name, opt), command{preset: name}
+		c, do = Preset(name, opt), Command{Preset: name, Task: -1}
 		fs := flags(&c, &do)
 		if err = fs.Parse(args); err != nil {
 			return c, do, cli.Usagef("%w", err)
 		}
-		if do.config != "" {
-			if err = readConfig(do.config, &c); err != nil {
+		if do.Config != "" {
+			if err = readConfig(do, &c); err != nil {
 				return c, do, &cli.UsageError{Err: err}
 			}
 			if err = fs.Parse(args); err != nil {
@@ -252,22 +268,56 @@ func resolve(args []string, name string) (Config, command, error) {
 		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		opt = c.Opt
 	}
-	if err = c.validate(given); err != nil {
+	if do.Task >= 0 && do.Config == "" {
+		return c, do, cli.Usagef("-task needs -config=FILE, the runs.jsonl of a sweep")
+	}
+	if err = c.Validate(given); err != nil {
 		return c, do, &cli.UsageError{Err: err}
+	}
+	if do.Task >= 0 {
+		if err = c.is(do); err != nil {
+			return c, do, err
+		}
 	}
 	return c, do, nil
 }
 
-// readConfig reads the settings and the execution of a config.json over c. Unknown fields are refused; "derived" is not read.
-func readConfig(path string, c *Config) error {
-	data, err := os.ReadFile(path)
+// is checks that a run from a sweep's list has the name that stands there.
+func (c *Config) is(do Command) error {
+	runs, err := sweep.ReadRuns(do.Config)
+	if err != nil {
+		return err
+	}
+	name, err := c.Name()
+	if err == nil && name != runs[do.Task].Name {
+		return cli.Usagef("%s:%d: the run %s, but its settings are those of %s: leave out flags that change the result, and plan the sweep with this version of the program",
+			do.Config, do.Task+1, runs[do.Task].Name, name)
+	}
+	return err
+}
+
+// readConfig reads the settings and the execution of a config.json, or of a line of a sweep's list, over c.
+func readConfig(do Command, c *Config) error {
+	if do.Task >= 0 {
+		runs, err := sweep.ReadRuns(do.Config)
+		if err != nil {
+			return err
+		}
+		if do.Task >= len(runs) {
+			return fmt.Errorf("-task: %s has the tasks 0 to %d, got %d", do.Config, len(runs)-1, do.Task)
+		}
+		run := runs[do.Task]
+		place := fmt.Sprintf("%s:%d", do.Config, do.Task+1)
+		return errors.Join(decode(place, run.Settings, &c.Settings), decode(place, run.Execution, &c.Execution))
+	}
+	data, err := os.ReadFile(do.Config)
 	if err != nil {
 		return fmt.Errorf("-config: %w", err)
 	}
-	return parseConfig(path, data, c)
+	return parseConfig(do.Config, data, c)
 }
 
-// parseConfig is [readConfig] of bytes.
+// parseConfig reads a config.json. Unknown fields are refused; "derived" is not read.
 func parseConfig(path string, data []byte, c *Config) error {
 	var file struct {
 		Settings  *Settings       `json:"settings"`
@@ -275,19 +325,27 @@ func parseConfig(path string, data []byte, c *Config) error {
 		Execution *Execution      `json:"execution"`
 	}
 	file.Settings, file.Execution = &c.Settings, &c.Execution
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&file); err != nil {
-		return fmt.Errorf("-config: %s: %w; want {\"settings\": {…}, \"execution\": {…}} as in a run folder's config.json", path, err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fmt.Errorf("-config: %s: more follows the JSON object; want one object", path)
+	if err := decode(path, data, &file); err != nil {
+		return fmt.Errorf("-config: %w; want {\"settings\": {…}, \"execution\": {…}} as in a run folder's config.json", err)
 	}
 	return nil
 }
 
-// validate refuses values out of range and flags that contradict each other, before any work. given holds the flags on the command line.
-func (c *Config) validate(given map[string]bool) error {
+// decode reads one JSON object over v, whose fields are all that it may have.
+func decode(place string, data []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return fmt.Errorf("%s: %w", place, err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("%s: more follows the JSON object; want one object", place)
+	}
+	return nil
+}
+
+// Validate refuses values out of range and flags that contradict each other, before any work. given holds the flags on the command line.
+func (c *Config) Validate(given map[string]bool) error {
 	oneOf := func(flag, got string, want []string) error {
 		if slices.Contains(want, got) {
 			return nil
@@ -326,24 +384,24 @@ func (c *Config) validate(given map[string]bool) error {
 		return firstOf(err)
 	}
 	switch {
-	case !isMomentum(c.Opt) && given["momentum"] && c.Momentum != 0:
+	case !IsMomentum(c.Opt) && given["momentum"] && c.Momentum != 0:
 		return fmt.Errorf("-opt=%s has no momentum, got -momentum=%v: use -opt=%sm or leave -momentum out", c.Opt, c.Momentum, c.Opt)
-	case !isMomentum(c.Opt) && given["form"]:
+	case !IsMomentum(c.Opt) && given["form"]:
 		return fmt.Errorf("-opt=%s has no momentum and so no -form: use -opt=%sm or leave -form out", c.Opt, c.Opt)
-	case isMiniBatch(c.Opt) && c.Batch == 0:
+	case IsMiniBatch(c.Opt) && c.Batch == 0:
 		return fmt.Errorf("-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s", c.Opt, c.Opt[1:])
-	case !isMiniBatch(c.Opt) && given["batch"] && c.Batch != 0:
+	case !IsMiniBatch(c.Opt) && given["batch"] && c.Batch != 0:
 		return fmt.Errorf("-opt=%s is full batch, got -batch=%d: use -opt=s%s or leave -batch out", c.Opt, c.Batch, c.Opt)
 	case c.Offline && c.Mirror != "":
 		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
 	case c.Runs == "":
 		return fmt.Errorf("-runs must name a folder, got nothing")
 	}
-	if !isMomentum(c.Opt) {
+	if !IsMomentum(c.Opt) {
 		c.Momentum = 0
 		c.Form = string(descent.Undamped) // without momentum both forms are GD: one name for one thing
 	}
-	if !isMiniBatch(c.Opt) {
+	if !IsMiniBatch(c.Opt) {
 		c.Batch = 0
 	}
 	if _, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: 10, BranchScale: c.BranchScale}); err != nil {
@@ -368,23 +426,39 @@ func firstOf(err error) error {
 	return err
 }
 
-// rule is the descent rule of the settings.
-func (c *Config) rule() descent.Rule {
+// Rule is the descent rule of the settings.
+func (c *Config) Rule() descent.Rule {
 	return descent.Rule{Form: descent.Form(c.Form), Gamma: c.Momentum, WeightDecay: c.WeightDecay}
 }
 
-// label is the readable part of the run folder's name.
-func (c *Config) label() string {
+// Label is the readable part of the run folder's name.
+func (c *Config) Label() string {
 	l := fmt.Sprintf("%s-%sw%d-%s", c.Data, c.Model, c.Width, c.Opt)
-	if isMomentum(c.Opt) {
+	if IsMomentum(c.Opt) {
 		l += fmt.Sprintf("-%s-g%g", c.Form, c.Momentum)
 	}
 	return l + fmt.Sprintf("-lr%g-s%d", c.Rate, c.Seed)
 }
 
-// evalEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the fewest for which evaluating the images costs less
+// Name is the name of the run folder.
+func (c *Config) Name() (string, error) { return rundir.Name(c.Label(), c.Settings) }
+
+// Run is the run as a line of a sweep's list.
+func (c *Config) Run() (sweep.Run, error) {
+	name, err := c.Name()
+	if err != nil {
+		return sweep.Run{}, err
+	}
+	run := sweep.Run{Name: name}
+	var errs [2]error
+	run.Settings, errs[0] = json.Marshal(c.Settings)
+	run.Execution, errs[1] = json.Marshal(c.Execution)
+	return run, errors.Join(errs[:]...)
+}
+
+// EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the fewest for which evaluating the images costs less
 // than a tenth of training, counted in floating-point operations.
-func (c *Config) evalEvery(forward, step float64, train, eval int) int {
+func (c *Config) EvaluationEvery(forward, step float64, train, eval int) int {
 	if c.EvalEvery > 0 {
 		return c.EvalEvery
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/json"
@@ -13,12 +13,14 @@ import (
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
+	"momentum/internal/sweep"
 )
 
 // mustParse resolves arguments that are right.
 func mustParse(t *testing.T, kind backend.Kind, args ...string) Config {
 	t.Helper()
-	c, _, err := parse(args, kind)
+	c, _, err := Parse(args, kind)
 	if err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
@@ -40,7 +42,7 @@ func TestPresets(t *testing.T) {
 		{"-opt=sgdm", backend.CPU, "quick", "sgdm"},
 		{"-opt=sgd", backend.Go, "tiny", "sgd"},
 	} {
-		if got, want := mustParse(t, tt.kind, tt.arg), preset(tt.preset, tt.opt); got != want {
+		if got, want := mustParse(t, tt.kind, tt.arg), Preset(tt.preset, tt.opt); got != want {
 			t.Errorf("%s on %s:\ngot  %+v\nwant %+v", tt.arg, tt.kind, got, want)
 		}
 	}
@@ -58,18 +60,8 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// file writes a file of this content and returns its path.
-func file(t *testing.T, name, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 func TestFlagsOverrideConfigOverridesPreset(t *testing.T) {
-	config := file(t, "config.json", `{"settings": {"epochs": 7, "width": 3, "opt": "gd"}, "derived": {"eta_eff": 1}, "execution": {"chunk": 5, "checkpoint_every": "2s"}}`)
+	config := runtest.File(t, "config.json", `{"settings": {"epochs": 7, "width": 3, "opt": "gd"}, "derived": {"eta_eff": 1}, "execution": {"chunk": 5, "checkpoint_every": "2s"}}`)
 	c := mustParse(t, backend.Go, "-config="+config, "-width=2", "-preset=tiny")
 	if c.Width != 2 || c.Epochs != 7 || c.Images != 40 {
 		t.Errorf("width %d of the flag, epochs %d of the file, images %d of the preset; want 2, 7 and 40", c.Width, c.Epochs, c.Images)
@@ -78,10 +70,10 @@ func TestFlagsOverrideConfigOverridesPreset(t *testing.T) {
 		t.Errorf("chunk %d, checkpoints every %v; want 5 and 2s", c.Chunk, every)
 	}
 	// The algorithm of the file decides on the preset's rate and momentum.
-	if want := preset("tiny", "gd"); c.Opt != "gd" || c.Rate != want.Rate || c.Momentum != 0 {
+	if want := Preset("tiny", "gd"); c.Opt != "gd" || c.Rate != want.Rate || c.Momentum != 0 {
 		t.Errorf("opt %s, rate %v, momentum %v; want gd, %v and 0", c.Opt, c.Rate, c.Momentum, want.Rate)
 	}
-	if c := mustParse(t, backend.Go, "-config="+config, "-opt=gdm", "-preset=tiny"); c.Rate != preset("tiny", "gdm").Rate || c.Momentum != 0.9 {
+	if c := mustParse(t, backend.Go, "-config="+config, "-opt=gdm", "-preset=tiny"); c.Rate != Preset("tiny", "gdm").Rate || c.Momentum != 0.9 {
 		t.Errorf("rate %v, momentum %v; want those of GD+M", c.Rate, c.Momentum)
 	}
 }
@@ -98,7 +90,7 @@ func TestConfigComesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config := "-config=" + file(t, "config.json", string(content))
+		config := "-config=" + runtest.File(t, "config.json", string(content))
 		for _, kind := range []backend.Kind{backend.CUDA, backend.CPU, backend.Go} {
 			if got := mustParse(t, kind, config); got != want {
 				t.Errorf("%q on %s:\ngot  %+v\nwant %+v", args, kind, got, want)
@@ -107,10 +99,9 @@ func TestConfigComesBack(t *testing.T) {
 	}
 }
 
-// A command line that cannot be run gives one line, which names the flag, and status 2, before a backend is opened: that of these commands does
-// not exist.
+// A command line that cannot be run gives one line, which names the flag, and status 2.
 func TestUsage(t *testing.T) {
-	absent := file(t, "config.json", "")
+	absent := runtest.File(t, "config.json", "")
 	os.Remove(absent)
 	for _, tt := range []struct{ args, want string }{
 		{"-images=x", `invalid value "x" for flag -images: parse error`},
@@ -156,38 +147,39 @@ func TestUsage(t *testing.T) {
 		{"-opt=gdm -batch=8", "-opt=gdm is full batch, got -batch=8: use -opt=sgdm or leave -batch out"},
 		{"-offline -mirror=http://localhost", "-offline and -mirror contradict each other: leave one out"},
 		{"-runs=", "-runs must name a folder, got nothing"},
+		{"-task=1", "-task needs -config=FILE, the runs.jsonl of a sweep"},
+		{"-task=x", `the task must be a whole number of at least 0, or auto, got "x"`},
 		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, for example -chunk=128"},
 		{"-backend=tpu", `backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
 		{"-backend=xla:cpu.so", "the path of a plugin must be absolute"},
 		{"-backend=xla:/lib/pjrt.so", "must contain either cpu or cuda"},
 		{"-config=" + absent, "-config: open " + absent + ": no such file or directory"},
-		{"-config=" + file(t, "a", ""), "EOF; want {"},
-		{"-config=" + file(t, "a", "{"), "unexpected EOF; want {"},
-		{"-config=" + file(t, "a", "epochs: 3"), "invalid character 'e' looking for beginning of value; want {"},
-		{"-config=" + file(t, "a", `{"settings": {"epoch": 3}}`), `unknown field "epoch"; want {`},
-		{"-config=" + file(t, "a", `{"epochs": 3}`), `unknown field "epochs"; want {`},
-		{"-config=" + file(t, "a", `{"settings": {"epochs": "3"}}`), "cannot unmarshal string into Go struct field"},
-		{"-config=" + file(t, "a", `{"settings": {"epochs": 3}} {}`), "more follows the JSON object; want one object"},
-		{"-config=" + file(t, "a", `{"settings": {"epochs": 0}}`), "-epochs must be at least 1, got 0"},
+		{"-config=" + runtest.File(t, "a", ""), "EOF; want {"},
+		{"-config=" + runtest.File(t, "a", "{"), "unexpected EOF; want {"},
+		{"-config=" + runtest.File(t, "a", "epochs: 3"), "invalid character 'e' looking for beginning of value; want {"},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epoch": 3}}`), `unknown field "epoch"; want {`},
+		{"-config=" + runtest.File(t, "a", `{"epochs": 3}`), `unknown field "epochs"; want {`},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": "3"}}`), "cannot unmarshal string into Go struct field"},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": 3}} {}`), "more follows the JSON object; want one object"},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": 0}}`), "-epochs must be at least 1, got 0"},
 	} {
 		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"}, strings.Fields(tt.args)...)
-		status, stdout, stderr := cifar(t, t.Context(), args...)
-		if status != cli.BadUsage || stdout != "" || strings.Count(stderr, "\n") != 1 ||
-			!strings.HasPrefix(stderr, "cifar: ") || !strings.Contains(stderr, tt.want) {
-			t.Errorf("%s: status %d, %q, %q; want 2, nothing and %q", tt.args, status, stdout, stderr, tt.want)
+		_, _, err := Parse(args, "")
+		var stderr strings.Builder
+		if status := cli.Report(&stderr, "cifar", err); status != cli.BadUsage || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("%s: status %d, %q; want 2 and %q", tt.args, status, stderr.String(), tt.want)
 		}
 	}
 }
 
 // Every flag is in one group and is explained once by -h.
 func TestManualHasEveryFlagOnce(t *testing.T) {
-	status, stdout, stderr := cifar(t, t.Context(), "-h")
-	if status != 0 || stderr != "" {
-		t.Fatalf("status %d, %q", status, stderr)
-	}
+	var manual strings.Builder
+	PrintFlags(&manual)
+	stdout := manual.String()
 	var want, got []string
 	var c Config
-	var do command
+	var do Command
 	flags(&c, &do).VisitAll(func(f *flag.Flag) {
 		want = append(want, f.Name)
 		if !strings.Contains(stdout, "\n  -"+f.Name+" ") {
@@ -203,6 +195,38 @@ func TestManualHasEveryFlagOnce(t *testing.T) {
 	slices.Sort(got)
 	if !slices.Equal(got, want) { // VisitAll goes in order
 		t.Errorf("-h explains %q, want each of %q once", got, want)
+	}
+}
+
+// A line of a sweep's list is a run, whole: neither the preset nor the line's place changes it.
+func TestTask(t *testing.T) {
+	want := mustParse(t, backend.Go, "-preset=tiny", "-opt=gd", "-lr=0.25", "-chunk=7")
+	other := mustParse(t, backend.Go, "-preset=quick", "-seed=3")
+	var runs []sweep.Run
+	for _, c := range []Config{other, want} {
+		run, err := c.Run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, run)
+	}
+	dir := t.TempDir()
+	if _, err := sweep.Plan(dir, "runs", runs); err != nil {
+		t.Fatal(err)
+	}
+	list := "-config=" + filepath.Join(dir, "runs.jsonl")
+	for _, kind := range []backend.Kind{backend.CUDA, backend.CPU} {
+		if got := mustParse(t, kind, list, "-task=1"); got != want {
+			t.Errorf("line 1 on %s:\ngot  %+v\nwant %+v", kind, got, want)
+		}
+	}
+	t.Setenv("JOB_COMPLETION_INDEX", "0")
+	if got := mustParse(t, backend.CPU, list, "-task=auto"); got != other {
+		t.Errorf("line 0:\ngot  %+v\nwant %+v", got, other)
+	}
+	_, _, err := Parse([]string{list, "-task=2"}, "")
+	if want := "has the tasks 0 to 1, got 2"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
 	}
 }
 
@@ -238,7 +262,7 @@ func TestEvalEvery(t *testing.T) {
 	const forward, step = 1, 3 // a backward pass costs two forward passes
 	for _, train := range []int{1, 10, 40, 256, 1000, 50000} {
 		for _, eval := range []int{10, 1000, 10000} {
-			every := c.evalEvery(forward, step, train, eval)
+			every := c.EvaluationEvery(forward, step, train, eval)
 			cost := float64(forward*eval) / float64(step*train)
 			if share := cost / float64(every); share >= 0.1 {
 				t.Errorf("%d images evaluated every %d epochs of %d: %.3g of the training", eval, every, train, share)
@@ -248,11 +272,11 @@ func TestEvalEvery(t *testing.T) {
 			}
 		}
 	}
-	if got := c.evalEvery(forward, step, 50000, 10000); got != 1 { // 10000/150000 = 6.7%
+	if got := c.EvaluationEvery(forward, step, 50000, 10000); got != 1 { // 10000/150000 = 6.7%
 		t.Errorf("CIFAR-10 is evaluated every %d epochs, want each", got)
 	}
 	c.EvalEvery = 5
-	if got := c.evalEvery(forward, step, 1, 1000); got != 5 {
+	if got := c.EvaluationEvery(forward, step, 1, 1000); got != 5 {
 		t.Errorf("got %d, want the 5 of -eval-every", got)
 	}
 }
@@ -267,7 +291,7 @@ func FuzzParseConfig(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := preset("tiny", "gdm")
+		c := Preset("tiny", "gdm")
 		if err := parseConfig("file", data, &c); err != nil {
 			if !strings.HasPrefix(err.Error(), "-config: file: ") {
 				t.Errorf("the error %q does not begin with the place", err)
@@ -278,7 +302,7 @@ func FuzzParseConfig(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := preset("quick", "sgd")
+		again := Preset("quick", "sgd")
 		if err := parseConfig("file", text, &again); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
