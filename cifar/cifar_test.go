@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/png"
 	"io/fs"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -139,7 +141,7 @@ func TestRun(t *testing.T) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	pattern := `checkpoints/step-00000004/SHA256SUMS checkpoints/step-00000004/\S+\.bin checkpoints/step-00000004/\S+\.json ` +
+	pattern := `SHA256SUMS checkpoints/step-00000004/SHA256SUMS checkpoints/step-00000004/\S+\.bin checkpoints/step-00000004/\S+\.json ` +
 		`config.json curves.png curves.svg events.out.tfevents\S+ initial.safetensors manifest.json metrics.csv metrics.jsonl state weights.safetensors`
 	if got := strings.Join(names, " "); !regexp.MustCompile("^" + pattern + "$").MatchString(got) {
 		t.Errorf("files\n%s\nwant\n%s", got, pattern)
@@ -306,6 +308,117 @@ func TestVariants(t *testing.T) {
 		"-model=resnet18",
 	} {
 		succeed(t, small(t.TempDir(), append(strings.Fields(args), "-epochs=2")...)...)
+	}
+}
+
+// Degraded images are measured apart, and with the others they add up to all images, in training and in evaluation, for mini-batches as for the full
+// batch.
+func TestSmallMargin(t *testing.T) {
+	root, mini, plain := t.TempDir(), t.TempDir(), t.TempDir()
+	// A rate that moves nothing, so that an epoch of mini-batches measures what a full batch does.
+	stdout := succeed(t, small(root, "-small-margin=0.25", "-lr=1e-30", "-eval-every=2")...)
+	data := regexp.MustCompile(`(?m)^data      cifar10-mini: 13 training images \((\d+) degraded\), 10 held-out training images \((\d+) degraded\)$`).FindStringSubmatch(stdout)
+	if data == nil {
+		t.Fatalf("no count of degraded images in\n%s", stdout)
+	}
+	number := func(text string) float64 { x, _ := strconv.ParseFloat(text, 64); return x }
+	rows := runtest.Metrics(t, folder(t, root))
+	for i, row := range rows {
+		for _, tt := range []struct {
+			name       string
+			all, small float64
+			evaluated  bool
+		}{
+			{"loss", 13, number(data[1]), true}, {"train_accuracy", 13, number(data[1]), true},
+			{"test_loss", 10, number(data[2]), i%2 == 0}, {"test_accuracy", 10, number(data[2]), i%2 == 0},
+		} {
+			whole, ofSmall, ofLarge := get(row, tt.name), get(row, tt.name+"_small"), get(row, tt.name+"_large")
+			if sum := (tt.small*ofSmall + (tt.all-tt.small)*ofLarge) / tt.all; tt.evaluated && !(math.Abs(sum-whole) < 1e-9) {
+				t.Errorf("step %d: %s is %v, but %v on %v small-margin images and %v on the others", i, tt.name, whole, ofSmall, tt.small, ofLarge)
+			} else if !tt.evaluated && !math.IsNaN(ofSmall+ofLarge) {
+				t.Errorf("step %d: %s is %v and %v without an evaluation", i, tt.name, ofSmall, ofLarge)
+			}
+		}
+		if get(row, "loss_small") == get(row, "loss_large") {
+			t.Errorf("step %d: both parts have the loss %v", i, get(row, "loss_small"))
+		}
+	}
+	last := rows[len(rows)-1]
+	for _, want := range []string{
+		fmt.Sprintf("  with a small margin  +%s +%.4g +%.2f%%", data[1], get(last, "loss_small"), 100*get(last, "train_accuracy_small")),
+		fmt.Sprintf("  with a large margin  +%v +%.4g +%.2f%%", 10-number(data[2]), get(last, "test_loss_large"), 100*get(last, "test_accuracy_large")),
+	} {
+		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(stdout) {
+			t.Errorf("no line %q in\n%s", want, stdout)
+		}
+	}
+	if header, _, _ := strings.Cut(runtest.Read(t, folder(t, root), "metrics.csv"), "\n"); !strings.Contains(header, ",test_accuracy_small,test_accuracy_large,") {
+		t.Errorf("metrics.csv has the columns %s", header)
+	}
+
+	succeed(t, small(mini, "-small-margin=0.25", "-lr=1e-30", "-eval-every=2", "-opt=sgdm", "-batch=5", "-chunk=4")...)
+	for i, row := range runtest.Metrics(t, folder(t, mini)) {
+		for _, name := range []string{"loss_small", "loss_large", "train_accuracy_small", "train_accuracy_large"} {
+			if a, b := get(row, name), get(rows[i], name); !(math.Abs(a-b) < 1e-6) {
+				t.Errorf("epoch %d: with mini-batches %s is %v, want %v", i, name, a, b)
+			}
+		}
+	}
+
+	// Without degraded images there are no such columns, and the images are others.
+	succeed(t, small(plain, "-lr=1e-30", "-eval-every=2")...)
+	if header, _, _ := strings.Cut(runtest.Read(t, folder(t, plain), "metrics.csv"), "\n"); strings.Contains(header, "small") {
+		t.Errorf("without -small-margin metrics.csv has the columns %s", header)
+	}
+	if row := runtest.Metrics(t, folder(t, plain))[0]; get(row, "loss") == get(rows[0], "loss") {
+		t.Error("degraded images have the loss of the original ones")
+	}
+}
+
+// A slim run measures what another one does and leaves no weights, also if it was stopped in between, or begun by a process that was not slim.
+func TestSlim(t *testing.T) {
+	calm, root := t.TempDir(), t.TempDir()
+	succeed(t, small(calm)...)
+	for _, first := range []string{"-slim", "-slim=false"} {
+		if status, _, stderr := cifar(t, &countdown{t.Context(), 14}, small(root, "-fresh", "-checkpoint-every=0s", first)...); status != cli.Stopped {
+			t.Fatalf("status %d, %s", status, stderr)
+		}
+		dir := folder(t, root)
+		if found, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*")); err != nil || len(found) != 2 {
+			t.Errorf("stopped: checkpoints %q, %v; want two", found, err)
+		}
+		if stdout := succeed(t, small(root, "-slim")...); !strings.Contains(stdout, "resumed before step 2 of 4\n") {
+			t.Errorf("not resumed:\n%s", stdout)
+		}
+		noWeights(t, dir)
+		for _, name := range []string{"metrics.jsonl", "metrics.csv", "curves.svg", "state"} {
+			if runtest.Read(t, dir, name) != runtest.Read(t, folder(t, calm), name) {
+				t.Errorf("%s differs from that of a run that is not slim", name)
+			}
+		}
+		succeed(t, small(root, "-slim")...) // prints the result
+	}
+
+	diverging := t.TempDir()
+	if status, _, stderr := cifar(t, t.Context(), small(diverging, "-slim", "-model=resnet18", "-lr=1e9", "-checkpoint-every=0s")...); status != cli.Diverged {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	noWeights(t, folder(t, diverging))
+}
+
+// noWeights checks which files a slim run leaves.
+func noWeights(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := strings.Fields("SHA256SUMS config.json curves.png curves.svg events.out.tfevents.0.momentum manifest.json metrics.csv metrics.jsonl state"); !slices.Equal(names, want) {
+		t.Errorf("files %q, want %q", names, want)
 	}
 }
 

@@ -31,6 +31,8 @@ func TestSettingsThatDoNotFit(t *testing.T) {
 	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of cifar10-mini, got 0 + 1000", small(root, "-images=0", "-holdout=1000")...)
 	fails(t, cli.BadUsage, "-batch must be at most the 13 training images, got 14: use a smaller one, or -opt=gdm", small(root, "-opt=sgdm", "-batch=14")...)
 	fails(t, cli.BadUsage, "-precision=tf32 needs a GPU, got the backend go: use -precision=f32", small(root, "-precision=tf32")...)
+	fails(t, cli.BadUsage, "-small-margin=0.001 must degrade some but not all of the 13 training images and of the 10 others, which is not so here: use more of them",
+		small(root, "-small-margin=0.001")...)
 	if _, err := os.Stat(root); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s: %v, want no such folder", root, err)
 	}

@@ -75,12 +75,32 @@ func (l *runLog) final(at position, bar *progress.Bar) error {
 
 func (l *runLog) common(at position, epoch int, evaluated bool) []rundir.Value {
 	n := float64(l.r.train.N)
-	values := []rundir.Value{{Name: "epoch", X: float64(epoch)}, {Name: "loss", X: at.lossSum / n}, {Name: "train_accuracy", X: float64(at.correct) / n}}
+	train, eval := at.train, at.eval
+	train.Loss, train.MarkedLoss = train.Loss/n, train.MarkedLoss/n
+	values := []rundir.Value{{Name: "epoch", X: float64(epoch)}, {Name: "loss", X: train.Loss}, {Name: "train_accuracy", X: float64(train.Correct) / n}}
 	if evaluated {
-		values = append(values, rundir.Value{Name: "test_loss", X: at.evalLoss},
-			rundir.Value{Name: "test_accuracy", X: float64(at.evalCorrect) / float64(l.r.eval.N)})
+		values = append(values, rundir.Value{Name: "test_loss", X: eval.Loss},
+			rundir.Value{Name: "test_accuracy", X: float64(eval.Correct) / float64(l.r.eval.N)})
+	}
+	values = append(values, parts("loss", "train_accuracy", l.r.train, train)...)
+	if evaluated {
+		values = append(values, parts("test_loss", "test_accuracy", l.r.eval, eval)...)
 	}
 	return values
+}
+
+// parts are the mean loss and the accuracy on the degraded images of a set and on its others, if there are any.
+func parts(loss, accuracy string, d *descent.Data, s descent.Score) []rundir.Value {
+	if d.Marked == 0 {
+		return nil
+	}
+	all, small, large := float64(d.N), float64(d.Marked), float64(d.N-d.Marked)
+	return []rundir.Value{
+		{Name: loss + "_small", X: s.MarkedLoss * all / small},
+		{Name: loss + "_large", X: max(0, s.Loss-s.MarkedLoss) * all / large}, // rounding might leave less than nothing
+		{Name: accuracy + "_small", X: float64(s.MarkedCorrect) / small},
+		{Name: accuracy + "_large", X: float64(s.Correct-s.MarkedCorrect) / large},
+	}
 }
 
 // row appends one row to the metrics and the events and shows it.

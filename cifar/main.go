@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 
 	"momentum/cifar/config"
 	"momentum/datasets"
@@ -36,8 +37,9 @@ the Go backend. With -config=SWEEP/runs.jsonl -task=3, the settings are those of
 A step of GD is w ← w − η∇L(w). GD+M is g ← γg + (1−γ)∇L(w), w ← w − ηg in the damped form (the paper's), and b ← γb + ∇L(w), w ← w − ηb in
 the undamped form (PyTorch's), whose effective rate is η/(1−γ). ∇L is exact: the mean over all training images, whatever -chunk is.
 
-A run writes a folder under -runs: config.json, manifest.json, metrics.jsonl and .csv, curves.svg and .png, TensorBoard events, checkpoints,
-initial.safetensors and weights.safetensors. The same command again resumes it or, when it is done, prints its result.
+A run writes a folder under -runs: config.json, manifest.json, metrics.jsonl and .csv, curves.svg and .png, TensorBoard events, SHA256SUMS, checkpoints,
+initial.safetensors and weights.safetensors. The same command again resumes it or, when it is done, prints its result. With -slim, which changes
+no result, the last three are not there when it has ended.
 Exit status: 0 done, 1 error, 2 usage, 3 diverged (the loss is no longer finite), 75 stopped by a signal with a checkpoint saved.
 `
 
@@ -46,7 +48,7 @@ func main() { os.Exit(cli.Main("cifar", run)) }
 // run is the command: everything that a run needs, in the order in which it can fail.
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	// Settings, as far as they are known without a backend.
-	c, do, err := config.Parse(args, "")
+	c, _, err := config.Parse(args, "")
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, manual)
 		config.PrintFlags(stdout)
@@ -60,7 +62,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c, do, err = config.Parse(args, be.Kind); err != nil {
+	c, do, err := config.Parse(args, be.Kind)
+	if err != nil {
 		return err
 	}
 	if c.Precision == "tf32" && be.Kind != backend.CUDA {
@@ -75,12 +78,11 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return err
 	}
 	classes := trainSet.Classes
-	mean, std := trainSet.Mean, trainSet.Std
-	trainData, err := descent.NewData(be.Backend, trainSet.Pixels, trainSet.Labels, mean, std)
+	trainData, err := upload(be, trainSet)
 	if err != nil {
 		return err
 	}
-	evalData, err := descent.NewData(be.Backend, evalSet.Pixels, evalSet.Labels, mean, std)
+	evalData, err := upload(be, evalSet)
 	if err != nil {
 		return err
 	}
@@ -97,7 +99,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	}
 	r := &experiment{Config: c, backend: be, net: net, train: trainData, eval: evalData, stdout: stdout, stderr: stderr}
 	r.resolve()
-	fmt.Fprintf(stdout, "data      %s: %d training images, %d %s\n", c.Data, trainData.N, evalData.N, r.evalName())
+	fmt.Fprintf(stdout, "data      %s: %d training images%s, %d %s%s\n", c.Data, trainData.N, degraded(trainData), evalData.N, r.evalName(), degraded(evalData))
 	fmt.Fprintf(stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image and step\n", c.Model, c.Width, c.Norm, net.NumParams(), r.stepFLOP/1e9)
 	fmt.Fprintf(stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n", r.ruleName(), c.Rate, c.Schedule, c.Rule().EffectiveRate(c.Rate), c.Epochs, r.stepsPerEpoch)
 	if do.DryRun {
@@ -126,11 +128,20 @@ func explainPreset(do config.Command, kind backend.Kind) string {
 	return fmt.Sprintf("%s, %s: %s", do.Preset, why, shows[do.Preset])
 }
 
-// load reads the training images and those to evaluate: the test images or, with -holdout, training images that are kept out.
+// load reads the training images and those to evaluate: the test images or, with -holdout, training images that are kept out. A share of each may be
+// degraded; which ones does not depend on how many images are taken.
 func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *datasets.Images, err error) {
 	train, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir, Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
 	if err != nil {
 		return nil, nil, err
+	}
+	if c.SmallMargin > 0 {
+		if train, err = c.Small().Apply(train, "train"); err != nil {
+			return nil, nil, err
+		}
+		if test, err = c.Small().Apply(test, "test"); err != nil {
+			return nil, nil, err
+		}
 	}
 	images := c.Images
 	if images == 0 {
@@ -139,8 +150,33 @@ func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *
 	if images < 1 || images+c.Holdout > train.N() {
 		return nil, nil, cli.Usagef("-images + -holdout must be at most the %d training images of %s, got %d + %d", train.N(), c.Data, c.Images, c.Holdout)
 	}
+	eval = test
 	if c.Holdout > 0 {
-		return train.Slice(0, images), train.Slice(train.N()-c.Holdout, train.N()), nil
+		eval = train.Slice(train.N()-c.Holdout, train.N())
 	}
-	return train.Slice(0, images), test, nil
+	train = train.Slice(0, images)
+	for _, set := range []*datasets.Images{train, eval} {
+		if c.SmallMargin > 0 && (!slices.Contains(set.Small, true) || !slices.Contains(set.Small, false)) {
+			return nil, nil, cli.Usagef("-small-margin=%v must degrade some but not all of the %d training images and of the %d others, which is not so here: use more of them",
+				c.SmallMargin, train.N(), eval.N())
+		}
+	}
+	return train, eval, nil
+}
+
+// upload copies a set of images to the device, with marks for the degraded ones.
+func upload(be *backend.Backend, set *datasets.Images) (*descent.Data, error) {
+	data, err := descent.NewData(be.Backend, set.Pixels, set.Labels, set.Mean, set.Std)
+	if err == nil && set.Small != nil {
+		err = data.Mark(set.Small)
+	}
+	return data, err
+}
+
+// degraded says how many images of a set have a small margin, if any.
+func degraded(d *descent.Data) string {
+	if d.Marked == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d degraded)", d.Marked)
 }

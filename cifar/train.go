@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"time"
 
 	"momentum/cifar/config"
@@ -18,6 +19,7 @@ import (
 	"momentum/internal/rundir"
 	"momentum/internal/safetensors"
 	"momentum/internal/seeds"
+	"momentum/internal/sweep"
 	"momentum/models"
 )
 
@@ -87,6 +89,7 @@ type Cost struct {
 	FLOPPerSec   float64 `json:"flop_per_sec"`
 	Memory       float64 `json:"memory_bytes"` // beside the program
 	Disk         float64 `json:"disk_bytes"`   // of the run folder, at most
+	Kept         float64 `json:"kept_bytes"`   // of that, when the run has ended
 	Device       string  `json:"device"`
 }
 
@@ -122,11 +125,22 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 		saved++
 	}
 	params := 4 * float64(r.net.NumParams())
-	const rowBytes = 600 // of metrics.jsonl, metrics.csv and the events
+	rowBytes := 600 // of metrics.jsonl, metrics.csv and the events
+	if r.SmallMargin > 0 {
+		rowBytes *= 2
+	}
+	rest := float64(rowBytes*r.Epochs) + 1<<19
+	weights := 2 * params // initial and final
+	checkpoint := float64(saved) * params
+	kept := weights + 2*checkpoint + rest
+	if r.Slim {
+		weights, kept = 0, rest
+	}
 	return Cost{
 		FLOP: flop, Seconds: flop / rate, Compile: compiled.Seconds(), ImagesPerSec: float64(r.chunk) / took.Seconds(), FLOPPerSec: rate,
 		Memory: float64(state)*params + 3072*float64(r.train.N+r.eval.N) + 3*4*float64(r.chunk)*float64(r.net.ActivationValues()),
-		Disk:   params*float64(2+3*saved) + rowBytes*float64(r.Epochs) + 1<<19, // initial and final weights, two checkpoints and the next one
+		Disk:   weights + 3*checkpoint + rest, // two checkpoints and the next one
+		Kept:   kept,
 		Device: r.backend.Device,
 	}, nil
 }
@@ -156,7 +170,7 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 // derived is what is stored beside the settings.
 func (r *experiment) derived() config.Derived {
 	return config.Derived{
-		Title: fmt.Sprintf("%s, %d images, %s width %d: %s, η = %g %s, seed %d", r.Data, r.train.N, r.Model, r.Width, r.ruleName(), r.Rate, r.Schedule, r.Seed),
+		Title: fmt.Sprintf("%s, %d images%s, %s width %d: %s, η = %g %s, seed %d", r.Data, r.train.N, degraded(r.train), r.Model, r.Width, r.ruleName(), r.Rate, r.Schedule, r.Seed),
 		Rule:  r.ruleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate), Parameters: r.net.NumParams(), Chunk: r.chunk,
 		TrainImages: r.train.N, EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch, EvalEvery: r.every, EpochFLOP: r.stepFLOP * float64(r.train.N),
 	}
@@ -185,7 +199,11 @@ func (r *experiment) run(ctx context.Context, fresh bool) (err error) {
 	var diverged *cli.DivergedError
 	if err == nil || errors.As(err, &diverged) {
 		// Without its table and its curves a run has failed: the same command then makes up for them.
-		if e := drawn(dir); e != nil {
+		e := drawn(dir)
+		if e == nil && r.Slim {
+			e = slim(dir)
+		}
+		if e != nil {
 			err = e
 		}
 	}
@@ -201,6 +219,15 @@ func drawn(dir *rundir.Dir) error {
 		return err
 	}
 	return figure.Curves(dir.Path())
+}
+
+// slim removes the weights of a run that has ended: the checkpoints and, where an earlier process of the run was not slim, the files.
+func slim(dir *rundir.Dir) error {
+	var errs []error
+	for _, name := range []string{initialWeights, finalWeights, "checkpoints"} {
+		errs = append(errs, os.RemoveAll(dir.Path(name)))
+	}
+	return errors.Join(errs...)
 }
 
 // trainIn is the run: one epoch after the other, one row of metrics for each, and a checkpoint now and then.
@@ -237,7 +264,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 		if inEpoch == 0 {
 			at = position{step: at.step}
 			if epoch%r.every == 0 {
-				if at.evalLoss, at.evalCorrect, err = trainer.Evaluate(ctx, r.eval); err != nil {
+				if at.eval, err = trainer.Evaluate(ctx, r.eval); err != nil {
 					return r.stopOr(err, dir, trainer, at, log)
 				}
 			}
@@ -262,8 +289,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 		}
 		step := at.step
 		at.step++
-		at.lossSum += stats.Loss * float64(images)
-		at.correct += stats.Correct
+		at.add(stats.Score, images)
 		log.images += images
 		if log.warm.IsZero() {
 			log.warm, log.warmImages = time.Now(), log.images
@@ -288,22 +314,22 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 
 	// The end: all images once more, at the final weights.
 	at = position{step: steps}
-	if at.evalLoss, at.evalCorrect, err = trainer.Evaluate(ctx, r.eval); err != nil {
+	if at.eval, err = trainer.Evaluate(ctx, r.eval); err != nil {
 		return r.stopOr(err, dir, trainer, at, log)
 	}
-	loss, correct, err := trainer.Evaluate(ctx, r.train)
+	final, err := trainer.Evaluate(ctx, r.train)
 	if err != nil {
 		return r.stopOr(err, dir, trainer, at, log)
 	}
-	at.lossSum, at.correct = loss*float64(r.train.N), correct
+	at.add(final, r.train.N)
 	if err := log.final(at, bar); err != nil {
 		return err
 	}
 	bar.Set(int64(total))
-	if quantity, value := (descent.Stats{Loss: loss}).NotFinite(); quantity != "" {
+	if quantity, value := (descent.Stats{Score: final}).NotFinite(); quantity != "" {
 		return &cli.DivergedError{Err: fmt.Errorf("%s is %v at step %d%s", quantity, value, steps, before)}
 	}
-	return errors.Join(writeWeights(dir, "weights.safetensors", trainer), log.writeManifest())
+	return errors.Join(r.writeWeights(dir, finalWeights, trainer), log.writeManifest())
 }
 
 // shuffled is the order of the training images in an epoch.
@@ -317,21 +343,42 @@ func shuffled(seed uint64, epoch, n int) []int32 {
 
 // position is where a run is: before this step, with what its epoch has summed up so far.
 type position struct {
-	step        int
-	lossSum     float64 // of the epoch's images so far
-	correct     int
-	evalLoss    float64 // at the epoch's start, if it was evaluated then
-	evalCorrect int
+	step  int
+	train descent.Score // over the epoch's images so far, with the losses as sums
+	eval  descent.Score // at the epoch's start, if it was evaluated then
+}
+
+// add counts the score of so many training images.
+func (at *position) add(s descent.Score, images int) {
+	at.train.Loss += s.Loss * float64(images)
+	at.train.Correct += s.Correct
+	at.train.MarkedLoss += s.MarkedLoss * float64(images)
+	at.train.MarkedCorrect += s.MarkedCorrect
+}
+
+// extra are the numbers of a position as a checkpoint keeps them.
+func (at position) extra() map[string]float64 {
+	return map[string]float64{
+		"loss_sum": at.train.Loss, "correct": float64(at.train.Correct),
+		"marked_loss_sum": at.train.MarkedLoss, "marked_correct": float64(at.train.MarkedCorrect),
+		"eval_loss": at.eval.Loss, "eval_correct": float64(at.eval.Correct),
+		"eval_marked_loss": at.eval.MarkedLoss, "eval_marked_correct": float64(at.eval.MarkedCorrect),
+	}
+}
+
+// fromExtra is the position before a step with the numbers of its checkpoint.
+func fromExtra(step int, x map[string]float64) position {
+	return position{
+		step:  step,
+		train: descent.Score{Loss: x["loss_sum"], Correct: int(x["correct"]), MarkedLoss: x["marked_loss_sum"], MarkedCorrect: int(x["marked_correct"])},
+		eval:  descent.Score{Loss: x["eval_loss"], Correct: int(x["eval_correct"]), MarkedLoss: x["eval_marked_loss"], MarkedCorrect: int(x["eval_marked_correct"])},
+	}
 }
 
 // save writes a checkpoint of the state before step at.step.
 func (r *experiment) save(dir *rundir.Dir, trainer *descent.Trainer, at position, log *runLog) error {
 	log.saved = time.Now()
-	err := dir.SaveCheckpoint(int64(at.step), func(folder string) error {
-		return trainer.Save(folder, map[string]float64{
-			"loss_sum": at.lossSum, "correct": float64(at.correct), "eval_loss": at.evalLoss, "eval_correct": float64(at.evalCorrect),
-		})
-	})
+	err := dir.SaveCheckpoint(int64(at.step), func(folder string) error { return trainer.Save(folder, at.extra()) })
 	return errors.Join(err, log.writeManifest())
 }
 
@@ -351,10 +398,7 @@ func (r *experiment) stopOr(err error, dir *rundir.Dir, trainer *descent.Trainer
 func (r *experiment) resume(dir *rundir.Dir, trainer *descent.Trainer) (at position, keep int64, err error) {
 	found, warnings, err := dir.LoadCheckpoint(func(folder string) error {
 		step, extra, err := trainer.Load(folder)
-		at = position{
-			step: step, lossSum: extra["loss_sum"], correct: int(extra["correct"]),
-			evalLoss: extra["eval_loss"], evalCorrect: int(extra["eval_correct"]),
-		}
+		at = fromExtra(step, extra)
 		return err
 	})
 	for _, w := range warnings {
@@ -365,7 +409,7 @@ func (r *experiment) resume(dir *rundir.Dir, trainer *descent.Trainer) (at posit
 	}
 	if found {
 		fmt.Fprintf(r.stdout, "          resumed before step %d of %d\n", at.step, r.Epochs*r.stepsPerEpoch)
-	} else if err := writeWeights(dir, "initial.safetensors", trainer); err != nil {
+	} else if err := r.writeWeights(dir, initialWeights, trainer); err != nil {
 		return at, 0, err
 	}
 	// The row of an epoch has the number of the epoch's first step.
@@ -373,8 +417,17 @@ func (r *experiment) resume(dir *rundir.Dir, trainer *descent.Trainer) (at posit
 	return at, keep, dir.CutRows(keep)
 }
 
-// writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense layers [in, out].
-func writeWeights(dir *rundir.Dir, name string, trainer *descent.Trainer) error {
+// The files of weights.
+const (
+	initialWeights = "initial.safetensors"
+	finalWeights   = "weights.safetensors"
+)
+
+// writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense layers [in, out]. A slim run keeps none.
+func (r *experiment) writeWeights(dir *rundir.Dir, name string, trainer *descent.Trainer) error {
+	if r.Slim {
+		return nil
+	}
 	weights, err := trainer.Weights()
 	if err != nil {
 		return err
@@ -395,24 +448,23 @@ func (r *experiment) report(dir *rundir.Dir) error {
 	}
 	get := func(name string) float64 { x, _ := rows[len(rows)-1].Get(name); return x }
 	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
-	fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", "training images", r.train.N, get("loss"), 100*get("train_accuracy"))
-	fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", r.evalName(), r.eval.N, get("test_loss"), 100*get("test_accuracy"))
-	if zero := firstZeroError(rows); zero >= 0 {
+	line := func(name string, images int, loss, accuracy string) {
+		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss), 100*get(accuracy))
+	}
+	set := func(name string, d *descent.Data, loss, accuracy string) {
+		line(name, d.N, loss, accuracy)
+		if d.Marked > 0 {
+			line("  with a small margin", d.Marked, loss+"_small", accuracy+"_small")
+			line("  with a large margin", d.N-d.Marked, loss+"_large", accuracy+"_large")
+		}
+	}
+	set("training images", r.train, "loss", "train_accuracy")
+	set(r.evalName(), r.eval, "test_loss", "test_accuracy")
+	if zero := sweep.ZeroError(rows); zero >= 0 {
 		fmt.Fprintf(r.stdout, "zero training error first at epoch %d\n", zero)
 	} else {
 		fmt.Fprintln(r.stdout, "zero training error was not reached")
 	}
 	fmt.Fprintf(r.stdout, "curves    %s\n", dir.Path("curves.png"))
 	return nil
-}
-
-// firstZeroError is the epoch of the first row in which every training image is classified correctly, or -1.
-func firstZeroError(rows []rundir.Row) int {
-	for _, row := range rows {
-		if accuracy, _ := row.Get("train_accuracy"); accuracy == 1 {
-			epoch, _ := row.Get("epoch")
-			return int(epoch)
-		}
-	}
-	return -1
 }

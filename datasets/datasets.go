@@ -7,6 +7,7 @@
 //	cifar100       50,000 and 10,000 images of 100 classes (the fine labels)
 //
 // The last two are downloaded once, about 170 MB each, and kept as the official binary files; go run ./scripts/download does the same ahead of time.
+// A share of the images can be given a small margin by degrading them (SmallMargin).
 //
 // Two synthetic distributions, drawn from a seed: the paper's D, of patches with a shared feature and small margins (MarginSpec, Margin), and
 // standard normal points (Gaussian).
@@ -37,6 +38,7 @@ type Images struct {
 	ClassNames []string // [Classes]
 	Pixels     []uint8  // [N, 32, 32, 3]: image, row from the top, column from the left, channel
 	Labels     []uint8  // [N], each in [0, Classes)
+	Small      []bool   // [N], which images [SmallMargin.Apply] has degraded; nil: none
 
 	// Mean and standard deviation of each channel over the whole CIFAR training set, with pixels in [0, 1]. Training and test set, and the mini
 	// set too, have those of the training set.
@@ -51,6 +53,9 @@ func (m *Images) Slice(from, to int) *Images {
 	s := *m
 	s.Pixels = m.Pixels[from*imageBytes : to*imageBytes]
 	s.Labels = m.Labels[from:to]
+	if m.Small != nil {
+		s.Small = m.Small[from:to]
+	}
 	return &s
 }
 

@@ -17,7 +17,7 @@ func spec() MarginSpec {
 	return MarginSpec{N: 200, Small: 50, D: 6, P: 4, Alpha: 5.25, Beta: 0.25, Sigma: 0.5, Seed: 1}
 }
 
-func draw(t *testing.T, s MarginSpec, purpose string) *Margin {
+func mustDraw(t *testing.T, s MarginSpec, purpose string) *Margin {
 	t.Helper()
 	m, err := s.Draw(purpose)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestMarginValidate(t *testing.T) {
 // In two dimensions all can be worked out by hand: w* is the first two normal numbers of its stream over their length, and noise is the component
 // of two more along (−w*₂, w*₁), the only direction that is left.
 func TestMarginInThePlane(t *testing.T) {
-	m := draw(t, MarginSpec{N: 40, Small: 7, D: 2, P: 3, Alpha: 3, Beta: 0.5, Sigma: 0.25, Seed: 9}, "train")
+	m := mustDraw(t, MarginSpec{N: 40, Small: 7, D: 2, P: 3, Alpha: 3, Beta: 0.5, Sigma: 0.25, Seed: 9}, "train")
 	rng := seeds.Stream(9, "feature")
 	z1, z2 := rng.NormFloat64(), rng.NormFloat64()
 	w1, w2 := z1/math.Hypot(z1, z2), z2/math.Hypot(z1, z2)
@@ -187,7 +187,7 @@ func TestMargin(t *testing.T) {
 		for _, small := range []int{0, 1, 50, 200} {
 			s := spec()
 			s.Small, s.Unshared = small, unshared
-			checkMargin(t, draw(t, s, "train"))
+			checkMargin(t, mustDraw(t, s, "train"))
 		}
 	}
 }
@@ -198,7 +198,7 @@ func TestMarginNoiseMoments(t *testing.T) {
 	for _, unshared := range []bool{false, true} {
 		s := spec()
 		s.N, s.Unshared = 5000, unshared
-		m := draw(t, s, "train")
+		m := mustDraw(t, s, "train")
 		n := s.N * (s.P - 1)
 		mean, product := make([]float64, s.D), make([]float64, s.D*s.D)
 		for i := range n {
@@ -256,7 +256,7 @@ func chi2(counts []int) float64 {
 func TestMarginLabelsAndPositions(t *testing.T) {
 	s := spec()
 	s.N, s.Small, s.D, s.P = 20000, 10000, 2, 5
-	m := draw(t, s, "train")
+	m := mustDraw(t, s, "train")
 	var counts [2][10]int
 	var sum float64
 	for i := range s.N {
@@ -282,7 +282,7 @@ func TestMarginFeatureIsUniform(t *testing.T) {
 	var counts [2][3][10]int
 	for seed := range uint64(2000) {
 		s := MarginSpec{N: 1, D: 3, P: 2, Alpha: 1, Beta: 1, Sigma: 1, Unshared: true, Seed: seed}
-		m := draw(t, s, "train")
+		m := mustDraw(t, s, "train")
 		for f, w := range [][]float64{m.Feature, m.SmallFeature} {
 			for k, x := range w {
 				counts[f][k][min(int((x+1)*5), 9)]++
@@ -301,11 +301,11 @@ func TestMarginFeatureIsUniform(t *testing.T) {
 // Comparisons between settings are between the same samples but for the setting.
 func TestMarginOneSettingAtATime(t *testing.T) {
 	s := spec()
-	m := draw(t, s, "train")
+	m := mustDraw(t, s, "train")
 	with := func(change func(*MarginSpec)) *Margin {
 		c := s
 		change(&c)
-		return draw(t, c, "train")
+		return mustDraw(t, c, "train")
 	}
 	for _, tt := range []struct {
 		name  string
@@ -349,12 +349,12 @@ func TestMarginOneSettingAtATime(t *testing.T) {
 func TestMarginPurposesAndSeeds(t *testing.T) {
 	s := spec()
 	s.Unshared = true
-	train, test := draw(t, s, "train"), draw(t, s, "test")
+	train, test := mustDraw(t, s, "train"), mustDraw(t, s, "test")
 	if !slices.Equal(train.Feature, test.Feature) || !slices.Equal(train.SmallFeature, test.SmallFeature) {
 		t.Error("training and test set have other features")
 	}
 	s.Seed = 2
-	other := draw(t, s, "train")
+	other := mustDraw(t, s, "train")
 	if slices.Equal(train.Feature, other.Feature) || slices.Equal(train.SmallFeature, other.SmallFeature) {
 		t.Error("two seeds have the same feature")
 	}
@@ -388,7 +388,7 @@ func TestMarginDigest(t *testing.T) {
 	for unshared, want := range map[bool]string{false: "47dc71652d6568b9", true: "2750be1a51b95008"} {
 		s := spec()
 		s.Unshared = unshared
-		m := draw(t, s, "train")
+		m := mustDraw(t, s, "train")
 		var patches []float32
 		for i := range m.N {
 			patches = append(patches, m.Patches(i)...)
@@ -416,6 +416,6 @@ func FuzzMargin(f *testing.F) {
 		if n > 1000 || d > 1000 || p > 1000 || n*d*p > 10000 {
 			t.Skip("valid but too large to draw here")
 		}
-		checkMargin(t, draw(t, s, "train"))
+		checkMargin(t, mustDraw(t, s, "train"))
 	})
 }

@@ -26,9 +26,17 @@ import (
 
 // Settings are all that may change the result. Their JSON is hashed into the name of the run folder.
 type Settings struct {
-	Data        string  `json:"data"`
-	Images      int     `json:"images"`  // 0: all (less the held-out ones)
-	Holdout     int     `json:"holdout"` // training images kept out and evaluated in place of the test set
+	Data    string `json:"data"`
+	Images  int    `json:"images"`  // 0: all (less the held-out ones)
+	Holdout int    `json:"holdout"` // training images kept out and evaluated in place of the test set
+
+	// Degraded images (datasets.SmallMargin). Without any the share is 0, and so is the rest.
+	SmallMargin  float64 `json:"small_margin,omitempty"` // their share
+	SmallFactor  int     `json:"small_factor,omitempty"`
+	SmallNoise   float64 `json:"small_noise,omitempty"` // variance
+	SmallShuffle string  `json:"small_shuffle,omitempty"`
+	SmallSeed    uint64  `json:"small_seed,omitempty"`
+
 	Model       string  `json:"model"`
 	Width       int     `json:"width"`
 	Norm        string  `json:"norm"`
@@ -53,6 +61,7 @@ type Execution struct {
 	Backend         string       `json:"backend"`
 	Chunk           int          `json:"chunk"` // images per call; 0: chosen for the backend
 	CheckpointEvery cli.Duration `json:"checkpoint_every"`
+	Slim            bool         `json:"slim"` // a run that has ended keeps no weights
 	Runs            string       `json:"runs"`
 	DataDir         string       `json:"data_dir,omitempty"`
 	Mirror          string       `json:"mirror,omitempty"`
@@ -133,6 +142,19 @@ type Command struct {
 	Fresh  bool
 }
 
+// smallDefaults is how images are degraded, if any are, unless the settings say otherwise.
+var smallDefaults = datasets.SmallMargin{Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
+
+// SmallMarginFlags binds how images are degraded to flags, and returns their names.
+func (c *Config) SmallMarginFlags(fs *flag.FlagSet) (names []string) {
+	fs.Float64Var(&c.SmallMargin, "small-margin", c.SmallMargin, "share of the training and of the test images that are degraded, as in the paper's Figure 4 (0.1); they are then measured apart, too")
+	fs.IntVar(&c.SmallFactor, "small-factor", smallDefaults.Factor, "a degraded image first loses resolution, by the means of this many pixels squared; 1: it does not")
+	fs.Float64Var(&c.SmallNoise, "small-noise", smallDefaults.Variance, "then it gets Gaussian noise of this variance, pixels being in [0, 1]")
+	fs.StringVar(&c.SmallShuffle, "small-shuffle", smallDefaults.Shuffle, "and last its channels are permuted: image, each in its own way|fixed, all in one way")
+	fs.Uint64Var(&c.SmallSeed, "small-seed", smallDefaults.Seed, "of the choice of the degraded images, of the noise and of the permutations, at least 1")
+	return []string{"small-margin", "small-factor", "small-noise", "small-shuffle", "small-seed"}
+}
+
 // flags binds a configuration and a command to the flags of a new flag set.
 func flags(c *Config, do *Command) *flag.FlagSet {
 	fs := flag.NewFlagSet("cifar", flag.ContinueOnError)
@@ -150,8 +172,9 @@ func flags(c *Config, do *Command) *flag.FlagSet {
 	fs.StringVar(&c.Data, "data", c.Data, strings.Join(datasets.Names(), "|"))
 	fs.IntVar(&c.Images, "images", c.Images, "N, training images, taken from the start of the set; 0: all")
 	fs.IntVar(&c.Holdout, "holdout", c.Holdout, "training images, from the end of the set, that are kept out and evaluated in place of the test images: to choose settings")
-	fs.StringVar(&c.Model, "model", c.Model, "resnet18|wrn16-K (WideResNet-16, widening factor K)")
-	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem (He et al.: 64 for resnet18; Zagoruyko and Komodakis: 16 for wrn16-K)")
+	c.SmallMarginFlags(fs)
+	fs.StringVar(&c.Model, "model", c.Model, "resnet18|vgg19|wrn16-K (WideResNet-16, widening factor K)")
+	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem; -preset=paper has 64 for resnet18 and vgg19, 16 for wrn16-K")
 	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: by the statistics of each chunk, in evaluation too, so that -chunk then changes the result")
 	fs.Float64Var(&c.BranchScale, "branch-scale", c.BranchScale, "multiplies the initial weights of each residual branch's last convolution; 0: 1/√(number of blocks)")
 	fs.StringVar(&c.Opt, "opt", c.Opt, "gd|gdm: full batch, without or with momentum; sgd|sgdm: mini-batches")
@@ -170,6 +193,7 @@ func flags(c *Config, do *Command) *flag.FlagSet {
 	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
 	fs.IntVar(&c.Chunk, "chunk", c.Chunk, "images per call of the compiled step; 0: chosen for the backend")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery, "time between checkpoints, such as 30s; 0s: every step")
+	fs.BoolVar(&c.Slim, "slim", c.Slim, "when the run is done or has diverged, keep neither checkpoints nor initial.safetensors nor weights.safetensors: for sweeps")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`folder` of CIFAR; empty: the user's cache folder")
 	fs.StringVar(&c.Mirror, "mirror", c.Mirror, "`URL` to fetch CIFAR from in place of the official host")
@@ -181,8 +205,8 @@ func flags(c *Config, do *Command) *flag.FlagSet {
 // The flags of each group, in the order of the manual.
 var (
 	commandFlags   = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
-	settingFlags   = []string{"opt", "form", "lr", "momentum", "weight-decay", "schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"}
-	executionFlags = []string{"backend", "chunk", "checkpoint-every", "runs", "data-dir", "mirror", "offline"}
+	settingFlags   = []string{"opt", "form", "lr", "momentum", "weight-decay", "schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "small-margin", "small-factor", "small-noise", "small-shuffle", "small-seed", "model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"}
+	executionFlags = []string{"backend", "chunk", "checkpoint-every", "slim", "runs", "data-dir", "mirror", "offline"}
 )
 
 // PrintFlags explains the flags by group.
@@ -247,12 +271,15 @@ func presetOf(kind backend.Kind) string {
 func resolve(args []string, name string) (Config, Command, error) {
 	var do Command
 	var c Config
-	opt := "gdm"
+	opt, model := "gdm", "resnet18"
 	given := map[string]bool{}
 	var err error
-	// The preset depends on the algorithm, which the flags or the file name: so, twice.
+	// The preset depends on the algorithm and on the network, which the flags or the file name: so, twice.
 	for range 2 {
 		c, do = Preset(name, opt), Command{Preset: name, Task: -1}
+		if name == "paper" {
+			c.Width = models.DefaultWidth(model)
+		}
 		fs := flags(&c, &do)
 		if err = fs.Parse(args); err != nil {
 			return c, do, cli.Usagef("%w", err)
@@ -266,7 +293,7 @@ func resolve(args []string, name string) (Config, Command, error) {
 			}
 		}
 		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		opt = c.Opt
+		opt, model = c.Opt, c.Model
 	}
 	if do.Task >= 0 && do.Config == "" {
 		return c, do, cli.Usagef("-task needs -config=FILE, the runs.jsonl of a sweep")
@@ -371,6 +398,7 @@ func (c *Config) Validate(given map[string]bool) error {
 		oneOf("data", c.Data, datasets.Names()),
 		oneOf("norm", c.Norm, []string{"none", "batch"}),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
+		c.validateSmall(given),
 		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0), atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
 		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
 		// Written so that NaN is refused too.
@@ -417,6 +445,50 @@ func (c *Config) Validate(given map[string]bool) error {
 	return backend.Parse(c.Backend)
 }
 
+// validateSmall refuses settings of degraded images that are out of range, or that are given without any. It fills in those that are left out,
+// and clears all of them if no image is degraded: one name for one thing.
+func (c *Config) validateSmall(given map[string]bool) error {
+	if c.SmallMargin == 0 {
+		for _, name := range []string{"small-factor", "small-noise", "small-shuffle", "small-seed"} {
+			if given[name] {
+				return fmt.Errorf("-%s needs degraded images: add -small-margin=0.1, or leave it out", name)
+			}
+		}
+		c.SmallFactor, c.SmallNoise, c.SmallShuffle, c.SmallSeed = 0, 0, "", 0
+		return nil
+	}
+	if c.SmallFactor == 0 && !given["small-factor"] {
+		c.SmallFactor = smallDefaults.Factor
+	}
+	if c.SmallNoise == 0 && !given["small-noise"] {
+		c.SmallNoise = smallDefaults.Variance
+	}
+	if c.SmallShuffle == "" && !given["small-shuffle"] {
+		c.SmallShuffle = smallDefaults.Shuffle
+	}
+	if c.SmallSeed == 0 && !given["small-seed"] {
+		c.SmallSeed = smallDefaults.Seed
+	}
+	switch {
+	case !(c.SmallMargin > 0 && c.SmallMargin < 1):
+		return fmt.Errorf("-small-margin must be in [0, 1), got %v", c.SmallMargin)
+	case c.SmallFactor < 1 || datasets.Side%c.SmallFactor != 0:
+		return fmt.Errorf("-small-factor must be one of 1, 2, 4, 8, 16, 32, got %d", c.SmallFactor)
+	case !(c.SmallNoise > 0 && c.SmallNoise <= 1): // 0 would not be written to config.json
+		return fmt.Errorf("-small-noise must be in (0, 1], got %v: for none, 1e-9 is rounded away", c.SmallNoise)
+	case !slices.Contains(datasets.Shuffles(), c.SmallShuffle):
+		return fmt.Errorf("-small-shuffle must be one of %s, got %q", strings.Join(datasets.Shuffles(), ", "), c.SmallShuffle)
+	case c.SmallSeed == 0:
+		return fmt.Errorf("-small-seed must be at least 1, got 0")
+	}
+	return nil
+}
+
+// Small is how images are degraded.
+func (c *Config) Small() datasets.SmallMargin {
+	return datasets.SmallMargin{Share: c.SmallMargin, Factor: c.SmallFactor, Variance: c.SmallNoise, Shuffle: c.SmallShuffle, Seed: c.SmallSeed}
+}
+
 // firstOf is the first of joined errors: one clear line, not a list.
 func firstOf(err error) error {
 	var joined interface{ Unwrap() []error }
@@ -433,7 +505,11 @@ func (c *Config) Rule() descent.Rule {
 
 // Label is the readable part of the run folder's name.
 func (c *Config) Label() string {
-	l := fmt.Sprintf("%s-%sw%d-%s", c.Data, c.Model, c.Width, c.Opt)
+	l := c.Data
+	if c.SmallMargin > 0 {
+		l += fmt.Sprintf("-sm%g", c.SmallMargin)
+	}
+	l += fmt.Sprintf("-%sw%d-%s", c.Model, c.Width, c.Opt)
 	if IsMomentum(c.Opt) {
 		l += fmt.Sprintf("-%s-g%g", c.Form, c.Momentum)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"momentum/datasets"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
@@ -46,6 +47,19 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s on %s:\ngot  %+v\nwant %+v", tt.arg, tt.kind, got, want)
 		}
 	}
+	// Each network has the width of its paper there, unless one is given.
+	config := "-config=" + runtest.File(t, "config.json", `{"settings": {"model": "wrn16-4"}}`)
+	for _, tt := range []struct {
+		args  string
+		width int
+	}{
+		{"-preset=paper -model=wrn16-4", 16}, {"-preset=paper -model=wrn16-4 -width=64", 64},
+		{"-preset=paper " + config, 16}, {"-preset=paper -model=resnet18 " + config, 64}, {"-preset=quick -model=wrn16-4", 16}, {"-preset=tiny -model=wrn16-4", 4},
+	} {
+		if c := mustParse(t, "", strings.Fields(tt.args)...); c.Width != tt.width {
+			t.Errorf("%s: width %d, want %d", tt.args, c.Width, tt.width)
+		}
+	}
 	// The paper's setting.
 	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: "gdm", Momentum: 0.9, Epochs: 300}
 	got := mustParse(t, "", "-preset=paper").Settings
@@ -78,10 +92,44 @@ func TestFlagsOverrideConfigOverridesPreset(t *testing.T) {
 	}
 }
 
+// Images are degraded as in the paper unless something else is said, wherever the share comes from; without a share nothing is left of it, so that
+// the names of runs are those that they had before there was such a setting.
+func TestSmallMargin(t *testing.T) {
+	want := datasets.SmallMargin{Share: 0.1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
+	config := func(settings string) string {
+		return "-config=" + runtest.File(t, "config.json", `{"settings": `+settings+`}`)
+	}
+	for _, args := range [][]string{
+		{"-preset=paper", "-small-margin=0.1"},
+		{"-preset=tiny", "-opt=gd", "-small-margin=0.1"},
+		{config(`{"opt": "gd"}`), "-small-margin=0.1"},
+		{config(`{"small_margin": 0.1}`)},
+		{config(`{"small_margin": 0.2, "small_factor": 4, "small_noise": 1, "small_shuffle": "fixed", "small_seed": 3}`),
+			"-small-margin=0.1", "-small-factor=2", "-small-noise=0.005", "-small-shuffle=image", "-small-seed=1"},
+	} {
+		c := mustParse(t, backend.Go, args...)
+		if got := c.Small(); got != want || !strings.HasPrefix(c.Label(), c.Data+"-sm0.1-") {
+			t.Errorf("%q: %+v in %s, want %+v", args, got, c.Label(), want)
+		}
+	}
+	c := Preset("paper", "gd") // as a sweep makes its settings
+	if c.SmallMargin = 0.1; c.Validate(nil) != nil || c.Small() != want {
+		t.Errorf("%+v, want %+v", c.Small(), want)
+	}
+	for _, args := range [][]string{{"-preset=tiny"}, {"-preset=tiny", config(`{"small_margin": 0, "small_factor": 4}`)}} {
+		c := mustParse(t, backend.Go, args...)
+		// The name of this run before the settings of small margins came.
+		if name, err := c.Name(); err != nil || name != "cifar10-mini-resnet18w4-gdm-undamped-g0.9-lr0.005-s1-e62ebba357" {
+			t.Errorf("%q: the run %s, %v, want its old name", args, name, err)
+		}
+	}
+}
+
 // What a run folder's config.json says comes back whole, whatever the backend is then.
 func TestConfigComesBack(t *testing.T) {
 	for _, args := range [][]string{
 		{"-preset=tiny"},
+		{"-preset=tiny", "-small-margin=0.25", "-small-factor=8", "-small-noise=0.1", "-small-shuffle=fixed", "-small-seed=7", "-slim"},
 		{"-preset=quick", "-opt=gd", "-seed=18446744073709551615", "-lr=0.1234567890123456"},
 		{"-preset=paper", "-opt=sgdm", "-batch=100", "-form=damped", "-norm=batch", "-chunk=50", "-weight-decay=5e-4", "-checkpoint-every=90s"},
 	} {
@@ -147,6 +195,18 @@ func TestUsage(t *testing.T) {
 		{"-opt=gdm -batch=8", "-opt=gdm is full batch, got -batch=8: use -opt=sgdm or leave -batch out"},
 		{"-offline -mirror=http://localhost", "-offline and -mirror contradict each other: leave one out"},
 		{"-runs=", "-runs must name a folder, got nothing"},
+		{"-small-margin=1", "-small-margin must be in [0, 1), got 1"},
+		{"-small-margin=-0.1", "-small-margin must be in [0, 1), got -0.1"},
+		{"-small-margin=NaN", "-small-margin must be in [0, 1), got NaN"},
+		{"-small-margin=0.1 -small-factor=3", "-small-factor must be one of 1, 2, 4, 8, 16, 32, got 3"},
+		{"-small-margin=0.1 -small-factor=0", "-small-factor must be one of 1, 2, 4, 8, 16, 32, got 0"},
+		{"-small-margin=0.1 -small-noise=0", "-small-noise must be in (0, 1], got 0: for none, 1e-9 is rounded away"},
+		{"-small-margin=0.1 -small-noise=NaN", "-small-noise must be in (0, 1], got NaN"},
+		{"-small-margin=0.1 -small-shuffle=none", `-small-shuffle must be one of image, fixed, got "none"`},
+		{"-small-margin=0.1 -small-shuffle=", `-small-shuffle must be one of image, fixed, got ""`},
+		{"-small-margin=0.1 -small-seed=0", "-small-seed must be at least 1, got 0"},
+		{"-small-factor=4", "-small-factor needs degraded images: add -small-margin=0.1, or leave it out"},
+		{"-small-margin=0 -small-seed=2", "-small-seed needs degraded images: add -small-margin=0.1, or leave it out"},
 		{"-task=1", "-task needs -config=FILE, the runs.jsonl of a sweep"},
 		{"-task=x", `the task must be a whole number of at least 0, or auto, got "x"`},
 		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, for example -chunk=128"},
@@ -240,7 +300,10 @@ func TestGroupsAreTheStructs(t *testing.T) {
 		{executionFlags, func(c Config) any { return c.Execution }},
 	} {
 		var fields map[string]any
-		text, err := json.Marshal(tt.of(Config{Execution: Execution{DataDir: "x", Mirror: "x"}})) // left out where empty
+		text, err := json.Marshal(tt.of(Config{ // with values where empty ones are left out
+			Settings:  Settings{SmallMargin: 1, SmallFactor: 1, SmallNoise: 1, SmallShuffle: "x", SmallSeed: 1},
+			Execution: Execution{DataDir: "x", Mirror: "x"},
+		}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +349,7 @@ func FuzzParseConfig(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"settings": null, "execution": null}`, `{"settings": {"epochs": 3, "seed": 18446744073709551615, "lr": 1e-3}}`,
 		`{"settings": {"ghost_batch": 5}, "derived": [1, {}], "execution": {"checkpoint_every": "1m0s", "offline": true}}`,
-		`{"execution": {"checkpoint_every": null}}`, `{"settings": {"Epochs": 1, "epochs": 2}}`, `{"settings": {"lr": 1e999}}`, `[`, `{} {}`,
+		`{"execution": {"checkpoint_every": null}}`, `{"settings": {"Epochs": 1, "epochs": 2}}`, `{"settings": {"small_margin": 0.1, "small_noise": 0}}`, `{"settings": {"lr": 1e999}}`, `[`, `{} {}`,
 	} {
 		f.Add([]byte(seed))
 	}

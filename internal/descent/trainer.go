@@ -42,9 +42,11 @@ func (p Precision) dtypes() (compute, weights dtypes.DType) {
 // Data is a set of labelled images, resident on the device as bytes.
 type Data struct {
 	N         int
+	Marked    int // images of the part that [Data.Mark] names
 	mean, std [3]float32
 	pixels    *tensors.Tensor // [N, 32, 32, 3] uint8
 	labels    *tensors.Tensor // [N] int32
+	marks     *tensors.Tensor // [N] uint8, 1 or 0; nil without marks
 	chunks    map[int][]*tensors.Tensor
 }
 
@@ -64,6 +66,31 @@ func NewData(b compute.Backend, pixels, labels []uint8, mean, std [3]float32) (*
 	}
 	l := tensors.FromFlatDataAndDimensions(classes, n)
 	return &Data{N: n, mean: mean, std: std, pixels: p, labels: l, chunks: map[int][]*tensors.Tensor{}}, nil
+}
+
+// Mark names a part of the images, marked [N], which is then measured beside the whole: see [Score]. It is for before the first step.
+func (d *Data) Mark(marked []bool) error {
+	if len(marked) != d.N {
+		return fmt.Errorf("descent: %d marks, want one for each of the %d images", len(marked), d.N)
+	}
+	marks := make([]uint8, d.N)
+	d.Marked = 0
+	for i, m := range marked {
+		if m {
+			marks[i] = 1
+			d.Marked++
+		}
+	}
+	d.marks = tensors.FromFlatDataAndDimensions(marks, d.N)
+	return nil
+}
+
+// images are the arguments of a graph that reads the images of one chunk: pixels, labels, indices and, if there are any, marks.
+func (d *Data) images(indices *tensors.Tensor) []any {
+	if d.marks == nil {
+		return []any{d.pixels, d.labels, indices}
+	}
+	return []any{d.pixels, d.labels, indices, d.marks}
 }
 
 // inOrder returns the indices 0 … N−1 in chunks of the given size, the last one shorter where it does not divide N. They are made once and
@@ -89,10 +116,18 @@ func chunked(indices []int32, size int) []*tensors.Tensor {
 	return chunks
 }
 
+// Score is how well the network does on some images. With [Data.Mark] it has two parts: that of the marked images, and the rest. Both losses are
+// divided by the number of all images, so that they add up; the mean loss over the marked ones is MarkedLoss times all images, over the marked.
+type Score struct {
+	Loss          float64 // mean cross-entropy, in nats, without weight decay
+	Correct       int     // images whose largest logit is their label's
+	MarkedLoss    float64 // the sum over the marked images, divided by the number of all
+	MarkedCorrect int     // correct images among the marked
+}
+
 // Stats are the numbers of one step, all but UpdateNorm at the weights before it.
 type Stats struct {
-	Loss       float64 // mean cross-entropy over the batch, in nats, without weight decay
-	Correct    int     // images of the batch whose largest logit is their label's
+	Score              // on the batch
 	GradNorm   float64 // ‖∇L + λw‖₂
 	UpdateNorm float64 // ‖η g‖₂, of what was subtracted from the weights
 	ParamNorm  float64 // ‖w‖₂
@@ -124,10 +159,10 @@ type Options struct {
 // One step over a batch of B images is
 //
 //	for each chunk of the batch:  sum += Σ_i ∇ℓ_i(w) / B     one executable, the sums donated to it
-//	w, buffer = Rule.Update(w, sum, buffer, η);  sum = 0     a small one, which returns the five Stats
+//	w, buffer = Rule.Update(w, sum, buffer, η);  sum = 0     a small one, which returns the Stats
 //
-// so that the gradient is that of the whole batch whatever the chunks are, and the host reads five numbers a step. The sums, weights and
-// buffers are variables of a GoMLX store under /sum, /model and /momentum.
+// so that the gradient is that of the whole batch whatever the chunks are, and the host reads five numbers a step, or seven with marked images.
+// The sums, weights and buffers are variables of a GoMLX store under /sum, /model and /momentum.
 //
 // With Norm "batch" the statistics are those of a chunk ("ghost" batches), and chunks do change the result.
 type Trainer struct {
@@ -166,6 +201,8 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 		}
 		t.create("/sum/loss", zeros(weightType), false)
 		t.create("/sum/correct", zeros(weightType), false)
+		t.create("/sum/marked_loss", zeros(weightType), false)
+		t.create("/sum/marked_correct", zeros(weightType), false)
 		optimizer.GetGlobalStepVar(t.store)
 		t.accumulate = must(model.NewExec(b.Backend, t.store, t.accumulateGraph)).SetMaxCache(-1)
 		t.update = must(model.NewExec(b.Backend, t.store, t.updateGraph))
@@ -210,9 +247,12 @@ func fromFloat32(values []float32, dtype dtypes.DType, dims []int) *tensors.Tens
 	return tensors.FromFlatDataAndDimensions(wide, dims...)
 }
 
-// losses builds the forward pass over the images of one chunk: the sum of their losses and the number that is classified correctly, both in
-// the weights' type. indices is [n] int32.
-func (t *Trainer) losses(pixels, labels, indices *Node) (sum, correct *Node) {
+// score holds sums over the images of one chunk, in the weights' type; the last two are nil without marks.
+type score struct{ loss, correct, markedLoss, markedCorrect *Node }
+
+// score builds the forward pass over the images of one chunk. images are those of [Data.images]; their indices are [n] int32.
+func (t *Trainer) score(images []*Node) score {
+	pixels, labels, indices := images[0], images[1], images[2]
 	g := pixels.Graph()
 	computeType, weightType := t.Precision.dtypes()
 	rows := InsertAxes(indices, -1)                                                     // [n, 1]
@@ -221,7 +261,14 @@ func (t *Trainer) losses(pixels, labels, indices *Node) (sum, correct *Node) {
 	logits := t.net.Logits(func(name string) *Node { return t.node(g, "/model/"+name) }, x)
 	picked := Mul(OneHot(y, t.net.Classes, weightType), LogSoftmax(logits)) // [n, classes]: the label's log-probability, else 0
 	right := Equal(ArgMax(logits, -1, dtypes.Int32), y)                     // [n]
-	return Neg(ReduceAllSum(picked)), ReduceAllSum(ConvertDType(right, weightType))
+	s := score{loss: Neg(ReduceAllSum(picked)), correct: ReduceAllSum(ConvertDType(right, weightType))}
+	if len(images) > 3 {
+		marked := ConvertDType(Gather(images[3], rows), dtypes.Bool) // [n]
+		losses := ReduceSum(picked, -1)                              // [n], negative
+		s.markedLoss = Neg(ReduceAllSum(Where(marked, losses, ZerosLike(losses))))
+		s.markedCorrect = ReduceAllSum(ConvertDType(LogicalAnd(right, marked), weightType))
+	}
+	return s
 }
 
 // node is the value of a variable in a graph.
@@ -241,20 +288,34 @@ func (t *Trainer) take(g *Graph, path string) *Node {
 	return sum
 }
 
-// accumulateGraph adds one chunk to the sums: its loss and gradient times perImage (1/B), and its correct images.
-func (t *Trainer) accumulateGraph(_ *model.Scope, pixels, labels, indices, perImage *Node) {
-	g := pixels.Graph()
-	loss, correct := t.losses(pixels, labels, indices)
-	loss = Mul(loss, perImage)
+// addScore builds the addition of one chunk to the sums.
+func (t *Trainer) addScore(s score) {
+	t.add("/sum/loss", s.loss)
+	t.add("/sum/correct", s.correct)
+	if s.markedLoss != nil {
+		t.add("/sum/marked_loss", s.markedLoss)
+		t.add("/sum/marked_correct", s.markedCorrect)
+	}
+}
+
+// accumulateGraph adds one chunk to the sums: its losses and gradient times perImage (1/B), and its correct images. args are those of
+// [Data.images], then perImage.
+func (t *Trainer) accumulateGraph(_ *model.Scope, args []*Node) {
+	images, perImage := args[:len(args)-1], args[len(args)-1]
+	g := perImage.Graph()
+	s := t.score(images)
+	s.loss = Mul(s.loss, perImage)
+	if s.markedLoss != nil {
+		s.markedLoss = Mul(s.markedLoss, perImage)
+	}
 	weights := make([]*Node, len(t.params))
 	for i, p := range t.params {
 		weights[i] = t.node(g, "/model/"+p.Name)
 	}
-	for i, gradient := range Gradient(loss, weights...) {
+	for i, gradient := range Gradient(s.loss, weights...) {
 		t.add("/sum/"+t.params[i].Name, gradient)
 	}
-	t.add("/sum/loss", loss)
-	t.add("/sum/correct", correct)
+	t.addScore(s)
 }
 
 // updateGraph applies the rule to the sums and clears them. It returns the Stats as one vector.
@@ -279,15 +340,15 @@ func (t *Trainer) updateGraph(_ *model.Scope, eta *Node) *Node {
 		param2 = Add(param2, L2NormSquare(old))
 	}
 	optimizer.IncrementGlobalStep(g, dtypes.Int64)
-	return Stack([]*Node{t.take(g, "/sum/loss"), t.take(g, "/sum/correct"), Sqrt(grad2), Sqrt(update2), Sqrt(param2)}, 0)
+	numbers := []*Node{t.take(g, "/sum/loss"), t.take(g, "/sum/correct"), Sqrt(grad2), Sqrt(update2), Sqrt(param2)}
+	if t.train.marks != nil {
+		numbers = append(numbers, t.take(g, "/sum/marked_loss"), t.take(g, "/sum/marked_correct"))
+	}
+	return Stack(numbers, 0)
 }
 
 // evaluateGraph adds one chunk to the sums of loss and correct images, without gradients.
-func (t *Trainer) evaluateGraph(_ *model.Scope, pixels, labels, indices *Node) {
-	loss, correct := t.losses(pixels, labels, indices)
-	t.add("/sum/loss", loss)
-	t.add("/sum/correct", correct)
-}
+func (t *Trainer) evaluateGraph(_ *model.Scope, images []*Node) { t.addScore(t.score(images)) }
 
 // Step takes one step over all training images: exact full-batch gradient descent. If the context ends first, the step is not taken: the
 // weights are those before it and may be saved, but no further step may be taken.
@@ -310,31 +371,37 @@ func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int, 
 			if err := ctx.Err(); err != nil {
 				panic(err)
 			}
-			t.accumulate.MustCall(t.train.pixels, t.train.labels, indices, t.perImage[size])
+			t.accumulate.MustCall(append(t.train.images(indices), t.perImage[size])...)
 			if t.OnChunk != nil {
 				t.OnChunk(indices.Size())
 			}
 		}
 		v := floats(t.update.MustCall(t.scalar(eta))[0])
-		stats = Stats{Loss: v[0], Correct: int(v[1]), GradNorm: v[2], UpdateNorm: v[3], ParamNorm: v[4]}
+		stats = Stats{Score: Score{Loss: v[0], Correct: int(v[1])}, GradNorm: v[2], UpdateNorm: v[3], ParamNorm: v[4]}
+		if len(v) > 5 {
+			stats.MarkedLoss, stats.MarkedCorrect = v[5], int(v[6])
+		}
 	})
 	return stats, err
 }
 
-// Evaluate returns the mean loss in nats and the number of correctly classified images at the present weights. What was said of the context
-// of [Trainer.Step] holds here too.
-func (t *Trainer) Evaluate(ctx context.Context, d *Data) (loss float64, correct int, err error) {
-	err = backend.Try("descent: evaluate", func() {
+// Evaluate scores the images at the present weights. What was said of the context of [Trainer.Step] holds here too.
+func (t *Trainer) Evaluate(ctx context.Context, d *Data) (Score, error) {
+	var s Score
+	err := backend.Try("descent: evaluate", func() {
 		for _, indices := range d.inOrder(t.Chunk) {
 			if err := ctx.Err(); err != nil {
 				panic(err)
 			}
-			t.evaluate.MustCall(d.pixels, d.labels, indices)
+			t.evaluate.MustCall(d.images(indices)...)
 		}
-		loss = t.takeSum("/sum/loss") / float64(d.N)
-		correct = int(t.takeSum("/sum/correct"))
+		n := float64(d.N)
+		s = Score{Loss: t.takeSum("/sum/loss") / n, Correct: int(t.takeSum("/sum/correct"))}
+		if d.marks != nil {
+			s.MarkedLoss, s.MarkedCorrect = t.takeSum("/sum/marked_loss")/n, int(t.takeSum("/sum/marked_correct"))
+		}
 	})
-	return loss, correct, err
+	return s, err
 }
 
 // takeSum reads a scalar sum on the host and clears it.

@@ -118,12 +118,77 @@ func TestLossIsTheMeanOverImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	evaluated, correct, err := tr.Evaluate(t.Context(), d)
+	evaluated, err := tr.Evaluate(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := sum / 5; math.Abs(whole.Loss-want) > 1e-12 || math.Abs(evaluated-want) > 1e-12 || correct != whole.Correct {
-		t.Errorf("step %v (%d correct), evaluation %v (%d correct), want the mean %v", whole.Loss, whole.Correct, evaluated, correct, want)
+	if want := sum / 5; math.Abs(whole.Loss-want) > 1e-12 || math.Abs(evaluated.Loss-want) > 1e-12 || evaluated.Correct != whole.Correct {
+		t.Errorf("step %+v, evaluation %+v, want the mean %v and equally many correct images", whole, evaluated, want)
+	}
+}
+
+// Law: the marked images and the others add up to all, each part scores what its images score alone, and chunks of them, in a step and in an
+// evaluation, change neither that nor the step.
+func TestMarkedImages(t *testing.T) {
+	b := goBackend(t)
+	rule := Rule{Form: Undamped, Gamma: 0.9}
+	all, marked := images(t, b, 7), images(t, b, 7)
+	if err := marked.Mark([]bool{true, false, false, true, false, true, false}); err != nil {
+		t.Fatal(err)
+	}
+	plain := trainer(t, b, all, small, rule, 7)
+	alone := func(indices ...int32) Stats {
+		// A trainer of its own, so that the momentum of plain stays; a rate of 0 leaves the weights.
+		tr := trainer(t, b, all, small, rule, 7)
+		for _, p := range plain.params {
+			tr.set(p.Name, plain.values("/model/"+p.Name))
+		}
+		s, err := tr.StepOn(t.Context(), indices, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	whole, three := trainer(t, b, marked, small, rule, 7), trainer(t, b, marked, small, rule, 3) // 3+3+1 images
+	for step := range 3 {
+		part, rest := alone(0, 3, 5), alone(1, 2, 4, 6)
+		want, err := plain.Step(t.Context(), 0.1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tr := range []*Trainer{whole, three} {
+			evaluated, err := tr.Evaluate(t.Context(), marked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := tr.Step(t.Context(), 0.1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := distance([]float64{want.Loss, want.GradNorm, want.UpdateNorm, want.ParamNorm}, []float64{got.Loss, got.GradNorm, got.UpdateNorm, got.ParamNorm}); e > 1e-12 {
+				t.Errorf("step %d, chunks of %d: marks change it from %+v to %+v", step, tr.Chunk, want, got)
+			}
+			for _, s := range []Score{got.Score, evaluated} {
+				if math.Abs(s.MarkedLoss*7/3-part.Loss) > 1e-12 || math.Abs((s.Loss-s.MarkedLoss)*7/4-rest.Loss) > 1e-12 ||
+					s.MarkedCorrect != part.Correct || s.Correct-s.MarkedCorrect != rest.Correct {
+					t.Errorf("step %d, chunks of %d: %+v, want the marked images' %+v and the others' %+v", step, tr.Chunk, s, part.Score, rest.Score)
+				}
+			}
+		}
+	}
+	// A mini-batch has its own part, here images 5 and 0 of four; and unmarked images can be evaluated too.
+	s, err := three.StepOn(t.Context(), []int32{5, 1, 0, 6}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if part := alone(0, 5); math.Abs(s.MarkedLoss*4/2-part.Loss) > 1e-12 || s.MarkedCorrect != part.Correct {
+		t.Errorf("mini-batch: %+v, want the marked images' %+v", s, part)
+	}
+	if s, err := three.Evaluate(t.Context(), all); err != nil || s.MarkedLoss != 0 || s.MarkedCorrect != 0 {
+		t.Errorf("unmarked images: %+v, %v", s, err)
+	}
+	if err := all.Mark(make([]bool, 6)); err == nil || !strings.Contains(err.Error(), "6 marks, want one for each of the 7 images") {
+		t.Error(err)
 	}
 }
 
@@ -215,11 +280,11 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 			}
 			gradients := tr.gradients(t)
 			loss := func() float64 {
-				l, _, err := tr.Evaluate(t.Context(), d)
+				s, err := tr.Evaluate(t.Context(), d)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return l
+				return s.Loss
 			}
 			const epsilon = 1e-8
 			for i, p := range tr.params {
@@ -365,8 +430,8 @@ func TestNotFinite(t *testing.T) {
 		s    Stats
 		want string
 	}{
-		{Stats{Loss: 1, GradNorm: 2, UpdateNorm: 3, ParamNorm: 4}, ""},
-		{Stats{Loss: math.NaN()}, "train loss"},
+		{Stats{Score: Score{Loss: 1}, GradNorm: 2, UpdateNorm: 3, ParamNorm: 4}, ""},
+		{Stats{Score: Score{Loss: math.NaN()}}, "train loss"},
 		{Stats{GradNorm: math.Inf(1)}, "gradient norm"},
 		{Stats{UpdateNorm: math.Inf(1)}, "update norm"},
 		{Stats{ParamNorm: math.NaN()}, "parameter norm"},

@@ -1,0 +1,318 @@
+package datasets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"image/color"
+	"image/png"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/image/draw"
+)
+
+// filled are n images whose values all come from of.
+func filled(n int, of func(i, y, x, c int) uint8) *Images {
+	m := &Images{Classes: 1, Pixels: make([]uint8, 0, n*imageBytes), Labels: make([]uint8, n)}
+	for k := range n * Side * Side {
+		for c := range Channels {
+			m.Pixels = append(m.Pixels, of(k/(Side*Side), k/Side%Side, k%Side, c))
+		}
+	}
+	return m
+}
+
+func apply(t *testing.T, s SmallMargin, m *Images, purpose string) *Images {
+	t.Helper()
+	degraded, err := s.Apply(m, purpose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return degraded
+}
+
+func mini(t *testing.T) (train, test *Images) {
+	t.Helper()
+	train, test, err := Load(t.Context(), miniName, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return train, test
+}
+
+func TestBoxMeans(t *testing.T) {
+	p := make([]uint8, imageBytes)
+	// The green of the block in row 0, column 1: (1 + 2 + 4 + 8)/4 = 3.75.
+	p[(0*Side+2)*Channels+1], p[(0*Side+3)*Channels+1], p[(1*Side+2)*Channels+1], p[(1*Side+3)*Channels+1] = 1, 2, 4, 8
+	got := boxMeans(p, 2)
+	if want := 3.75; got[1*Channels+1] != want {
+		t.Errorf("the block's mean is %v, want %v", got[1*Channels+1], want)
+	}
+	got[1*Channels+1] = 0
+	if len(got) != 16*16*3 || slices.Max(got) != 0 {
+		t.Errorf("%d values up to %v elsewhere, want %d of 0", len(got), slices.Max(got), 16*16*3)
+	}
+}
+
+func TestEnlarge(t *testing.T) {
+	// Red is 0 in the left column of 2×2 blocks, 8 in the second and 0 again from the third on. Centres of large pixels lie at 1/4 and 3/4 of the way
+	// between those of blocks, and beyond the first one the edge is repeated.
+	small := make([]float64, 16*16*Channels)
+	for y := range 16 {
+		small[(y*16+1)*Channels] = 8
+	}
+	large := enlarge(small, 2)
+	for y := range Side {
+		for x, want := range []float64{0, 2, 6, 6, 2, 0, 0} {
+			if got := large[(y*Side+x)*Channels]; got != want {
+				t.Fatalf("row %d, column %d: %v, want %v", y, x, got, want)
+			}
+		}
+	}
+}
+
+// The scalers of golang.org/x/image/draw, a box kernel and the bilinear one, agree up to what they lose by making bytes of both images, less than 1 each time.
+func TestResolutionAgainstDraw(t *testing.T) {
+	train, _ := mini(t)
+	box := draw.Kernel{Support: 0.5, At: func(float64) float64 { return 1 }}
+	for _, factor := range []int{2, 4, 8} {
+		for i := range 20 {
+			low := (&Images{Pixels: make([]uint8, imageBytes), Labels: []uint8{0}}).rgba(0)
+			small := low.Rect
+			small.Max = small.Max.Div(factor)
+			box.Scale(low, small, train.rgba(i), train.rgba(i).Rect, draw.Src, nil)
+			want := train.rgba(i)
+			draw.BiLinear.Scale(want, want.Rect, low.SubImage(small), small, draw.Src, nil)
+			for k, got := range enlarge(boxMeans(train.Pixels[i*imageBytes:(i+1)*imageBytes], factor), factor) {
+				if w := float64(want.Pix[k/3*4+k%3]); math.Abs(got-w) >= 2 {
+					t.Fatalf("factor %d, image %d, value %d: %v, want %v ± 2", factor, i, k, got, w)
+				}
+			}
+		}
+	}
+}
+
+// Without noise and at full resolution only the channels are permuted, in one way for all images or in all five ways.
+func TestShuffle(t *testing.T) {
+	images := filled(1000, func(_, y, x, c int) uint8 { return uint8(80*c + y + x) })
+	for _, tt := range []struct {
+		shuffle string
+		want    int // of the permutations
+	}{{"fixed", 1}, {"image", 5}} {
+		s := SmallMargin{Share: 1, Factor: 1, Shuffle: tt.shuffle, Seed: 3}
+		degraded := apply(t, s, images, "train")
+		seen := map[[Channels]int]int{}
+		for i := range images.N() {
+			pixels := degraded.Pixels[i*imageBytes : (i+1)*imageBytes]
+			p := [Channels]int{int(pixels[0]) / 80, int(pixels[1]) / 80, int(pixels[2]) / 80} // of the pixel 0, 80, 160
+			seen[p]++
+			for k, v := range pixels {
+				if want := images.Pixels[i*imageBytes+k/3*3+p[k%3]]; v != want {
+					t.Fatalf("%s: image %d, value %d: %d, want %d", tt.shuffle, i, k, v, want)
+				}
+			}
+		}
+		for p, n := range seen {
+			// 200 of 1,000 expected with a deviation of √(1000·0.2·0.8) = 12.6, five of which are 63.
+			if !slices.Contains(permutations, p) || tt.want == 5 && (n < 137 || n > 263) {
+				t.Errorf("%s: permutation %v in %d images", tt.shuffle, p, n)
+			}
+		}
+		if len(seen) != tt.want {
+			t.Errorf("%s: the permutations %v, want %d", tt.shuffle, seen, tt.want)
+		}
+		if test := apply(t, s, images, "test"); tt.shuffle == "fixed" && !bytes.Equal(test.Pixels, degraded.Pixels) {
+			t.Error("fixed: another permutation for the test images")
+		}
+	}
+}
+
+// On grey of 128 the noise is not clipped (0.5 is 7 deviations of √0.005): its mean is 0 and its variance 0.005, plus 1/12 of a squared byte for
+// rounding.
+func TestNoise(t *testing.T) {
+	const n = 200
+	images := filled(n, func(_, _, _, _ int) uint8 { return 128 })
+	degraded := apply(t, SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}, images, "train")
+	var sum, squares, neighbours float64
+	for k, v := range degraded.Pixels {
+		x := (float64(v) - 128) / 255
+		sum += x
+		squares += x * x
+		if k > 0 {
+			neighbours += x * (float64(degraded.Pixels[k-1]) - 128) / 255
+		}
+	}
+	const values = n * imageBytes // 614,400
+	want := 0.005 + 1./12/255/255
+	// Five deviations of each: √(v/N), v√(2/N) and v/√N.
+	if mean := sum / values; math.Abs(mean) > 5*math.Sqrt(want/values) {
+		t.Errorf("mean %v, want 0 ± %v", mean, 5*math.Sqrt(want/values))
+	}
+	if got := squares / values; math.Abs(got-want) > 5*want*math.Sqrt(2./values) {
+		t.Errorf("variance %v, want %v ± %v", got, want, 5*want*math.Sqrt(2./values))
+	}
+	if got := neighbours / values; math.Abs(got) > 5*want/math.Sqrt(values) {
+		t.Errorf("covariance of neighbours %v, want 0 ± %v", got, 5*want/math.Sqrt(values))
+	}
+	// Black and white are clipped, not wrapped around.
+	extremes := apply(t, SmallMargin{Share: 1, Factor: 1, Variance: 1e-4, Shuffle: "image", Seed: 1}, filled(2, func(i, _, _, _ int) uint8 { return uint8(255 * i) }), "train")
+	if dark, bright := slices.Max(extremes.Pixels[:imageBytes]), slices.Min(extremes.Pixels[imageBytes:]); dark > 20 || bright < 235 {
+		t.Errorf("black becomes up to %d and white down to %d", dark, bright)
+	}
+}
+
+// The share is exact, and even: any part of the set has its share, but for one image at either end. The others are the same bytes, and so is the
+// whole set that was given.
+func TestShare(t *testing.T) {
+	for _, tt := range []struct {
+		n     int
+		share float64
+		want  int
+	}{{1000, 0.1, 100}, {1000, 0, 0}, {1000, 1, 1000}, {997, 0.1, 100}, {1000, 0.7, 700}, {10, 0.25, 3}, {3, 0.1, 0}} {
+		s := SmallMargin{Share: tt.share, Seed: 2}
+		indices := s.chosen(tt.n, "train")
+		if len(indices) != tt.want || !slices.IsSorted(indices) || len(slices.Compact(slices.Clone(indices))) != tt.want {
+			t.Errorf("share %v of %d: %d images %v, want %d different ones", tt.share, tt.n, len(indices), indices, tt.want)
+		}
+		for k, i := range indices {
+			if expected := float64(i) * float64(tt.want) / float64(tt.n); math.Abs(float64(k)-expected) > 1 {
+				t.Errorf("share %v of %d: %d before image %d, want about %.1f", tt.share, tt.n, k, i, expected)
+			}
+		}
+	}
+
+	train, _ := mini(t)
+	before := slices.Clone(train.Pixels)
+	s := SmallMargin{Share: 0.1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
+	degraded := apply(t, s, train, "train")
+	changed := 0
+	for i := range train.N() {
+		same := bytes.Equal(train.Pixels[i*imageBytes:(i+1)*imageBytes], degraded.Pixels[i*imageBytes:(i+1)*imageBytes])
+		if same == degraded.Small[i] {
+			t.Errorf("image %d: marked %v, the same %v", i, degraded.Small[i], same)
+		}
+		if !same {
+			changed++
+		}
+	}
+	if changed != 100 || !bytes.Equal(train.Pixels, before) || train.Small != nil {
+		t.Errorf("%d images changed, want 100, and the original ones to stay", changed)
+	}
+	if part := degraded.Slice(20, 30); len(part.Small) != 10 || !slices.Equal(part.Small, degraded.Small[20:30]) {
+		t.Errorf("a slice has the marks %v", part.Small)
+	}
+	if none := apply(t, SmallMargin{}, train, "train"); !bytes.Equal(none.Pixels, train.Pixels) || slices.Contains(none.Small, true) {
+		t.Error("a share of 0 changes images")
+	}
+}
+
+// What becomes of an image depends on its index alone, not on which other images are degraded; training and test images, and seeds, differ; and the
+// noise does not depend on the other settings.
+func TestStreamsOfSmallMargin(t *testing.T) {
+	images := filled(50, func(i, y, x, c int) uint8 { return uint8(100 + y + x) })
+	s := SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
+	all := apply(t, s, images, "train")
+	s.Share = 0.3
+	some := apply(t, s, images, "train")
+	for i, small := range some.Small {
+		if part := some.Slice(i, i+1).Pixels; small != bytes.Equal(part, all.Slice(i, i+1).Pixels) {
+			t.Errorf("image %d depends on the share", i)
+		}
+	}
+	other := s
+	other.Factor, other.Variance, other.Shuffle = 4, 0.1, "fixed"
+	if !slices.Equal(apply(t, other, images, "train").Small, some.Small) {
+		t.Error("the way of degrading changes which images are degraded")
+	}
+	other = s
+	other.Seed = 2
+	for name, m := range map[string]*Images{"another purpose": apply(t, s, images, "test"), "another seed": apply(t, other, images, "train")} {
+		if slices.Equal(m.Small, some.Small) || bytes.Equal(m.Pixels, some.Pixels) {
+			t.Errorf("%s degrades the same images", name)
+		}
+	}
+}
+
+// The same bytes on every machine and in every version, so that runs can be compared.
+func TestSmallMarginGolden(t *testing.T) {
+	train, test := mini(t)
+	s := SmallMargin{Share: 0.1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
+	for _, tt := range []struct {
+		images        *Images
+		purpose, want string
+	}{
+		{train, "train", "ebebf560ab2b734cc66c1900eb7e7171be6f86d99b0cee2a97bb90a1c7369c9a"},
+		{test, "test", "ae61cc558a8710b0a47771d00cb2aa52e32660bc6a44688d17b14d74a0a88cd0"},
+	} {
+		if got := fmt.Sprintf("%x", sha256.Sum256(apply(t, s, tt.images, tt.purpose).Pixels)); got != tt.want {
+			t.Errorf("%s: sha256 %s, want %s", tt.purpose, got, tt.want)
+		}
+	}
+}
+
+func TestSmallMarginValidate(t *testing.T) {
+	good := SmallMargin{Share: 0.1, Factor: 2, Variance: 0.005, Shuffle: "image"}
+	for _, tt := range []struct {
+		change func(s *SmallMargin)
+		want   string
+	}{
+		{func(s *SmallMargin) {}, ""},
+		{func(s *SmallMargin) { *s = SmallMargin{} }, ""},
+		{func(s *SmallMargin) { s.Share = -0.1 }, "small margin: the share must be in [0, 1], got -0.1"},
+		{func(s *SmallMargin) { s.Share = 1.1 }, "small margin: the share must be in [0, 1], got 1.1"},
+		{func(s *SmallMargin) { s.Share = math.NaN() }, "small margin: the share must be in [0, 1], got NaN"},
+		{func(s *SmallMargin) { s.Factor = 0 }, "small margin: the factor must be a divisor of 32, got 0"},
+		{func(s *SmallMargin) { s.Factor = 3 }, "small margin: the factor must be a divisor of 32, got 3"},
+		{func(s *SmallMargin) { s.Factor = 64 }, "small margin: the factor must be a divisor of 32, got 64"},
+		{func(s *SmallMargin) { s.Variance = math.NaN() }, "small margin: the variance must be in [0, 1], got NaN"},
+		{func(s *SmallMargin) { s.Variance = 2 }, "small margin: the variance must be in [0, 1], got 2"},
+		{func(s *SmallMargin) { s.Shuffle = "none" }, `small margin: the shuffle must be image or fixed, got "none"`},
+	} {
+		s := good
+		tt.change(&s)
+		got := ""
+		if err := s.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%+v: %q, want %q", s, got, tt.want)
+		}
+	}
+	if _, err := (SmallMargin{Share: 2}).Apply(filled(1, func(_, _, _, _ int) uint8 { return 0 }), "train"); err == nil || !strings.HasPrefix(err.Error(), "datasets: small margin: ") {
+		t.Error(err)
+	}
+}
+
+func TestSideBySide(t *testing.T) {
+	original := filled(3, func(i, y, x, c int) uint8 { return uint8(50*i + 10*c) })
+	degraded := filled(3, func(i, y, x, c int) uint8 { return uint8(50*i + 10*c + 5) })
+	var out bytes.Buffer
+	if err := SideBySide(&out, original, degraded, []int{2, 0}); err != nil {
+		t.Fatal(err)
+	}
+	picture, err := png.Decode(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two tiles of 4·32 pixels with 4 between them, in both directions.
+	if size := picture.Bounds().Size(); size.X != 260 || size.Y != 260 {
+		t.Errorf("%v pixels, want 260×260", size)
+	}
+	for _, tt := range []struct {
+		x, y int
+		want color.RGBA
+	}{
+		{0, 0, color.RGBA{100, 110, 120, 255}}, {127, 127, color.RGBA{100, 110, 120, 255}}, {132, 0, color.RGBA{0, 10, 20, 255}},
+		{0, 132, color.RGBA{105, 115, 125, 255}}, {259, 259, color.RGBA{5, 15, 25, 255}}, {129, 50, color.RGBA{255, 255, 255, 255}},
+	} {
+		if got := color.RGBAModel.Convert(picture.At(tt.x, tt.y)); got != tt.want {
+			t.Errorf("pixel %d, %d is %v, want %v", tt.x, tt.y, got, tt.want)
+		}
+	}
+	if err := SideBySide(&out, original, degraded, []int{3}); err == nil || !strings.Contains(err.Error(), "image 3, want 0 to 2") {
+		t.Error(err)
+	}
+}
