@@ -289,3 +289,6 @@ func setCUDAEnvironment(plugin string, tf32 bool) {
 		}
 	}
 }
+
+// HasGPU says whether there is an NVIDIA GPU that this process may use.
+func HasGPU() bool { return thisMachine().hasGPU() }

@@ -10,7 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
+	"time"
 
 	"momentum/internal/rundir"
 )
@@ -60,24 +60,37 @@ func Status(err error) int {
 	return Failed
 }
 
-// End stores in a run folder how the run ended, by the exit status of its error, and returns that error. After an error of the run, one of
+// End stores in a run folder how the run ended, by the exit status of its error, and returns that error. The folder of a run that has a result,
+// done or diverged, is sealed; one that cannot be has failed, and the same command then makes up for it. After another error of the run, one of
 // the folder, such as that of a disk that is still full, says nothing new: a run that is left in another state is resumed too.
 func End(dir *rundir.Dir, err error) error {
 	state := map[int]rundir.State{Done: rundir.Done, Diverged: rundir.Diverged, Stopped: rundir.Preempted}[Status(err)]
 	if state == "" {
 		state = rundir.Failed
 	}
-	if e := dir.SetState(state); err == nil {
+	result := state == rundir.Done || state == rundir.Diverged
+	if result {
+		if e := dir.Seal(); e != nil {
+			err, state = e, rundir.Failed
+		}
+	}
+	if e := dir.SetState(state); e != nil && result {
 		err = e
 	}
 	return err
 }
 
-// Main runs a command and returns its exit status, with its error, if any, as one line on stderr. The context ends at the first SIGINT or
-// SIGTERM; a second one kills the process as usual.
+// Main runs a command and returns its exit status, with its error, if any, as one line on stderr. The context ends at the first SIGINT,
+// SIGTERM or SIGUSR1, which Slurm is asked to send before the time is up. A SIGINT or SIGTERM that comes a second later or more kills the process as
+// usual; sooner ones count as the first, because Linux tells a process of its parent's death once for each of the parent's threads. A second
+// SIGUSR1 does nothing.
 func Main(name string, run func(ctx context.Context, stdout, stderr io.Writer, args []string) error) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
+	context.AfterFunc(ctx, func() {
+		time.Sleep(time.Second)
+		ignoreUSR1()
+		stop()
+	})
 	return Report(os.Stderr, name, run(ctx, os.Stdout, os.Stderr, os.Args[1:]))
 }
 

@@ -36,3 +36,18 @@ func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
 		}
 	}
 }
+
+// Remembered is a flag like that of [flag.FlagSet.Func], for [flag.FlagSet.Var], which remembers its text: its String is what it was last set to.
+func Remembered(set func(string) error) flag.Value { return &remembered{set: set} }
+
+type remembered struct {
+	text string
+	set  func(string) error
+}
+
+func (r *remembered) String() string { return r.text }
+
+func (r *remembered) Set(text string) error {
+	r.text = text
+	return r.set(text)
+}

@@ -86,6 +86,17 @@ func Wait(ctx context.Context, path string, notify func(Holder)) (*Lock, error) 
 	}
 }
 
+// Held says which living process has the lock at path, if any, and takes nothing.
+func Held(path string) (h Holder, held bool, err error) {
+	h, held, err = look(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Holder{}, false, nil
+	} else if err != nil {
+		return Holder{}, false, fmt.Errorf("lockfile: %w", err)
+	}
+	return h, held, nil
+}
+
 // Release gives the lock back. Releasing it again does nothing.
 func (l *Lock) Release() error {
 	l.stop()

@@ -64,6 +64,9 @@ func TestAcquireAndRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if h, alive, err := Held(path); err != nil || !alive || h.PID != os.Getpid() {
+		t.Errorf("held by %v, %v, %v", h, alive, err)
+	}
 	var held *HeldError
 	if _, err := Acquire(path); !errors.As(err, &held) || held.Path != path || held.Holder.PID != os.Getpid() || held.Since.IsZero() {
 		t.Fatalf("second Acquire: %v", err)
@@ -72,6 +75,9 @@ func TestAcquireAndRelease(t *testing.T) {
 		if err := l.Release(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, alive, err := Held(path); err != nil || alive {
+		t.Errorf("held after its release: %v, %v", alive, err)
 	}
 	if l, err = Acquire(path); err != nil {
 		t.Fatal(err)

@@ -1,12 +1,8 @@
 package rundir
 
 import (
-	"bufio"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +12,6 @@ import (
 
 const (
 	checkpointsDir = "checkpoints"
-	sumsFile       = "SHA256SUMS" // in the format of sha256sum(1)
 	checkpointKeep = 2
 )
 
@@ -46,14 +41,7 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 	if err := write(temporary); err != nil {
 		return err
 	}
-	sums, err := checksums(temporary)
-	if err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(temporary, sumsFile), func(w io.Writer) error {
-		_, err := io.WriteString(w, sums)
-		return err
-	}); err != nil {
+	if err := writeSums(temporary, func(string) bool { return true }); err != nil {
 		return err
 	}
 	final := filepath.Join(root, fmt.Sprintf("step-%08d", step))
@@ -132,70 +120,4 @@ func (d *Dir) checkpoints() ([]string, error) {
 		return strings.Compare(a, b)
 	})
 	return names, nil
-}
-
-// checksums flushes all files of a folder to the disk and returns a line for
-// each: SHA-256 in hex, two spaces, name.
-func checksums(folder string) (string, error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return "", err
-	}
-	var lines strings.Builder
-	for _, e := range entries {
-		sum, err := checksum(filepath.Join(folder, e.Name()))
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&lines, "%s  %s\n", sum, e.Name())
-	}
-	return lines.String(), nil
-}
-
-// checksum is the SHA-256 of a file, which is flushed to the disk.
-func checksum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// verify checks the files of a checkpoint against its checksums.
-func verify(folder string) error {
-	f, err := os.Open(filepath.Join(folder, sumsFile))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	files := 0
-	lines := bufio.NewScanner(f)
-	for ; lines.Scan(); files++ {
-		want, name, found := strings.Cut(lines.Text(), "  ")
-		if !found || name == "" || name != filepath.Base(name) {
-			return fmt.Errorf("%s:%d: got %q, want a checksum, two spaces and a file name", sumsFile, files+1, lines.Text())
-		}
-		got, err := checksum(filepath.Join(folder, name))
-		if err != nil {
-			return err
-		}
-		if got != want {
-			return fmt.Errorf("%s: got SHA-256 %.12s…, want %.12s…", name, got, want)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return err
-	}
-	if files == 0 {
-		return fmt.Errorf("%s: is empty, want a line for each file", sumsFile)
-	}
-	return nil
 }

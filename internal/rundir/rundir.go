@@ -4,6 +4,7 @@
 //	state           one word: running, done, failed, diverged or preempted
 //	metrics.jsonl   one JSON object a step, only ever appended to or cut
 //	metrics.csv     the same as a table
+//	SHA256SUMS      checksums of a run that has ended: done or diverged
 //	...             whatever else the run writes
 //
 // The package knows nothing of what is run. The folder's name ends in a hash of
@@ -98,7 +99,7 @@ func Open(s Spec) (*Dir, error) {
 	}
 	// The lock is beside the folder, not in it, so that it stays in place when
 	// the folder is set aside.
-	d.lock, err = lockfile.Acquire(d.path + ".lock")
+	d.lock, err = lockfile.Acquire(d.path + lockSuffix)
 	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
 		return nil, fmt.Errorf("rundir: %s is in use, wait for it or stop it: %w", d.path, held)
 	} else if err != nil {
@@ -203,8 +204,8 @@ func (d *Dir) writeConfig(s Spec) error {
 		if err := checkSettings(d.Path(configFile), old, s.Settings); err != nil {
 			return fmt.Errorf("%w; %s", err, remedy)
 		}
-		// A finished run keeps the record of how it was executed.
-		if d.state == Done || bytes.Equal(old, text) {
+		// A finished run keeps the record of how it was executed, and stays sealed.
+		if d.state == Done || d.state == Diverged || bytes.Equal(old, text) {
 			return nil
 		}
 	}
@@ -216,19 +217,33 @@ func (d *Dir) writeConfig(s Spec) error {
 
 const remedy = "restore it, or start over with -fresh, which keeps it under another name"
 
-func (d *Dir) readState() error {
-	b, err := os.ReadFile(d.Path(stateFile))
+func (d *Dir) readState() (err error) {
+	d.state, err = readState(d.path)
+	return err
+}
+
+// ReadState reads the state of a run folder that need not be open; "" in one without any.
+func ReadState(path string) (State, error) {
+	s, err := readState(path)
+	if err != nil {
+		err = fmt.Errorf("rundir: %w", err)
+	}
+	return s, err
+}
+
+func readState(path string) (State, error) {
+	path = filepath.Join(path, stateFile)
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return "", nil
 	} else if err != nil {
-		return err
+		return "", err
 	}
 	s := State(strings.TrimSpace(string(b)))
 	if err := s.check(); err != nil {
-		return fmt.Errorf("%s: %w; %s", d.Path(stateFile), err, remedy)
+		return "", fmt.Errorf("%s: %w; %s", path, err, remedy)
 	}
-	d.state = s
-	return nil
+	return s, nil
 }
 
 func (s State) check() error {
@@ -239,7 +254,10 @@ func (s State) check() error {
 	return fmt.Errorf("state %.40q, want running, done, failed, diverged or preempted", string(s))
 }
 
-const stateFile = "state"
+const (
+	stateFile  = "state"
+	lockSuffix = ".lock" // of the file beside the folder
+)
 
 // State returns the state that was set last, by this process or by an earlier
 // one: Running in a folder just opened means that the process was killed.

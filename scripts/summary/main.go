@@ -23,6 +23,7 @@ import (
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
 	"momentum/internal/stats"
+	"momentum/internal/sweep"
 )
 
 func main() { os.Exit(cli.Main("summary", run)) }
@@ -73,12 +74,12 @@ func run(_ context.Context, stdout, _ io.Writer, args []string) error {
 
 // read takes what the table needs out of a run folder.
 func read(folder string) (outcome, error) {
-	state, err := os.ReadFile(filepath.Join(folder, "state"))
+	run, err := sweep.ReadOutcome(folder)
 	if err != nil {
 		return outcome{}, err
 	}
-	if s := rundir.State(strings.TrimSpace(string(state))); s != rundir.Done {
-		return outcome{}, fmt.Errorf("%s: state is %q, want %q: let the run end, or leave it out", folder, s, rundir.Done)
+	if run.Diverged {
+		return outcome{}, fmt.Errorf("%s: the run has diverged: leave it out", folder)
 	}
 	path := filepath.Join(folder, "config.json")
 	rawSettings, rawDerived, _, err := rundir.ReadConfig(path)
@@ -104,27 +105,10 @@ func read(folder string) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	metrics, err := rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl"))
-	if err != nil {
-		return outcome{}, err
-	}
-	if len(metrics) == 0 {
-		return outcome{}, fmt.Errorf("%s: no metrics", folder)
-	}
-	last := metrics[len(metrics)-1]
-	get := func(name string) float64 { x, _ := last.Get(name); return x }
-	o := outcome{
-		seed: settings.Seed, loss: get("loss"), train: get("train_accuracy"), test: get("test_accuracy"), zeroError: -1,
+	return outcome{
+		seed: settings.Seed, loss: run.Last("loss"), train: run.Last("train_accuracy"), test: run.Last("test_accuracy"), zeroError: run.ZeroError(),
 		rule: derived.Rule, rate: settings.Rate, etaEff: derived.EtaEff, schedule: settings.Schedule, held: settings.Holdout > 0, everythingBut: string(but),
-	}
-	for _, row := range metrics {
-		if accuracy, _ := row.Get("train_accuracy"); accuracy == 1 {
-			epoch, _ := row.Get("epoch")
-			o.zeroError = int(epoch)
-			break
-		}
-	}
-	return o, nil
+	}, nil
 }
 
 // print writes the table and the paired differences as Markdown.

@@ -1,0 +1,120 @@
+//go:build unix
+
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"momentum/internal/rundir"
+)
+
+// With this variable in its environment the test's binary is a command that waits for a signal and then saves for as long as the variable says.
+const asCommand = "MOMENTUM_TEST_AS_CLI"
+
+func TestMain(m *testing.M) {
+	if save, err := time.ParseDuration(os.Getenv(asCommand)); err == nil {
+		os.Exit(Main("wait", func(ctx context.Context, stdout, stderr io.Writer, args []string) error {
+			fmt.Fprintln(stdout, "ready")
+			<-ctx.Done()
+			time.Sleep(save)
+			return ErrStopped
+		}))
+	}
+	os.Exit(m.Run())
+}
+
+// A signal lets the command save. More of them within a second, as Linux sends them when a parent of several threads dies, are the same one; a
+// later SIGTERM kills, a later SIGUSR1 does not.
+func TestSignals(t *testing.T) {
+	for _, tt := range []struct {
+		first, later syscall.Signal
+		save         time.Duration
+		status       int
+	}{
+		{syscall.SIGINT, 0, 0, Stopped},
+		{syscall.SIGTERM, 0, 300 * time.Millisecond, Stopped},
+		{syscall.SIGUSR1, 0, 300 * time.Millisecond, Stopped},
+		{syscall.SIGTERM, syscall.SIGUSR1, 2 * time.Second, Stopped},
+		{syscall.SIGUSR1, syscall.SIGTERM, time.Minute, -1},
+	} {
+		t.Run(fmt.Sprintf("%v then %v", tt.first, tt.later), func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), asCommand+"="+tt.save.String())
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			cmd.Process.Signal(tt.first)
+			for range 3 {
+				time.Sleep(20 * time.Millisecond)
+				cmd.Process.Signal(tt.first)
+			}
+			if tt.later != 0 {
+				time.Sleep(1500 * time.Millisecond)
+				cmd.Process.Signal(tt.later)
+			}
+			cmd.Wait()
+			if got := cmd.ProcessState.ExitCode(); got != tt.status {
+				t.Errorf("exit status %d, want %d", got, tt.status)
+			}
+		})
+	}
+}
+
+// How a run ends stands in its folder, which is sealed if it has a result.
+func TestEnd(t *testing.T) {
+	for state, err := range map[rundir.State]error{
+		rundir.Done: nil, rundir.Diverged: &DivergedError{errors.New("loss is NaN")}, rundir.Preempted: ErrStopped, rundir.Failed: os.ErrNotExist,
+	} {
+		dir, e := rundir.Open(rundir.Spec{Root: t.TempDir(), Label: "run", Settings: map[string]float64{"lr": math.Pi}})
+		if e != nil {
+			t.Fatal(e)
+		}
+		if got := End(dir, err); got != err {
+			t.Errorf("%s: error %v, want %v", state, got, err)
+		}
+		if got, e := rundir.Check(dir.Path()); e != nil || got != state {
+			t.Errorf("state %q, %v, want %s", got, e, state)
+		}
+		_, e = os.Stat(dir.Path("SHA256SUMS"))
+		if sealed := e == nil; sealed != (state == rundir.Done || state == rundir.Diverged) {
+			t.Errorf("%s: sealed is %v", state, sealed)
+		}
+		if e := dir.Close(); e != nil {
+			t.Error(e)
+		}
+	}
+
+	// A result that cannot be sealed is none.
+	dir, err := rundir.Open(rundir.Spec{Root: t.TempDir(), Label: "run", Settings: struct{}{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := os.Mkdir(dir.Path("SHA256SUMS"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, result := range []error{nil, &DivergedError{errors.New("loss is NaN")}} {
+		if err := End(dir, result); err == nil || !strings.HasPrefix(err.Error(), "rundir: cannot seal: ") || dir.State() != rundir.Failed {
+			t.Errorf("not sealed: %v, state %s", err, dir.State())
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package study
+
+import (
+	"fmt"
+	"math"
+
+	"momentum/cifar/config"
+	"momentum/internal/stats"
+	"momentum/internal/sweep"
+)
+
+// result is what the run folders say of a cell.
+type result struct {
+	Cell
+	Arms   [arms]arm
+	trials []trial
+	tried  []sweep.Outcome // of trials
+}
+
+// arm is an algorithm at one setting, over the seeds.
+type arm struct {
+	Title    string
+	Config   config.Config // of the first seed
+	Outcomes []sweep.Outcome
+	best     choice // of the two algorithms; zero for the controls
+}
+
+// has says whether the arm was run.
+func (a arm) has() bool { return len(a.Outcomes) > 0 }
+
+// each takes a number from the run of every seed.
+func (a arm) each(f func(sweep.Outcome) float64) []float64 {
+	values := make([]float64, len(a.Outcomes))
+	for i, o := range a.Outcomes {
+		values[i] = f(o)
+	}
+	return values
+}
+
+// diverged is the number of seeds whose run has diverged.
+func (a arm) diverged() (n int) {
+	for _, o := range a.Outcomes {
+		if o.Diverged {
+			n++
+		}
+	}
+	return n
+}
+
+// mean95 is the interval of the values that are numbers.
+func mean95(values []float64) stats.Interval {
+	var x []float64
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			x = append(x, v)
+		}
+	}
+	return stats.Mean95(x)
+}
+
+// paired are the differences a − b, seed by seed; NaN where one of them is.
+func paired(a, b []float64) []float64 {
+	d := make([]float64, min(len(a), len(b)))
+	for i := range d {
+		d[i] = a[i] - b[i]
+	}
+	return d
+}
+
+// ratio is the mean of a over that of b, over the seeds for which both are numbers.
+func ratio(a, b []float64) float64 {
+	var x, y float64
+	for i, d := range paired(a, b) {
+		if !math.IsNaN(d) {
+			x, y = x+a[i], y+b[i]
+		}
+	}
+	return x / y
+}
+
+// level is the training loss at which the arms of a cell are compared: the largest at which one of the two algorithms ends, so that every
+// seed of both reaches it.
+func (r result) level() float64 {
+	level := math.NaN()
+	for _, a := range r.Arms[:effective] {
+		for _, loss := range a.each(func(o sweep.Outcome) float64 { return o.Last("loss") }) {
+			if !(loss <= level) && !math.IsNaN(loss) {
+				level = loss
+			}
+		}
+	}
+	return level
+}
+
+// status compares the difference that momentum makes with the paper's, both in points: paper is the paper's, d ours over the seeds.
+//
+//	reproduced      our interval holds the paper's difference and, if that is a point or more, leaves out 0
+//	direction only  our interval leaves out 0, on the paper's side of it
+//	not             neither
+func status(paper float64, d stats.Interval) string {
+	if d.N < 2 {
+		return "one seed only"
+	}
+	low, high := d.Mean-d.Half, d.Mean+d.Half
+	holds := low <= paper && paper <= high
+	same := (low > 0 && paper > 0) || (high < 0 && paper < 0)
+	switch {
+	case holds && (same || math.Abs(paper) < 1):
+		return "reproduced"
+	case same:
+		return "direction only"
+	}
+	return "not"
+}
+
+// outcomes reads the folders of some configurations. Those that have not ended are an error.
+func outcomes(root string, configs []config.Config) ([]sweep.Outcome, error) {
+	var all []sweep.Outcome
+	for _, c := range configs {
+		run, err := c.Run()
+		if err != nil {
+			return nil, err
+		}
+		o, err := (&sweep.List{Root: root}).Outcome(run)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+// read takes a result from the run folders: the trials that were made, the choice among them, and the final runs.
+func (s *Study) read(root string, cell int, trials []trial) (result, error) {
+	r := result{Cell: s.Cells[cell], trials: trials}
+	best, tried, err := s.best(root, trials)
+	if err != nil {
+		return r, err
+	}
+	r.tried = tried
+	finals, err := s.final(cell, best)
+	if err != nil {
+		return r, err
+	}
+	for i, configs := range finals {
+		if len(configs) == 0 {
+			continue
+		}
+		r.Arms[i].Config = configs[0]
+		r.Arms[i].Title = s.armTitle(i, configs[0])
+		if i < len(best) {
+			r.Arms[i].best = best[i]
+		}
+		if r.Arms[i].Outcomes, err = outcomes(root, configs); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// best reads the trials of a cell and chooses.
+func (s *Study) best(root string, trials []trial) (best [2]choice, tried []sweep.Outcome, err error) {
+	var configs []config.Config
+	for _, t := range trials {
+		configs = append(configs, t.config)
+	}
+	if tried, err = outcomes(root, configs); err != nil {
+		return best, nil, err
+	}
+	for i := range best {
+		if best[i], err = s.choose(trials, tried, i == momentum); err != nil {
+			return best, nil, err
+		}
+	}
+	return best, tried, nil
+}
+
+// armTitle names an arm as people say it.
+func (s *Study) armTitle(i int, c config.Config) string {
+	name := "GD"
+	if config.IsMiniBatch(c.Opt) {
+		name = "SGD"
+	}
+	switch i {
+	case momentum:
+		name += "+M"
+	case effective:
+		name = fmt.Sprintf("%s at the effective rate of %s+M", name, name)
+	case longer:
+		name = fmt.Sprintf("%s, %d times the epochs", name, s.Longer)
+	}
+	return name
+}

@@ -1,0 +1,153 @@
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"momentum/internal/rundir"
+)
+
+// State is how far a run has come.
+type State string
+
+const (
+	Pending     State = "pending"     // has no folder
+	Running     State = "running"     // a living process has its folder
+	Interrupted State = "interrupted" // was killed, or its disk was full
+	Preempted   State = "preempted"   // was stopped by a signal, with a checkpoint
+	Failed      State = "failed"
+	Done        State = "done"
+	Diverged    State = "diverged"
+	Damaged     State = "damaged" // a file of its folder is not what the run has left
+)
+
+// states are in the order of a run's life.
+var states = []State{Pending, Running, Interrupted, Preempted, Failed, Damaged, Diverged, Done}
+
+// Ended says whether the run has its result and is never repeated.
+func (s State) Ended() bool { return s == Done || s == Diverged }
+
+const logsDir = "logs"
+
+// Status is what has become of a run.
+type Status struct {
+	Run    Run
+	Index  int // in the list
+	State  State
+	Reason string // the last line of its log if it has failed or was interrupted, the damage if it is damaged, the process that runs it
+}
+
+// Folder is the path of a run's folder.
+func (l *List) Folder(index int) string { return filepath.Join(l.Root, l.Runs[index].Name) }
+
+// Log is the path of what a run's processes have printed.
+func (l *List) Log(index int) string {
+	return filepath.Join(l.Dir, logsDir, l.Runs[index].Name+".log")
+}
+
+// Status reads what has become of all runs. That reads every file of those that have ended.
+func (l *List) Status() ([]Status, error) {
+	all := make([]Status, len(l.Runs))
+	for i := range l.Runs {
+		var err error
+		if all[i], err = l.status(i); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// status is [List.Status] of one run.
+func (l *List) status(index int) (Status, error) {
+	s := Status{Run: l.Runs[index], Index: index}
+	folder := l.Folder(index)
+	holder, held, err := rundir.Held(folder)
+	if err != nil {
+		return s, fmt.Errorf("sweep: %w", err)
+	}
+	if held {
+		s.State, s.Reason = Running, holder.String()
+		return s, nil
+	}
+	state, err := rundir.Check(folder)
+	var damage *rundir.DamagedError
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !errors.As(err, &damage):
+		s.State = Pending
+		return s, nil
+	case errors.As(err, &damage):
+		s.State, s.Reason = Damaged, damage.Error()
+		return s, nil
+	case err != nil:
+		return s, fmt.Errorf("sweep: %w", err)
+	}
+	switch state {
+	case "", rundir.Running:
+		s.State = Interrupted
+	default:
+		s.State = State(state) // the other words are the same
+	}
+	if s.State == Failed || s.State == Interrupted {
+		if s.Reason, err = lastLine(l.Log(index)); err != nil {
+			return s, fmt.Errorf("sweep: %w", err)
+		}
+		if fullDisk(s.Reason) {
+			s.State = Interrupted // by no fault of its own: it goes on when there is room
+		}
+	}
+	return s, nil
+}
+
+// lastLine is the last line of a log that is not empty, "" if there is none.
+func lastLine(path string) (string, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	const enough = 16 << 10
+	text := make([]byte, min(info.Size(), enough))
+	n, err := f.ReadAt(text, info.Size()-int64(len(text)))
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	lines := strings.Split(strings.TrimSpace(string(text[:n])), "\n")
+	return strings.TrimSpace(lines[len(lines)-1]), nil
+}
+
+// count is for example "3 pending, 1 failed, 8 done".
+func count(all []Status) string {
+	n := map[State]int{}
+	for _, s := range all {
+		n[s.State]++
+	}
+	var parts []string
+	for _, state := range states {
+		if n[state] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[state], state))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// PrintStatus prints how many runs are in each state, then a line for each that has failed, is damaged or did not begin
+// although it was started: its number, its name and why.
+func PrintStatus(out io.Writer, all []Status) {
+	fmt.Fprintf(out, "%-10s%d runs: %s\n", "sweep", len(all), count(all))
+	for _, s := range all {
+		if s.State == Failed || s.State == Damaged || s.State == Pending && s.Reason != "" {
+			fmt.Fprintf(out, "%-10s%d  %s  %s\n", s.State, s.Index, s.Run.Name, s.Reason)
+		}
+	}
+}

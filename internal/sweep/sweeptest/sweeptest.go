@@ -1,0 +1,97 @@
+// Package sweeptest has a sweep of tiny runs of the real command, for the tests of everything that executes sweeps.
+package sweeptest
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"momentum/cifar/config"
+	"momentum/internal/runtest"
+	"momentum/internal/sweep"
+)
+
+// Build builds cifar and returns its path.
+func Build(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "cifar")
+	if out, err := exec.Command("go", "build", "-o", path, "momentum/cifar").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// Failing is the number of the run that fails, in a list of at least 3.
+const Failing = 2
+
+// Plan plans a sweep of runs of a second each on the Go backend, in folders of its own, whose paths have blanks. They train 788 parameters on 13
+// images and differ in their seeds and epochs. The run of number Failing wants CIFAR-10 where it is not.
+func Plan(t *testing.T, epochs ...int) *sweep.List {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "all runs")
+	var runs []sweep.Run
+	for i, n := range epochs {
+		c := config.Preset("tiny", "gdm")
+		c.Backend, c.Offline, c.Runs = "go", true, root
+		c.Model, c.Width, c.Images, c.Holdout, c.Chunk, c.EvalEvery = "wrn16-1", 1, 13, 10, 5, 1
+		c.Rate, c.Epochs, c.Seed = 0.1, n, uint64(i+1)
+		if i == Failing {
+			c.Data, c.DataDir = "cifar10", "/nowhere"
+		}
+		if err := c.Validate(nil); err != nil {
+			t.Fatal(err)
+		}
+		run, err := c.Run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, run)
+	}
+	l, err := sweep.Plan(filepath.Join(t.TempDir(), "a sweep"), root, runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// Rows is the number of rows that a run has written.
+func Rows(t *testing.T, l *sweep.List, index int) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(l.Folder(index), "metrics.jsonl"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, b := range text {
+		if b == '\n' {
+			n++
+		}
+	}
+	return n
+}
+
+// SameResults compares two sweeps of one list of runs: what has become of each, and the metrics of all that are done.
+func SameResults(t *testing.T, got, want *sweep.List) {
+	t.Helper()
+	statuses := func(l *sweep.List) []sweep.Status {
+		all, err := l.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	all := statuses(want)
+	for i, s := range statuses(got) {
+		if s.State != all[i].State || s.Reason != all[i].Reason {
+			t.Errorf("run %d is %s (%s), want %s (%s)", i, s.State, s.Reason, all[i].State, all[i].Reason)
+		}
+		if s.State == sweep.Done && runtest.Read(t, got.Folder(i), "metrics.jsonl") != runtest.Read(t, want.Folder(i), "metrics.jsonl") {
+			t.Errorf("the metrics of run %d differ", i)
+		}
+		if (s.State == sweep.Done) != (i != Failing) {
+			t.Errorf("run %d is %s, want all but run %d done", i, s.State, Failing)
+		}
+	}
+}

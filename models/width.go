@@ -1,0 +1,11 @@
+package models
+
+import "strings"
+
+// DefaultWidth is the width that the authors of a network gave its stem: 16 for WideResNet (Zagoruyko and Komodakis, 2016), 64 for the others.
+func DefaultWidth(model string) int {
+	if strings.HasPrefix(model, "wrn") {
+		return 16
+	}
+	return 64
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"image/png"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"momentum/internal/study"
+	"momentum/internal/sweep"
+)
+
+// plan writes the first list of what the arguments ask for and returns its runs.
+func plan(t *testing.T, args ...string) ([]sweep.Run, error) {
+	t.Helper()
+	out := t.TempDir()
+	var stdout bytes.Buffer
+	if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"status", "-out=" + out, "-runs=" + out}, args...)); err != nil {
+		return nil, err
+	}
+	l, err := sweep.Read(out+"/trials-1", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Runs, nil
+}
+
+// Every run has the degraded images, in the way that the flags say.
+func TestSmallMargin(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                                     `"small_margin":0.1,"small_factor":2,"small_noise":0.005,"small_shuffle":"image","small_seed":1,`,
+		"-scale=paper":                         `"small_margin":0.1,"small_factor":2,"small_noise":0.005,"small_shuffle":"image","small_seed":1,`,
+		"-small-shuffle=fixed -small-factor=4": `"small_margin":0.1,"small_factor":4,"small_noise":0.005,"small_shuffle":"fixed","small_seed":1,`,
+		"-small-margin=0.25 -small-noise=0.01": `"small_margin":0.25,"small_factor":2,"small_noise":0.01,"small_shuffle":"image","small_seed":1,`,
+		"-scale=medium -small-seed=7 -holdout=99": `"small_margin":0.1,"small_factor":2,"small_noise":0.005,"small_shuffle":"image","small_seed":7,`,
+	} {
+		runs, err := plan(t, strings.Fields(args)...)
+		if err != nil {
+			t.Errorf("%s: %v", args, err)
+			continue
+		}
+		for _, r := range runs {
+			if !strings.Contains(string(r.Settings), want) {
+				t.Errorf("%s: %s, want %s", args, r.Settings, want)
+				break
+			}
+		}
+	}
+	if _, err := plan(t, "-small-margin=0"); err == nil || !strings.Contains(err.Error(), "without degraded images this is figure1") {
+		t.Errorf("-small-margin=0: %v", err)
+	}
+}
+
+// The manual's examples are command lines that can be run.
+func TestManualExamples(t *testing.T) {
+	for _, e := range regexp.MustCompile(`(?m)^  go run \./scripts/figure4((?: -\S+)*)`).FindAllStringSubmatch(manual, -1) {
+		if _, err := plan(t, strings.Fields(strings.ReplaceAll(e[1], "-dry-run", ""))...); err != nil {
+			t.Errorf("%s: %v", e[0], err)
+		}
+	}
+}
+
+// The picture beside the report: 16 degraded images below their originals.
+func TestPicture(t *testing.T) {
+	folder := t.TempDir()
+	o := &study.Options{Data: []string{"cifar10-mini"}}
+	o.Base.SmallMargin, o.Base.SmallFactor, o.Base.SmallNoise, o.Base.SmallShuffle, o.Base.SmallSeed = 0.1, 2, 0.005, "image", 1
+	text, err := picture(t.Context(), o, folder)
+	if err != nil || !strings.Contains(text, "The first 16 degraded test images") {
+		t.Fatalf("%q, %v", text, err)
+	}
+	f, err := os.Open(filepath.Join(folder, "small-margin.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if c, err := png.DecodeConfig(f); err != nil || c.Width < 16*32 || c.Height < 2*32 {
+		t.Errorf("%d×%d pixels, %v; want 16 pairs of at least 32×32", c.Width, c.Height, err)
+	}
+}
