@@ -85,7 +85,7 @@ func TestFigure3(t *testing.T) {
 		names = append(names, filepath.Base(name))
 	}
 	slices.Sort(names)
-	if want := strings.Fields("config.json figure3.md figure3.png figure3.svg manifest.json metrics.csv metrics.jsonl state weights.safetensors"); !slices.Equal(names, want) {
+	if want := strings.Fields("SHA256SUMS config.json figure3.md figure3.png figure3.svg manifest.json metrics.csv metrics.jsonl state weights.safetensors"); !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
 	if base := filepath.Base(dir); !strings.HasPrefix(base, "synthetic-figure3-N60-d8-s1-") {

@@ -173,9 +173,10 @@ func (f *Figure) parse(args []string) (verb string, o *Options, err error) {
 	scale := f.Scales[0]
 	// The scale decides on the values of the other flags: so, twice.
 	var fs *flag.FlagSet
+	var groups []cli.FlagGroup
 	for range 2 {
 		o = &Options{}
-		fs, _ = f.flags(o, scale)
+		fs, groups = f.flags(o, scale)
 		for name, value := range scale.Values {
 			if err := fs.Set(name, value); err != nil {
 				return verb, nil, fmt.Errorf("%s: scale %s: -%s=%s: %w", f.Name, scale.Name, name, value, err)
@@ -198,12 +199,17 @@ func (f *Figure) parse(args []string) (verb string, o *Options, err error) {
 	if err := o.check(); err != nil {
 		return verb, nil, &cli.UsageError{Err: err}
 	}
+	other := variant(fs, scale, slices.Concat(groups[0].Names, groups[1].Names))
 	if o.out == "" {
-		o.out = filepath.Join("sweeps", f.Name+"-"+o.Scale+f.variant(fs))
+		name := strings.Join(append([]string{f.Name, o.Scale}, other...), "-")
+		o.out = filepath.Join("sweeps", strings.ReplaceAll(name, string(filepath.Separator), "_"))
 	}
 	s := &o.study
 	s.Name, s.Title, s.Measures = f.Name, f.Title(o), f.Measures(o)
-	s.Note = fmt.Sprintf("Scale %s: %s", o.Scale, scale.Says)
+	s.Note = fmt.Sprintf("Scale %s: %s.", o.Scale, scale.Says)
+	if len(other) > 0 {
+		s.Note += " Otherwise here: " + strings.Join(other, ", ") + "."
+	}
 	if s.Cells, err = f.Cells(o); err != nil {
 		return verb, nil, &cli.UsageError{Err: err}
 	}
@@ -215,21 +221,18 @@ func (f *Figure) parse(args []string) (verb string, o *Options, err error) {
 	return verb, o, nil
 }
 
-// variant are the flags that were given and change what is compared or chosen, as a part of a folder's name.
-func (f *Figure) variant(fs *flag.FlagSet) (name string) {
-	_, groups := f.flags(&Options{}, f.Scales[0])
-	fs.Visit(func(g *flag.Flag) {
-		// The scale's own values count as given, too: what they are does not change within one version of the program.
-		if changes := slices.Concat(groups[0].Names, groups[1].Names); slices.Contains(changes, g.Name) && g.Name != "scale" {
-			for _, s := range f.Scales {
-				if s.Name == fs.Lookup("scale").Value.String() && s.Values[g.Name] == g.Value.String() {
-					return
-				}
-			}
-			name += "-" + g.Name + "=" + strings.ReplaceAll(g.Value.String(), string(filepath.Separator), "_")
+// variant are those of some flags that differ from what the scale says, as name=value.
+func variant(fs *flag.FlagSet, scale Scale, names []string) (other []string) {
+	fs.Visit(func(g *flag.Flag) { // given, or set by the scale
+		value, ofScale := scale.Values[g.Name]
+		if !ofScale {
+			value = g.DefValue
+		}
+		if g.Name != "scale" && slices.Contains(names, g.Name) && g.Value.String() != value {
+			other = append(other, g.Name+"="+g.Value.String())
 		}
 	})
-	return name
+	return other
 }
 
 // Cells are comparisons on every set of images, with every network and at every batch size; 0, and all images or more, is the full batch.
@@ -241,9 +244,12 @@ func (o *Options) Cells(batches []int) ([]Cell, error) {
 			for _, batch := range batches {
 				c := o.Base
 				c.Data, c.Model, c.Opt, c.Batch = data, model, "gd", 0
-				all := map[string]int{"cifar10-mini": 1000}[data]
-				if all == 0 {
-					all = 50000
+				all, classes := 50000, 10
+				switch data {
+				case "cifar10-mini":
+					all = 1000
+				case "cifar100":
+					classes = 100
 				}
 				if c.Images > 0 {
 					all = min(all, c.Images)
@@ -270,7 +276,7 @@ func (o *Options) Cells(batches []int) ([]Cell, error) {
 					network += " with batch normalization"
 				}
 				cells = append(cells, Cell{
-					Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c,
+					Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all, Classes: classes,
 					Title: fmt.Sprintf("%s (%d images), %s of width %d, %s", titles[data], all, network, c.Width, title),
 				})
 			}
@@ -602,7 +608,6 @@ func (j *job) complete(_ context.Context, stage string, l *sweep.List) error {
 
 // cost is what -dry-run -cost of cifar writes.
 type cost struct {
-	FLOP         float64 `json:"flop"`
 	Seconds      float64 `json:"seconds"`
 	Compile      float64 `json:"compile_seconds"`
 	ImagesPerSec float64 `json:"images_per_sec"`
@@ -611,60 +616,69 @@ type cost struct {
 	Device       string  `json:"device"`
 }
 
-// printCost measures a step of each cell on this machine and says what the study costs: this list, and what follows from it.
+// printCost says what the study costs, this list and what follows from it: in floating-point operations and, unless a cluster makes the runs, in
+// time on this machine, by measuring a step of each cell.
 func (j *job) printCost(ctx context.Context, l *sweep.List) error {
-	if _, err := j.launch(ctx); err != nil {
-		return err
-	}
 	s := &j.study
-	jobs, gpus := j.slots()
 	settings := len(s.Rates) * len(s.Schedules) * len(s.WeightDecays)
-	trials := 2 * settings * len(s.Cells)
-	finals := 3 * s.Seeds * len(s.Cells)
-	long := 0
+	trials, finals, long := 2*settings, 3*s.Seeds, 0 // of a cell
 	if s.Longer > 0 {
-		long = s.Seeds * len(s.Cells)
+		long = s.Seeds
 	}
-	more := s.Grow * 2 * 2 * len(s.Schedules) * len(s.WeightDecays) * len(s.Cells)
-	fmt.Fprintf(j.stdout, "study     %d cell(s); %d trials, half of them with momentum, then %d final runs (%d seeds of GD, GD+M and GD at the effective rate of GD+M)",
+	growth := s.Grow * 2 * 2 * 2 * len(s.Schedules) * len(s.WeightDecays) // two rates on both sides for both algorithms
+	fmt.Fprintf(j.stdout, "study     %d comparison(s), in each %d trials, half of them with momentum, and %d final runs (%d seeds of GD, GD+M and GD at the effective rate of GD+M)",
 		len(s.Cells), trials, finals, s.Seeds)
 	if long > 0 {
 		fmt.Fprintf(j.stdout, " and %d of %d times the epochs", long, s.Longer)
 	}
-	fmt.Fprintf(j.stdout, "; at most %d more trials where a best rate lies at the edge of the grid\n", 2*more)
+	fmt.Fprintf(j.stdout, "; at most %d more trials where a best rate lies at the edge of the grid\n", growth)
 
-	total := cost{}
-	for i, cell := range s.Cells {
+	units := float64(trials + finals + long*s.Longer) // of a cell, each as long as a trial
+	flop := 0.0
+	for _, cell := range s.Cells {
+		c := cell.Base
+		net, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: cell.Classes, BranchScale: c.BranchScale})
+		if err != nil {
+			return err
+		}
+		_, step := net.FLOPs()
+		flop += units * step * float64(cell.Images) * float64(c.Epochs)
+	}
+	const gpu = 1e13 // FLOP/s
+	fmt.Fprintf(j.stdout, "cost      %.3g FLOP for training: %s of a GPU that does 10 TFLOP/s\n", flop, duration(flop/gpu))
+	if j.launcher == "slurm" {
+		return nil
+	}
+
+	if _, err := j.launch(ctx); err != nil {
+		return err
+	}
+	jobs, gpus := j.slots()
+	seconds, disk := 0.0, 0.0
+	for _, cell := range s.Cells {
 		// With momentum: a little more memory and time than without.
 		at := slices.IndexFunc(l.Runs, func(r sweep.Run) bool {
-			var c struct {
-				Data, Model, Opt string
-				Batch            int
-			}
+			var c config.Settings
 			return json.Unmarshal(r.Settings, &c) == nil && c.Data == cell.Base.Data && c.Model == cell.Base.Model && c.Batch == cell.Base.Batch && config.IsMomentum(c.Opt)
 		})
 		if at < 0 {
-			continue
+			continue // a grid that has grown elsewhere
 		}
-		fmt.Fprintf(j.stdout, "cost      measuring a step of %s …\n", cell.Title)
+		fmt.Fprintf(j.stdout, "          measuring a step of %s …\n", cell.Title)
 		c, err := j.measure(ctx, l, at, jobs, gpus)
 		if err != nil {
 			return err
 		}
-		units := float64((trials+finals)/len(s.Cells)) + float64(long/len(s.Cells)*s.Longer) // each as long as this run
-		total.FLOP += units * c.FLOP
-		total.Seconds += units*c.Seconds + float64((trials+finals+long)/len(s.Cells))*c.Compile*3 // three executables a run
-		total.Disk += float64((finals+long)/len(s.Cells)+jobs)*c.Disk + float64(trials/len(s.Cells))*c.Kept
-		total.ImagesPerSec, total.Device = c.ImagesPerSec, c.Device
-		fmt.Fprintf(j.stdout, "          %s: %.0f images/s a run on %s, %d at a time; %.3g FLOP a run\n", s.Cells[i].Title, c.ImagesPerSec, c.Device, jobs, c.FLOP)
+		seconds += units*c.Seconds + float64(trials+finals+long)*executables*c.Compile
+		disk += float64(finals+long+jobs)*c.Disk + float64(trials)*c.Kept
+		fmt.Fprintf(j.stdout, "          %.0f images/s a run on %s, %d run(s) at a time\n", c.ImagesPerSec, c.Device, jobs)
 	}
-	where := fmt.Sprintf("about %s on this machine, %d run(s) at a time", duration(total.Seconds/float64(jobs)), jobs)
-	if j.launcher == "slurm" {
-		where = fmt.Sprintf("about %s of runs as fast as on this machine", duration(total.Seconds))
-	}
-	fmt.Fprintf(j.stdout, "cost      %.3g FLOP in all; %s; at most %.3g GB of disk\n", total.FLOP, where, total.Disk/1e9)
+	fmt.Fprintf(j.stdout, "          about %s on this machine, and at most %.2g GB of disk\n", duration(seconds/float64(jobs)), disk/1e9)
 	return nil
 }
+
+// executables that a run compiles, each in about the time of the one that is measured: gradient, update and evaluation, some for two sizes of a chunk.
+const executables = 3
 
 // measure asks cifar for the cost of a run, as fast as it is beside the others.
 func (j *job) measure(ctx context.Context, l *sweep.List, index, jobs int, gpus []string) (c cost, err error) {

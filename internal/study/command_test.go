@@ -65,8 +65,8 @@ func TestStudy(t *testing.T) {
 		t.Fatal(err, stdout)
 	}
 	for _, want := range []string{
-		`trials-1  4 runs`, `4 trials, half of them with momentum, then 6 final runs \(2 seeds of GD, GD\+M and GD at the effective rate of GD\+M\) and 2 of 2 times the epochs`,
-		`(?m)^cost      \S+ FLOP in all; about \d+ min on this machine`,
+		`trials-1  4 runs`, `1 comparison\(s\), in each 4 trials, half of them with momentum, and 6 final runs \(2 seeds of GD, GD\+M and GD at the effective rate of GD\+M\) and 2 of 2 times the epochs`,
+		`(?m)^cost      \S+ FLOP for training: `, `(?m)^          about \d+ min on this machine, and at most \S+ GB of disk$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no %s in\n%s", want, stdout)
@@ -205,6 +205,7 @@ func TestFolderName(t *testing.T) {
 		{"", "sweeps/figure-tiny"},
 		{"-jobs=3 -launcher=slurm -images=5", "sweeps/figure-tiny"},
 		{"-norm=batch -seeds=5", "sweeps/figure-tiny-norm=batch-seeds=5"},
+		{"-momentum=0.9 -rates=0.1,0.3 -precision=f32", "sweeps/figure-tiny-rates=0.1,0.3"}, // the others are what they would be anyway
 	} {
 		_, o, err := tiny().parse(strings.Fields(tt.args))
 		if err != nil || filepath.ToSlash(o.out) != tt.want {

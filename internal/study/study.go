@@ -49,9 +49,11 @@ const (
 
 // Cell is one comparison: a data set, a network and a batch size.
 type Cell struct {
-	Key   string        // names its files, such as "cifar10-resnet18"
-	Title string        // such as "CIFAR-10, ResNet-18"
-	Base  config.Config // all but the rule, the rate, the schedule, the weight decay and the seed; Opt is gd or sgd
+	Key     string        // names its files, such as "cifar10-resnet18-full"
+	Title   string        // such as "CIFAR-10, ResNet-18, full batch"
+	Base    config.Config // all but the rule, the rate, the schedule, the weight decay and the seed; Opt is gd or sgd
+	Images  int           // for training
+	Classes int
 }
 
 // Setting is what the paper's numbers are about. It has no sizes: at other sizes than the paper's, its numbers stand beside ours all the same.

@@ -67,6 +67,9 @@ func command() *study.Figure {
 			}},
 		},
 		Title: func(o *study.Options) string {
+			if len(own.batches) > 0 {
+				return "Figure 1 (a) and (b): test accuracy by batch size"
+			}
 			return map[string]string{
 				"a": "Figure 1 (a), (c), (d): test accuracy with full batches", "b": "Figure 1 (b): test accuracy with mini-batches",
 			}[own.part]

@@ -80,6 +80,20 @@ func TestVariants(t *testing.T) {
 	}
 }
 
+// Parts have folders and titles of their own.
+func TestParts(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for args, want := range map[string]string{"": "figure1-quick", "-part=b": "figure1-quick-part=b", "-batches=8,64": "figure1-quick-batches=8,64"} {
+		var stdout bytes.Buffer
+		if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"status"}, strings.Fields(args)...)); err != nil {
+			t.Fatal(err)
+		}
+		if line := "trials-1  sweeps/" + want + "/trials-1\n"; !strings.Contains(stdout.String(), line) {
+			t.Errorf("%q: %q, want %q", args, stdout.String(), line)
+		}
+	}
+}
+
 // The manual's examples are command lines that can be run.
 func TestManualExamples(t *testing.T) {
 	examples := regexp.MustCompile(`(?m)^  go run \./scripts/figure1((?: -\S+)*)`).FindAllStringSubmatch(manual+"\n"+runtest.Read(t, "main.go"), -1)
