@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long anything may take, on a machine that does other work too.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // conf is the slurm.conf. What it sets and why:
 //   - pgid and none: no control groups, which a container may not make;
@@ -33,7 +33,7 @@ SlurmdPort=%[3]d
 SlurmUser=%[4]s
 SlurmdUser=%[4]s
 AuthType=auth/munge
-AuthInfo=socket=%[5]s/munge.socket,cred_expire=8
+AuthInfo=socket=%[5]s/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation=%[5]s/state
 SlurmdSpoolDir=%[5]s/spool
@@ -182,10 +182,10 @@ func (c *Cluster) start(t *testing.T, path string, args ...string) {
 	c.daemons = append(c.daemons, d)
 }
 
-// Until waits for something for half a minute at most, as long as all daemons live.
+// Until waits for something, two minutes at most, as long as all daemons live.
 func (c *Cluster) Until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
 		for _, d := range c.daemons {
 			select {
 			case <-d.ended:

@@ -433,6 +433,7 @@ func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage str
 		}
 		configs = append(configs, slices.Concat(finals[:]...)...)
 	}
+	slices.SortStableFunc(configs, func(a, b config.Config) int { return b.Epochs - a.Epochs }) // the longest first: then no slot is left with one at the end
 	if err := j.stage(ctx, "final", configs, at); err != nil {
 		return nil, err
 	}

@@ -87,8 +87,10 @@ func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) 
 		if w.failed != nil && failFast {
 			return w.cancel(ctx, every)
 		}
-		if err := s.submitFree(w); err != nil {
-			return err
+		if ctx.Err() == nil {
+			if err := s.submitFree(w); err != nil {
+				return err
+			}
 		}
 		if len(w.waiting) == 0 && len(w.unsubmitted) == 0 {
 			return nil
@@ -96,6 +98,9 @@ func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) 
 		for {
 			select {
 			case <-ctx.Done():
+				if len(w.waiting) == 0 {
+					return fmt.Errorf("sweep: %w with nothing in Slurm's queue; the same command goes on", cli.ErrStopped)
+				}
 				return fmt.Errorf("sweep: %w while waiting for Slurm's array %[2]s, which goes on: the same command waits again, scancel %[2]s ends it", cli.ErrStopped, numbers(w.waiting))
 			case <-time.After(every):
 			}

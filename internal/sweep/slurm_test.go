@@ -331,12 +331,24 @@ func TestSlurmWaitsForOthers(t *testing.T) {
 // A process that is stopped leaves the array alone and says how to go on and how to end it.
 func TestSlurmStopped(t *testing.T) {
 	l := planned(t)
-	calls := fake(t, "")
+	calls := fake(t, "", "12 1 RUNNING None\n")
 	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	err := (&Slurm{Command: []string{"run"}, Stdout: &bytes.Buffer{}}).Run(ctx, l, []int{0, 1}, false)
+	s := &Slurm{Command: []string{"run"}, Poll: time.Hour}
+	go func() {
+		for !strings.Contains(calls(), "sbatch") && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+	}()
+	err := s.Run(ctx, l, []int{0, 1}, false)
 	const want = "sweep: stopped by a signal while waiting for Slurm's array 12, which goes on: the same command waits again, scancel 12 ends it"
 	if cli.Status(err) != cli.Stopped || err.Error() != want || strings.Contains(calls(), "scancel") {
+		t.Errorf("error %v, calls %q; want %s", err, calls(), want)
+	}
+
+	calls = fake(t)
+	err = s.Run(ctx, l, []int{0, 1}, false)
+	if want := "sweep: stopped by a signal with nothing in Slurm's queue; the same command goes on"; cli.Status(err) != cli.Stopped || err.Error() != want || calls() != "" {
 		t.Errorf("error %v, calls %q; want %s", err, calls(), want)
 	}
 }
