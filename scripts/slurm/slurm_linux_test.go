@@ -1,0 +1,138 @@
+// Package slurm documents how to run a sweep on a Slurm cluster. Its test does so, on a cluster of its own.
+package slurm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"momentum/internal/cli"
+	"momentum/internal/rundir"
+	"momentum/internal/runtest"
+	"momentum/internal/slurmtest"
+	"momentum/internal/sweep"
+	"momentum/internal/sweep/sweeptest"
+)
+
+// output collects what several goroutines print.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// A sweep of six runs on a cluster, one of which fails and one of which is preempted: waiting for it is stopped, it is cancelled, started again,
+// preempted, requeued and ends, with the bytes and the table of the local pool.
+func TestSweep(t *testing.T) {
+	cluster := slurmtest.Start(t)
+	cifar := sweeptest.Build(t)
+	const long = 1 // the run that is preempted
+	epochs := []int{4, 60, 4, 4, 5, 6}
+	l := sweeptest.Plan(t, epochs...)
+
+	start := func() (stop func(), out *output, ended chan error) {
+		ctx, stop := context.WithCancel(t.Context())
+		out, ended = &output{}, make(chan error, 1)
+		go func() {
+			s := &sweep.Slurm{Command: []string{cifar}, Concurrent: 2, Requeue: true, Poll: 200 * time.Millisecond, Stdout: out}
+			ended <- l.Run(ctx, s, sweep.Options{Stdout: out, Stderr: out})
+		}()
+		return stop, out, ended
+	}
+	// hold waits until the long run trains and stops its process, so that it does not end while the test does other things. It goes on with resume.
+	hold := func() (resume func()) {
+		t.Helper()
+		before := sweeptest.Rows(t, l, long)
+		cluster.Until(t, "the long run trains", func() bool { return sweeptest.Rows(t, l, long) >= before+3 })
+		holder, held, err := rundir.Held(l.Folder(long))
+		if err != nil || !held {
+			t.Fatalf("the long run has ended: %v", err)
+		}
+		if err := syscall.Kill(holder.PID, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		return func() { syscall.Kill(holder.PID, syscall.SIGCONT) }
+	}
+	array := func() string {
+		var note struct{ Array, Tasks string }
+		if err := json.Unmarshal([]byte(runtest.Read(t, l.Dir, "slurm.json")), &note); err != nil {
+			t.Fatal(err)
+		}
+		return note.Array
+	}
+
+	// A process that is stopped leaves the array alone.
+	stop, out, ended := start()
+	hold()
+	stop()
+	err := <-ended
+	first := array()
+	if !errors.Is(err, cli.ErrStopped) || !strings.Contains(err.Error(), "scancel "+first+" ends it") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// The next one waits for it. What is cancelled, which begins with SIGCONT, saves, and stays cancelled, although the array is to be requeued.
+	_, out, ended = start()
+	cluster.Until(t, "the array is found", func() bool { return strings.Contains(out.String(), "in Slurm's queue already, in array "+first+"\n") })
+	cluster.Do(t, "scancel", first)
+	if err := <-ended; err == nil || strings.Contains(out.String(), "submitted") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if statuses, err := l.Status(); err != nil || statuses[long].State != sweep.Preempted {
+		t.Fatalf("%v, %+v; want the long run preempted\n%s", err, statuses, out)
+	}
+	// The last one submits what is missing. A task that is told to stop goes back into the queue by itself.
+	_, out, ended = start()
+	resume := hold()
+	second := array()
+	if second == first {
+		t.Fatalf("still array %s\n%s", first, out)
+	}
+	// Slurm 22.05 signals, but answers "try again later" as long as other tasks of the array wait, and scancel would ask again for minutes.
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	exec.CommandContext(ctx, "scancel", "--signal=USR1", "--batch", second+"_1").Run()
+	resume()
+	err = <-ended
+	t.Logf("%s%v", out, err)
+	log := runtest.Read(t, l.Log(long))
+	if n := strings.Count(log, "resumed before step "); n != 2 {
+		t.Errorf("resumed %d times, want 2:\n%s", n, log)
+	}
+	if !regexp.MustCompile(`(?m)^slurm: task \d+_1 on n1, .*, restart 1$`).MatchString(log) {
+		t.Errorf("not requeued:\n%s", log)
+	}
+
+	local := sweeptest.Plan(t, epochs...)
+	var pool output
+	want := local.Run(t.Context(), &sweep.Pool{Command: []string{cifar}, Jobs: 2, Stdout: &pool}, sweep.Options{Stdout: &pool, Stderr: &pool})
+	if err == nil || want == nil || err.Error() != strings.ReplaceAll(want.Error(), local.Dir, l.Dir) || !strings.Contains(err.Error(), " 1 of 6 runs ") {
+		t.Errorf("error %v, want one that names 1 of 6 runs, as the pool: %v", err, want)
+	}
+	sweeptest.SameResults(t, l, local)
+	table := func(o *output) string { text := o.String(); return text[strings.LastIndex(text, "sweep  "):] }
+	if got, want := table(out), table(&pool); got != want {
+		t.Errorf("table\n%s\nwant\n%s", got, want)
+	}
+	if left, _ := filepath.Glob(filepath.Join(l.Root, "*.lock")); len(left) > 0 {
+		t.Errorf("locks are left: %q", left)
+	}
+}
