@@ -17,17 +17,22 @@ const normEpsilon = 1e-5
 // bfloat16 compute. The mean over the pixels, the head and the logits are in the weights' type.
 func (n *Network) Logits(weights Weights, x *Node) *Node {
 	f := forward{Network: n, weights: weights}
-	if n.preActivation {
-		x = f.conv(n.stem, x)
-		for _, b := range n.blocks {
+	x = f.conv(n.stem, x)
+	if n.kind != wideResNet {
+		x = relu(x)
+	}
+	for _, b := range n.blocks {
+		switch n.kind {
+		case resNet:
+			x = f.residualBlock(b, x)
+		case wideResNet:
 			x = f.preActivationBlock(b, x)
+		case vgg:
+			x = f.plainBlock(b, x)
 		}
+	}
+	if n.kind == wideResNet {
 		x = relu(f.norm("norm", x))
-	} else {
-		x = relu(f.norm("stem/norm", f.conv(n.stem, x)))
-		for _, b := range n.blocks {
-			x = f.basicBlock(b, x)
-		}
 	}
 	w := weights(n.head.name + "/weights")                                                // [in, classes]
 	features := ReduceMean(ConvertDType(x, w.DType()), 1, 2)                              // [N, in]
@@ -40,14 +45,13 @@ type forward struct {
 	weights Weights
 }
 
-// basicBlock is ResNet's: relu(shortcut(x) + conv2(relu(conv1(x)))).
-func (f forward) basicBlock(b block, x *Node) *Node {
+// residualBlock is ResNet's: relu(shortcut(x) + conv2(relu(conv1(x)))).
+func (f forward) residualBlock(b block, x *Node) *Node {
 	shortcut := x
 	if b.shortcut != nil {
-		shortcut = f.norm(b.name+"/norm3", f.conv(*b.shortcut, x))
+		shortcut = f.conv(*b.shortcut, x)
 	}
-	h := relu(f.norm(b.name+"/norm1", f.conv(b.conv1, x)))
-	h = f.norm(b.name+"/norm2", f.conv(b.conv2, h))
+	h := f.conv(b.convs[1], relu(f.conv(b.convs[0], x)))
 	return relu(Add(shortcut, h))
 }
 
@@ -59,11 +63,23 @@ func (f forward) preActivationBlock(b block, x *Node) *Node {
 	if b.shortcut != nil {
 		shortcut = f.conv(*b.shortcut, h)
 	}
-	h = relu(f.norm(b.name+"/norm2", f.conv(b.conv1, h)))
-	return Add(shortcut, f.conv(b.conv2, h))
+	return Add(shortcut, f.conv(b.convs[1], relu(f.conv(b.convs[0], h))))
 }
 
-// conv is [N, s, s, in] → [N, s/stride, s/stride, out], with the bias of a network that does not normalize.
+// plainBlock is VGG's: convolutions with ReLU, then the largest of each 2×2 pixels: [N, s, s, in] → [N, s/2, s/2, out].
+func (f forward) plainBlock(b block, x *Node) *Node {
+	for _, c := range b.convs {
+		x = relu(f.conv(c, x))
+	}
+	return maxPool(x)
+}
+
+// maxPool is [N, s, s, c] → [N, s/2, s/2, c]. Of pixels that tie for the largest, the first in reading order gets the whole gradient, as in PyTorch
+// and JAX; ReduceMax would give it to each of them. (XLA on a GPU refuses the gradient under --xla_gpu_deterministic_ops, though here,
+// where windows do not overlap, the order of its sums does not matter.)
+func maxPool(x *Node) *Node { return MaxPool(x).Window(2).Strides(2).NoPadding().Done() }
+
+// conv is [N, s, s, in] → [N, s/stride, s/stride, out] and then the normalization of its output, or the bias of a network without.
 func (f forward) conv(c conv, x *Node) *Node {
 	kernel := ConvertDType(f.weights(c.name+"/weights"), x.DType())
 	pad := (c.k - 1) / 2
@@ -74,13 +90,13 @@ func (f forward) conv(c conv, x *Node) *Node {
 		y = ConvertDType(Add(ConvertDType(y, biases.DType()), Reshape(biases, 1, 1, 1, c.out)), x.DType())
 	}
 	y.AssertDims(-1, c.size, c.size, c.out)
-	return y
+	return f.norm(c.norm, y)
 }
 
-// norm is batch normalization over the images and pixels at hand, then scale and offset; the identity in a network without. The statistics
-// are computed in the weights' type.
+// norm is batch normalization over the images and pixels at hand, then scale and offset; the identity in a network without and where the name
+// is empty. The statistics are computed in the weights' type.
 func (f forward) norm(name string, x *Node) *Node {
-	if f.Norm == "none" {
+	if f.Norm == "none" || name == "" {
 		return x
 	}
 	channels := x.Shape().Dimensions[3]

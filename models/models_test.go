@@ -28,6 +28,11 @@ func TestParameterCounts(t *testing.T) {
 		{Config{Model: "resnet18", Width: 64, Norm: "none", Classes: 10}, 11_173_962 - 4_800, "the same with biases in place of normalization"},
 		{Config{Model: "wrn16-8", Width: 16, Norm: "batch", Classes: 10}, 10_961_370, "WRN-16-8: 11.0M in Zagoruyko and Komodakis (2016), table 5"},
 		{Config{Model: "wrn16-4", Width: 16, Norm: "batch", Classes: 10}, 2_748_890, "WRN-16-4: 2.7M"},
+		// The convolutions of VGG-19 have 64·2 + 128·2 + 256·4 + 512·8 = 5,504 channels, and 9·(3·64 + 64·64 + 64·128 + 128² + 128·256 + 3·256² +
+		// 256·512 + 7·512²) = 20,018,880 weights, its head 512·10+10 = 5,130. pytorch-cifar's has biases and batch normalization.
+		{Config{Model: "vgg19", Width: 64, Norm: "batch", Classes: 10}, 20_040_522 - 5_504, "kuangliu/pytorch-cifar's VGG19 without the biases that normalization takes out"},
+		{Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 10}, 20_018_880 + 5_504 + 5_130, "with biases alone"},
+		{Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 100}, 20_018_880 + 5_504 + 51_300, "the same with a head of 512·100+100"},
 	} {
 		if got := network(t, c.config).NumParams(); got != c.want {
 			t.Errorf("%+v: %d parameters, want %d (%s)", c.config, got, c.want, c.source)
@@ -47,6 +52,24 @@ func TestFLOPs(t *testing.T) {
 	}
 	if want := 6*macs - 2*1024*9*64*3; step != want {
 		t.Errorf("step %v, want %v", step, want)
+	}
+	// VGG-19 has 0.40 G: by stages 32²·9·64·(3+64) and so on. Its convolutions give 2·32²·64, 2·16²·128, 4·8²·256, 4·4²·512 and 4·2²·512 values.
+	vgg := network(t, Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 10})
+	macs = 1024*9*64*(3+64.0) + 256*9*128*(64+128.0) + 64*9*256*(128+3*256.0) + 16*9*512*(256+3*512.0) + 4*9*512*4*512.0 + 5120
+	forward, step = vgg.FLOPs()
+	if forward != 2*macs || step != 6*macs-2*1024*9*64*3 {
+		t.Errorf("VGG-19: forward %v and step %v, want %v and %v", forward, step, 2*macs, 6*macs-2*1024*9*64*3)
+	}
+	if got, want := vgg.ActivationValues(), 131_072+65_536+65_536+32_768+8_192; got != want {
+		t.Errorf("VGG-19: %d values, want %d", got, want)
+	}
+}
+
+func TestDefaultWidth(t *testing.T) {
+	for model, want := range map[string]int{"resnet18": 64, "vgg19": 64, "wrn16-1": 16, "wrn16-8": 16} {
+		if got := DefaultWidth(model); got != want {
+			t.Errorf("%s: %d, want %d", model, got, want)
+		}
 	}
 }
 
@@ -108,6 +131,7 @@ func TestNewRefuses(t *testing.T) {
 		"norm must be":             func(c *Config) { c.Norm = "layer" },
 		"classes must be":          func(c *Config) { c.Classes = 1 },
 		"branch scale must be":     func(c *Config) { c.BranchScale = math.NaN() },
+		"no residual branches":     func(c *Config) { c.Model, c.BranchScale = "vgg19", 0.3 },
 	} {
 		c := good
 		change(&c)

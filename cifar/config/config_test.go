@@ -186,7 +186,7 @@ func TestUsage(t *testing.T) {
 		{"-branch-scale=-1", "-branch-scale must be finite and not negative, got -1"},
 		{"-branch-scale=Inf", "-branch-scale must be finite and not negative, got +Inf"},
 		{"-width=0", "-model=resnet18 -width=0: models: width must be in [1, 4096], got 0"},
-		{"-model=vgg", `-model=vgg -width=64: models: unknown model "vgg", want resnet18 or wrn16-K (such as wrn16-4)`},
+		{"-model=vgg", `-model=vgg -width=64: models: unknown model "vgg", want resnet18, vgg19 or wrn16-K (such as wrn16-4)`},
 		{"-model=wrn16-0", `the widening factor must be a whole number in [1, 64]`},
 		{"-opt=gd -momentum=0.9", "-opt=gd has no momentum, got -momentum=0.9: use -opt=gdm or leave -momentum out"},
 		{"-opt=sgd -momentum=0.9", "-opt=sgd has no momentum, got -momentum=0.9: use -opt=sgdm or leave -momentum out"},

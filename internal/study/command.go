@@ -544,7 +544,7 @@ func (j *job) make(ctx context.Context, stage string, l *sweep.List, retry bool)
 			missing++
 		}
 	}
-	fmt.Fprintf(j.stdout, "%-9s %d runs, %d to make: %s\n", stage, len(l.Runs), missing, l.Dir)
+	fmt.Fprintf(j.stdout, "%-9s %d runs, %d to make\n", stage, len(l.Runs), missing)
 	if missing == 0 {
 		return nil
 	}
