@@ -266,6 +266,7 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 	for _, c := range []models.Config{
 		{Model: "resnet18", Width: 1, Norm: "none"}, {Model: "resnet18", Width: 1, Norm: "batch"},
 		{Model: "wrn16-1", Width: 2, Norm: "none"}, {Model: "wrn16-1", Width: 2, Norm: "batch"},
+		{Model: "vgg19", Width: 1, Norm: "none"}, {Model: "vgg19", Width: 1, Norm: "batch"},
 	} {
 		t.Run(c.Model+"/"+c.Norm, func(t *testing.T) {
 			tr := trainer(t, b, d, c, Rule{Form: Undamped}, 3)

@@ -30,7 +30,7 @@ func Mean95(x []float64) Interval {
 	return Interval{Mean: mean, Half: t * s / math.Sqrt(n), N: len(x)}
 }
 
-// String is "93.48 ± 0.25", the mean alone for one value, and "none" without any.
+// String is "93.48 ± 0.25", with two digits of what is not known, the mean alone for one value, and "none" without any.
 func (i Interval) String() string {
 	switch i.N {
 	case 0:
@@ -38,5 +38,10 @@ func (i Interval) String() string {
 	case 1:
 		return fmt.Sprintf("%.4g", i.Mean)
 	}
-	return fmt.Sprintf("%.4g ± %.2g", i.Mean, i.Half)
+	digit := math.Floor(math.Log10(i.Half)) // the place of the first of the two: −1 in 0.25
+	if digit < -5 || digit > 5 {            // 0, or with an exponent
+		return fmt.Sprintf("%.4g ± %.2g", i.Mean, i.Half)
+	}
+	decimals := max(0, 1-int(digit))
+	return fmt.Sprintf("%.*f ± %.*f", decimals, i.Mean, decimals, i.Half)
 }

@@ -78,18 +78,28 @@ func ratio(a, b []float64) float64 {
 	return x / y
 }
 
-// level is the training loss at which the arms of a cell are compared: the largest at which one of the two algorithms ends, so that every
-// seed of both reaches it.
+// level is the training loss at which the arms of a cell are compared: the largest at which a seed of the two algorithms ends with zero training
+// error, so that all of those reach it; if none has zero training error, the largest at which one ends.
 func (r result) level() float64 {
-	level := math.NaN()
+	fitted, largest := math.NaN(), math.NaN()
 	for _, a := range r.Arms[:effective] {
-		for _, loss := range a.each(func(o sweep.Outcome) float64 { return o.Last("loss") }) {
-			if !(loss <= level) && !math.IsNaN(loss) {
-				level = loss
+		for _, o := range a.Outcomes {
+			loss := o.Last("loss")
+			if math.IsNaN(loss) {
+				continue
+			}
+			if !(loss <= largest) {
+				largest = loss
+			}
+			if !(loss <= fitted) && o.Last("train_accuracy") == 1 {
+				fitted = loss
 			}
 		}
 	}
-	return level
+	if math.IsNaN(fitted) {
+		return largest
+	}
+	return fitted
 }
 
 // status compares the difference that momentum makes with the paper's, both in points: paper is the paper's, d ours over the seeds.

@@ -204,7 +204,7 @@ func (s *Study) notes(results []result) string {
 		levels = append(levels, fmt.Sprintf("%.3g (%s)", r.level(), r.Title))
 	}
 	text := fmt.Sprintf(`Mean ± 95%% t interval over the seeds (n), at the last step. "At equal training loss" is the accuracy at the first evaluation at which the training loss is at most the largest
-at which a seed of the two algorithms ends: %s nats. Every algorithm had as many trials as the other, with seed %d and %d training images held out,
+at which a seed of the two algorithms ends with zero training error (or ends, if none has): %s nats. Every algorithm had as many trials as the other, with seed %d and %d training images held out,
 over the effective rates %s (and more where the grid grew: see the pictures), the schedules %s and the weight decays %s; the best held-out accuracy was chosen%s. η_eff is η/(1−γ) in the undamped form of
 momentum (b ← γb + ∇L, w ← w − ηb), η otherwise. "Reproduced" means that our interval holds the paper's difference and leaves out 0
 (if the paper's difference is a point or more); "direction only", that it leaves out 0 on the paper's side; "not", neither.`,
