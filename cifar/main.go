@@ -1,8 +1,8 @@
-// Cifar trains a residual network on CIFAR images by full-batch gradient descent, without (GD) or with momentum (GD+M).
+// Cifar trains a convolutional network on CIFAR images by full-batch gradient descent, without (GD) or with momentum (GD+M).
 //
 //	go run ./cifar -opt=gdm
 //
-// This package reads from top to bottom: main.go opens what a run needs, train.go is the run, config.go are its settings.
+// This package reads from top to bottom: main.go opens what a run needs, train.go is the run, config/ has its settings.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"momentum/models"
 )
 
-const manual = `cifar trains a residual network on CIFAR images by full-batch gradient descent (GD) or gradient descent with momentum (GD+M).
+const manual = `cifar trains a convolutional network on CIFAR images by full-batch gradient descent (GD) or gradient descent with momentum (GD+M).
 
   go run ./cifar -opt=gdm                       what this machine can do in minutes, on images that the program carries
   go run ./cifar -opt=gd                        the same without momentum: both start from the same weights

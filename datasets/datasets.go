@@ -77,6 +77,29 @@ func Names() []string {
 	return names
 }
 
+// Facts are what is known of a set without loading it.
+type Facts struct {
+	Title   string // for people, such as "CIFAR-10"
+	Train   int    // training images
+	Classes int
+}
+
+// Describe returns the facts of a set.
+func Describe(name string) (Facts, error) {
+	if name == miniName {
+		return Facts{"CIFAR-10 sample", miniColumns * miniRows, len(archives[0].classes)}, nil
+	}
+	a, err := archiveByName(name, Names())
+	if err != nil {
+		return Facts{}, fmt.Errorf("datasets: %w", err)
+	}
+	f := Facts{Title: "CIFAR-" + strings.TrimPrefix(name, "cifar"), Classes: len(a.classes)}
+	for _, m := range a.train {
+		f.Train += m.records
+	}
+	return f, nil
+}
+
 // Load returns the training and the test images of a set. CIFAR is downloaded first if it is not there; two processes may do so at once.
 func Load(ctx context.Context, name string, o Options) (train, test *Images, err error) {
 	if name == miniName {

@@ -1,12 +1,14 @@
 package study
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -21,6 +23,7 @@ import (
 	"momentum/datasets"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
+	"momentum/internal/lockfile"
 	"momentum/internal/sweep"
 	"momentum/models"
 )
@@ -161,8 +164,8 @@ func floats(list *[]float64) func(string) error {
 	}
 }
 
-// parse turns arguments into what to do and the options: the scale's values, overridden by the flags.
-func (f *Figure) parse(args []string) (verb string, o *Options, err error) {
+// Parse turns arguments into what to do and the options: the scale's values, overridden by the flags.
+func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
 	verb = "run"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		verb, args = args[0], args[1:]
@@ -196,7 +199,9 @@ func (f *Figure) parse(args []string) (verb string, o *Options, err error) {
 	if fs.NArg() > 0 {
 		return verb, nil, cli.Usagef("unexpected argument %q: flags are written -name=value, after the word that says what to do", fs.Arg(0))
 	}
-	if err := o.check(); err != nil {
+	given := map[string]bool{}
+	fs.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	if err := o.check(given); err != nil {
 		return verb, nil, &cli.UsageError{Err: err}
 	}
 	other := variant(fs, scale, slices.Concat(groups[0].Names, groups[1].Names))
@@ -213,7 +218,20 @@ func (f *Figure) parse(args []string) (verb string, o *Options, err error) {
 	if s.Cells, err = f.Cells(o); err != nil {
 		return verb, nil, &cli.UsageError{Err: err}
 	}
+	keys := map[string]bool{}
 	for i := range s.Cells {
+		c := &s.Cells[i]
+		if keys[c.Key] {
+			return verb, nil, cli.Usagef("%s is asked for twice: name each set of images, network and batch size once (%d images or more are the full batch)", c.Title, c.Images)
+		}
+		keys[c.Key] = true
+		// With the flags that were given, since what is 0 and was not given has a value of its own.
+		base := c.Base
+		base.Rate = s.Rates[0]
+		if err := base.Validate(given); err != nil {
+			return verb, nil, &cli.UsageError{Err: err}
+		}
+		c.Base = base
 		if _, err := s.trials(i, s.Rates); err != nil {
 			return verb, nil, &cli.UsageError{Err: err}
 		}
@@ -235,24 +253,35 @@ func variant(fs *flag.FlagSet, scale Scale, names []string) (other []string) {
 	return other
 }
 
+// Cell is a comparison of the study, as it was resolved.
+func (o *Options) Cell(i int) Cell { return o.study.Cells[i] }
+
 // Cells are comparisons on every set of images, with every network and at every batch size; 0, and all images or more, is the full batch.
 func (o *Options) Cells(batches []int) ([]Cell, error) {
 	var cells []Cell
-	titles := map[string]string{"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "cifar10-mini": "CIFAR-10", "resnet18": "ResNet-18", "vgg19": "VGG-19"}
+	networks := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}
 	for _, data := range o.Data {
 		for _, model := range o.Models {
 			for _, batch := range batches {
 				c := o.Base
 				c.Data, c.Model, c.Opt, c.Batch = data, model, "gd", 0
-				all, classes := 50000, 10
-				switch data {
-				case "cifar10-mini":
-					all = 1000
-				case "cifar100":
-					classes = 100
+				facts, err := datasets.Describe(data)
+				if err != nil {
+					return nil, err
 				}
-				if c.Images > 0 {
-					all = min(all, c.Images)
+				all := c.Images
+				if all == 0 {
+					all = facts.Train
+				}
+				least := all // images that a run trains on: a trial, if all are asked for, leaves some out
+				if c.Images == 0 {
+					least -= o.study.Holdout
+				}
+				if all+o.study.Holdout > facts.Train && c.Images > 0 || least < 1 {
+					return nil, fmt.Errorf("-images + -holdout must be at most the %d training images of %s, got %d + %d", facts.Train, data, c.Images, o.study.Holdout)
+				}
+				if batch > least && batch < all {
+					return nil, fmt.Errorf("batches must be of at most the %d images that a trial trains on, or of all %d, got %d", least, all, batch)
 				}
 				key, title := "full", "full batch"
 				if batch > 0 && batch < all {
@@ -268,7 +297,7 @@ func (o *Options) Cells(batches []int) ([]Cell, error) {
 						c.Chunk = min(c.Chunk, c.Batch)
 					}
 				}
-				network := titles[model]
+				network := networks[model]
 				if network == "" {
 					network = "WideResNet-" + strings.TrimPrefix(model, "wrn")
 				}
@@ -276,8 +305,9 @@ func (o *Options) Cells(batches []int) ([]Cell, error) {
 					network += " with batch normalization"
 				}
 				cells = append(cells, Cell{
-					Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all, Classes: classes,
-					Title: fmt.Sprintf("%s (%d images), %s of width %d, %s", titles[data], all, network, c.Width, title),
+					Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all, Classes: facts.Classes,
+					Paper: Setting{Data: strings.TrimSuffix(data, "-mini"), Model: strings.Split(model, "-")[0], Batch: c.Batch},
+					Title: fmt.Sprintf("%s (%d images), %s of width %d, %s", facts.Title, all, network, c.Width, title),
 				})
 			}
 		}
@@ -286,9 +316,29 @@ func (o *Options) Cells(batches []int) ([]Cell, error) {
 }
 
 // check refuses options out of range.
-func (o *Options) check() error {
+func (o *Options) check(given map[string]bool) error {
 	s := &o.study
+	for _, name := range []string{"jobs", "gpus"} {
+		if given[name] && o.launcher == "slurm" {
+			return fmt.Errorf("-%s is about this machine, got -launcher=slurm: use -concurrent and -gpus-per-run, or leave it out", name)
+		}
+	}
+	for _, name := range []string{"concurrent", "gpus-per-run", "time", "partition", "requeue", "sbatch"} {
+		if given[name] && o.launcher == "local" {
+			return fmt.Errorf("-%s is about a cluster: add -launcher=slurm, or leave it out", name)
+		}
+	}
+	if o.pool.gpus != "" && slices.Contains(strings.Split(o.pool.gpus, ","), "") {
+		return fmt.Errorf("-gpus must be numbers with commas between them, got %q", o.pool.gpus)
+	}
+	if o.launcher == "slurm" {
+		if err := o.slurm.Check(); err != nil {
+			return err
+		}
+	}
 	switch {
+	case repeats(s.Schedules) || repeats(s.WeightDecays):
+		return fmt.Errorf("-schedules and -weight-decays must not name a value twice, got %s and %s", strings.Join(s.Schedules, ","), list(s.WeightDecays))
 	case len(s.Rates) == 0 || s.Rates[0] <= 0 || !slices.IsSorted(s.Rates) || len(slices.Compact(slices.Clone(s.Rates))) < len(s.Rates):
 		return fmt.Errorf("-rates must be positive and increasing, got %s", list(s.Rates))
 	case len(s.WeightDecays) == 0 || slices.Min(s.WeightDecays) < 0:
@@ -315,12 +365,18 @@ func (o *Options) check() error {
 	return nil
 }
 
+// repeats says whether a value stands in a list twice.
+func repeats[T cmp.Ordered](values []T) bool {
+	sorted := slices.Sorted(slices.Values(values))
+	return len(slices.Compact(sorted)) < len(values)
+}
+
 // Main is the command.
 func (f *Figure) Main() int { return cli.Main(f.Name, f.Run) }
 
 // Run is the command with its arguments.
-func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
-	verb, o, err := f.parse(args)
+func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []string) (err error) {
+	verb, o, err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		f.printManual(stdout)
 		return nil
@@ -341,6 +397,16 @@ func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []strin
 	}
 	if o.dryRun {
 		at = j.plan
+	}
+	switch verb {
+	case "status", "collect":
+		j.readOnly = true
+	case "run", "retry":
+		lock, err := j.lock()
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, lock.Release()) }()
 	}
 	results, err := j.stages(ctx, at)
 	if errors.Is(err, errEnough) {
@@ -374,6 +440,19 @@ type job struct {
 	*Options
 	stdout, stderr io.Writer
 	program        string // that makes a run
+	readOnly       bool   // lists that are not there are not written
+}
+
+// lock keeps a second process off the study, before it builds another program or writes a list.
+func (j *job) lock() (*lockfile.Lock, error) {
+	if err := os.MkdirAll(j.out, 0o777); err != nil {
+		return nil, err
+	}
+	lock, err := lockfile.Acquire(filepath.Join(j.out, "study.lock"))
+	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
+		return nil, fmt.Errorf("%s is worked on already, wait for it or stop it: %w", j.out, held)
+	}
+	return lock, err
 }
 
 // errEnough ends the stages early, but well.
@@ -454,7 +533,13 @@ func (j *job) stage(ctx context.Context, name string, configs []config.Config, a
 	if err != nil {
 		return err
 	}
-	l, err := sweep.Plan(filepath.Join(j.out, name), j.Base.Runs, lines)
+	dir := filepath.Join(j.out, name)
+	if j.readOnly {
+		if _, err := sweep.Read(dir, j.Base.Runs); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags makes it", dir, j.Figure.Name)
+		}
+	}
+	l, err := sweep.Plan(dir, j.Base.Runs, lines)
 	if err != nil {
 		return err
 	}
@@ -492,7 +577,7 @@ func (j *job) slots() (jobs int, gpus []string) {
 	case backend.HasGPU():
 		jobs = 1
 	default:
-		jobs = min(2, cores())
+		jobs = min(2, runtime.GOMAXPROCS(0))
 	}
 	return jobs, gpus
 }
@@ -517,7 +602,9 @@ func (j *job) build(ctx context.Context) (string, error) {
 	aside := fmt.Sprintf("%s.%d.tmp", path, os.Getpid())
 	defer os.Remove(aside)
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", aside, "momentum/cifar")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
+		return "", ctx.Err()
+	} else if err != nil {
 		return "", fmt.Errorf("go build momentum/cifar: %w: %s; run this in the repository, or build cifar elsewhere and name it with -cifar", err, strings.TrimSpace(string(out)))
 	}
 	return path, os.Rename(aside, path)
@@ -540,7 +627,7 @@ func (j *job) make(ctx context.Context, stage string, l *sweep.List, retry bool)
 	}
 	missing := 0
 	for _, s := range statuses {
-		if s.State != sweep.Done && s.State != sweep.Diverged {
+		if !s.State.Ended() {
 			missing++
 		}
 	}
@@ -557,41 +644,43 @@ func (j *job) make(ctx context.Context, stage string, l *sweep.List, retry bool)
 			return err
 		}
 	}
-	if err := l.Run(ctx, with, sweep.Options{Retry: retry, FailFast: j.failFast, Stdout: j.stdout, Stderr: j.stderr}); err != nil {
-		return err
-	}
-	if retry {
-		return j.complete(ctx, stage, l)
-	}
-	return nil
+	return l.Run(ctx, with, sweep.Options{Retry: retry, FailFast: j.failFast, Stdout: j.stdout, Stderr: j.stderr})
 }
 
 // plan says what a stage costs, and ends at the first that is not made.
 func (j *job) plan(ctx context.Context, stage string, l *sweep.List) error {
-	if j.complete(ctx, stage, l) == nil {
+	err := j.complete(ctx, stage, l)
+	if err == nil {
 		fmt.Fprintf(j.stdout, "%-9s %d runs, all made: %s\n", stage, len(l.Runs), l.Dir)
 		return nil
+	} else if !errors.Is(err, errMissing) {
+		return err
 	}
 	fmt.Fprintf(j.stdout, "%-9s %d runs: %s\n", stage, len(l.Runs), filepath.Join(l.Dir, "runs.jsonl"))
-	if err := j.printCost(ctx, l); err != nil {
-		return err
+	if stage == "trials-1" {
+		if err := j.printCost(ctx, l); err != nil {
+			return err
+		}
 	}
 	return errEnough
 }
 
 // status says what has become of the runs of a stage; later stages depend on them.
-func (j *job) status(ctx context.Context, stage string, l *sweep.List) error {
+func (j *job) status(_ context.Context, stage string, l *sweep.List) error {
 	statuses, err := l.Status()
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(j.stdout, "%-9s %s\n", stage, l.Dir)
 	sweep.PrintStatus(j.stdout, statuses)
-	if j.complete(ctx, stage, l) != nil {
+	if slices.ContainsFunc(statuses, func(s sweep.Status) bool { return !s.State.Ended() }) {
 		return errEnough
 	}
 	return nil
 }
+
+// errMissing is wrapped by the error of a stage some of whose runs have not ended.
+var errMissing = errors.New("want every run done")
 
 // complete is an error unless all runs of a stage have ended.
 func (j *job) complete(_ context.Context, stage string, l *sweep.List) error {
@@ -600,8 +689,8 @@ func (j *job) complete(_ context.Context, stage string, l *sweep.List) error {
 		return err
 	}
 	for _, s := range statuses {
-		if s.State != sweep.Done && s.State != sweep.Diverged {
-			return fmt.Errorf("%s: %s, line %d, is %s, want every run done: go run ./scripts/%s run makes what is missing, retry what has failed", l.Dir, s.Run.Name, s.Index+1, s.State, j.Figure.Name)
+		if !s.State.Ended() {
+			return fmt.Errorf("%s: %s, line %d, is %s, %w: go run ./scripts/%s run makes what is missing, retry what has failed", l.Dir, s.Run.Name, s.Index+1, s.State, errMissing, j.Figure.Name)
 		}
 	}
 	return nil
@@ -617,7 +706,7 @@ type cost struct {
 	Device       string  `json:"device"`
 }
 
-// printCost says what the study costs, this list and what follows from it: in floating-point operations and, unless a cluster makes the runs, in
+// printCost says what the whole study costs, of which l is the first list: in floating-point operations and, unless a cluster makes the runs, in
 // time on this machine, by measuring a step of each cell.
 func (j *job) printCost(ctx context.Context, l *sweep.List) error {
 	s := &j.study
@@ -662,9 +751,6 @@ func (j *job) printCost(ctx context.Context, l *sweep.List) error {
 			var c config.Settings
 			return json.Unmarshal(r.Settings, &c) == nil && c.Data == cell.Base.Data && c.Model == cell.Base.Model && c.Batch == cell.Base.Batch && config.IsMomentum(c.Opt)
 		})
-		if at < 0 {
-			continue // a grid that has grown elsewhere
-		}
 		fmt.Fprintf(j.stdout, "          measuring a step of %s …\n", cell.Title)
 		c, err := j.measure(ctx, l, at, jobs, gpus)
 		if err != nil {
@@ -686,7 +772,9 @@ func (j *job) measure(ctx context.Context, l *sweep.List, index, jobs int, gpus 
 	file := filepath.Join(l.Dir, "cost.json")
 	cmd := exec.CommandContext(ctx, j.program, "-config="+filepath.Join(l.Dir, "runs.jsonl"), "-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
 	cmd.Env = (&sweep.Pool{Jobs: jobs, GPUs: gpus}).Env(0)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
+		return c, ctx.Err()
+	} else if err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		return c, fmt.Errorf("measuring a step: %w: %s", err, lines[len(lines)-1])
 	}
@@ -707,6 +795,3 @@ func duration(seconds float64) string {
 	}
 	return fmt.Sprintf("%.0f days", seconds/86400)
 }
-
-// cores are the processors that this process may use.
-func cores() int { return runtime.NumCPU() }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"momentum/internal/cli"
+	"momentum/internal/lockfile"
 	"momentum/internal/runtest"
 	"momentum/internal/sweep"
 )
@@ -127,36 +130,106 @@ func TestStudy(t *testing.T) {
 		}
 	}
 
-	// Stopped in the middle of a stage, and another time, and then let go on.
+	// Killed in the middle of a stage, stopped in the middle of another, a run damaged; and then let go on.
 	root := t.TempDir()
-	for range 2 {
-		ctx, stop := context.WithCancel(t.Context())
-		before, _ := filepath.Glob(filepath.Join(root, "runs", "*", "SHA256SUMS"))
-		done := make(chan error)
-		go func() { _, err := start(ctx, root, cifar); done <- err }()
-		for {
-			now, _ := filepath.Glob(filepath.Join(root, "runs", "*", "SHA256SUMS"))
-			if len(now) > len(before)+1 {
-				break
-			}
+	ended := func() int {
+		found, _ := filepath.Glob(filepath.Join(root, "runs", "*", "SHA256SUMS"))
+		return len(found)
+	}
+	// until waits until more runs have ended, or the study has.
+	until := func(more int, over <-chan error) {
+		t.Helper()
+		for ended() < more {
 			select {
-			case err := <-done:
+			case err := <-over:
 				t.Fatalf("ended before it was stopped: %v", err)
-			default:
+			case <-time.After(5 * time.Millisecond):
 			}
-		}
-		stop()
-		if err := <-done; !errors.Is(err, cli.ErrStopped) {
-			t.Fatalf("stopped: %v", err)
 		}
 	}
-	if stdout, err := start(t.Context(), root, cifar); err != nil {
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), "STUDY_ROOT="+root, "STUDY_CIFAR="+cifar)
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan error, 1)
+	go func() { over <- child.Wait() }()
+	until(1, over)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-over
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { _, err := start(ctx, root, cifar); over <- err }()
+	until(ended()+2, over)
+	stop()
+	if err := <-over; !errors.Is(err, cli.ErrStopped) {
+		t.Fatalf("stopped: %v", err)
+	}
+	sums, err := filepath.Glob(filepath.Join(root, "runs", "*", "SHA256SUMS"))
+	if err != nil || len(sums) == 0 {
+		t.Fatalf("no run has ended: %v", err)
+	}
+	metrics := filepath.Join(filepath.Dir(sums[0]), "metrics.jsonl")
+	damaged := []byte(runtest.Read(t, metrics))
+	damaged[len(damaged)/2] ^= 1
+	if err := os.WriteFile(metrics, damaged, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, err = start(t.Context(), root, cifar); err != nil {
 		t.Fatal(err, stdout)
+	}
+	if want := filepath.Dir(metrics) + ".old-1, and the run is made again"; !strings.Contains(stdout, metrics+": has SHA-256 ") || !strings.Contains(stdout, want) {
+		t.Errorf("the damaged run is not named, or not said to be set aside:\n%s", stdout)
 	}
 	for _, ending := range []string{".md", ".csv", ".json"} {
 		if runtest.Read(t, root, "out", "table"+ending) != runtest.Read(t, out, "table"+ending) {
-			t.Errorf("table%s of a study that was stopped twice differs", ending)
+			t.Errorf("table%s of a study that was killed, stopped and damaged differs", ending)
 		}
+	}
+}
+
+// TestMain is a process of its own for a study that is to be killed.
+func TestMain(m *testing.M) {
+	if root := os.Getenv("STUDY_ROOT"); root != "" {
+		_, err := start(context.Background(), root, os.Getenv("STUDY_CIFAR"))
+		os.Exit(cli.Report(os.Stderr, "figure", err))
+	}
+	os.Exit(m.Run())
+}
+
+// While a study is worked on another start is refused, before it builds or writes anything.
+func TestLocked(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "out"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lockfile.Acquire(filepath.Join(root, "out", "study.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := runtest.Files(t, root)
+	if _, err = start(t.Context(), root, "/absent/cifar"); err == nil || !strings.Contains(err.Error(), "is worked on already, wait for it or stop it") {
+		t.Errorf("error %v", err)
+	}
+	if !equalFiles(runtest.Files(t, root), before) {
+		t.Error("files were written all the same")
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// To look at what is not there makes nothing.
+func TestReadOnly(t *testing.T) {
+	root := t.TempDir()
+	for _, verb := range []string{"status", "collect"} {
+		if _, err := start(t.Context(), root, "/absent/cifar", verb); err == nil || !strings.Contains(err.Error(), "trials-1: not planned yet: go run ./scripts/figure") {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+	if files := runtest.Files(t, root); len(files) > 0 {
+		t.Errorf("made %v", slices.Collect(maps.Keys(files)))
 	}
 }
 
@@ -190,6 +263,15 @@ func TestUsage(t *testing.T) {
 		{"-model=mlp", `unknown model "mlp"`},
 		{"-data=mnist", `"mnist" is none of`},
 		{"run 3", `unexpected argument "3"`},
+		{"-data=cifar10-mini,cifar10-mini", "is asked for twice"},
+		{"-schedules=cosine,cosine", "-schedules and -weight-decays must not name a value twice, got cosine,cosine and 0"},
+		{"-holdout=996", "-images + -holdout must be at most the 1000 training images of cifar10-mini, got 5 + 996"},
+		{"-images=0 -holdout=1000", "-images + -holdout must be at most the 1000"},
+		{"-launcher=slurm -time=1m", "the time limit of a task must be at least 5m"},
+		{"-launcher=slurm -concurrent=-1", "tasks at a time and GPUs of each must be at least 0, got -1 and 1"},
+		{"-launcher=slurm -jobs=2", "-jobs is about this machine, got -launcher=slurm"},
+		{"-requeue", "-requeue is about a cluster: add -launcher=slurm"},
+		{"-gpus=0,,1", `-gpus must be numbers with commas between them, got "0,,1"`},
 	} {
 		err := tiny().Run(t.Context(), &bytes.Buffer{}, &bytes.Buffer{}, strings.Fields(tt.args))
 		var usage *cli.UsageError
@@ -203,13 +285,16 @@ func TestUsage(t *testing.T) {
 func TestFolderName(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"", "sweeps/figure-tiny"},
-		{"-jobs=3 -launcher=slurm -images=5", "sweeps/figure-tiny"},
+		{"-jobs=3 -images=5", "sweeps/figure-tiny"},
+		{"-launcher=slurm -concurrent=2", "sweeps/figure-tiny"},
 		{"-norm=batch -seeds=5", "sweeps/figure-tiny-norm=batch-seeds=5"},
 		{"-momentum=0.9 -rates=0.1,0.3 -precision=f32", "sweeps/figure-tiny-rates=0.1,0.3"}, // the others are what they would be anyway
 	} {
-		_, o, err := tiny().parse(strings.Fields(tt.args))
-		if err != nil || filepath.ToSlash(o.out) != tt.want {
-			t.Errorf("%q: %s, %v; want %s", tt.args, o.out, err, tt.want)
+		_, o, err := tiny().Parse(strings.Fields(tt.args))
+		if err != nil {
+			t.Errorf("%q: %v", tt.args, err)
+		} else if filepath.ToSlash(o.out) != tt.want {
+			t.Errorf("%q: %s, want %s", tt.args, o.out, tt.want)
 		}
 	}
 }

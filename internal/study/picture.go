@@ -1,9 +1,11 @@
 package study
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"momentum/internal/figure"
 	"momentum/internal/sweep"
@@ -161,10 +163,69 @@ func sortByX(l *figure.Line) {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(i, j int) int { return int(math.Copysign(1, l.X[i]-l.X[j])) })
-	var x, y []float64
-	for _, i := range order {
-		x, y = append(x, l.X[i]), append(y, l.Y[i])
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(l.X[i], l.X[j]) })
+	for _, values := range []*[]float64{&l.X, &l.Y, &l.Low, &l.High} {
+		if *values == nil {
+			continue
+		}
+		sorted := make([]float64, len(order))
+		for i, from := range order {
+			sorted[i] = (*values)[from]
+		}
+		*values = sorted
 	}
-	l.X, l.Y = x, y
+}
+
+// byBatch are pictures of the first measure against the batch size, one for all cells that differ in nothing else: the mean over the seeds at the
+// last step, with a band from the least to the largest. A set of images and a network with one batch size has none.
+func (s *Study) byBatch(results []result) []figure.Picture {
+	var pictures []figure.Picture
+	for i, first := range results {
+		same := func(r result) bool {
+			a, b := first.Base, r.Base
+			return a.Data == b.Data && a.Model == b.Model && a.Width == b.Width
+		}
+		if slices.IndexFunc(results, same) < i {
+			continue // in an earlier picture
+		}
+		var cells []result
+		for _, r := range results {
+			if same(r) {
+				cells = append(cells, r)
+			}
+		}
+		if len(cells) < 2 {
+			continue
+		}
+		m := s.Measures[0]
+		p := figure.Panel{X: figure.Axis{Label: "images per step", Log: true}, Y: figure.Axis{Label: m.Title + " (%)"}}
+		for arm := range arms {
+			l := figure.Line{Color: colors[arm], Dashed: arm >= effective}
+			for _, r := range cells {
+				a := r.Arms[arm]
+				var values []float64
+				for _, x := range a.each(func(o sweep.Outcome) float64 { return m.of(o.Last) }) {
+					if !math.IsNaN(x) {
+						values = append(values, x)
+					}
+				}
+				if len(values) == 0 {
+					continue
+				}
+				l.Name = strings.Replace(a.Title, "SGD", "GD", -1)
+				l.X = append(l.X, float64(cmp.Or(r.Base.Batch, r.Images)))
+				l.Y = append(l.Y, mean95(values).Mean)
+				l.Low, l.High = append(l.Low, slices.Min(values)), append(l.High, slices.Max(values))
+			}
+			sortByX(&l)
+			p.Lines = append(p.Lines, l)
+		}
+		title, _, _ := strings.Cut(first.Title, ", batch")
+		title, _, _ = strings.Cut(title, ", full batch")
+		pictures = append(pictures, figure.Picture{
+			Title: title, Panels: [][]figure.Panel{{p}}, Width: 5, Height: 3.2,
+			Note: fmt.Sprintf("%d seeds, at the last step; bands from the least to the largest. The rightmost point is the full batch where it has all %d images.", s.Seeds, first.Images),
+		})
+	}
+	return pictures
 }

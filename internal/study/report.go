@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"momentum/internal/figure"
 	"momentum/internal/provenance"
 	"momentum/internal/rundir"
+	"momentum/internal/sweep"
 )
 
 // collect makes everything that is drawn from the run folders: tables and pictures, the same bytes each time, and report.md, which shows
@@ -32,6 +34,13 @@ func (j *job) collect(ctx context.Context, results []result, args []string) erro
 			}
 			fmt.Fprintf(&pictures, "![%s](%s.png)\n\n", p.picture.Title, p.name)
 		}
+	}
+	for i, p := range s.byBatch(results) {
+		name := fmt.Sprintf("batches-%d", i+1)
+		if err := p.Write(filepath.Join(j.out, name)); err != nil {
+			return err
+		}
+		fmt.Fprintf(&pictures, "![%s](%s.png)\n\n", p.Title, name)
 	}
 	more := ""
 	if j.More != nil {
@@ -71,54 +80,78 @@ func commandLine(name string, args []string) string {
 	return strings.Join(words, " ")
 }
 
-// made says by what and in what time the runs were made, by their manifests.
-func made(results []result) string {
-	type manifest struct {
-		provenance.Provenance
-		Precision string `json:"precision"`
+// manifest is what the manifest of a run says of by what it was made.
+type manifest struct {
+	provenance.Provenance
+	Precision string `json:"precision"`
+}
+
+// facts collects by what runs were made: the values of each property.
+type facts map[string]map[string]bool
+
+func (f facts) add(o sweep.Outcome) manifest {
+	var m manifest
+	provenance.Read(filepath.Join(o.Folder, "manifest.json"), &m)
+	values := map[string]string{
+		"revision": m.Revision, "device": m.Device, "backend": m.Backend, "precision": m.Precision, "Go": m.Go, "plugin": m.Plugin,
 	}
-	sets := map[string]map[string]bool{}
-	add := func(what, value string) {
-		if sets[what] == nil {
-			sets[what] = map[string]bool{}
+	maps.Copy(values, m.Modules)
+	for what, value := range values {
+		if f[what] == nil {
+			f[what] = map[string]bool{}
 		}
-		sets[what][value] = true
+		f[what][value] = true
 	}
+	return m
+}
+
+// text is all values of each property.
+func (f facts) text() map[string]string {
+	all := map[string]string{}
+	for what, values := range f {
+		all[what] = strings.Join(slices.Sorted(maps.Keys(values)), ", ")
+	}
+	return all
+}
+
+// made says by what the runs of an arm were made.
+func (a arm) made() map[string]string {
+	f := facts{}
+	for _, o := range a.Outcomes {
+		f.add(o)
+	}
+	return f.text()
+}
+
+// made says by what and in what time all runs of a study were made.
+func made(results []result) string {
+	f := facts{}
 	seconds := 0.0
-	folders := map[string]bool{}
-	var last manifest
+	seen := map[string]bool{}
+	var last time.Time
 	for _, r := range results {
 		all := slices.Clone(r.tried)
 		for _, a := range r.Arms {
 			all = append(all, a.Outcomes...)
 		}
 		for _, o := range all {
-			if folders[o.Folder] {
+			if seen[o.Folder] {
 				continue
 			}
-			folders[o.Folder] = true
-			var m manifest
-			provenance.Read(filepath.Join(o.Folder, "manifest.json"), &m)
-			add("revision", m.Revision)
-			add("device", m.Device)
-			add("backend", m.Backend)
-			add("precision", m.Precision)
-			add("Go", m.Go)
-			add("plugin", m.Plugin)
-			for name, version := range m.Modules {
-				add(name, version)
-			}
+			seen[o.Folder] = true
+			m := f.add(o)
 			seconds += m.WallSeconds
-			if end := m.Started; end.After(last.Started) {
-				last = m
+			if m.Started.After(last) {
+				last = m.Started
 			}
 		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "| | |\n|---|---|\n| runs | %d |\n| time | %s, the wall time of the runs added up |\n| last run begun | %s |\n",
-		len(folders), duration(seconds), last.Started.Format("2006-01-02 15:04 UTC"))
-	for _, what := range slices.Sorted(maps.Keys(sets)) {
-		fmt.Fprintf(&b, "| %s | %s |\n", what, strings.Join(slices.Sorted(maps.Keys(sets[what])), ", "))
+		len(seen), duration(seconds), last.Format("2006-01-02 15:04 UTC"))
+	text := f.text()
+	for _, what := range slices.Sorted(maps.Keys(text)) {
+		fmt.Fprintf(&b, "| %s | %s |\n", what, text[what])
 	}
 	return b.String()
 }

@@ -104,21 +104,24 @@ func (r result) level() float64 {
 
 // status compares the difference that momentum makes with the paper's, both in points: paper is the paper's, d ours over the seeds.
 //
-//	reproduced      our interval holds the paper's difference and, if that is a point or more, leaves out 0
+//	reproduced      our interval holds the paper's difference, and leaves out 0 or, if the paper's is less than a point, is at most a point to either side
 //	direction only  our interval leaves out 0, on the paper's side of it
-//	not             neither
+//	undecided       our interval holds the paper's difference, and too much else
+//	not             none of these
 func status(paper float64, d stats.Interval) string {
 	if d.N < 2 {
-		return "one seed only"
+		return fmt.Sprintf("undecided, n = %d", d.N)
 	}
 	low, high := d.Mean-d.Half, d.Mean+d.Half
 	holds := low <= paper && paper <= high
 	same := (low > 0 && paper > 0) || (high < 0 && paper < 0)
 	switch {
-	case holds && (same || math.Abs(paper) < 1):
+	case holds && (same || math.Abs(paper) < 1 && d.Half <= 1):
 		return "reproduced"
 	case same:
 		return "direction only"
+	case holds:
+		return "undecided"
 	}
 	return "not"
 }
@@ -178,9 +181,7 @@ func (s *Study) best(root string, trials []trial) (best [2]choice, tried []sweep
 		return best, nil, err
 	}
 	for i := range best {
-		if best[i], err = s.choose(trials, tried, i == momentum); err != nil {
-			return best, nil, err
-		}
+		best[i] = s.choose(trials, tried, i == momentum)
 	}
 	return best, tried, nil
 }

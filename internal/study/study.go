@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"momentum/cifar/config"
 	"momentum/internal/sweep"
@@ -54,19 +53,15 @@ type Cell struct {
 	Base    config.Config // all but the rule, the rate, the schedule, the weight decay and the seed; Opt is gd or sgd
 	Images  int           // for training
 	Classes int
+	Paper   Setting // whose numbers of the paper stand beside it
 }
 
-// Setting is what the paper's numbers are about. It has no sizes: at other sizes than the paper's, its numbers stand beside ours all the same.
+// Setting is what the paper's numbers are about. It has no other sizes than the batch's: with fewer images or channels than the paper's, its
+// numbers stand beside ours all the same.
 type Setting struct {
 	Data  string // cifar10 or cifar100
 	Model string // resnet18 or wrn16
-	Mini  bool   // mini-batches
-}
-
-// setting is what the paper would call a cell.
-func (c Cell) setting() Setting {
-	model, _, _ := strings.Cut(c.Base.Model, "-")
-	return Setting{strings.TrimSuffix(c.Base.Data, "-mini"), model, c.Base.Batch > 0}
+	Batch int    // 0: full
 }
 
 // paper returns the paper's numbers for a cell, if it has any: none with batch normalization, whose gain it only says to be smaller.
@@ -74,7 +69,7 @@ func (m Measure) paper(c Cell) (numbers [2]float64, ok bool) {
 	if c.Base.Norm != "none" {
 		return numbers, false
 	}
-	numbers, ok = m.Paper[c.setting()]
+	numbers, ok = m.Paper[c.Paper]
 	return numbers, ok
 }
 
@@ -178,11 +173,12 @@ type choice struct {
 	fitted  bool    // zero training error at the last step
 	tried   int     // settings
 	edge    int     // −1 or 1 if its rate is the least or the largest that was tried
+	none    bool    // all trials diverged: then edge is −1, and nothing is chosen
 }
 
 // choose picks the setting of an algorithm that is best on held-out images at the last step, among those that fitted all training images if any has;
 // ties go to the lower loss on held-out images, then to the smaller rate. outcomes are those of all trials of the cell.
-func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bool) (choice, error) {
+func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bool) choice {
 	var all []choice
 	var rates []float64
 	for i, t := range trials {
@@ -195,8 +191,7 @@ func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bo
 		}
 	}
 	if len(all) == 0 {
-		return choice{}, fmt.Errorf("study: %s: all %d trials %s diverged: begin with lower -rates",
-			s.Cells[trials[0].cell].Title, len(rates), map[bool]string{false: "without momentum", true: "with momentum"}[withMomentum])
+		return choice{tried: len(rates), edge: -1, none: true}
 	}
 	misses := func(c choice) int {
 		if s.Choose == Fitted && !c.fitted {
@@ -216,7 +211,7 @@ func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bo
 			best.edge = 1
 		}
 	}
-	return best, nil
+	return best
 }
 
 // grow returns the rates by which the grid of a cell grows after its trials, since the best one of an algorithm is its first or last one. Both
@@ -245,6 +240,11 @@ func (s *Study) final(cell int, best [2]choice) ([arms][]config.Config, error) {
 		}
 		return nil
 	}
+	for i, b := range best {
+		if b.none {
+			return all, fmt.Errorf("study: %s: all %d trials %s diverged: begin with lower -rates", s.Cells[cell].Title, b.tried, [2]string{"without momentum", "with momentum"}[i])
+		}
+	}
 	m := best[momentum]
 	same, err := s.config(s.Cells[cell], false, m.effective, m.config.Schedule, m.config.WeightDecay)
 	if err != nil {
@@ -258,6 +258,7 @@ func (s *Study) final(cell int, best [2]choice) ([arms][]config.Config, error) {
 	if s.Longer > 0 {
 		c := best[plain].config
 		c.Epochs *= s.Longer
+		c.EvalEvery *= s.Longer // as many points on the curve
 		return all, at(longer, c)
 	}
 	return all, nil

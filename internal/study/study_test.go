@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func two() *Study {
 	base := config.Preset("tiny", "gd")
 	return &Study{
-		Name: "figure", Title: "A figure", Cells: []Cell{{Key: "mini", Title: "mini", Base: base}},
+		Name: "figure", Title: "A figure", Cells: []Cell{{Key: "mini", Title: "mini", Base: base, Paper: Setting{Data: "cifar10", Model: "resnet18"}}},
 		Measures: []Measure{{Column: "test_accuracy", Title: "test accuracy", Paper: map[Setting][2]float64{{Data: "cifar10", Model: "resnet18"}: {75.83, 84.68}}}},
 		Gamma:    0.9, Form: "undamped", Rates: []float64{0.1, 0.2}, Schedules: []string{"cosine", "constant"}, WeightDecays: []float64{0, 0.5},
 		Holdout: 500, Choose: Fitted, Grow: 1, Seeds: 3, Longer: 10,
@@ -121,16 +121,17 @@ func TestChoose(t *testing.T) {
 		{"at the last step", Fitted, []sweep.Outcome{ended(0, 0.9, 0.5, 1, 0.5, 1), ended(0, 1, 0.4, 1), diverged()}, 0.2, 0, true},
 	} {
 		s.Choose = tt.choose
-		best, err := s.choose(trials, tt.outcomes, false)
-		if err != nil {
-			t.Errorf("%s: %v", tt.name, err)
-			continue
-		}
+		best := s.choose(trials, tt.outcomes, false)
 		if best.effective != tt.want || best.edge != tt.edge || best.fitted != tt.fitted || best.tried != 3 {
 			t.Errorf("%s: rate %v, edge %d, fitted %v of %d trials; want %v, %d, %v of 3", tt.name, best.effective, best.edge, best.fitted, best.tried, tt.want, tt.edge, tt.fitted)
 		}
 	}
-	if _, err := s.choose(trials, []sweep.Outcome{diverged(), diverged(), diverged()}, false); err == nil || !strings.Contains(err.Error(), "all 3 trials without momentum diverged") {
+	// When all have diverged the grid grows downwards; when that is over, it is an error.
+	none := s.choose(trials, []sweep.Outcome{diverged(), diverged(), diverged()}, false)
+	if more := grow([2]choice{none, {}}, s.Rates); !slices.Equal(more, []float64{0.025, 0.05}) {
+		t.Errorf("all diverged: the grid grows by %v, want 0.025 and 0.05", more)
+	}
+	if _, err := s.final(0, [2]choice{none, {}}); err == nil || !strings.Contains(err.Error(), "mini: all 3 trials without momentum diverged: begin with lower -rates") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -174,18 +175,19 @@ func TestStatus(t *testing.T) {
 		{8.85, 8, 1, "reproduced"}, // 7 to 9 holds 8.85, without 0
 		{8.85, 5, 1, "direction only"},
 		{8.85, 12, 1, "direction only"},
-		{8.85, 5, 6, "not"}, // holds 8.85 and 0: says nothing
+		{8.85, 5, 6, "undecided"}, // holds 8.85 and 0
 		{8.85, -2, 1, "not"},
 		{8.85, 0, 1, "not"},
 		{-0.24, 0.1, 0.5, "reproduced"}, // the paper sees none, and so do we
 		{-0.24, 5, 0.5, "not"},
+		{-0.24, 5, 30, "undecided"}, // too wide to see that there is none
 		{-0.24, -5, 0.5, "direction only"},
 	} {
 		if got := status(tt.paper, stats.Interval{Mean: tt.mean, Half: tt.half, N: 3}); got != tt.want {
 			t.Errorf("paper %v, ours %v ± %v: %s, want %s", tt.paper, tt.mean, tt.half, got, tt.want)
 		}
 	}
-	if got := status(8.85, stats.Interval{Mean: 9, N: 1}); got != "one seed only" {
+	if got := status(8.85, stats.Interval{Mean: 9, N: 1}); got != "undecided, n = 1" {
 		t.Errorf("one seed: %s", got)
 	}
 }
@@ -207,9 +209,7 @@ func results(t *testing.T, s *Study) []result {
 	}
 	var best [2]choice
 	for i := range best {
-		if best[i], err = s.choose(trials, r.tried, i == momentum); err != nil {
-			t.Fatal(err)
-		}
+		best[i] = s.choose(trials, r.tried, i == momentum)
 	}
 	finals, err := s.final(0, best)
 	if err != nil {
@@ -249,7 +249,7 @@ func TestRows(t *testing.T) {
 	near("the difference", gd.Momentum.Mean, 10)
 	near("half of its interval", gd.Momentum.Half, 2.484)
 	near("the ratio", *gd.Ratio, 82.0/72)
-	near("the equal loss", gd.Level, 0.2)
+	near("the equal loss", *gd.Level, 0.2)
 	near("GD+M at that loss", gdm.Equal.Mean, 80.5)
 	near("GD at that loss", gd.Equal.Mean, 72)
 	if gd.Status != "reproduced" || *gd.Paper != 75.83 || *gdm.Paper != 84.68 || gdm.Momentum != nil {
@@ -295,6 +295,49 @@ func TestTablesGolden(t *testing.T) {
 		if string(got) != string(want) {
 			t.Errorf("%s is not as in %s; -update writes it anew:\n%s", ending, golden, got)
 		}
+	}
+}
+
+// A study all of whose final runs diverged has tables that say so.
+func TestAllDiverged(t *testing.T) {
+	s := two()
+	all := results(t, s)
+	for i := range all[0].Arms {
+		all[0].Arms[i].Outcomes = []sweep.Outcome{diverged(), diverged(), diverged()}
+	}
+	base := filepath.Join(t.TempDir(), "table")
+	if err := s.writeTables(base, all); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(base + ".md")
+	if want := "| mini | GD+M | 84.68 | none, 3 diverged | none | none |"; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+	if text, err = os.ReadFile(base + ".csv"); err != nil || !strings.Contains(string(text), "mini,GD+M,test accuracy,84.68,,,0,,,0,") {
+		t.Errorf("the CSV has numbers for what is not known:\n%s", text)
+	}
+	if err := s.curves(all[0]).Write(base); err != nil {
+		t.Errorf("curves: %v", err)
+	}
+}
+
+// Accuracy by batch size: one point for each cell that differs in nothing else, the full batch at the number of images.
+func TestByBatch(t *testing.T) {
+	s := two()
+	full, small, other := results(t, s)[0], results(t, s)[0], results(t, s)[0]
+	full.Images, small.Images = 40, 40
+	small.Base.Batch, small.Key = 8, "mini-8"
+	other.Base.Width++
+	pictures := s.byBatch([]result{full, small, other})
+	if len(pictures) != 1 {
+		t.Fatalf("%d pictures, want 1: the third cell has no other batch size", len(pictures))
+	}
+	gd := pictures[0].Panels[0][0].Lines[plain]
+	if fmt.Sprintf("%.4g", [][]float64{gd.X, gd.Y, gd.Low, gd.High}) != "[[8 40] [72 72] [70 70] [74 74]]" {
+		t.Errorf("GD is %v %v %v %v; want 72 from 70 to 74 at 8 and 40", gd.X, gd.Y, gd.Low, gd.High)
+	}
+	if err := pictures[0].Write(filepath.Join(t.TempDir(), "batches")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -18,18 +18,19 @@ import (
 
 // row is a line of the CSV and an object of the JSON: one measure of one arm of one cell.
 type row struct {
+	of       int             // the arm
 	Cell     string          `json:"cell"`
 	Arm      string          `json:"arm"`
 	Measure  string          `json:"measure"`
 	Paper    *float64        `json:"paper,omitempty"`    // %
-	Ours     stats.Interval  `json:"ours"`               // %, at the last step
+	Ours     *stats.Interval `json:"ours"`               // %, at the last step; this and other intervals: null without any value
 	Seeds    []*float64      `json:"seeds"`              // %, by seed from 2 on; null: diverged
-	Equal    stats.Interval  `json:"at_equal_loss"`      // %, at the first evaluation with a training loss of at most Level
-	Level    float64         `json:"equal_loss"`         // nats
+	Equal    *stats.Interval `json:"at_equal_loss"`      // %, at the first evaluation with a training loss of at most Level
+	Level    *float64        `json:"equal_loss"`         // nats; null: all seeds diverged
 	Momentum *stats.Interval `json:"momentum_minus_it"`  // points, paired by seed: the arm with momentum minus this one
 	Ratio    *float64        `json:"momentum_over_it"`   // of the means
 	Status   string          `json:"status,omitempty"`   // of the difference, beside the paper's
-	Train    stats.Interval  `json:"train_accuracy"`     // %, at the last step
+	Train    *stats.Interval `json:"train_accuracy"`     // %, at the last step
 	Zero     []int           `json:"zero_error_at"`      // epoch of the first zero training error by seed; −1: never
 	Diverged int             `json:"diverged,omitempty"` // seeds
 	Rule     string          `json:"rule"`
@@ -43,6 +44,11 @@ type row struct {
 	HeldOut  float64         `json:"held_out_accuracy,omitempty"` // %, of the trial that was chosen
 	Edge     string          `json:"edge,omitempty"`              // of the grid, at which the chosen rate lies
 	Fitted   *bool           `json:"trial_fitted,omitempty"`      // whether that trial reached zero training error
+
+	// By what the runs were made, as their manifests say; command and time stand in report.md, since they differ each time.
+	Revision  string `json:"revision"`
+	Device    string `json:"device"`
+	Precision string `json:"precision"`
 }
 
 // rows are all numbers of a study.
@@ -59,11 +65,11 @@ func (s *Study) rows(results []result) []row {
 				last := func(o sweep.Outcome) float64 { return m.of(o.Last) }
 				values := a.each(last)
 				w := row{
-					Cell: r.Title, Arm: a.Title, Measure: m.Title, Ours: mean95(values), Level: level,
-					Equal: mean95(a.each(func(o sweep.Outcome) float64 {
+					of: i, Cell: r.Title, Arm: a.Title, Measure: m.Title, Ours: known(mean95(values)), Level: number(level),
+					Equal: known(mean95(a.each(func(o sweep.Outcome) float64 {
 						return m.of(func(column string) float64 { return o.AtLoss(level, column) })
-					})),
-					Train: mean95(a.each(func(o sweep.Outcome) float64 { return 100 * o.Last("train_accuracy") })), Diverged: a.diverged(), Rule: c.Rule().String(), Rate: c.Rate,
+					}))),
+					Train: known(mean95(a.each(func(o sweep.Outcome) float64 { return 100 * o.Last("train_accuracy") }))), Diverged: a.diverged(), Rule: c.Rule().String(), Rate: c.Rate,
 					EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)), Schedule: c.Schedule, Decay: c.WeightDecay, Epochs: c.Epochs, Batch: c.Batch,
 				}
 				for j, o := range a.Outcomes {
@@ -73,25 +79,34 @@ func (s *Study) rows(results []result) []row {
 				paper, inPaper := m.paper(r.Cell)
 				if i != momentum {
 					with := r.Arms[momentum].each(last)
-					d := mean95(paired(with, values))
-					w.Momentum = &d
+					w.Momentum = known(mean95(paired(with, values)))
 					w.Ratio = number(ratio(with, values))
 				}
 				if inPaper && i <= momentum {
 					w.Paper = &paper[i]
 				}
 				if inPaper && i == plain {
-					w.Status = status(paper[momentum]-paper[plain], *w.Momentum)
+					w.Status = status(paper[momentum]-paper[plain], mean95(paired(r.Arms[momentum].each(last), values)))
 				}
 				if i <= momentum {
 					w.Trials, w.HeldOut, w.Fitted = a.best.tried, 100*a.best.heldOut, &a.best.fitted
 					w.Edge = map[int]string{-1: "least", 1: "largest"}[a.best.edge]
 				}
+				by := a.made()
+				w.Revision, w.Device, w.Precision = by["revision"], by["device"], by["precision"]
 				all = append(all, w)
 			}
 		}
 	}
 	return all
+}
+
+// known is a pointer to an interval, nil if there are no values.
+func known(i stats.Interval) *stats.Interval {
+	if i.N == 0 {
+		return nil
+	}
+	return &i
 }
 
 // number is a pointer to x, nil if it is not finite: JSON has no such numbers.
@@ -144,7 +159,7 @@ func (s *Study) markdown(w io.Writer, results []result, rows []row) error {
 		if r.Diverged > 0 {
 			ours += fmt.Sprintf(", %d diverged", r.Diverged)
 		}
-		cells := []string{r.Cell, r.Arm, percent(r.Paper), ours, withN(r.Equal), r.Train.String(), epochs(r.Zero)}
+		cells := []string{r.Cell, r.Arm, percent(r.Paper), ours, withN(r.Equal), text(r.Train), epochs(r.Zero)}
 		if several {
 			cells = slices.Insert(cells, 2, r.Measure)
 		}
@@ -155,7 +170,7 @@ func (s *Study) markdown(w io.Writer, results []result, rows []row) error {
 	heading = []string{"", "measure", "momentum against", "paper", "ours", "ratio, paper", "ratio, ours", "beside the paper"}
 	begin(heading...)
 	for _, r := range rows {
-		if r.Momentum == nil {
+		if r.of == momentum {
 			continue
 		}
 		paper, paperRatio, beside := "", "", r.Status
@@ -169,7 +184,7 @@ func (s *Study) markdown(w io.Writer, results []result, rows []row) error {
 		if r.Ratio != nil {
 			ratio = fmt.Sprintf("%.3f", *r.Ratio)
 		}
-		line(r.Cell, r.Measure, r.Arm, paper, withN(*r.Momentum), paperRatio, ratio, beside)
+		line(r.Cell, r.Measure, r.Arm, paper, withN(r.Momentum), paperRatio, ratio, beside)
 	}
 
 	fmt.Fprintf(&b, "\nThe settings, each algorithm's own best of its trials on held-out training images:\n\n")
@@ -184,6 +199,9 @@ func (s *Study) markdown(w io.Writer, results []result, rows []row) error {
 			var remarks []string
 			if r.Edge != "" {
 				remarks = append(remarks, fmt.Sprintf("the %s rate of the grid: a better one may lie beyond", r.Edge))
+			}
+			if largest := slices.Max(s.WeightDecays); len(s.WeightDecays) > 1 && r.Decay == largest {
+				remarks = append(remarks, "the largest weight decay of the grid: a better one may lie beyond")
 			}
 			if !*r.Fitted {
 				remarks = append(remarks, "did not reach zero training error as a trial")
@@ -201,15 +219,21 @@ func (s *Study) markdown(w io.Writer, results []result, rows []row) error {
 func (s *Study) notes(results []result) string {
 	var levels []string
 	for _, r := range results {
-		levels = append(levels, fmt.Sprintf("%.3g (%s)", r.level(), r.Title))
+		if level := r.level(); !math.IsNaN(level) {
+			levels = append(levels, fmt.Sprintf("%.3g (%s)", level, r.Title))
+		}
 	}
 	text := fmt.Sprintf(`Mean ± 95%% t interval over the seeds (n), at the last step. "At equal training loss" is the accuracy at the first evaluation at which the training loss is at most the largest
 at which a seed of the two algorithms ends with zero training error (or ends, if none has): %s nats. Every algorithm had as many trials as the other, with seed %d and %d training images held out,
 over the effective rates %s (and more where the grid grew: see the pictures), the schedules %s and the weight decays %s; the best held-out accuracy was chosen%s. η_eff is η/(1−γ) in the undamped form of
-momentum (b ← γb + ∇L, w ← w − ηb), η otherwise. "Reproduced" means that our interval holds the paper's difference and leaves out 0
-(if the paper's difference is a point or more); "direction only", that it leaves out 0 on the paper's side; "not", neither.`,
+momentum (b ← γb + ∇L, w ← w − ηb), η otherwise. Beside the paper: "reproduced", our interval holds the paper's difference and leaves out 0
+(or, where the paper's is less than a point, has at most a point to either side); "direction only", it leaves out 0 on the paper's side; "undecided", it holds
+the paper's difference and 0; "not", none of these.`,
 		strings.Join(levels, ", "), trialSeed, s.Holdout, list(s.Rates), strings.Join(s.Schedules, ", "), list(s.WeightDecays),
 		map[string]string{Fitted: " among those that reached zero training error, if any did", Any: ""}[s.Choose])
+	if slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Base.Batch > 0 }) {
+		text += " With mini-batches the training loss and accuracy of an epoch are sums while the weights move, and its test accuracy is that of the epoch's start."
+	}
 	if s.Note != "" {
 		text += "\n\n" + s.Note
 	}
@@ -228,9 +252,17 @@ func list(values []float64) string {
 	return strings.Join(words, ", ")
 }
 
-// withN is "75.8 ± 0.3 (3)".
-func withN(i stats.Interval) string {
-	if i.N == 0 {
+// text is "75.83 ± 0.31", "none" for nil.
+func text(i *stats.Interval) string {
+	if i == nil {
+		return "none"
+	}
+	return i.String()
+}
+
+// withN is "75.83 ± 0.31 (3)".
+func withN(i *stats.Interval) string {
+	if i == nil {
 		return "none"
 	}
 	return fmt.Sprintf("%s (%d)", i, i.N)
@@ -257,8 +289,10 @@ func epochs(zero []int) string {
 func writeCSV(w io.Writer, rows []row) error {
 	text := csv.NewWriter(w)
 	write := func(cells ...string) { _ = text.Write(cells) } // kept by the writer until Error
-	write("cell", "arm", "measure", "paper", "ours", "ours_half", "n", "at_equal_loss", "at_equal_loss_half", "equal_loss", "momentum_minus_it", "momentum_minus_it_half",
-		"momentum_over_it", "status", "train_accuracy", "zero_error_at", "diverged", "rule", "lr", "eta_eff", "schedule", "weight_decay", "epochs", "batch", "trials", "held_out_accuracy", "edge")
+	interval := func(name string) []string { return []string{name, name + "_half", name + "_n"} }
+	write(slices.Concat([]string{"cell", "arm", "measure", "paper"}, interval("ours"), interval("at_equal_loss"), []string{"equal_loss"}, interval("momentum_minus_it"),
+		[]string{"momentum_over_it", "status"}, interval("train_accuracy"), []string{"zero_error_at", "diverged", "rule", "lr", "eta_eff", "schedule", "weight_decay", "epochs",
+			"batch", "trials", "held_out_accuracy", "edge", "revision", "device", "precision"})...)
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
 	p := func(x *float64) string {
 		if x == nil {
@@ -266,14 +300,23 @@ func writeCSV(w io.Writer, rows []row) error {
 		}
 		return f(*x)
 	}
-	for _, r := range rows {
-		var d [2]string
-		if r.Momentum != nil {
-			d = [2]string{f(r.Momentum.Mean), f(r.Momentum.Half)}
+	three := func(i *stats.Interval) []string {
+		switch {
+		case i == nil:
+			return []string{"", "", "0"}
+		case i.N == 1:
+			return []string{f(i.Mean), "", "1"}
 		}
-		write(r.Cell, r.Arm, r.Measure, p(r.Paper), f(r.Ours.Mean), f(r.Ours.Half), strconv.Itoa(r.Ours.N), f(r.Equal.Mean), f(r.Equal.Half), f(r.Level), d[0], d[1],
-			p(r.Ratio), r.Status, f(r.Train.Mean), strings.ReplaceAll(epochs(r.Zero), ", ", " "), strconv.Itoa(r.Diverged), r.Rule, f(r.Rate), f(r.EtaEff), r.Schedule, f(r.Decay),
-			strconv.Itoa(r.Epochs), strconv.Itoa(r.Batch), strconv.Itoa(r.Trials), f(r.HeldOut), r.Edge)
+		return []string{f(i.Mean), f(i.Half), strconv.Itoa(i.N)}
+	}
+	for _, r := range rows {
+		trials, heldOut := "", ""
+		if r.Trials > 0 {
+			trials, heldOut = strconv.Itoa(r.Trials), f(r.HeldOut)
+		}
+		write(slices.Concat([]string{r.Cell, r.Arm, r.Measure, p(r.Paper)}, three(r.Ours), three(r.Equal), []string{p(r.Level)}, three(r.Momentum),
+			[]string{p(r.Ratio), r.Status}, three(r.Train), []string{strings.ReplaceAll(epochs(r.Zero), ", ", " "), strconv.Itoa(r.Diverged), r.Rule, f(r.Rate), f(r.EtaEff),
+				r.Schedule, f(r.Decay), strconv.Itoa(r.Epochs), strconv.Itoa(r.Batch), trials, heldOut, r.Edge, r.Revision, r.Device, r.Precision})...)
 	}
 	text.Flush()
 	return text.Error()

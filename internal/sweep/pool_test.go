@@ -108,7 +108,7 @@ func TestNoFolder(t *testing.T) {
 	}
 }
 
-// Retry takes what has failed and what was preempted, and leaves the rest.
+// Retry takes what has failed and what was preempted or killed, and leaves what has not begun.
 func TestRetry(t *testing.T) {
 	root := t.TempDir()
 	l := list(t, root, execution{}, descent{Steps: 1, Seed: 1}, descent{Steps: 1, Seed: 2}, descent{Steps: 1, Seed: 3}, descent{Steps: 1, Seed: 4})
@@ -119,7 +119,7 @@ func TestRetry(t *testing.T) {
 		t.Errorf("states %s, want %s", got, want)
 	}
 	_, err := run(t.Context(), l, pool(t, 1), Options{Retry: true})
-	if got, want := statesOf(t, l), "interrupted done done pending"; got != want || err == nil || !strings.Contains(err.Error(), "2 of 4 runs did not end") {
+	if got, want := statesOf(t, l), "done done done pending"; got != want || err == nil || !strings.Contains(err.Error(), "1 of 4 runs have not been made") {
 		t.Errorf("states %s, want %s; %v", got, want, err)
 	}
 	setState(t, l, 3, rundir.Failed)

@@ -22,7 +22,7 @@ type Launcher interface {
 
 // Options of [List.Run].
 type Options struct {
-	Retry          bool // start what has failed or was preempted, and nothing else
+	Retry          bool // start what has failed, was preempted or was killed, and nothing else
 	FailFast       bool // stop at the first failure
 	Stdout, Stderr io.Writer
 }
@@ -53,6 +53,8 @@ func (l *List) Run(ctx context.Context, with Launcher, o Options) (err error) {
 			start = true
 		case Failed:
 			start = o.Retry
+		case Interrupted:
+			start = true // of a retry that was killed, too
 		default:
 			start = !o.Retry
 		}
@@ -87,7 +89,7 @@ func (l *List) Run(ctx context.Context, with Launcher, o Options) (err error) {
 	if stopped != nil {
 		return stopped
 	}
-	return l.missing(all)
+	return l.missing(all, o.Retry)
 }
 
 // setAside sets the folder of a damaged run aside and says so.
@@ -105,7 +107,7 @@ func (l *List) setAside(out io.Writer, s Status) error {
 }
 
 // missing is the error of a sweep that has not all its results, nil if it has.
-func (l *List) missing(all []Status) error {
+func (l *List) missing(all []Status, retry bool) error {
 	var failed, open []Status
 	for _, s := range all {
 		if s.State == Failed {
@@ -126,7 +128,11 @@ func (l *List) missing(all []Status) error {
 		parts = append(parts, fmt.Sprintf("%d of %d runs %s, the first is %s; %s", len(some), len(all), did, first, remedy))
 	}
 	say(failed, "failed", "retry starts failed runs again; what they printed is in "+filepath.Join(l.Dir, logsDir))
-	say(open, "did not end", "the same command goes on with them")
+	if retry {
+		say(open, "have not been made", "a start without retry makes them")
+	} else {
+		say(open, "did not end", "the same command goes on with them")
+	}
 	if len(parts) == 0 {
 		return nil
 	}

@@ -48,7 +48,7 @@ type Slurm struct {
 // Run implements [Launcher]. It submits those of the runs that are not in the cluster's queue already, and waits until none of the sweep's tasks
 // is there any more. With failFast the first failure cancels what is left.
 func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) error {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return err
 	}
 	dir, err := filepath.Abs(l.Dir)
@@ -117,8 +117,11 @@ func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) 
 	}
 }
 
-// check refuses what Slurm would take without a word, to no good.
-func (s *Slurm) check() error {
+// Check refuses what Slurm would take without a word, to no good.
+func (s *Slurm) Check() error {
+	if s.Concurrent < 0 || s.GPUs < 0 {
+		return cli.Usagef("tasks at a time and GPUs of each must be at least 0, got %d and %d", s.Concurrent, s.GPUs)
+	}
 	if s.Time != 0 && s.Time < 5*time.Minute {
 		return cli.Usagef("the time limit of a task must be at least 5m, since Slurm tells it to stop %d seconds before, got %v", warning, s.Time)
 	}

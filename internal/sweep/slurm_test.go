@@ -407,7 +407,7 @@ func TestSlurmRefused(t *testing.T) {
 	if got, want := run(), "sweep: squeue is not installed here: start this where jobs are submitted from, such as a cluster's login node: "; !strings.HasPrefix(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	err := (&Slurm{Time: time.Minute}).check()
+	err := (&Slurm{Time: time.Minute}).Check()
 	if want := "the time limit of a task must be at least 5m, since Slurm tells it to stop 120 seconds before, got 1m0s"; cli.Status(err) != cli.BadUsage || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -16,7 +16,7 @@ func list(t *testing.T, args ...string) []sweep.Run {
 	t.Helper()
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"status", "-out=" + out, "-runs=" + out}, args...)); err != nil {
+	if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
 	l, err := sweep.Read(out+"/trials-1", out)
@@ -83,12 +83,12 @@ func TestVariants(t *testing.T) {
 // Parts have folders and titles of their own.
 func TestParts(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for args, want := range map[string]string{"": "figure1-quick", "-part=b": "figure1-quick-part=b", "-batches=8,64": "figure1-quick-batches=8,64"} {
+	for args, want := range map[string]string{"": "figure1-quick", "-part=b": "figure1-quick-part=b", "-batches=64": "figure1-quick-batches=64"} {
 		var stdout bytes.Buffer
-		if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"status"}, strings.Fields(args)...)); err != nil {
+		if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"plan", "-launcher=slurm"}, strings.Fields(args)...)); err != nil {
 			t.Fatal(err)
 		}
-		if line := "trials-1  sweeps/" + want + "/trials-1\n"; !strings.Contains(stdout.String(), line) {
+		if line := "trials-1  12 runs: sweeps/" + want + "/trials-1/runs.jsonl\n"; !strings.Contains(stdout.String(), line) {
 			t.Errorf("%q: %q, want %q", args, stdout.String(), line)
 		}
 	}
@@ -101,6 +101,6 @@ func TestManualExamples(t *testing.T) {
 		t.Errorf("%d examples", len(examples))
 	}
 	for _, e := range examples {
-		list(t, strings.Fields(strings.ReplaceAll(e[1], "-dry-run", ""))...)
+		list(t, strings.Fields(strings.NewReplacer("-dry-run", "", "-gpus=0,1", "").Replace(e[1]))...)
 	}
 }

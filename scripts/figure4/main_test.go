@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"momentum/internal/study"
 	"momentum/internal/sweep"
 )
 
@@ -18,7 +17,7 @@ func plan(t *testing.T, args ...string) ([]sweep.Run, error) {
 	t.Helper()
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"status", "-out=" + out, "-runs=" + out}, args...)); err != nil {
+	if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err != nil {
 		return nil, err
 	}
 	l, err := sweep.Read(out+"/trials-1", out)
@@ -57,7 +56,7 @@ func TestSmallMargin(t *testing.T) {
 // The manual's examples are command lines that can be run.
 func TestManualExamples(t *testing.T) {
 	for _, e := range regexp.MustCompile(`(?m)^  go run \./scripts/figure4((?: -\S+)*)`).FindAllStringSubmatch(manual, -1) {
-		if _, err := plan(t, strings.Fields(strings.ReplaceAll(e[1], "-dry-run", ""))...); err != nil {
+		if _, err := plan(t, strings.Fields(strings.NewReplacer("-dry-run", "", "-gpus=0,1", "").Replace(e[1]))...); err != nil {
 			t.Errorf("%s: %v", e[0], err)
 		}
 	}
@@ -66,8 +65,10 @@ func TestManualExamples(t *testing.T) {
 // The picture beside the report: 16 degraded images below their originals.
 func TestPicture(t *testing.T) {
 	folder := t.TempDir()
-	o := &study.Options{Data: []string{"cifar10-mini"}}
-	o.Base.SmallMargin, o.Base.SmallFactor, o.Base.SmallNoise, o.Base.SmallShuffle, o.Base.SmallSeed = 0.1, 2, 0.005, "image", 1
+	_, o, err := command().Parse(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	text, err := picture(t.Context(), o, folder)
 	if err != nil || !strings.Contains(text, "The first 16 degraded test images") {
 		t.Fatalf("%q, %v", text, err)
