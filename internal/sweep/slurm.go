@@ -224,6 +224,12 @@ var usual = []string{"None", "Priority", "Resources", "JobArrayTaskLimit", "Begi
 
 // ended tells of a run that has left the queue.
 func (w *watch) ended(s Status) (err error) {
+	if s.State == Interrupted && w.list.broke(s.Index) {
+		if err := rundir.Fail(w.list.Folder(s.Index)); err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+		s.State = Failed
+	}
 	if s.State == Pending { // its command ended before it had a folder
 		s.State = Failed
 		if s.Reason, err = lastLine(w.list.Log(s.Index)); err != nil {
@@ -239,6 +245,18 @@ func (w *watch) ended(s Status) (err error) {
 	}
 	w.tally.ended(s, took)
 	return nil
+}
+
+// broke says whether the process of a run that left no outcome has ended by an error, as the script has noted: not because it was stopped or
+// killed, with the script or without it, and not for a full disk.
+func (l *List) broke(index int) bool {
+	text, err := os.ReadFile(strings.TrimSuffix(l.Log(index), ".log") + ".exit")
+	if err != nil {
+		return false
+	}
+	status, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	line, e := lastLine(l.Log(index))
+	return err == nil && e == nil && status != 0 && status != cli.Stopped && status <= 128 && !fullDisk(line)
 }
 
 // cancel ends what is left of the sweep's arrays, and waits until it has saved and ended.
@@ -356,8 +374,9 @@ case $SLURM_ARRAY_TASK_ID in
 	}
 	fmt.Fprintf(&b, `*) echo "task $SLURM_ARRAY_TASK_ID is not in the list" >&2; exit 2 ;;
 esac
-cd %s || exit
-exec >>%s/"$name.log" 2>&1 || exit
+cd %[1]s || exit
+exec >>%[2]s/"$name.log" 2>&1 || exit
+rm -f %[2]s/"$name.exit"
 echo "slurm: task ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID on $SLURMD_NODENAME, $(date), restart ${SLURM_RESTART_COUNT:-0}"
 
 # As many threads as the task has processors.
@@ -365,7 +384,7 @@ if [ -n "$SLURM_CPUS_ON_NODE" ]; then
 	export NPROC="${NPROC:-$SLURM_CPUS_ON_NODE}" GOMAXPROCS="${GOMAXPROCS:-$SLURM_CPUS_ON_NODE}"
 fi
 
-# Told to stop, by USR1 %d seconds before the time limit or by TERM, the run saves and ends with status %d. It gets USR1 in both cases: scancel
+# Told to stop, by USR1 %[3]d seconds before the time limit or by TERM, the run saves and ends with status %[4]d. It gets USR1 in both cases: scancel
 # sends TERM to the run itself too, and a second TERM would kill it.
 pass() { told=$1; passed=yes; kill -USR1 "$run" 2>/dev/null; }
 told= passed=no run=
@@ -396,7 +415,7 @@ if [ "$told" = USR1 ] && { [ $status -eq %d ] || [ $status -gt 128 ]; }; then
 fi
 `, cli.Stopped)
 	}
-	b.WriteString("exit $status\n")
+	fmt.Fprintf(&b, "echo $status >%s/\"$name.exit\"\nexit $status\n", quote(filepath.Join(dir, logsDir)))
 	return b.String()
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
+	"momentum/internal/runtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
@@ -153,6 +154,9 @@ esac
 			text, err := os.ReadFile(log)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if exit := runtest.Read(t, strings.TrimSuffix(log, ".log")+".exit"); exit != fmt.Sprintln(tt.status) {
+				t.Errorf("%s %s: the noted status is %q, want %d", shell, tt.arg, exit, tt.status)
 			}
 			head, got, _ := strings.Cut(string(text), "\n")
 			if !strings.HasPrefix(head, "slurm: task 7_1 on n1, ") || !strings.HasSuffix(head, ", restart 0") {
@@ -298,6 +302,28 @@ func TestSlurmWaits(t *testing.T) {
 	}
 	if err != nil || note.Array != "12" || note.Tasks != "2-3" {
 		t.Errorf("%s: %s, %v", arrayFile, text, err)
+	}
+}
+
+// A task that leaves its run unfinished has failed if it ended by an error, and was interrupted if it was killed, as in the local pool.
+func TestSlurmCrashed(t *testing.T) {
+	l := planned(t)
+	fake(t)
+	if err := os.MkdirAll(filepath.Join(l.Dir, logsDir), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for i, exit := range []string{"2\n", "137\n", "75\n", ""} {
+		left(t, l, i, rundir.Running)
+		if err := os.WriteFile(strings.TrimSuffix(l.Log(i), ".log")+".exit", []byte(exit), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &Slurm{Command: []string{"run"}, Poll: time.Millisecond, Stdout: &bytes.Buffer{}}
+	if err := s.Run(t.Context(), l, []int{0, 1, 2, 3}, false); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := statesOf(t, l), "failed interrupted interrupted interrupted"; got != want {
+		t.Errorf("states %s, want %s", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ case $SLURM_ARRAY_TASK_ID in
 esac
 cd '/home/me' || exit
 exec >>'/nfs/my sweeps/1/logs'/"$name.log" 2>&1 || exit
+rm -f '/nfs/my sweeps/1/logs'/"$name.exit"
 echo "slurm: task ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID on $SLURMD_NODENAME, $(date), restart ${SLURM_RESTART_COUNT:-0}"
 
 # As many threads as the task has processors.
@@ -37,4 +38,5 @@ done
 if [ "$told" = USR1 ] && { [ $status -eq 75 ] || [ $status -gt 128 ]; }; then
 	scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
 fi
+echo $status >'/nfs/my sweeps/1/logs'/"$name.exit"
 exit $status
