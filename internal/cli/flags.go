@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -51,3 +52,6 @@ func (r *remembered) Set(text string) error {
 	r.text = text
 	return r.set(text)
 }
+
+// Quote writes a string as one word of the shell.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

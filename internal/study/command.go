@@ -339,7 +339,7 @@ func (o *Options) check(given map[string]bool) error {
 	switch {
 	case repeats(s.Schedules) || repeats(s.WeightDecays):
 		return fmt.Errorf("-schedules and -weight-decays must not name a value twice, got %s and %s", strings.Join(s.Schedules, ","), list(s.WeightDecays))
-	case len(s.Rates) == 0 || s.Rates[0] <= 0 || !slices.IsSorted(s.Rates) || len(slices.Compact(slices.Clone(s.Rates))) < len(s.Rates):
+	case len(s.Rates) == 0 || s.Rates[0] <= 0 || !slices.IsSorted(s.Rates) || repeats(s.Rates):
 		return fmt.Errorf("-rates must be positive and increasing, got %s", list(s.Rates))
 	case len(s.WeightDecays) == 0 || slices.Min(s.WeightDecays) < 0:
 		return fmt.Errorf("-weight-decays must not be negative, got %s", list(s.WeightDecays))
@@ -402,9 +402,9 @@ func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []strin
 	case "status", "collect":
 		j.readOnly = true
 	case "run", "retry":
-		lock, err := j.lock()
-		if err != nil {
-			return err
+		lock, e := j.lock()
+		if e != nil {
+			return e
 		}
 		defer func() { err = errors.Join(err, lock.Release()) }()
 	}
@@ -462,11 +462,12 @@ var errEnough = errors.New("enough")
 // stage: when it returns nil, all its runs must have ended.
 func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage string, l *sweep.List) error) ([]result, error) {
 	s := &j.study
+	results := make([]result, len(s.Cells))
+	best := make([][2]choice, len(s.Cells))
 	rates := make([][]float64, len(s.Cells)) // tried so far
-	trials := make([][]trial, len(s.Cells))
-	more := make([][]float64, len(s.Cells)) // rates of the next stage
-	for i := range more {
-		more[i] = s.Rates
+	more := make([][]float64, len(s.Cells))  // rates of the next stage
+	for i, cell := range s.Cells {
+		results[i].Cell, more[i] = cell, s.Rates
 	}
 	for n := 1; ; n++ {
 		var configs []config.Config
@@ -475,7 +476,7 @@ func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage str
 			if err != nil {
 				return nil, err
 			}
-			trials[i] = append(trials[i], added...)
+			results[i].trials = append(results[i].trials, added...)
 			rates[i] = append(rates[i], more[i]...)
 			slices.Sort(rates[i])
 			for _, t := range added {
@@ -488,41 +489,38 @@ func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage str
 		if err := j.stage(ctx, fmt.Sprintf("trials-%d", n), configs, at); err != nil {
 			return nil, err
 		}
+		for i := range results {
+			var err error
+			if best[i], results[i].tried, err = s.best(j.Base.Runs, results[i].trials); err != nil {
+				return nil, err
+			}
+		}
 		if n > s.Grow {
 			break
 		}
-		for i := range s.Cells {
-			best, _, err := s.best(j.Base.Runs, trials[i])
-			if err != nil {
-				return nil, err
-			}
-			more[i] = grow(best, rates[i])
+		for i := range more {
+			more[i] = grow(best[i], rates[i])
 		}
 	}
 
 	var configs []config.Config
+	finals := make([][arms][]config.Config, len(s.Cells))
 	for i := range s.Cells {
-		best, _, err := s.best(j.Base.Runs, trials[i])
-		if err != nil {
+		var err error
+		if finals[i], err = s.final(i, best[i]); err != nil {
 			return nil, err
 		}
-		finals, err := s.final(i, best)
-		if err != nil {
-			return nil, err
-		}
-		configs = append(configs, slices.Concat(finals[:]...)...)
+		configs = append(configs, slices.Concat(finals[i][:]...)...)
 	}
 	slices.SortStableFunc(configs, func(a, b config.Config) int { return b.Epochs - a.Epochs }) // the longest first: then no slot is left with one at the end
 	if err := j.stage(ctx, "final", configs, at); err != nil {
 		return nil, err
 	}
-	var results []result
-	for i := range s.Cells {
-		r, err := s.read(j.Base.Runs, i, trials[i])
-		if err != nil {
+	for i, r := range results {
+		var err error
+		if results[i], err = s.read(j.Base.Runs, r, best[i], finals[i]); err != nil {
 			return nil, err
 		}
-		results = append(results, r)
 	}
 	return results, nil
 }

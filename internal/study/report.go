@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"momentum/internal/cli"
 	"momentum/internal/figure"
 	"momentum/internal/provenance"
 	"momentum/internal/rundir"
@@ -20,7 +21,8 @@ import (
 // them and says by what they were made.
 func (j *job) collect(ctx context.Context, results []result, args []string) error {
 	s := &j.study
-	if err := s.writeTables(filepath.Join(j.out, "table"), results); err != nil {
+	table, err := s.writeTables(filepath.Join(j.out, "table"), results)
+	if err != nil {
 		return err
 	}
 	var pictures strings.Builder
@@ -44,24 +46,19 @@ func (j *job) collect(ctx context.Context, results []result, args []string) erro
 	}
 	more := ""
 	if j.More != nil {
-		var err error
 		if more, err = j.More(ctx, j.Options, j.out); err != nil {
 			return err
 		}
 		more += "\n\n"
 	}
-	var table strings.Builder
-	if err := s.markdown(&table, results, s.rows(results)); err != nil {
-		return err
-	}
-	err := rundir.WriteFile(filepath.Join(j.out, "report.md"), func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s%s## How it was made\n\n%s", s.Title, commandLine(s.Name, args), table.String(), pictures.String(), more, made(results))
+	err = rundir.WriteFile(filepath.Join(j.out, "report.md"), func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s%s## How it was made\n\n%s", s.Title, commandLine(s.Name, args), table, pictures.String(), more, made(results))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(j.stdout, "\n%s\nreport    %s\n", table.String(), filepath.Join(j.out, "report.md"))
+	fmt.Fprintf(j.stdout, "\n%s\nreport    %s\n", table, filepath.Join(j.out, "report.md"))
 	return nil
 }
 
@@ -73,7 +70,7 @@ func commandLine(name string, args []string) string {
 	words := []string{"go run ./scripts/" + name}
 	for _, arg := range args {
 		if strings.ContainsAny(arg, " \t\n'\"$`\\*?[]()&|;<>#~!{}") {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+			arg = cli.Quote(arg)
 		}
 		words = append(words, arg)
 	}

@@ -143,18 +143,8 @@ func outcomes(root string, configs []config.Config) ([]sweep.Outcome, error) {
 	return all, nil
 }
 
-// read takes a result from the run folders: the trials that were made, the choice among them, and the final runs.
-func (s *Study) read(root string, cell int, trials []trial) (result, error) {
-	r := result{Cell: s.Cells[cell], trials: trials}
-	best, tried, err := s.best(root, trials)
-	if err != nil {
-		return r, err
-	}
-	r.tried = tried
-	finals, err := s.final(cell, best)
-	if err != nil {
-		return r, err
-	}
+// read takes the final runs of a cell from the run folders into a result that has the trials.
+func (s *Study) read(root string, r result, best [2]choice, finals [arms][]config.Config) (_ result, err error) {
 	for i, configs := range finals {
 		if len(configs) == 0 {
 			continue

@@ -274,7 +274,7 @@ func TestTablesGolden(t *testing.T) {
 	s := two()
 	all := results(t, s)
 	base := filepath.Join(t.TempDir(), "table")
-	if err := s.writeTables(base, all); err != nil {
+	if _, err := s.writeTables(base, all); err != nil {
 		t.Fatal(err)
 	}
 	for _, ending := range []string{".md", ".csv", ".json"} {
@@ -306,7 +306,7 @@ func TestAllDiverged(t *testing.T) {
 		all[0].Arms[i].Outcomes = []sweep.Outcome{diverged(), diverged(), diverged()}
 	}
 	base := filepath.Join(t.TempDir(), "table")
-	if err := s.writeTables(base, all); err != nil {
+	if _, err := s.writeTables(base, all); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(base + ".md")

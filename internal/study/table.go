@@ -1,7 +1,6 @@
 package study
 
 import (
-	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -60,6 +59,7 @@ func (s *Study) rows(results []result) []row {
 			if !a.has() {
 				continue
 			}
+			by := a.made()
 			for _, m := range s.Measures {
 				c := a.Config
 				last := func(o sweep.Outcome) float64 { return m.of(o.Last) }
@@ -77,22 +77,22 @@ func (s *Study) rows(results []result) []row {
 					w.Seeds = append(w.Seeds, number(values[j]))
 				}
 				paper, inPaper := m.paper(r.Cell)
+				with := r.Arms[momentum].each(last)
+				difference := mean95(paired(with, values))
 				if i != momentum {
-					with := r.Arms[momentum].each(last)
-					w.Momentum = known(mean95(paired(with, values)))
+					w.Momentum = known(difference)
 					w.Ratio = number(ratio(with, values))
 				}
 				if inPaper && i <= momentum {
 					w.Paper = &paper[i]
 				}
 				if inPaper && i == plain {
-					w.Status = status(paper[momentum]-paper[plain], mean95(paired(r.Arms[momentum].each(last), values)))
+					w.Status = status(paper[momentum]-paper[plain], difference)
 				}
 				if i <= momentum {
 					w.Trials, w.HeldOut, w.Fitted = a.best.tried, 100*a.best.heldOut, &a.best.fitted
 					w.Edge = map[int]string{-1: "least", 1: "largest"}[a.best.edge]
 				}
-				by := a.made()
 				w.Revision, w.Device, w.Precision = by["revision"], by["device"], by["precision"]
 				all = append(all, w)
 			}
@@ -117,14 +117,15 @@ func number(x float64) *float64 {
 	return &x
 }
 
-// writeTables writes NAME.md, NAME.csv and NAME.json into a folder.
-func (s *Study) writeTables(base string, results []result) error {
+// writeTables writes base.md, .csv and .json, and returns the first of them.
+func (s *Study) writeTables(base string, results []result) (markdown string, err error) {
 	rows := s.rows(results)
+	markdown = s.markdown(results, rows)
 	for _, file := range []struct {
 		ending string
 		write  func(io.Writer) error
 	}{
-		{".md", func(w io.Writer) error { return s.markdown(w, results, rows) }},
+		{".md", func(w io.Writer) error { _, err := io.WriteString(w, markdown); return err }},
 		{".csv", func(w io.Writer) error { return writeCSV(w, rows) }},
 		{".json", func(w io.Writer) error {
 			encoder := json.NewEncoder(w)
@@ -134,15 +135,15 @@ func (s *Study) writeTables(base string, results []result) error {
 		}},
 	} {
 		if err := rundir.WriteFile(base+file.ending, file.write); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return markdown, nil
 }
 
-// markdown writes the tables for people: accuracies, differences, settings.
-func (s *Study) markdown(w io.Writer, results []result, rows []row) error {
-	var b bytes.Buffer
+// markdown are the tables for people: accuracies, differences, settings.
+func (s *Study) markdown(results []result, rows []row) string {
+	var b strings.Builder
 	several := len(s.Measures) > 1
 	heading := []string{"", "", "paper, %", "ours, %", "at equal training loss, %", "training accuracy, %", "zero training error at epoch"}
 	if several {
@@ -211,8 +212,7 @@ func (s *Study) markdown(w io.Writer, results []result, rows []row) error {
 		line(r.Cell, r.Arm, r.Rule, fmt.Sprintf("%g", r.Rate), fmt.Sprintf("%g", r.EtaEff), r.Schedule, strconv.Itoa(r.Epochs), trials, heldOut, remark)
 	}
 	fmt.Fprintf(&b, "\n%s\n", s.notes(results))
-	_, err := w.Write(b.Bytes())
-	return err
+	return b.String()
 }
 
 // notes say how to read the tables.

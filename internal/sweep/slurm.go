@@ -370,7 +370,7 @@ func (s *Slurm) script(dir, here string, runs []Run) string {
 case $SLURM_ARRAY_TASK_ID in
 `)
 	for i, r := range runs {
-		fmt.Fprintf(&b, "%d) name=%s ;;\n", i, quote(r.Name))
+		fmt.Fprintf(&b, "%d) name=%s ;;\n", i, cli.Quote(r.Name))
 	}
 	fmt.Fprintf(&b, `*) echo "task $SLURM_ARRAY_TASK_ID is not in the list" >&2; exit 2 ;;
 esac
@@ -390,9 +390,9 @@ pass() { told=$1; passed=yes; kill -USR1 "$run" 2>/dev/null; }
 told= passed=no run=
 trap 'pass USR1' USR1
 trap 'pass TERM' TERM
-`, quote(here), quote(filepath.Join(dir, logsDir)), warning, cli.Stopped)
+`, cli.Quote(here), cli.Quote(filepath.Join(dir, logsDir)), warning, cli.Stopped)
 	for _, arg := range append(s.Command, "-config="+filepath.Join(dir, listFile)) {
-		b.WriteString(quote(arg) + " ")
+		b.WriteString(cli.Quote(arg) + " ")
 	}
 	b.WriteString(`-task=auto &
 run=$!
@@ -415,12 +415,9 @@ if [ "$told" = USR1 ] && { [ $status -eq %d ] || [ $status -gt 128 ]; }; then
 fi
 `, cli.Stopped)
 	}
-	fmt.Fprintf(&b, "echo $status >%s/\"$name.exit\"\nexit $status\n", quote(filepath.Join(dir, logsDir)))
+	fmt.Fprintf(&b, "echo $status >%s/\"$name.exit\"\nexit $status\n", cli.Quote(filepath.Join(dir, logsDir)))
 	return b.String()
 }
-
-// quote writes a string as one word of the shell.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // ranges writes sorted numbers as --array takes them: 0-2,5.
 func ranges(numbers []int) string {

@@ -219,15 +219,15 @@ func fake(t *testing.T, queues ...string) (calls func() string) {
 			t.Fatal(err)
 		}
 	}
-	program(t, filepath.Join(dir, "squeue"), `cd `+quote(dir)+`
+	program(t, filepath.Join(dir, "squeue"), `cd `+cli.Quote(dir)+`
 n=$(($(cat n 2>/dev/null) + 1))
 echo $n >n
 [ -e queue.$n ] || exit 0
 if grep -q error queue.$n; then cat queue.$n >&2; exit 1; fi
 cat queue.$n
 `)
-	program(t, filepath.Join(dir, "sbatch"), `echo "sbatch $*" >>`+quote(dir)+"/calls\necho 12\n")
-	program(t, filepath.Join(dir, "scancel"), `echo "scancel $*" >>`+quote(dir)+"/calls\n")
+	program(t, filepath.Join(dir, "sbatch"), `echo "sbatch $*" >>`+cli.Quote(dir)+"/calls\necho 12\n")
+	program(t, filepath.Join(dir, "scancel"), `echo "scancel $*" >>`+cli.Quote(dir)+"/calls\n")
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return func() string { text, _ := os.ReadFile(filepath.Join(dir, "calls")); return string(text) }
 }
@@ -420,7 +420,7 @@ func TestSlurmRefused(t *testing.T) {
 			"sweep: sbatch: Batch job submission failed: Invalid job array specification: the largest task is 3, and the cluster's MaxArraySize (see scontrol show config) must be larger than that: let the cluster's administrator raise it, or plan a smaller sweep"},
 		{"", "sweep: sbatch: exit status 1"},
 	} {
-		program(t, filepath.Join(bin, "sbatch"), "printf '%s\\n' "+quote(tt.says)+" >&2; exit 1\n")
+		program(t, filepath.Join(bin, "sbatch"), "printf '%s\\n' "+cli.Quote(tt.says)+" >&2; exit 1\n")
 		if got := run(); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
