@@ -49,9 +49,11 @@ func succeed(t *testing.T, args ...string) (stdout string) {
 	return stdout
 }
 
-// small is a run of a second on the Go backend: 788 parameters, 13 images in chunks of 5, 5 and 3, evaluated on 10 others in each of 4 epochs.
+// small is a run of a second on the Go backend: 788 parameters, 13 images in chunks of 5, 5 and 3,
+// evaluated on 10 others in each of 4 epochs.
 func small(root string, more ...string) []string {
-	return append([]string{"-preset=tiny", "-backend=go", "-offline", "-model=wrn16-1", "-width=1", "-images=13", "-holdout=10", "-epochs=4",
+	return append([]string{"-preset=tiny", "-backend=go", "-offline", "-model=wrn16-1", "-width=1",
+		"-images=13", "-holdout=10", "-epochs=4",
 		"-eval-every=1", "-chunk=5", "-lr=0.1", "-runs=" + root}, more...)
 }
 
@@ -104,7 +106,8 @@ func weights(t *testing.T, dir, name string) []safetensors.Tensor {
 // sameResult compares the files of a run that follow from its settings alone.
 func sameResult(t *testing.T, got, want string) {
 	t.Helper()
-	for _, name := range []string{"metrics.jsonl", "metrics.csv", "initial.safetensors", "weights.safetensors", "curves.svg", "curves.png", "state"} {
+	for _, name := range []string{"metrics.jsonl", "metrics.csv", "initial.safetensors",
+		"weights.safetensors", "curves.svg", "curves.png", "state"} {
 		if runtest.Read(t, got, name) != runtest.Read(t, want, name) {
 			t.Errorf("%s differs from that of the other run", name)
 		}
@@ -125,7 +128,8 @@ func TestRun(t *testing.T) {
 		`run       ` + regexp.QuoteMeta(dir),
 		`epoch 0/4  loss \d\.\d{4}  train \d+\.\d\d%  held-out \d+\.\d\d%`,
 	} {
-		if line := strings.Split(stdout, "\n")[i]; !regexp.MustCompile("^" + want + "$").MatchString(line) {
+		if line := strings.Split(stdout, "\n")[i]; !regexp.MustCompile("^" + want +
+			"$").MatchString(line) {
 			t.Errorf("line %d is %q, want %s", i+1, line, want)
 		}
 	}
@@ -159,8 +163,10 @@ func TestRun(t *testing.T) {
 		t.Fatalf("rows of the steps %d", got)
 	}
 	for i, row := range rows {
-		for _, name := range []string{"loss", "train_accuracy", "test_loss", "test_accuracy", "grad_norm", "update_norm", "param_norm", "rate"} {
-			if x, ok := row.Get(name); ok == (i == 4 && strings.Contains("grad_norm update_norm param_norm rate", name)) || ok && math.IsNaN(x) {
+		for _, name := range []string{"loss", "train_accuracy", "test_loss", "test_accuracy",
+			"grad_norm", "update_norm", "param_norm", "rate"} {
+			if x, ok := row.Get(name); ok == (i == 4 && strings.Contains("grad_norm update_norm "+
+				"param_norm rate", name)) || ok && math.IsNaN(x) {
 				t.Errorf("step %d: %s is %v, %v", i, name, x, ok)
 			}
 		}
@@ -169,16 +175,19 @@ func TestRun(t *testing.T) {
 		}
 	}
 	if get(rows[0], "rate") != 0.1 || get(rows[4], "loss") >= get(rows[0], "loss") {
-		t.Errorf("rate %v, losses %v and %v: want 0.1 and less loss at the end", get(rows[0], "rate"), get(rows[0], "loss"), get(rows[4], "loss"))
+		t.Errorf("rate %v, losses %v and %v: want 0.1 and less loss at the end",
+			get(rows[0], "rate"), get(rows[0], "loss"), get(rows[4], "loss"))
 	}
 	if lines := strings.Count(runtest.Read(t, dir, "metrics.csv"), "\n"); lines != 6 {
 		t.Errorf("metrics.csv has %d lines, want a header and 5 rows", lines)
 	}
 
-	events := tbevents.NewReader(strings.NewReader(runtest.Read(t, dir, "events.out.tfevents.0.momentum")))
+	events := tbevents.NewReader(strings.NewReader(runtest.Read(t, dir,
+		"events.out.tfevents.0.momentum")))
 	events.Next() // the version
 	for _, row := range rows {
-		if e, err := events.Next(); err != nil || e.Step != row.Step || len(e.Scalars) != len(row.Values) {
+		if e, err := events.Next(); err != nil || e.Step != row.Step || len(e.Scalars) !=
+			len(row.Values) {
 			t.Errorf("event %+v, %v; want the row of step %d", e, err, row.Step)
 		}
 	}
@@ -187,13 +196,15 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal([]byte(runtest.Read(t, dir, "manifest.json")), &manifest); err != nil {
 		t.Error(err)
 	}
-	if m := manifest; m.Images != 4*13 || m.WallSeconds <= 0 || m.Backend != "go" || m.Revision == "" || m.Started.IsZero() {
+	if m := manifest; m.Images != 4*13 || m.WallSeconds <= 0 || m.Backend != "go" || m.Revision ==
+		"" || m.Started.IsZero() {
 		t.Errorf("manifest %+v", m)
 	}
 
 	// GoMLX itself reads the checkpoint, and finds the final weights in it.
 	store := model.NewStore()
-	if _, err := checkpoint.Load(store).Dir(filepath.Join(dir, "checkpoints", "step-00000004")).Immediate().Done(); err != nil {
+	if _, err := checkpoint.Load(store).Dir(filepath.Join(dir, "checkpoints",
+		"step-00000004")).Immediate().Done(); err != nil {
 		t.Fatal(err)
 	}
 	initial := weights(t, dir, "initial.safetensors")
@@ -202,7 +213,8 @@ func TestRun(t *testing.T) {
 		if v == nil || !slices.Equal(tensors.MustCopyFlatData[float32](v.MustValue()), w.Data) {
 			t.Errorf("%s: the checkpoint has other weights than weights.safetensors", w.Name)
 		}
-		if initial[i].Name != w.Name || slices.Equal(initial[i].Data, w.Data) && !strings.HasSuffix(w.Name, "biases") {
+		if initial[i].Name != w.Name || slices.Equal(initial[i].Data, w.Data) &&
+			!strings.HasSuffix(w.Name, "biases") {
 			t.Errorf("%s is not trained", w.Name)
 		}
 	}
@@ -212,7 +224,8 @@ func TestRun(t *testing.T) {
 	if !strings.Contains(again, "is done; -fresh starts over") {
 		t.Errorf("the second time: %s", again)
 	}
-	if _, result, _ := strings.Cut(stdout, "\n\n"); !strings.HasSuffix(again, result) || !strings.Contains(result, "training images") {
+	if _, result, _ := strings.Cut(stdout, "\n\n"); !strings.HasSuffix(again, result) ||
+		!strings.Contains(result, "training images") {
 		t.Errorf("the second time: %s\nwant the result %s", again, result)
 	}
 	if !maps.Equal(runtest.Files(t, root), all) {
@@ -220,7 +233,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// One seed gives the same bytes, also when the run is asked for by the config.json of the first one, and another seed does not.
+// One seed gives the same bytes, also when the run is asked for by the config.json of the first
+// one, and another seed does not.
 func TestSameSeedSameBytes(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	t.Chdir(first)
@@ -236,7 +250,8 @@ func TestSameSeedSameBytes(t *testing.T) {
 		t.Error("config.json differs")
 	}
 	succeed(t, small("other", "-seed=2")...)
-	if other := folder(t, "other"); runtest.Read(t, other, "initial.safetensors") == runtest.Read(t, one, "initial.safetensors") {
+	if other := folder(t, "other"); runtest.Read(t, other, "initial.safetensors") ==
+		runtest.Read(t, one, "initial.safetensors") {
 		t.Error("another seed starts from the same weights")
 	}
 }
@@ -251,17 +266,19 @@ func TestAlgorithmsStartFromTheSameWeights(t *testing.T) {
 		}
 		succeed(t, args...)
 		dirs[opt] = folder(t, root)
-		if runtest.Read(t, dirs[opt], "initial.safetensors") != runtest.Read(t, dirs["gd"], "initial.safetensors") {
+		if runtest.Read(t, dirs[opt], "initial.safetensors") !=
+			runtest.Read(t, dirs["gd"], "initial.safetensors") {
 			t.Errorf("%s starts from other weights than gd", opt)
 		}
-		if opt != "gd" && runtest.Read(t, dirs[opt], "weights.safetensors") == runtest.Read(t, dirs["gd"], "weights.safetensors") {
+		if opt != "gd" && runtest.Read(t, dirs[opt], "weights.safetensors") ==
+			runtest.Read(t, dirs["gd"], "weights.safetensors") {
 			t.Errorf("%s ends at the weights of gd", opt)
 		}
 	}
 }
 
-// With a rate that moves nothing an epoch of mini-batches, 5, 5 and 3 images, measures what a full batch measures: no image is dropped, none
-// counts twice, and the mean is one over images.
+// With a rate that moves nothing an epoch of mini-batches, 5, 5 and 3 images, measures what a full
+// batch measures: no image is dropped, none counts twice, and the mean is one over images.
 func TestShortLastBatch(t *testing.T) {
 	full, mini := t.TempDir(), t.TempDir()
 	succeed(t, small(full, "-opt=gdm", "-lr=1e-30")...)
@@ -311,13 +328,14 @@ func TestVariants(t *testing.T) {
 	}
 }
 
-// Degraded images are measured apart, and with the others they add up to all images, in training and in evaluation, for mini-batches as for the full
-// batch.
+// Degraded images are measured apart, and with the others they add up to all images, in training
+// and in evaluation, for mini-batches as for the full batch.
 func TestSmallMargin(t *testing.T) {
 	root, mini, plain := t.TempDir(), t.TempDir(), t.TempDir()
 	// A rate that moves nothing, so that an epoch of mini-batches measures what a full batch does.
 	stdout := succeed(t, small(root, "-small-margin=0.25", "-lr=1e-30", "-eval-every=2")...)
-	data := regexp.MustCompile(`(?m)^data      cifar10-mini: 13 training images \((\d+) degraded\), 10 held-out training images \((\d+) degraded\)$`).FindStringSubmatch(stdout)
+	data := regexp.MustCompile(
+		`(?m)^data      cifar10-mini: 13 training images \((\d+) degraded\), 10 held-out training images \((\d+) degraded\)$`).FindStringSubmatch(stdout)
 	if data == nil {
 		t.Fatalf("no count of degraded images in\n%s", stdout)
 	}
@@ -330,13 +348,18 @@ func TestSmallMargin(t *testing.T) {
 			evaluated  bool
 		}{
 			{"loss", 13, number(data[1]), true}, {"train_accuracy", 13, number(data[1]), true},
-			{"test_loss", 10, number(data[2]), i%2 == 0}, {"test_accuracy", 10, number(data[2]), i%2 == 0},
+			{"test_loss", 10, number(data[2]), i%2 == 0},
+			{"test_accuracy", 10, number(data[2]), i%2 == 0},
 		} {
-			whole, ofSmall, ofLarge := get(row, tt.name), get(row, tt.name+"_small"), get(row, tt.name+"_large")
-			if sum := (tt.small*ofSmall + (tt.all-tt.small)*ofLarge) / tt.all; tt.evaluated && !(math.Abs(sum-whole) < 1e-9) {
-				t.Errorf("step %d: %s is %v, but %v on %v small-margin images and %v on the others", i, tt.name, whole, ofSmall, tt.small, ofLarge)
+			whole, ofSmall, ofLarge := get(row, tt.name), get(row, tt.name+"_small"),
+				get(row, tt.name+"_large")
+			if sum := (tt.small*ofSmall + (tt.all-tt.small)*ofLarge) / tt.all; tt.evaluated &&
+				!(math.Abs(sum-whole) < 1e-9) {
+				t.Errorf("step %d: %s is %v, but %v on %v small-margin images and %v on the others",
+					i, tt.name, whole, ofSmall, tt.small, ofLarge)
 			} else if !tt.evaluated && !math.IsNaN(ofSmall+ofLarge) {
-				t.Errorf("step %d: %s is %v and %v without an evaluation", i, tt.name, ofSmall, ofLarge)
+				t.Errorf("step %d: %s is %v and %v without an evaluation", i, tt.name, ofSmall,
+					ofLarge)
 			}
 		}
 		if get(row, "loss_small") == get(row, "loss_large") {
@@ -345,20 +368,25 @@ func TestSmallMargin(t *testing.T) {
 	}
 	last := rows[len(rows)-1]
 	for _, want := range []string{
-		fmt.Sprintf("  with a small margin  +%s +%.4g +%.2f%%", data[1], get(last, "loss_small"), 100*get(last, "train_accuracy_small")),
-		fmt.Sprintf("  with a large margin  +%v +%.4g +%.2f%%", 10-number(data[2]), get(last, "test_loss_large"), 100*get(last, "test_accuracy_large")),
+		fmt.Sprintf("  with a small margin  +%s +%.4g +%.2f%%", data[1], get(last, "loss_small"),
+			100*get(last, "train_accuracy_small")),
+		fmt.Sprintf("  with a large margin  +%v +%.4g +%.2f%%", 10-number(data[2]),
+			get(last, "test_loss_large"), 100*get(last, "test_accuracy_large")),
 	} {
 		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(stdout) {
 			t.Errorf("no line %q in\n%s", want, stdout)
 		}
 	}
-	if header, _, _ := strings.Cut(runtest.Read(t, folder(t, root), "metrics.csv"), "\n"); !strings.Contains(header, ",test_accuracy_small,test_accuracy_large,") {
+	if header, _, _ := strings.Cut(runtest.Read(t, folder(t, root), "metrics.csv"),
+		"\n"); !strings.Contains(header, ",test_accuracy_small,test_accuracy_large,") {
 		t.Errorf("metrics.csv has the columns %s", header)
 	}
 
-	succeed(t, small(mini, "-small-margin=0.25", "-lr=1e-30", "-eval-every=2", "-opt=sgdm", "-batch=5", "-chunk=4")...)
+	succeed(t, small(mini, "-small-margin=0.25", "-lr=1e-30", "-eval-every=2", "-opt=sgdm",
+		"-batch=5", "-chunk=4")...)
 	for i, row := range runtest.Metrics(t, folder(t, mini)) {
-		for _, name := range []string{"loss_small", "loss_large", "train_accuracy_small", "train_accuracy_large"} {
+		for _, name := range []string{"loss_small", "loss_large", "train_accuracy_small",
+			"train_accuracy_large"} {
 			if a, b := get(row, name), get(rows[i], name); !(math.Abs(a-b) < 1e-6) {
 				t.Errorf("epoch %d: with mini-batches %s is %v, want %v", i, name, a, b)
 			}
@@ -367,7 +395,8 @@ func TestSmallMargin(t *testing.T) {
 
 	// Without degraded images there are no such columns, and the images are others.
 	succeed(t, small(plain, "-lr=1e-30", "-eval-every=2")...)
-	if header, _, _ := strings.Cut(runtest.Read(t, folder(t, plain), "metrics.csv"), "\n"); strings.Contains(header, "small") {
+	if header, _, _ := strings.Cut(runtest.Read(t, folder(t, plain), "metrics.csv"),
+		"\n"); strings.Contains(header, "small") {
 		t.Errorf("without -small-margin metrics.csv has the columns %s", header)
 	}
 	if row := runtest.Metrics(t, folder(t, plain))[0]; get(row, "loss") == get(rows[0], "loss") {
@@ -375,19 +404,23 @@ func TestSmallMargin(t *testing.T) {
 	}
 }
 
-// A slim run measures what another one does and leaves no weights, also if it was stopped in between, or begun by a process that was not slim.
+// A slim run measures what another one does and leaves no weights, also if it was stopped in
+// between, or begun by a process that was not slim.
 func TestSlim(t *testing.T) {
 	calm, root := t.TempDir(), t.TempDir()
 	succeed(t, small(calm)...)
 	for _, first := range []string{"-slim", "-slim=false"} {
-		if status, _, stderr := cifar(t, &countdown{t.Context(), 14}, small(root, "-fresh", "-checkpoint-every=0s", first)...); status != cli.Stopped {
+		if status, _, stderr := cifar(t, &countdown{t.Context(), 14},
+			small(root, "-fresh", "-checkpoint-every=0s", first)...); status != cli.Stopped {
 			t.Fatalf("status %d, %s", status, stderr)
 		}
 		dir := folder(t, root)
-		if found, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*")); err != nil || len(found) != 2 {
+		if found, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*")); err != nil ||
+			len(found) != 2 {
 			t.Errorf("stopped: checkpoints %q, %v; want two", found, err)
 		}
-		if stdout := succeed(t, small(root, "-slim")...); !strings.Contains(stdout, "resumed before step 2 of 4\n") {
+		if stdout := succeed(t, small(root, "-slim")...); !strings.Contains(stdout,
+			"resumed before step 2 of 4\n") {
 			t.Errorf("not resumed:\n%s", stdout)
 		}
 		noWeights(t, dir)
@@ -400,7 +433,8 @@ func TestSlim(t *testing.T) {
 	}
 
 	diverging := t.TempDir()
-	if status, _, stderr := cifar(t, t.Context(), small(diverging, "-slim", "-model=resnet18", "-lr=1e9", "-checkpoint-every=0s")...); status != cli.Diverged {
+	if status, _, stderr := cifar(t, t.Context(), small(diverging, "-slim", "-model=resnet18",
+		"-lr=1e9", "-checkpoint-every=0s")...); status != cli.Diverged {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
 	noWeights(t, folder(t, diverging))
@@ -417,7 +451,8 @@ func noWeights(t *testing.T, dir string) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if want := strings.Fields("SHA256SUMS config.json curves.png curves.svg events.out.tfevents.0.momentum manifest.json metrics.csv metrics.jsonl state"); !slices.Equal(names, want) {
+	if want := strings.Fields("SHA256SUMS config.json curves.png curves.svg " +
+		"events.out.tfevents.0.momentum manifest.json metrics.csv metrics.jsonl state"); !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
 }
@@ -439,7 +474,8 @@ func TestDryRun(t *testing.T) {
 	}
 	// What it prints is a config.json.
 	text := regexp.MustCompile(`(?ms)^\{$.*^\}$`).FindString(stdout)
-	if got, want := parsed(t, "", "-config="+runtest.File(t, "config.json", text)), parsed(t, "", small(root)...); got != want {
+	if got, want := parsed(t, "", "-config="+runtest.File(t, "config.json", text)),
+		parsed(t, "", small(root)...); got != want {
 		t.Errorf("prints the configuration %+v, want %+v", got, want)
 	}
 }
@@ -463,7 +499,8 @@ func TestFresh(t *testing.T) {
 func TestManualExamples(t *testing.T) {
 	comment, _, _ := strings.Cut(runtest.Read(t, "main.go"), "\npackage main")
 	t.Chdir(t.TempDir())
-	examples := regexp.MustCompile(`(?m)^(?://\t|  )go run \./cifar((?: [^\s]+)+)`).FindAllStringSubmatch(comment+manual, -1)
+	examples := regexp.MustCompile(
+		`(?m)^(?://\t|  )go run \./cifar((?: [^\s]+)+)`).FindAllStringSubmatch(comment+manual, -1)
 	if len(examples) != 6 {
 		t.Errorf("%d examples in\n%s\n%s", len(examples), comment, manual)
 	}
@@ -472,12 +509,14 @@ func TestManualExamples(t *testing.T) {
 		if i := slices.Index(args, "runs/NAME/config.json"); i >= 0 {
 			args[i] = strings.Replace(args[i], "NAME", runOf(t, "gdm"), 1)
 		}
-		for _, kind := range []backend.Kind{backend.CUDA, backend.CPU, backend.Go} { // whatever -preset=auto is then
+		// whatever -preset=auto is then
+		for _, kind := range []backend.Kind{backend.CUDA, backend.CPU, backend.Go} {
 			if c := parsed(t, kind, args...); c.Images > 0 && c.Batch > c.Images {
 				t.Errorf("go run ./cifar%s: on %s there are %d images", e[1], kind, c.Images)
 			}
 		}
-		args = append(args, "-backend=go", "-offline", "-data=cifar10-mini", "-images=13", "-holdout=10", "-width=1", "-epochs=2", "-lr=0.1", "-chunk=0")
+		args = append(args, "-backend=go", "-offline", "-data=cifar10-mini", "-images=13",
+			"-holdout=10", "-width=1", "-epochs=2", "-lr=0.1", "-chunk=0")
 		if strings.Contains(e[1], "-batch") {
 			args = append(args, "-batch=5")
 		}

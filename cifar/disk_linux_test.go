@@ -8,7 +8,8 @@ import (
 	"momentum/internal/smalldisk"
 )
 
-// On a disk that is full the run stops with one line. When there is room again it goes on and ends with the same bytes.
+// On a disk that is full the run stops with one line. When there is room again it goes on and ends
+// with the same bytes.
 func TestFullDisk(t *testing.T) {
 	smalldisk.Run(t, "1m", func(disk string) {
 		calm, root := t.TempDir(), filepath.Join(disk, "runs")

@@ -15,11 +15,13 @@ import (
 	"momentum/internal/runtest"
 )
 
-// fails checks that the command prints one line on stderr that contains want, and ends with the status.
+// fails checks that the command prints one line on stderr that contains want, and ends with the
+// status.
 func fails(t *testing.T, wantStatus int, want string, args ...string) {
 	t.Helper()
 	status, _, stderr := cifar(t, t.Context(), args...)
-	if status != wantStatus || !strings.HasPrefix(stderr, "cifar: ") || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+	if status != wantStatus || !strings.HasPrefix(stderr, "cifar: ") ||
+		!strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("%q: status %d, %q; want %d, %q", args, status, stderr, wantStatus, want)
 	}
 }
@@ -27,19 +29,24 @@ func fails(t *testing.T, wantStatus int, want string, args ...string) {
 // What only the data or the backend can tell is refused before a run folder is made.
 func TestSettingsThatDoNotFit(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs")
-	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of cifar10-mini, got 1001 + 10", small(root, "-images=1001")...)
-	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of cifar10-mini, got 0 + 1000", small(root, "-images=0", "-holdout=1000")...)
-	fails(t, cli.BadUsage, "-batch must be at most the 13 training images, got 14: use a smaller one, or -opt=gdm", small(root, "-opt=sgdm", "-batch=14")...)
-	fails(t, cli.BadUsage, "-precision=tf32 needs a GPU, got the backend go: use -precision=f32", small(root, "-precision=tf32")...)
-	fails(t, cli.BadUsage, "-small-margin=0.001 must degrade some but not all of the 13 training images and of the 10 others, which is not so here: use more of them",
+	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of "+
+		"cifar10-mini, got 1001 + 10", small(root, "-images=1001")...)
+	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of "+
+		"cifar10-mini, got 0 + 1000", small(root, "-images=0", "-holdout=1000")...)
+	fails(t, cli.BadUsage, "-batch must be at most the 13 training images, got 14: use a smaller "+
+		"one, or -opt=gdm", small(root, "-opt=sgdm", "-batch=14")...)
+	fails(t, cli.BadUsage, "-precision=tf32 needs a GPU, got the backend go: use -precision=f32",
+		small(root, "-precision=tf32")...)
+	fails(t, cli.BadUsage, "-small-margin=0.001 must degrade some but not all of the 13 training "+
+		"images and of the 10 others, which is not so here: use more of them",
 		small(root, "-small-margin=0.001")...)
 	if _, err := os.Stat(root); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s: %v, want no such folder", root, err)
 	}
 }
 
-// A loss that is not finite ends the run with status 3, the step and the quantity. The folder is kept: the metrics end there and the curves are
-// drawn.
+// A loss that is not finite ends the run with status 3, the step and the quantity. The folder is
+// kept: the metrics end there and the curves are drawn.
 func TestDiverged(t *testing.T) {
 	for _, tt := range []struct {
 		args string
@@ -50,13 +57,16 @@ func TestDiverged(t *testing.T) {
 		{"-lr=1e9", 1, `train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
 		{"-lr=1e38 -momentum=0", 0, `update norm is \+Inf at step 0`},
 		// With one step alone it shows in the final evaluation.
-		{"-lr=1e9 -epochs=1", 1, `train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
-		{"-lr=1e9 -opt=sgdm -batch=5", 0, `train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
+		{"-lr=1e9 -epochs=1", 1,
+			`train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
+		{"-lr=1e9 -opt=sgdm -batch=5", 0,
+			`train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
 	} {
 		root := t.TempDir()
 		args := small(root, append([]string{"-model=resnet18"}, strings.Fields(tt.args)...)...)
 		status, _, stderr := cifar(t, t.Context(), args...)
-		if want := regexp.MustCompile("^cifar: " + tt.want + "\n$"); status != cli.Diverged || !want.MatchString(stderr) {
+		if want := regexp.MustCompile("^cifar: " + tt.want + "\n$"); status != cli.Diverged ||
+			!want.MatchString(stderr) {
 			t.Errorf("%s: status %d, %q; want 3, %s", tt.args, status, stderr, want)
 			continue
 		}
@@ -84,8 +94,11 @@ func TestOtherSettingsInTheFolder(t *testing.T) {
 	succeed(t, small(root)...)
 	config := filepath.Join(folder(t, root), "config.json")
 	for _, tt := range []struct{ content, want string }{
-		{strings.Replace(runtest.Read(t, config), `"seed": 1`, `"seed": 2`, 1), "config.json: written with other settings: seed is 2, want 1; restore it, or start over with -fresh"},
-		{`{"settings": `, "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
+		{strings.Replace(runtest.Read(t, config), `"seed": 1`, `"seed": 2`, 1),
+			"config.json: written with other settings: seed is 2, want 1; restore it, or start " +
+				"over with -fresh"},
+		{`{"settings": `,
+			"config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
 		{"", "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
 	} {
 		if err := os.WriteFile(config, []byte(tt.content), 0o666); err != nil {
@@ -100,7 +113,8 @@ func TestDamagedFolder(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, small(root)...)
 	dir := folder(t, root)
-	for name, content := range map[string]string{"state": "asleep\n", "metrics.jsonl": "{\"step\":1}\n{\"step\":0}\n"} {
+	for name, content := range map[string]string{"state": "asleep\n",
+		"metrics.jsonl": "{\"step\":1}\n{\"step\":0}\n"} {
 		before := runtest.Read(t, dir, name)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
@@ -128,18 +142,21 @@ func TestPlugins(t *testing.T) {
 	if err := os.Symlink(self, foreign); err != nil {
 		t.Fatal(err)
 	}
-	text := runtest.File(t, "cpu.so", "#!/bin/sh\necho a script is no plugin, however long it is, if it is long enough for a header\n")
+	text := runtest.File(t, "cpu.so", "#!/bin/sh\necho a script is no plugin, however long it "+
+		"is, if it is long enough for a header\n")
 	for _, tt := range []struct{ plugin, want string }{
 		{"/absent/cpu.so", "backend: plugin: open /absent/cpu.so: no such file or directory"},
 		{text, "backend: " + text + ": not a shared library: bad magic number"},
 		{runtest.File(t, "cpu.so", ""), "not a shared library: EOF"},
-		{foreign, "backend: " + foreign + ": "}, // a program, or a library without the function of a plugin
+		// a program, or a library without the function of a plugin
+		{foreign, "backend: " + foreign + ": "},
 	} {
 		fails(t, cli.Failed, tt.want, small(t.TempDir(), "-backend=xla:"+tt.plugin)...)
 	}
 }
 
-// cifar10 makes a folder of CIFAR-10 whose images are all black airplanes, from files of the right size that take no room on the disk.
+// cifar10 makes a folder of CIFAR-10 whose images are all black airplanes, from files of the right
+// size that take no room on the disk.
 func cifar10(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -147,9 +164,11 @@ func cifar10(t *testing.T) (dir string) {
 	if err := os.Mkdir(folder, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Fields("data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch") {
+	for _, name := range strings.Fields(
+		"data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch") {
 		path := filepath.Join(folder, name+".bin")
-		if err := errors.Join(os.WriteFile(path, nil, 0o666), os.Truncate(path, 30730000)); err != nil {
+		if err := errors.Join(os.WriteFile(path, nil, 0o666), os.Truncate(path, 30730000)); err !=
+			nil {
 			t.Fatal(err)
 		}
 	}
@@ -171,9 +190,11 @@ func TestDamagedData(t *testing.T) {
 	}
 	args = append(args, "-fresh")
 	size(30729999)
-	fails(t, cli.Failed, batch+": 30729999 bytes, want 30730000 (10000 records of 3073)"+remedy, args...)
+	fails(t, cli.Failed, batch+": 30729999 bytes, want 30730000 (10000 records of 3073)"+remedy,
+		args...)
 	size(30730001)
-	fails(t, cli.Failed, batch+": 30730001 bytes, want 30730000 (10000 records of 3073)"+remedy, args...)
+	fails(t, cli.Failed, batch+": 30730001 bytes, want 30730000 (10000 records of 3073)"+remedy,
+		args...)
 	size(30730000)
 
 	flip := func(at int64, x byte) {
@@ -189,7 +210,8 @@ func TestDamagedData(t *testing.T) {
 	flip(3073, 16)
 	fails(t, cli.Failed, batch+": record 1: label 16, want 0 to 9"+remedy, args...)
 	flip(3073, 0)
-	if err := os.WriteFile(sums, fmt.Appendf(nil, "%x  data_batch_1.bin\n", sha256.Sum256(make([]byte, 30730000))), 0o666); err != nil {
+	if err := os.WriteFile(sums, fmt.Appendf(nil, "%x  data_batch_1.bin\n",
+		sha256.Sum256(make([]byte, 30730000))), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	flip(5000, 1) // a pixel
@@ -199,5 +221,6 @@ func TestDamagedData(t *testing.T) {
 	fails(t, cli.Failed, batch+": no such file or directory"+remedy, args...)
 
 	empty := t.TempDir()
-	fails(t, cli.Failed, "cifar10 is not in "+empty+", and -offline forbids to download it", append(args, "-data-dir="+empty)...)
+	fails(t, cli.Failed, "cifar10 is not in "+empty+", and -offline forbids to download it",
+		append(args, "-data-dir="+empty)...)
 }

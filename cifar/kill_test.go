@@ -10,9 +10,10 @@ import (
 	"momentum/internal/runtest"
 )
 
-// A run that is killed at any moment, and started again until it is done, ends with the bytes of a run that was not: here after at least 20
-// kills, a third of them at a random moment of the start (opening the backend, reading the checkpoint, compiling), a third at one of the epochs
-// that follow, a third while a checkpoint is written, and the last ones while the result is.
+// A run that is killed at any moment, and started again until it is done, ends with the bytes of a
+// run that was not: here after at least 20 kills, a third of them at a random moment of the start
+// (opening the backend, reading the checkpoint, compiling), a third at one of the epochs that
+// follow, a third while a checkpoint is written, and the last ones while the result is.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the command 30 times, which takes minutes")
@@ -21,7 +22,8 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	be := backendtest.Open(t)
 	args := func(root string) []string {
-		return small(root, "-backend="+string(be.Kind), "-images=10", "-chunk=10", "-epochs=60", "-checkpoint-every=0s")
+		return small(root, "-backend="+string(be.Kind), "-images=10", "-chunk=10", "-epochs=60",
+			"-checkpoint-every=0s")
 	}
 
 	calm := t.TempDir()
@@ -50,7 +52,9 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 				upTo(20 * epoch)
 			case killed%3 == 0:
 				upTo(startUp)
-			case killed%3 == 1: // within the second epoch from here, or the third: this process leaves a checkpoint at least
+			case killed%3 == 1:
+				// within the second epoch from here, or the third: this process leaves a checkpoint
+				// at least
 				p.until("epoch ", 2+random.IntN(2))
 				upTo(epoch)
 			default:
@@ -89,7 +93,8 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 			t.Errorf("the killed processes have left %q", left)
 		}
 	}
-	t.Logf("%s: %d run(s) killed %d times, %d of them while a checkpoint was being written; starting takes %v, an epoch %v", be.Kind, runs, killed, writing,
+	t.Logf("%s: %d run(s) killed %d times, %d of them while a checkpoint was being written; "+
+		"starting takes %v, an epoch %v", be.Kind, runs, killed, writing,
 		startUp.Round(time.Millisecond), epoch.Round(time.Millisecond))
 	if killed < kills {
 		t.Errorf("killed %d times only", killed)

@@ -12,11 +12,13 @@ import (
 	"momentum/internal/tbevents"
 )
 
-// Manifest says what a run was made by and with; unlike the other files it differs between two runs of one configuration.
+// Manifest says what a run was made by and with; unlike the other files it differs between two runs
+// of one configuration.
 type Manifest struct {
 	provenance.Provenance
-	Precision    string  `json:"precision"`
-	ImagesPerSec float64 `json:"images_per_sec"` // trained on, of the wall seconds of training and evaluation
+	Precision string `json:"precision"`
+	// trained on, of the wall seconds of training and evaluation
+	ImagesPerSec float64 `json:"images_per_sec"`
 	Images       int     `json:"images_trained"`
 }
 
@@ -26,23 +28,26 @@ type runLog struct {
 	dir    *rundir.Dir
 	events *tbevents.Writer
 
-	manifest   Manifest
-	before     Manifest  // wall time and images of earlier processes
-	began      time.Time // of this process
-	images     int       // trained on by this process
-	warm       time.Time // the end of its first step, which compiles: rates that are shown count from there
+	manifest Manifest
+	before   Manifest  // wall time and images of earlier processes
+	began    time.Time // of this process
+	images   int       // trained on by this process
+	// the end of its first step, which compiles: rates that are shown count from there
+	warm       time.Time
 	warmImages int
 	saved      time.Time // the last checkpoint
 	lastEval   string    // as shown
 }
 
-// openLog opens the event file, keeping the records of rows up to the given step, and the manifest, which goes on counting where an earlier process left off.
+// openLog opens the event file, keeping the records of rows up to the given step, and the manifest,
+// which goes on counting where an earlier process left off.
 func (r *experiment) openLog(ctx context.Context, dir *rundir.Dir, keep int64) (*runLog, error) {
 	l := &runLog{r: r, dir: dir, began: time.Now(), saved: time.Now()}
 	if keep >= 0 {
 		provenance.Read(dir.Path("manifest.json"), &l.before)
 	}
-	l.manifest = Manifest{Provenance: provenance.Collect(ctx, r.backend, l.before.Provenance), Precision: r.Precision}
+	l.manifest = Manifest{Provenance: provenance.Collect(ctx, r.backend, l.before.Provenance),
+		Precision: r.Precision}
 	var err error
 	if l.events, err = tbevents.Open(dir.Path("events.out.tfevents.0.momentum"), keep); err != nil {
 		return nil, err
@@ -57,13 +62,16 @@ func (l *runLog) writeManifest() error {
 	return l.dir.WriteJSON("manifest.json", l.manifest)
 }
 
-// epoch writes the row of an epoch that has just ended. With full batch its loss and accuracy are exact and, like all its numbers but
-// update_norm, at the weights before the step; with mini-batches they are sums over the epoch while the weights moved, and the norms are the
-// last step's.
-func (l *runLog) epoch(at position, epoch int, eta float64, s descent.Stats, bar *progress.Bar) error {
+// epoch writes the row of an epoch that has just ended. With full batch its loss and accuracy are
+// exact and, like all its numbers but update_norm, at the weights before the step; with
+// mini-batches they are sums over the epoch while the weights moved, and the norms are the last
+// step's.
+func (l *runLog) epoch(at position, epoch int, eta float64, s descent.Stats,
+	bar *progress.Bar) error {
 	values := l.common(at, epoch, epoch%l.r.every == 0)
 	values = append(values,
-		rundir.Value{Name: "grad_norm", X: s.GradNorm}, rundir.Value{Name: "update_norm", X: s.UpdateNorm},
+		rundir.Value{Name: "grad_norm", X: s.GradNorm},
+		rundir.Value{Name: "update_norm", X: s.UpdateNorm},
 		rundir.Value{Name: "param_norm", X: s.ParamNorm}, rundir.Value{Name: "rate", X: eta})
 	return l.row(int64(epoch*l.r.stepsPerEpoch), values, bar)
 }
@@ -77,7 +85,8 @@ func (l *runLog) common(at position, epoch int, evaluated bool) []rundir.Value {
 	n := float64(l.r.train.N)
 	train, eval := at.train, at.eval
 	train.Loss, train.MarkedLoss = train.Loss/n, train.MarkedLoss/n
-	values := []rundir.Value{{Name: "epoch", X: float64(epoch)}, {Name: "loss", X: train.Loss}, {Name: "train_accuracy", X: float64(train.Correct) / n}}
+	values := []rundir.Value{{Name: "epoch", X: float64(epoch)}, {Name: "loss", X: train.Loss},
+		{Name: "train_accuracy", X: float64(train.Correct) / n}}
 	if evaluated {
 		values = append(values, rundir.Value{Name: "test_loss", X: eval.Loss},
 			rundir.Value{Name: "test_accuracy", X: float64(eval.Correct) / float64(l.r.eval.N)})
@@ -89,7 +98,8 @@ func (l *runLog) common(at position, epoch int, evaluated bool) []rundir.Value {
 	return values
 }
 
-// parts are the mean loss and the accuracy on the degraded images of a set and on its others, if there are any.
+// parts are the mean loss and the accuracy on the degraded images of a set and on its others, if
+// there are any.
 func parts(loss, accuracy string, d *descent.Data, s descent.Score) []rundir.Value {
 	if d.Marked == 0 {
 		return nil
@@ -97,7 +107,8 @@ func parts(loss, accuracy string, d *descent.Data, s descent.Score) []rundir.Val
 	all, small, large := float64(d.N), float64(d.Marked), float64(d.N-d.Marked)
 	return []rundir.Value{
 		{Name: loss + "_small", X: s.MarkedLoss * all / small},
-		{Name: loss + "_large", X: max(0, s.Loss-s.MarkedLoss) * all / large}, // rounding might leave less than nothing
+		// rounding might leave less than nothing
+		{Name: loss + "_large", X: max(0, s.Loss-s.MarkedLoss) * all / large},
 		{Name: accuracy + "_small", X: float64(s.MarkedCorrect) / small},
 		{Name: accuracy + "_large", X: float64(s.Correct-s.MarkedCorrect) / large},
 	}
@@ -118,14 +129,17 @@ func (l *runLog) row(step int64, values []rundir.Value, bar *progress.Bar) error
 	}
 
 	get := func(name string) float64 { x, _ := row.Get(name); return x }
-	line := fmt.Sprintf("epoch %d/%d  loss %.4f  train %.2f%%", int(get("epoch")), l.r.Epochs, get("loss"), 100*get("train_accuracy"))
+	line := fmt.Sprintf("epoch %d/%d  loss %.4f  train %.2f%%", int(get("epoch")), l.r.Epochs,
+		get("loss"), 100*get("train_accuracy"))
 	accuracy, evaluated := row.Get("test_accuracy")
 	if evaluated {
-		l.lastEval = fmt.Sprintf("  %s %.2f%%", map[bool]string{false: "test", true: "held-out"}[l.r.Holdout > 0], 100*accuracy)
+		l.lastEval = fmt.Sprintf("  %s %.2f%%",
+			map[bool]string{false: "test", true: "held-out"}[l.r.Holdout > 0], 100*accuracy)
 	}
 	line += l.lastEval
 	if l.images > l.warmImages {
-		line += fmt.Sprintf("  %.0f images/s", float64(l.images-l.warmImages)/time.Since(l.warm).Seconds())
+		line += fmt.Sprintf("  %.0f images/s",
+			float64(l.images-l.warmImages)/time.Since(l.warm).Seconds())
 	}
 	bar.Describe(line)
 	if evaluated && !progress.Terminal(l.r.stdout) {

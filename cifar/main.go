@@ -1,8 +1,10 @@
-// Cifar trains a convolutional network on CIFAR images by full-batch gradient descent, without (GD) or with momentum (GD+M).
+// Cifar trains a convolutional network on CIFAR images by full-batch gradient descent, without (GD)
+// or with momentum (GD+M).
 //
 //	go run ./cifar -opt=gdm
 //
-// This package reads from top to bottom: main.go opens what a run needs, train.go is the run, config/ has its settings.
+// This package reads from top to bottom: main.go opens what a run needs, train.go is the run,
+// config/ has its settings.
 package main
 
 import (
@@ -58,7 +60,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	}
 
 	// The backend, which says what -preset=auto means.
-	be, err := backend.Open(ctx, c.Backend, backend.Options{Offline: c.Offline, Out: stderr, TF32: c.Precision == "tf32"})
+	be, err := backend.Open(ctx, c.Backend, backend.Options{Offline: c.Offline, Out: stderr,
+		TF32: c.Precision == "tf32"})
 	if err != nil {
 		return err
 	}
@@ -67,7 +70,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return err
 	}
 	if c.Precision == "tf32" && be.Kind != backend.CUDA {
-		return cli.Usagef("-precision=tf32 needs a GPU, got the backend %s: use -precision=f32", be.Kind)
+		return cli.Usagef("-precision=tf32 needs a GPU, got the backend %s: use -precision=f32",
+			be.Kind)
 	}
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Kind, be.Device, be.Why)
 	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(do, be.Kind))
@@ -90,18 +94,24 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	debug.FreeOSMemory()
 
 	// The network and the rule that trains it.
-	net, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: classes, BranchScale: c.BranchScale})
+	net, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm,
+		Classes: classes, BranchScale: c.BranchScale})
 	if err != nil {
 		return err
 	}
 	if c.Batch > trainData.N {
-		return cli.Usagef("-batch must be at most the %d training images, got %d: use a smaller one, or -opt=%s for the full batch", trainData.N, c.Batch, c.Opt[1:])
+		return cli.Usagef("-batch must be at most the %d training images, got %d: use a smaller "+
+			"one, or -opt=%s for the full batch", trainData.N, c.Batch, c.Opt[1:])
 	}
-	r := &experiment{Config: c, backend: be, net: net, train: trainData, eval: evalData, stdout: stdout, stderr: stderr}
+	r := &experiment{Config: c, backend: be, net: net, train: trainData, eval: evalData,
+		stdout: stdout, stderr: stderr}
 	r.resolve()
-	fmt.Fprintf(stdout, "data      %s: %d training images%s, %d %s%s\n", c.Data, trainData.N, degraded(trainData), evalData.N, r.evalName(), degraded(evalData))
-	fmt.Fprintf(stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image and step\n", c.Model, c.Width, c.Norm, net.NumParams(), r.stepFLOP/1e9)
-	fmt.Fprintf(stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n", r.ruleName(), c.Rate, c.Schedule, c.Rule().EffectiveRate(c.Rate), c.Epochs, r.stepsPerEpoch)
+	fmt.Fprintf(stdout, "data      %s: %d training images%s, %d %s%s\n", c.Data, trainData.N,
+		degraded(trainData), evalData.N, r.evalName(), degraded(evalData))
+	fmt.Fprintf(stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image "+
+		"and step\n", c.Model, c.Width, c.Norm, net.NumParams(), r.stepFLOP/1e9)
+	fmt.Fprintf(stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n",
+		r.ruleName(), c.Rate, c.Schedule, c.Rule().EffectiveRate(c.Rate), c.Epochs, r.stepsPerEpoch)
 	if do.DryRun {
 		return r.dryRun(ctx, do.Cost)
 	}
@@ -117,9 +127,13 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 // explainPreset says what was picked, why, what it does not show, and how to ask for more.
 func explainPreset(do config.Command, kind backend.Kind) string {
 	shows := map[string]string{
-		"tiny":  "40 embedded images, a network of width 4: shows that everything works, not what momentum does; -preset=quick is the smallest real run",
-		"quick": "128 embedded images, ResNet-18 of width 16: shows that GD and GD+M fit real images, not the paper's accuracies; -preset=paper is the paper's setting and wants a GPU",
-		"paper": "CIFAR-10 with all 50,000 images, ResNet-18 of width 64, 300 epochs; -preset=quick takes minutes on a CPU",
+		"tiny": "40 embedded images, a network of width 4: shows that everything works, not " +
+			"what momentum does; -preset=quick is the smallest real run",
+		"quick": "128 embedded images, ResNet-18 of width 16: shows that GD and GD+M fit real " +
+			"images, not the paper's accuracies; -preset=paper is the paper's setting and wants " +
+			"a GPU",
+		"paper": "CIFAR-10 with all 50,000 images, ResNet-18 of width 64, 300 epochs; " +
+			"-preset=quick takes minutes on a CPU",
 	}
 	why := "asked for by -preset"
 	if !do.Asked {
@@ -128,10 +142,13 @@ func explainPreset(do config.Command, kind backend.Kind) string {
 	return fmt.Sprintf("%s, %s: %s", do.Preset, why, shows[do.Preset])
 }
 
-// load reads the training images and those to evaluate: the test images or, with -holdout, training images that are kept out. A share of each may be
-// degraded; which ones does not depend on how many images are taken.
-func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *datasets.Images, err error) {
-	train, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir, Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
+// load reads the training images and those to evaluate: the test images or, with -holdout, training
+// images that are kept out. A share of each may be degraded; which ones does not depend on how many
+// images are taken.
+func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *datasets.Images,
+	err error) {
+	train, test, err := datasets.Load(ctx, c.Data,
+		datasets.Options{Dir: c.DataDir, Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +165,8 @@ func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *
 		images = train.N() - c.Holdout
 	}
 	if images < 1 || images+c.Holdout > train.N() {
-		return nil, nil, cli.Usagef("-images + -holdout must be at most the %d training images of %s, got %d + %d", train.N(), c.Data, c.Images, c.Holdout)
+		return nil, nil, cli.Usagef("-images + -holdout must be at most the %d training images "+
+			"of %s, got %d + %d", train.N(), c.Data, c.Images, c.Holdout)
 	}
 	eval = test
 	if c.Holdout > 0 {
@@ -156,8 +174,10 @@ func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *
 	}
 	train = train.Slice(0, images)
 	for _, set := range []*datasets.Images{train, eval} {
-		if c.SmallMargin > 0 && (!slices.Contains(set.Small, true) || !slices.Contains(set.Small, false)) {
-			return nil, nil, cli.Usagef("-small-margin=%v must degrade some but not all of the %d training images and of the %d others, which is not so here: use more of them",
+		if c.SmallMargin > 0 && (!slices.Contains(set.Small, true) ||
+			!slices.Contains(set.Small, false)) {
+			return nil, nil, cli.Usagef("-small-margin=%v must degrade some but not all of the "+
+				"%d training images and of the %d others, which is not so here: use more of them",
 				c.SmallMargin, train.N(), eval.N())
 		}
 	}

@@ -18,7 +18,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// With this variable in its environment the test's binary is the command, so that tests can send signals to it.
+// With this variable in its environment the test's binary is the command, so that tests can send
+// signals to it.
 const asCommand = "MOMENTUM_TEST_AS_CIFAR"
 
 func TestMain(m *testing.M) {
@@ -52,7 +53,8 @@ func start(t *testing.T, args ...string) *process {
 	return p
 }
 
-// until reads the lines that the process prints up to the n-th one that begins with prefix. It returns false if the process ends before.
+// until reads the lines that the process prints up to the n-th one that begins with prefix. It
+// returns false if the process ends before.
 func (p *process) until(prefix string, n int) bool {
 	for n > 0 && p.lines.Scan() {
 		if strings.HasPrefix(p.lines.Text(), prefix) {
@@ -72,7 +74,8 @@ func (p *process) end() (status int, stdout, stderr string) {
 	return p.ProcessState.ExitCode(), out.String(), p.stderr.String()
 }
 
-// While a run goes on no other process may have its folder. SIGINT and SIGTERM stop it with a checkpoint, which the next one goes on from.
+// While a run goes on no other process may have its folder. SIGINT and SIGTERM stop it with a
+// checkpoint, which the next one goes on from.
 func TestInUseAndSignals(t *testing.T) {
 	root := t.TempDir()
 	args := small(root, "-epochs=100000", "-holdout=1", "-checkpoint-every=1h")
@@ -84,14 +87,17 @@ func TestInUseAndSignals(t *testing.T) {
 		}
 		for _, more := range []string{"-fresh", "-epochs=100000"} {
 			status, _, stderr := cifar(t, t.Context(), append(args, more)...)
-			want := fmt.Sprintf("cifar: rundir: %s is in use, wait for it or stop it: %[1]s.lock: held by process %d on ", folder(t, root), p.Process.Pid)
-			if status != cli.Failed || !strings.HasPrefix(stderr, want) || strings.Count(stderr, "\n") != 1 {
+			want := fmt.Sprintf("cifar: rundir: %s is in use, wait for it or stop it: "+
+				"%[1]s.lock: held by process %d on ", folder(t, root), p.Process.Pid)
+			if status != cli.Failed || !strings.HasPrefix(stderr, want) ||
+				strings.Count(stderr, "\n") != 1 {
 				t.Errorf("a second process: status %d, %q, want 1 and %q", status, stderr, want)
 			}
 		}
 		p.Process.Signal(signal)
 		status, stdout, stderr := p.end()
-		if want := regexp.MustCompile(`^cifar: stopped by a signal before step \d+; the same command resumes it\n$`); status != cli.Stopped || !want.MatchString(stderr) {
+		if want := regexp.MustCompile(
+			`^cifar: stopped by a signal before step \d+; the same command resumes it\n$`); status != cli.Stopped || !want.MatchString(stderr) {
 			t.Errorf("%v: status %d, %q; want 75, %s", signal, status, stderr, want)
 		}
 		if strings.ContainsRune(stdout, '\x1b') || strings.ContainsRune(stdout, '\r') {
@@ -103,7 +109,8 @@ func TestInUseAndSignals(t *testing.T) {
 	}
 }
 
-// countdown is a context that ends when it has been asked n times whether it has: a signal at the n-th chunk.
+// countdown is a context that ends when it has been asked n times whether it has: a signal at the
+// n-th chunk.
 type countdown struct {
 	context.Context
 	n int
@@ -116,11 +123,13 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// However often and wherever a run is stopped, in a step or in an evaluation, it ends with the bytes of a run that was not.
+// However often and wherever a run is stopped, in a step or in an evaluation, it ends with the
+// bytes of a run that was not.
 func TestStoppedRunEndsTheSame(t *testing.T) {
 	for _, algorithm := range [][]string{
 		{"-opt=gdm", "-epochs=6"},
-		// In an epoch of 3 steps, too, of which the last one has 3 images, with the sums over degraded images.
+		// In an epoch of 3 steps, too, of which the last one has 3 images, with the sums over
+		// degraded images.
 		{"-opt=sgdm", "-epochs=6", "-batch=5", "-chunk=4", "-small-margin=0.25"},
 		{"-opt=gd", "-epochs=6", "-eval-every=4"},
 	} {
@@ -137,7 +146,8 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 				break
 			}
 			if status != cli.Stopped || runtest.Read(t, folder(t, root), "state") != "preempted\n" {
-				t.Fatalf("status %d, %q, state %q", status, stderr, runtest.Read(t, folder(t, root), "state"))
+				t.Fatalf("status %d, %q, state %q", status, stderr,
+					runtest.Read(t, folder(t, root), "state"))
 			}
 			if stops > 100 {
 				t.Fatal("no progress")
@@ -151,12 +161,14 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 	}
 }
 
-// A checkpoint that was damaged is left out, with a warning, and the one before it gives the same result.
+// A checkpoint that was damaged is left out, with a warning, and the one before it gives the same
+// result.
 func TestDamagedCheckpoint(t *testing.T) {
 	calm, stopped := t.TempDir(), t.TempDir()
 	succeed(t, small(calm)...)
 	ctx := &countdown{t.Context(), 3*(2+3) + 1} // in the evaluation of epoch 3
-	if status, _, stderr := cifar(t, ctx, small(stopped, "-checkpoint-every=0s")...); status != cli.Stopped {
+	if status, _, stderr := cifar(t, ctx, small(stopped, "-checkpoint-every=0s")...); status !=
+		cli.Stopped {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
 
@@ -179,9 +191,18 @@ func TestDamagedCheckpoint(t *testing.T) {
 		name   string
 		damage func(folder string)
 	}{
-		{"a flipped bit", func(f string) { b := []byte(runtest.Read(t, bin(f))); b[len(b)/2] ^= 1; write(bin(f), string(b)) }},
+		{"a flipped bit",
+			func(f string) {
+				b := []byte(runtest.Read(t, bin(f)))
+				b[len(b)/2] ^= 1
+				write(bin(f),
+					string(b))
+			}},
 		{"a short file", func(f string) { os.Truncate(bin(f), 100) }},
-		{"a longer file", func(f string) { write(description(f), runtest.Read(t, description(f))+" ") }},
+		{"a longer file", func(f string) {
+			write(description(f),
+				runtest.Read(t, description(f))+" ")
+		}},
 		{"a missing file", func(f string) { os.Remove(bin(f)) }},
 		{"no checksums", func(f string) { os.Remove(sums(f)) }},
 		{"empty checksums", func(f string) { write(sums(f), "") }},
@@ -197,7 +218,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 		if status != cli.Done || !strings.Contains(stdout, "resumed before step 2 of 4\n") {
 			t.Errorf("%s: status %d, %s%s", tt.name, status, stdout, stderr)
 		}
-		if want := "warning: " + newest + ": damaged checkpoint"; !strings.HasPrefix(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		if want := "warning: " + newest + ": damaged checkpoint"; !strings.HasPrefix(stderr,
+			want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: warning %q, want %q", tt.name, stderr, want)
 		}
 		sameResult(t, folder(t, root), folder(t, calm))
@@ -212,8 +234,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 		os.Remove(bin(f))
 	}
 	status, stdout, stderr := cifar(t, t.Context(), small(stopped)...)
-	if status != cli.Done || strings.Contains(stdout, "resumed") || strings.Count(stderr, "\n") != 2 {
-		t.Errorf("status %d, %s%s; want two warnings and a run from the start", status, stdout, stderr)
+	if status != cli.Done || strings.Contains(stdout, "resumed") || strings.Count(stderr, "\n") !=
+		2 {
+		t.Errorf("status %d, %s%s; want two warnings and a run from the start", status, stdout,
+			stderr)
 	}
 	sameResult(t, folder(t, stopped), folder(t, calm))
 }

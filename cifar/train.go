@@ -48,8 +48,10 @@ func (r *experiment) resolve() {
 	}
 	r.chunk = r.Chunk
 	if r.chunk == 0 {
-		// Measured for ResNet-18: on 2 cores the rate is flat from 32 to 64 images; a GPU wants all that fits.
-		r.chunk = map[backend.Kind]int{backend.CUDA: 1000, backend.CPU: 32, backend.Go: 16}[r.backend.Kind]
+		// Measured for ResNet-18: on 2 cores the rate is flat from 32 to 64 images; a GPU wants all
+		// that fits.
+		r.chunk = map[backend.Kind]int{backend.CUDA: 1000, backend.CPU: 32,
+			backend.Go: 16}[r.backend.Kind]
 	}
 	if r.Batch > 0 {
 		r.chunk = min(r.chunk, r.Batch)
@@ -115,7 +117,8 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 		}
 	}
 	images := float64(r.train.N) * float64(r.Epochs)
-	evaluated := float64(r.eval.N)*(math.Ceil(float64(r.Epochs)/float64(r.every))+1) + float64(r.train.N)
+	evaluated := float64(r.eval.N)*(math.Ceil(float64(r.Epochs)/float64(r.every))+1) +
+		float64(r.train.N)
 	flop := images*r.stepFLOP + evaluated*r.forwardFLOP
 	rate := float64(r.chunk) * r.stepFLOP / took.Seconds()
 	state := 3 // weights, sum of gradients and, on the way, their new values
@@ -137,18 +140,21 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 		weights, kept = 0, rest
 	}
 	return Cost{
-		FLOP: flop, Seconds: flop / rate, Compile: compiled.Seconds(), ImagesPerSec: float64(r.chunk) / took.Seconds(), FLOPPerSec: rate,
-		Memory: float64(state)*params + 3072*float64(r.train.N+r.eval.N) + 3*4*float64(r.chunk)*float64(r.net.ActivationValues()),
+		FLOP: flop, Seconds: flop / rate, Compile: compiled.Seconds(),
+		ImagesPerSec: float64(r.chunk) / took.Seconds(), FLOPPerSec: rate,
+		Memory: float64(state)*params + 3072*float64(r.train.N+r.eval.N) +
+			3*4*float64(r.chunk)*float64(r.net.ActivationValues()),
 		Disk:   weights + 3*checkpoint + rest, // two checkpoints and the next one
 		Kept:   kept,
 		Device: r.backend.Device,
 	}, nil
 }
 
-// dryRun prints the whole configuration and the cost, from the time of one chunk, and leaves nothing behind but the
-// file of -cost.
+// dryRun prints the whole configuration and the cost, from the time of one chunk, and leaves
+// nothing behind but the file of -cost.
 func (r *experiment) dryRun(ctx context.Context, file string) error {
-	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings, "derived": r.derived(), "execution": r.Execution}, "", "  ")
+	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings, "derived": r.derived(),
+		"execution": r.Execution}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -157,10 +163,13 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; one chunk of %d images took %.3g s (%.0f images/s, %.3g GFLOP/s)\n",
+	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; one chunk of %d images took %.3g s (%.0f "+
+		"images/s, %.3g GFLOP/s)\n",
 		c.FLOP, r.chunk, float64(r.chunk)/c.ImagesPerSec, c.ImagesPerSec, c.FLOPPerSec/1e9)
-	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB\n", c.Memory/1e9, c.Disk/1e9)
-	fmt.Fprintf(r.stdout, "time      about %s on this device\n", (time.Duration(c.Seconds * float64(time.Second))).Round(time.Second))
+	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB\n",
+		c.Memory/1e9, c.Disk/1e9)
+	fmt.Fprintf(r.stdout, "time      about %s on this device\n",
+		(time.Duration(c.Seconds * float64(time.Second))).Round(time.Second))
 	if file == "" {
 		return nil
 	}
@@ -170,15 +179,21 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 // derived is what is stored beside the settings.
 func (r *experiment) derived() config.Derived {
 	return config.Derived{
-		Title: fmt.Sprintf("%s, %d images%s, %s width %d: %s, η = %g %s, seed %d", r.Data, r.train.N, degraded(r.train), r.Model, r.Width, r.ruleName(), r.Rate, r.Schedule, r.Seed),
-		Rule:  r.ruleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate), Parameters: r.net.NumParams(), Chunk: r.chunk,
-		TrainImages: r.train.N, EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch, EvalEvery: r.every, EpochFLOP: r.stepFLOP * float64(r.train.N),
+		Title: fmt.Sprintf("%s, %d images%s, %s width %d: %s, η = %g %s, seed %d", r.Data,
+			r.train.N, degraded(r.train), r.Model, r.Width, r.ruleName(), r.Rate, r.Schedule,
+			r.Seed),
+		Rule: r.ruleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate),
+		Parameters: r.net.NumParams(), Chunk: r.chunk,
+		TrainImages: r.train.N, EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch,
+		EvalEvery: r.every, EpochFLOP: r.stepFLOP * float64(r.train.N),
 	}
 }
 
-// run trains in the run's folder: from the start, from a checkpoint, or not at all if the run is done.
+// run trains in the run's folder: from the start, from a checkpoint, or not at all if the run is
+// done.
 func (r *experiment) run(ctx context.Context, fresh bool) (err error) {
-	dir, err := rundir.Open(rundir.Spec{Root: r.Runs, Label: r.Label(), Settings: r.Settings, Derived: r.derived(), Execution: r.Execution, Fresh: fresh})
+	dir, err := rundir.Open(rundir.Spec{Root: r.Runs, Label: r.Label(), Settings: r.Settings,
+		Derived: r.derived(), Execution: r.Execution, Fresh: fresh})
 	if err != nil {
 		return err
 	}
@@ -192,13 +207,15 @@ func (r *experiment) run(ctx context.Context, fresh bool) (err error) {
 		fmt.Fprintln(r.stdout, "          is done; -fresh starts over")
 		return r.report(dir)
 	case rundir.Diverged:
-		return &cli.DivergedError{Err: fmt.Errorf("%s: has diverged before; -fresh starts over", dir.Path())}
+		return &cli.DivergedError{Err: fmt.Errorf("%s: has diverged before; -fresh starts over",
+			dir.Path())}
 	}
 
 	err = r.trainIn(ctx, dir)
 	var diverged *cli.DivergedError
 	if err == nil || errors.As(err, &diverged) {
-		// Without its table and its curves a run has failed: the same command then makes up for them.
+		// Without its table and its curves a run has failed: the same command then makes up for
+		// them.
 		e := drawn(dir)
 		if e == nil && r.Slim {
 			e = slim(dir)
@@ -221,7 +238,8 @@ func drawn(dir *rundir.Dir) error {
 	return figure.Curves(dir.Path())
 }
 
-// slim removes the weights of a run that has ended: the checkpoints and, where an earlier process of the run was not slim, the files.
+// slim removes the weights of a run that has ended: the checkpoints and, where an earlier process
+// of the run was not slim, the files.
 func slim(dir *rundir.Dir) error {
 	var errs []error
 	for _, name := range []string{initialWeights, finalWeights, "checkpoints"} {
@@ -230,13 +248,17 @@ func slim(dir *rundir.Dir) error {
 	return errors.Join(errs...)
 }
 
-// trainIn is the run: one epoch after the other, one row of metrics for each, and a checkpoint now and then.
+// trainIn is the run: one epoch after the other, one row of metrics for each, and a checkpoint now
+// and then.
 func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	total := r.Epochs * r.train.N
 	bar := progress.Steps(r.stdout, "images", total)
 	defer bar.Close()
 	done := 0 // images; the bar is full only when the last evaluation is made
-	trainer, err := r.newTrainer(func(images int) { done += images; bar.Set(int64(min(done, total-1))) })
+	trainer, err := r.newTrainer(func(images int) {
+		done += images
+		bar.Set(int64(min(done, total-1)))
+	})
 	if err != nil {
 		return err
 	}
@@ -254,11 +276,13 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	}
 
 	steps := r.Epochs * r.stepsPerEpoch
-	schedule := descent.Schedule{Kind: r.Schedule, Peak: r.Rate, Steps: steps, Warmup: r.Warmup * r.stepsPerEpoch}
+	schedule := descent.Schedule{Kind: r.Schedule, Peak: r.Rate, Steps: steps, Warmup: r.Warmup *
+		r.stepsPerEpoch}
 	done = at.step/r.stepsPerEpoch*r.train.N + min(at.step%r.stepsPerEpoch*r.Batch, r.train.N)
 	bar.Set(int64(min(done, total-1)))
 	var order []int32 // of the epoch, for mini-batches
-	var before string // what the step before was like, for the error when numbers are no longer finite
+	// what the step before was like, for the error when numbers are no longer finite
+	var before string
 	for at.step < steps {
 		epoch, inEpoch := at.step/r.stepsPerEpoch, at.step%r.stepsPerEpoch
 		if inEpoch == 0 {
@@ -302,7 +326,8 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 			}
 		}
 		if quantity != "" {
-			return &cli.DivergedError{Err: fmt.Errorf("%s is %v at step %d%s", quantity, value, step, before)}
+			return &cli.DivergedError{Err: fmt.Errorf("%s is %v at step %d%s", quantity, value,
+				step, before)}
 		}
 		before = fmt.Sprintf(" (gradient norm %.3g at step %d)", stats.GradNorm, step)
 		if time.Since(log.saved) >= time.Duration(r.CheckpointEvery) || at.step == steps {
@@ -327,7 +352,8 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	}
 	bar.Set(int64(total))
 	if quantity, value := (descent.Stats{Score: final}).NotFinite(); quantity != "" {
-		return &cli.DivergedError{Err: fmt.Errorf("%s is %v at step %d%s", quantity, value, steps, before)}
+		return &cli.DivergedError{Err: fmt.Errorf("%s is %v at step %d%s", quantity, value, steps,
+			before)}
 	}
 	return errors.Join(r.writeWeights(dir, finalWeights, trainer), log.writeManifest())
 }
@@ -362,28 +388,34 @@ func (at position) extra() map[string]float64 {
 		"loss_sum": at.train.Loss, "correct": float64(at.train.Correct),
 		"marked_loss_sum": at.train.MarkedLoss, "marked_correct": float64(at.train.MarkedCorrect),
 		"eval_loss": at.eval.Loss, "eval_correct": float64(at.eval.Correct),
-		"eval_marked_loss": at.eval.MarkedLoss, "eval_marked_correct": float64(at.eval.MarkedCorrect),
+		"eval_marked_loss":    at.eval.MarkedLoss,
+		"eval_marked_correct": float64(at.eval.MarkedCorrect),
 	}
 }
 
 // fromExtra is the position before a step with the numbers of its checkpoint.
 func fromExtra(step int, x map[string]float64) position {
 	return position{
-		step:  step,
-		train: descent.Score{Loss: x["loss_sum"], Correct: int(x["correct"]), MarkedLoss: x["marked_loss_sum"], MarkedCorrect: int(x["marked_correct"])},
-		eval:  descent.Score{Loss: x["eval_loss"], Correct: int(x["eval_correct"]), MarkedLoss: x["eval_marked_loss"], MarkedCorrect: int(x["eval_marked_correct"])},
+		step: step,
+		train: descent.Score{Loss: x["loss_sum"], Correct: int(x["correct"]),
+			MarkedLoss: x["marked_loss_sum"], MarkedCorrect: int(x["marked_correct"])},
+		eval: descent.Score{Loss: x["eval_loss"], Correct: int(x["eval_correct"]),
+			MarkedLoss: x["eval_marked_loss"], MarkedCorrect: int(x["eval_marked_correct"])},
 	}
 }
 
 // save writes a checkpoint of the state before step at.step.
-func (r *experiment) save(dir *rundir.Dir, trainer *descent.Trainer, at position, log *runLog) error {
+func (r *experiment) save(dir *rundir.Dir, trainer *descent.Trainer, at position,
+	log *runLog) error {
 	log.saved = time.Now()
-	err := dir.SaveCheckpoint(int64(at.step), func(folder string) error { return trainer.Save(folder, at.extra()) })
+	err := dir.SaveCheckpoint(int64(at.step),
+		func(folder string) error { return trainer.Save(folder, at.extra()) })
 	return errors.Join(err, log.writeManifest())
 }
 
 // stopOr returns err or, if a signal is the reason for it, saves the state before the step at hand.
-func (r *experiment) stopOr(err error, dir *rundir.Dir, trainer *descent.Trainer, at position, log *runLog) error {
+func (r *experiment) stopOr(err error, dir *rundir.Dir, trainer *descent.Trainer, at position,
+	log *runLog) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -393,9 +425,10 @@ func (r *experiment) stopOr(err error, dir *rundir.Dir, trainer *descent.Trainer
 	return fmt.Errorf("%w before step %d; the same command resumes it", cli.ErrStopped, at.step)
 }
 
-// resume loads the newest checkpoint that is whole, or writes down the initial weights, and cuts the metrics back to that point: to the rows
-// of the steps up to keep.
-func (r *experiment) resume(dir *rundir.Dir, trainer *descent.Trainer) (at position, keep int64, err error) {
+// resume loads the newest checkpoint that is whole, or writes down the initial weights, and cuts
+// the metrics back to that point: to the rows of the steps up to keep.
+func (r *experiment) resume(dir *rundir.Dir, trainer *descent.Trainer) (at position, keep int64,
+	err error) {
 	found, warnings, err := dir.LoadCheckpoint(func(folder string) error {
 		step, extra, err := trainer.Load(folder)
 		at = fromExtra(step, extra)
@@ -408,7 +441,8 @@ func (r *experiment) resume(dir *rundir.Dir, trainer *descent.Trainer) (at posit
 		return at, 0, err
 	}
 	if found {
-		fmt.Fprintf(r.stdout, "          resumed before step %d of %d\n", at.step, r.Epochs*r.stepsPerEpoch)
+		fmt.Fprintf(r.stdout, "          resumed before step %d of %d\n", at.step,
+			r.Epochs*r.stepsPerEpoch)
 	} else if err := r.writeWeights(dir, initialWeights, trainer); err != nil {
 		return at, 0, err
 	}
@@ -423,7 +457,8 @@ const (
 	finalWeights   = "weights.safetensors"
 )
 
-// writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense layers [in, out]. A slim run keeps none.
+// writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense
+// layers [in, out]. A slim run keeps none.
 func (r *experiment) writeWeights(dir *rundir.Dir, name string, trainer *descent.Trainer) error {
 	if r.Slim {
 		return nil
@@ -433,7 +468,8 @@ func (r *experiment) writeWeights(dir *rundir.Dir, name string, trainer *descent
 		return err
 	}
 	return dir.WriteFile(name, func(w io.Writer) error {
-		return safetensors.Write(w, weights, map[string]string{"layout": "convolutions HWIO, dense [in, out], images NHWC"})
+		return safetensors.Write(w, weights,
+			map[string]string{"layout": "convolutions HWIO, dense [in, out], images NHWC"})
 	})
 }
 
@@ -444,12 +480,14 @@ func (r *experiment) report(dir *rundir.Dir) error {
 		return err
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("%s: done but without metrics; -fresh starts over", dir.Path("metrics.jsonl"))
+		return fmt.Errorf("%s: done but without metrics; -fresh starts over",
+			dir.Path("metrics.jsonl"))
 	}
 	get := func(name string) float64 { x, _ := rows[len(rows)-1].Get(name); return x }
 	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
 	line := func(name string, images int, loss, accuracy string) {
-		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss), 100*get(accuracy))
+		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss),
+			100*get(accuracy))
 	}
 	set := func(name string, d *descent.Data, loss, accuracy string) {
 		line(name, d.N, loss, accuracy)

@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// archive is one official CIFAR tarball in the binary version, described at https://www.cs.toronto.edu/~kriz/cifar.html.
+// archive is one official CIFAR tarball in the binary version, described at
+// https://www.cs.toronto.edu/~kriz/cifar.html.
 type archive struct {
 	name        string // of the set
 	tarball     string
@@ -33,7 +34,8 @@ type member struct {
 	records int
 }
 
-// Sizes and checksums of the tarballs are those in TensorFlow Datasets (url_checksums/cifar10.txt, cifar100.txt).
+// Sizes and checksums of the tarballs are those in TensorFlow Datasets (url_checksums/cifar10.txt,
+// cifar100.txt).
 var archives = []archive{
 	{
 		name:    "cifar10",
@@ -42,7 +44,8 @@ var archives = []archive{
 		size:    170052171,
 		folder:  "cifar-10-batches-bin",
 		train: []member{
-			{"data_batch_1.bin", 10000}, {"data_batch_2.bin", 10000}, {"data_batch_3.bin", 10000}, {"data_batch_4.bin", 10000}, {"data_batch_5.bin", 10000},
+			{"data_batch_1.bin", 10000}, {"data_batch_2.bin", 10000}, {"data_batch_3.bin", 10000},
+			{"data_batch_4.bin", 10000}, {"data_batch_5.bin", 10000},
 		},
 		test:       []member{{"test_batch.bin", 10000}},
 		labelBytes: 1,
@@ -72,7 +75,10 @@ var archives = []archive{
 }
 
 // members are all files of the archive, those of the training set first.
-func (a archive) members() []member { return append(a.train[:len(a.train):len(a.train)], a.test...) }
+func (a archive) members() []member {
+	return append(a.train[:len(a.train):len(a.train)],
+		a.test...)
+}
 
 func (a archive) recordBytes() int { return a.labelBytes + imageBytes }
 
@@ -155,11 +161,13 @@ func (a archive) readFile(folder string, m member, sum string, images *Images) e
 	}
 	defer f.Close()
 	h := sha256.New()
-	if err := readRecords(io.TeeReader(bufio.NewReaderSize(f, 1<<18), h), a.labelBytes, images); err != nil {
+	if err := readRecords(io.TeeReader(bufio.NewReaderSize(f, 1<<18), h), a.labelBytes,
+		images); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); sum != "" && got != sum {
-		return fmt.Errorf("%s: sha256 %s, want %s as in %s: the file has changed", path, got, sum, sumsName)
+		return fmt.Errorf("%s: sha256 %s, want %s as in %s: the file has changed", path, got, sum,
+			sumsName)
 	}
 	return nil
 }
@@ -170,13 +178,15 @@ func (a archive) checkSize(path string, m member) error {
 		return err
 	}
 	if got, want := info.Size(), a.fileBytes(m); got != want {
-		return fmt.Errorf("%s: %d bytes, want %d (%d records of %d)", path, got, want, m.records, a.recordBytes())
+		return fmt.Errorf("%s: %d bytes, want %d (%d records of %d)", path, got, want, m.records,
+			a.recordBytes())
 	}
 	return nil
 }
 
-// readRecords fills images from records of labelBytes labels, the last of which counts, and 1,024 red, 1,024 green and 1,024 blue pixels, row by row.
-// Reading less or more than that is an error, and so is a label out of range.
+// readRecords fills images from records of labelBytes labels, the last of which counts, and 1,024
+// red, 1,024 green and 1,024 blue pixels, row by row. Reading less or more than that is an error,
+// and so is a label out of range.
 func readRecords(r io.Reader, labelBytes int, images *Images) error {
 	const plane = Side * Side
 	record := make([]byte, labelBytes+imageBytes)
@@ -206,11 +216,13 @@ func readRecords(r io.Reader, labelBytes int, images *Images) error {
 	return nil
 }
 
-// sumsName is the file in a folder of data with the checksums of the others, in the format of sha256sum. It is written when a verified tarball is
-// unpacked; a folder that came another way may lack it.
+// sumsName is the file in a folder of data with the checksums of the others, in the format of
+// sha256sum. It is written when a verified tarball is unpacked; a folder that came another way may
+// lack it.
 const sumsName = "SHA256SUMS"
 
-// readSums returns the checksum of each file that the folder's sums name, none if there is no such file.
+// readSums returns the checksum of each file that the folder's sums name, none if there is no such
+// file.
 func readSums(folder string) (map[string]string, error) {
 	path := filepath.Join(folder, sumsName)
 	b, err := os.ReadFile(path)

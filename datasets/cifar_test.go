@@ -21,7 +21,8 @@ func tiny(labelBytes int) archive {
 	}
 }
 
-// records makes the content of a member. Record i has class i mod 10, and in pixel (row, column) the values 64·channel + row + column.
+// records makes the content of a member. Record i has class i mod 10, and in pixel (row, column)
+// the values 64·channel + row + column.
 func records(a archive, m member) []byte {
 	var b []byte
 	for i := range m.records {
@@ -64,11 +65,13 @@ func TestLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(train.Labels, []uint8{0, 1, 2, 0, 1}) || !bytes.Equal(test.Labels, []uint8{0, 1}) {
+		if !bytes.Equal(train.Labels, []uint8{0, 1, 2, 0, 1}) ||
+			!bytes.Equal(test.Labels, []uint8{0, 1}) {
 			t.Errorf("labels %v, %v", train.Labels, test.Labels)
 		}
 		if train.N() != 5 || len(train.Pixels) != 5*32*32*3 || train.Classes != 10 {
-			t.Errorf("%d images, %d pixels, %d classes", train.N(), len(train.Pixels), train.Classes)
+			t.Errorf("%d images, %d pixels, %d classes", train.N(), len(train.Pixels),
+				train.Classes)
 		}
 		// Image 4, row 2, column 7: red 9, green 64+9, blue 128+9, side by side.
 		if at := ((4*32+2)*32 + 7) * 3; !bytes.Equal(train.Pixels[at:at+3], []uint8{9, 73, 137}) {
@@ -83,9 +86,12 @@ func TestLoadDamaged(t *testing.T) {
 		damage func(b []byte) []byte
 		want   string
 	}{
-		{"truncated", func(b []byte) []byte { return b[:6145] }, "two.bin: 6145 bytes, want 6146 (2 records of 3073); go run ./scripts/download -data=cifar10 -dir="},
-		{"over-long", func(b []byte) []byte { return append(b, 0) }, "two.bin: 6147 bytes, want 6146 (2 records of 3073)"},
-		{"label", func(b []byte) []byte { b[3073] = 10; return b }, "two.bin: record 1: label 10, want 0 to 9"},
+		{"truncated", func(b []byte) []byte { return b[:6145] }, "two.bin: 6145 bytes, want 6146 " +
+			"(2 records of 3073); go run ./scripts/download -data=cifar10 -dir="},
+		{"over-long", func(b []byte) []byte { return append(b, 0) },
+			"two.bin: 6147 bytes, want 6146 (2 records of 3073)"},
+		{"label", func(b []byte) []byte { b[3073] = 10; return b },
+			"two.bin: record 1: label 10, want 0 to 9"},
 		{"empty", func(b []byte) []byte { return nil }, "two.bin: 0 bytes, want 6146"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +102,8 @@ func TestLoadDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _, err := a.load(t.Context(), Options{Dir: dir, Offline: true})
-			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), tt.want) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v\nwant %s", err, tt.want)
 			}
 		})
@@ -104,7 +111,8 @@ func TestLoadDamaged(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		a, dir := tiny(1), t.TempDir()
 		os.Remove(filepath.Join(put(t, dir, a), "test.bin"))
-		if _, _, err := a.load(t.Context(), Options{Dir: dir}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "test.bin") {
+		if _, _, err := a.load(t.Context(), Options{Dir: dir}); !errors.Is(err, os.ErrNotExist) ||
+			!strings.Contains(err.Error(), "test.bin") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -115,7 +123,8 @@ func TestLoadCancelled(t *testing.T) {
 	put(t, dir, a)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := a.load(ctx, Options{Dir: dir}); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "anew") {
+	if _, _, err := a.load(ctx, Options{Dir: dir}); !errors.Is(err, context.Canceled) ||
+		strings.Contains(err.Error(), "anew") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -123,14 +132,18 @@ func TestLoadCancelled(t *testing.T) {
 func TestReadRecordsLength(t *testing.T) {
 	a := tiny(1)
 	good := records(a, a.train[0])
-	for n, want := range map[int]string{0: "ends in record 0, want 3", 3073 + 1: "ends in record 1, want 3", len(good): ""} {
-		images := &Images{Classes: 10, Pixels: make([]uint8, 3*imageBytes), Labels: make([]uint8, 3)}
-		if err := readRecords(bytes.NewReader(good[:n]), 1, images); (err == nil) != (want == "") || (err != nil && err.Error() != want) {
+	for n, want := range map[int]string{0: "ends in record 0, want 3", 3073 +
+		1: "ends in record 1, want 3", len(good): ""} {
+		images := &Images{Classes: 10, Pixels: make([]uint8, 3*imageBytes),
+			Labels: make([]uint8, 3)}
+		if err := readRecords(bytes.NewReader(good[:n]), 1, images); (err == nil) != (want == "") ||
+			(err != nil && err.Error() != want) {
 			t.Errorf("%d bytes: %v, want %q", n, err, want)
 		}
 	}
 	images := &Images{Classes: 10, Pixels: make([]uint8, 3*imageBytes), Labels: make([]uint8, 3)}
-	if err := readRecords(bytes.NewReader(append(good, 1)), 1, images); err == nil || err.Error() != "goes on after record 2, want 3 records" {
+	if err := readRecords(bytes.NewReader(append(good, 1)), 1, images); err == nil || err.Error() !=
+		"goes on after record 2, want 3 records" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -141,7 +154,8 @@ func TestSlice(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := train.Slice(3, 5)
-	if s.N() != 2 || !bytes.Equal(s.Labels, []uint8{3, 4}) || &s.Pixels[0] != &train.Pixels[3*imageBytes] || len(s.Pixels) != 2*imageBytes || s.Classes != 10 {
+	if s.N() != 2 || !bytes.Equal(s.Labels, []uint8{3, 4}) || &s.Pixels[0] !=
+		&train.Pixels[3*imageBytes] || len(s.Pixels) != 2*imageBytes || s.Classes != 10 {
 		t.Errorf("Slice(3, 5): %d images, labels %v, %d pixels", s.N(), s.Labels, len(s.Pixels))
 	}
 }
@@ -151,11 +165,13 @@ func TestNames(t *testing.T) {
 		t.Errorf("Names() = %q", got)
 	}
 	_, _, err := Load(t.Context(), "mnist", Options{})
-	if err == nil || err.Error() != `datasets: no data set "mnist", want one of cifar10-mini, cifar10, cifar100` {
+	if err == nil || err.Error() !=
+		`datasets: no data set "mnist", want one of cifar10-mini, cifar10, cifar100` {
 		t.Errorf("Load: %v", err)
 	}
 	_, err = Download(t.Context(), "cifar10-mini", Options{})
-	if err == nil || err.Error() != `datasets: no data set "cifar10-mini", want one of cifar10, cifar100` {
+	if err == nil || err.Error() !=
+		`datasets: no data set "cifar10-mini", want one of cifar10, cifar100` {
 		t.Errorf("Download: %v", err)
 	}
 }
@@ -173,7 +189,8 @@ func TestArchives(t *testing.T) {
 		if n != [2]int{50000, 10000} {
 			t.Errorf("%s: %v images", a.name, n)
 		}
-		if want := map[string]int{"cifar10": 10, "cifar100": 100}[a.name]; len(a.classes) != want || !slices.IsSorted(a.classes[:4]) {
+		if want := map[string]int{"cifar10": 10, "cifar100": 100}[a.name]; len(a.classes) != want ||
+			!slices.IsSorted(a.classes[:4]) {
 			t.Errorf("%s: %d classes", a.name, len(a.classes))
 		}
 		if len(a.sha256) != 64 {
@@ -186,7 +203,8 @@ func TestArchives(t *testing.T) {
 func TestFullCIFAR(t *testing.T) {
 	dir := os.Getenv("MOMENTUM_CIFAR")
 	if dir == "" {
-		t.Skip("needs the full data: set MOMENTUM_CIFAR to a folder that holds cifar-10-batches-bin and cifar-100-binary")
+		t.Skip("needs the full data: set MOMENTUM_CIFAR to a folder that holds " +
+			"cifar-10-batches-bin and cifar-100-binary")
 	}
 	for _, a := range archives {
 		t.Run(a.name, func(t *testing.T) {
@@ -204,7 +222,8 @@ func TestFullCIFAR(t *testing.T) {
 				}
 				for label, n := range count {
 					if n != m.N()/m.Classes {
-						t.Errorf("class %d: %d of %d images, want %d", label, n, m.N(), m.N()/m.Classes)
+						t.Errorf("class %d: %d of %d images, want %d", label, n, m.N(),
+							m.N()/m.Classes)
 					}
 				}
 			}
@@ -221,8 +240,10 @@ func TestFullCIFAR(t *testing.T) {
 				n := float64(len(train.Pixels) / Channels)
 				mean := sum / n
 				std := math.Sqrt(squares/n - mean*mean)
-				if math.Abs(mean-float64(train.Mean[c])) > 5.1e-5 || math.Abs(std-float64(train.Std[c])) > 5.1e-5 {
-					t.Errorf("channel %d: mean %.5f, std %.5f, want %.4f, %.4f", c, mean, std, train.Mean[c], train.Std[c])
+				if math.Abs(mean-float64(train.Mean[c])) > 5.1e-5 ||
+					math.Abs(std-float64(train.Std[c])) > 5.1e-5 {
+					t.Errorf("channel %d: mean %.5f, std %.5f, want %.4f, %.4f", c, mean, std,
+						train.Mean[c], train.Std[c])
 				}
 			}
 		})
@@ -239,7 +260,8 @@ func FuzzReadRecords(f *testing.F) {
 		if labelBytes < 1 || labelBytes > 2 {
 			t.Skip("a record has one or two labels")
 		}
-		images := &Images{Classes: 10, Pixels: make([]uint8, 2*imageBytes), Labels: make([]uint8, 2)}
+		images := &Images{Classes: 10, Pixels: make([]uint8, 2*imageBytes),
+			Labels: make([]uint8, 2)}
 		err := readRecords(bytes.NewReader(b), labelBytes, images)
 		whole := len(b) == 2*(labelBytes+imageBytes)
 		if err == nil && !whole {

@@ -1,16 +1,19 @@
-// Package datasets holds what the networks learn from, images and synthetic data, as plain arrays. It knows no backend.
+// Package datasets holds what the networks learn from, images and synthetic data, as plain arrays.
+// It knows no backend.
 //
-// Three sets of 32×32 colour images, all from Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009):
+// Three sets of 32×32 colour images, all from Krizhevsky, Learning Multiple Layers of Features from
+// Tiny Images (2009):
 //
 //	cifar10-mini   1,000 training and 1,000 test images of CIFAR-10, embedded in the program: no file, no network
 //	cifar10        50,000 and 10,000 images of 10 classes
 //	cifar100       50,000 and 10,000 images of 100 classes (the fine labels)
 //
-// The last two are downloaded once, about 170 MB each, and kept as the official binary files; go run ./scripts/download does the same ahead of time.
-// A share of the images can be given a small margin by degrading them (SmallMargin).
+// The last two are downloaded once, about 170 MB each, and kept as the official binary files; go
+// run ./scripts/download does the same ahead of time. A share of the images can be given a small
+// margin by degrading them (SmallMargin).
 //
-// Two synthetic distributions, drawn from a seed: the paper's D, of patches with a shared feature and small margins (MarginSpec, Margin), and
-// standard normal points (Gaussian).
+// Two synthetic distributions, drawn from a seed: the paper's D, of patches with a shared feature
+// and small margins (MarginSpec, Margin), and standard normal points (Gaussian).
 package datasets
 
 import (
@@ -40,8 +43,8 @@ type Images struct {
 	Labels     []uint8  // [N], each in [0, Classes)
 	Small      []bool   // [N], which images [SmallMargin.Apply] has degraded; nil: none
 
-	// Mean and standard deviation of each channel over the whole CIFAR training set, with pixels in [0, 1]. Training and test set, and the mini
-	// set too, have those of the training set.
+	// Mean and standard deviation of each channel over the whole CIFAR training set, with pixels in
+	// [0, 1]. Training and test set, and the mini set too, have those of the training set.
 	Mean, Std [3]float32
 }
 
@@ -61,11 +64,15 @@ func (m *Images) Slice(from, to int) *Images {
 
 // Options says where CIFAR lies and comes from. The mini set needs none.
 type Options struct {
-	Dir     string    // holds the unpacked data; empty: momentum/data in the user's cache folder ($XDG_CACHE_HOME or ~/.cache on Linux)
-	Offline bool      // never touch the network
-	Mirror  string    // in place of https://www.cs.toronto.edu/~kriz, or the whole address of a .tar.gz; the checksum stays the official one
-	From    string    // the official tarball on disk, in place of a download
-	Out     io.Writer // for progress; nil: none
+	// holds the unpacked data; empty: momentum/data in the user's cache folder ($XDG_CACHE_HOME or
+	// ~/.cache on Linux)
+	Dir     string
+	Offline bool // never touch the network
+	// in place of https://www.cs.toronto.edu/~kriz, or the whole address of a .tar.gz; the checksum
+	// stays the official one
+	Mirror string
+	From   string    // the official tarball on disk, in place of a download
+	Out    io.Writer // for progress; nil: none
 }
 
 // Names lists the sets that Load knows.
@@ -100,7 +107,8 @@ func Describe(name string) (Facts, error) {
 	return f, nil
 }
 
-// Load returns the training and the test images of a set. CIFAR is downloaded first if it is not there; two processes may do so at once.
+// Load returns the training and the test images of a set. CIFAR is downloaded first if it is not
+// there; two processes may do so at once.
 func Load(ctx context.Context, name string, o Options) (train, test *Images, err error) {
 	if name == miniName {
 		train, test, err = loadMini()
@@ -116,7 +124,8 @@ func Load(ctx context.Context, name string, o Options) (train, test *Images, err
 	return train, test, nil
 }
 
-// Download makes CIFAR ready for Load and returns its folder. Unlike Load it reads and checks what is there, and replaces it if it is damaged.
+// Download makes CIFAR ready for Load and returns its folder. Unlike Load it reads and checks what
+// is there, and replaces it if it is damaged.
 func Download(ctx context.Context, name string, o Options) (folder string, err error) {
 	a, err := archiveByName(name, Names()[1:])
 	if err == nil {
@@ -131,7 +140,8 @@ func Download(ctx context.Context, name string, o Options) (folder string, err e
 func archiveByName(name string, known []string) (archive, error) {
 	i := slices.IndexFunc(archives, func(a archive) bool { return a.name == name })
 	if i < 0 {
-		return archive{}, fmt.Errorf("no data set %q, want one of %s", name, strings.Join(known, ", "))
+		return archive{}, fmt.Errorf("no data set %q, want one of %s", name,
+			strings.Join(known, ", "))
 	}
 	return archives[i], nil
 }

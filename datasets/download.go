@@ -23,8 +23,8 @@ import (
 
 const official = "https://www.cs.toronto.edu/~kriz"
 
-// download puts the archive's files into their folder, unless they are there and whole, and returns the folder. The folder appears by a rename, and
-// one process at a time works on it.
+// download puts the archive's files into their folder, unless they are there and whole, and returns
+// the folder. The folder appears by a rename, and one process at a time works on it.
 func (a archive) download(ctx context.Context, o Options) (string, error) {
 	if o.Out == nil {
 		o.Out = io.Discard
@@ -50,7 +50,8 @@ func (a archive) download(ctx context.Context, o Options) (string, error) {
 		return folder, nil
 	}
 	if o.Offline && o.From == "" {
-		return "", fmt.Errorf("%s is not in %s, and -offline forbids to download it; run %s with a network, add -from=%s to import the tarball, or use -data=%s",
+		return "", fmt.Errorf("%s is not in %s, and -offline forbids to download it; run %s with "+
+			"a network, add -from=%s to import the tarball, or use -data=%s",
 			a.name, dir, a.command(o), a.tarball, miniName)
 	}
 	tarball := o.From
@@ -64,11 +65,13 @@ func (a archive) download(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 		tarball = filepath.Join(dir, a.tarball)
-		if err := fetch.Get(ctx, fetch.File{URL: address, Path: tarball, SHA256: a.sha256, Size: a.size}, fetch.Options{Out: o.Out}); err != nil {
+		if err := fetch.Get(ctx, fetch.File{URL: address, Path: tarball, SHA256: a.sha256,
+			Size: a.size}, fetch.Options{Out: o.Out}); err != nil {
 			if ctx.Err() != nil {
 				return "", err
 			}
-			return "", fmt.Errorf("%w; %s takes another source with -mirror=URL or the tarball with -from=%s, and -data=%s needs none", err, a.command(o), a.tarball, miniName)
+			return "", fmt.Errorf("%w; %s takes another source with -mirror=URL or the tarball "+
+				"with -from=%s, and -data=%s needs none", err, a.command(o), a.tarball, miniName)
 		}
 	}
 
@@ -163,7 +166,8 @@ func (a archive) unpackFile(ctx context.Context, tarball, folder string) error {
 	err = a.unpack(ctx, bufio.NewReaderSize(f, 1<<18), folder)
 	switch {
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w; make room for %d MB, or name another folder with -dir", err, a.unpackedBytes()/1e6)
+		return fmt.Errorf("%w; make room for %d MB, or name another folder with -dir", err,
+			a.unpackedBytes()/1e6)
 	case errors.As(err, new(*fs.PathError)):
 		return err // it names the file that could not be written
 	case err != nil:
@@ -172,8 +176,9 @@ func (a archive) unpackFile(ctx context.Context, tarball, folder string) error {
 	return syncFolder(folder)
 }
 
-// unpack writes the archive's files, under their own names and nothing else, into the folder, with their checksums. An entry that is none of these
-// files is passed over; one that is, but is no regular file of the known size, is an error.
+// unpack writes the archive's files, under their own names and nothing else, into the folder, with
+// their checksums. An entry that is none of these files is passed over; one that is, but is no
+// regular file of the known size, is an error.
 func (a archive) unpack(ctx context.Context, r io.Reader, folder string) error {
 	gz, err := gzip.NewReader(r)
 	if err != nil {
@@ -212,7 +217,8 @@ func (a archive) unpack(ctx context.Context, r io.Reader, folder string) error {
 			continue
 		}
 		if h.Typeflag != tar.TypeReg || h.Size != a.fileBytes(m) {
-			return fmt.Errorf("%s: entry of type %q with %d bytes, want a regular file with %d", name, h.Typeflag, h.Size, a.fileBytes(m))
+			return fmt.Errorf("%s: entry of type %q with %d bytes, want a regular file with %d",
+				name, h.Typeflag, h.Size, a.fileBytes(m))
 		}
 		delete(wanted, name) // a second entry of this name is passed over
 		sum := sha256.New()
@@ -225,7 +231,8 @@ func (a archive) unpack(ctx context.Context, r io.Reader, folder string) error {
 		}
 		fmt.Fprintf(&sums, "%x  %s\n", sum.Sum(nil), m.name)
 	}
-	if _, err := io.Copy(io.Discard, bounded); err != nil || bounded.N == 0 { // to the end, where gzip has its checksum
+	// to the end, where gzip has its checksum
+	if _, err := io.Copy(io.Discard, bounded); err != nil || bounded.N == 0 {
 		return explain(err)
 	}
 	for _, m := range a.members() {

@@ -23,9 +23,11 @@ type entry struct {
 	content []byte
 }
 
-// entries are what a good tarball of the archive holds, with the readme that the official one has too.
+// entries are what a good tarball of the archive holds, with the readme that the official one has
+// too.
 func entries(a archive) []entry {
-	all := []entry{{tar.Header{Name: a.folder + "/", Typeflag: tar.TypeDir}, nil}, {tar.Header{Name: a.folder + "/readme.html"}, []byte("<html>")}}
+	all := []entry{{tar.Header{Name: a.folder + "/", Typeflag: tar.TypeDir}, nil},
+		{tar.Header{Name: a.folder + "/readme.html"}, []byte("<html>")}}
 	for _, m := range a.members() {
 		all = append(all, entry{tar.Header{Name: a.folder + "/" + m.name}, records(a, m)})
 	}
@@ -52,13 +54,18 @@ func pack(entries []entry) []byte {
 }
 
 // served is an archive with a good tarball, and a server that counts the requests for it.
-func served(t *testing.T) (a archive, tarball []byte, server *httptest.Server, requests *atomic.Int32) {
+func served(t *testing.T) (a archive, tarball []byte, server *httptest.Server,
+	requests *atomic.Int32) {
 	a = tiny(1)
 	tarball = pack(entries(a))
 	a.sha256, a.size = fmt.Sprintf("%x", sha256.Sum256(tarball)), int64(len(tarball))
 	requests = new(atomic.Int32)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /data/tiny.tar.gz", func(w http.ResponseWriter, r *http.Request) { requests.Add(1); w.Write(tarball) })
+	mux.HandleFunc("GET /data/tiny.tar.gz", func(w http.ResponseWriter,
+		r *http.Request) {
+		requests.Add(1)
+		w.Write(tarball)
+	})
 	server = httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return a, tarball, server, requests
@@ -95,7 +102,8 @@ func TestDownload(t *testing.T) {
 		if got := list(t, o.Dir); !slices.Equal(got, []string{"tiny"}) {
 			t.Errorf("left in the folder: %q", got)
 		}
-		if got := list(t, filepath.Join(o.Dir, "tiny")); !slices.Equal(got, []string{"SHA256SUMS", "one.bin", "test.bin", "two.bin"}) {
+		if got := list(t, filepath.Join(o.Dir, "tiny")); !slices.Equal(got,
+			[]string{"SHA256SUMS", "one.bin", "test.bin", "two.bin"}) {
 			t.Errorf("unpacked: %q", got)
 		}
 	}
@@ -115,7 +123,9 @@ func TestLoadDownloads(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err = a.load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "one.bin: sha256 ") || !strings.Contains(err.Error(), "anew") {
+	if _, _, err = a.load(t.Context(), o); err == nil ||
+		!strings.Contains(err.Error(), "one.bin: sha256 ") ||
+		!strings.Contains(err.Error(), "anew") {
 		t.Errorf("got %v", err)
 	}
 	// What the error advises repairs it, and keeps what was there.
@@ -127,7 +137,8 @@ func TestLoadDownloads(t *testing.T) {
 	if _, _, err := a.load(t.Context(), o); err != nil {
 		t.Error(err)
 	}
-	if got := list(t, o.Dir); !slices.Equal(got, []string{"tiny", "tiny.damaged-1"}) || !strings.Contains(out.String(), "tiny.damaged-1") {
+	if got := list(t, o.Dir); !slices.Equal(got, []string{"tiny", "tiny.damaged-1"}) ||
+		!strings.Contains(out.String(), "tiny.damaged-1") {
 		t.Errorf("left in the folder: %q; said:\n%s", got, out.String())
 	}
 }
@@ -175,8 +186,10 @@ func TestFrom(t *testing.T) {
 		want    string
 	}{
 		{"good", tarball, ""},
-		{"truncated", tarball[:100], fmt.Sprintf("copy.tar.gz: 100 bytes, want %d: not the official tiny.tar.gz", len(tarball))},
-		{"over-long", append(bytes.Clone(tarball), 0), fmt.Sprintf("copy.tar.gz: %d bytes, want %d", len(tarball)+1, len(tarball))},
+		{"truncated", tarball[:100], fmt.Sprintf("copy.tar.gz: 100 bytes, want %d: not the "+
+			"official tiny.tar.gz", len(tarball))},
+		{"over-long", append(bytes.Clone(tarball), 0), fmt.Sprintf("copy.tar.gz: %d bytes, want %d",
+			len(tarball)+1, len(tarball))},
 		{"bit flipped", flipped, "copy.tar.gz: sha256 "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -206,7 +219,8 @@ func TestFrom(t *testing.T) {
 			}
 		})
 	}
-	if _, err := a.download(t.Context(), Options{Dir: t.TempDir(), From: filepath.Join(t.TempDir(), "none")}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := a.download(t.Context(), Options{Dir: t.TempDir(),
+		From: filepath.Join(t.TempDir(), "none")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -225,11 +239,16 @@ func TestDownloadErrors(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"offline", a, Options{Dir: "DIR", Offline: true}, "run go run ./scripts/download -data=cifar10 -dir=DIR with a network, add -from=tiny.tar.gz to import the tarball, or use -data=cifar10-mini"},
-		{"no such mirror", a, Options{Mirror: server.URL + "/nothing"}, "404 Not Found; go run ./scripts/download -data=cifar10"},
-		{"not an address", a, Options{Mirror: "ftp://x"}, "-mirror=ftp://x is not an http or https address"},
+		{"offline", a, Options{Dir: "DIR", Offline: true}, "run go run ./scripts/download " +
+			"-data=cifar10 -dir=DIR with a network, add -from=tiny.tar.gz to import the tarball, " +
+			"or use -data=cifar10-mini"},
+		{"no such mirror", a, Options{Mirror: server.URL + "/nothing"},
+			"404 Not Found; go run ./scripts/download -data=cifar10"},
+		{"not an address", a, Options{Mirror: "ftp://x"},
+			"-mirror=ftp://x is not an http or https address"},
 		{"checksum", wrong, Options{Mirror: server.URL + "/data"}, ", want " + wrong.sha256},
-		{"folder is a file", a, Options{Dir: file, Mirror: server.URL + "/data"}, "not a directory; name another folder with -dir"},
+		{"folder is a file", a, Options{Dir: file, Mirror: server.URL + "/data"},
+			"not a directory; name another folder with -dir"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.o.Dir == "" {
@@ -238,7 +257,8 @@ func TestDownloadErrors(t *testing.T) {
 				t.Chdir(t.TempDir())
 			}
 			_, err := tt.a.download(t.Context(), tt.o)
-			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), tt.want) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v\nwant %s", err, tt.want)
 			}
 		})
@@ -251,7 +271,8 @@ func TestDownloadErrors(t *testing.T) {
 func TestDefaultDir(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
-	if _, err := (Options{}).dir(); err == nil || !strings.Contains(err.Error(), "name one with -dir") {
+	if _, err := (Options{}).dir(); err == nil ||
+		!strings.Contains(err.Error(), "name one with -dir") {
 		t.Errorf("without HOME: %v", err)
 	}
 	cache := t.TempDir()
@@ -281,7 +302,8 @@ func TestUnpackHostile(t *testing.T) {
 	a := tiny(1)
 	good := entries(a)
 	with := func(extra ...entry) []byte { return pack(append(extra, good...)) }
-	without := slices.DeleteFunc(slices.Clone(good), func(e entry) bool { return e.Name == "tiny/two.bin" })
+	without := slices.DeleteFunc(slices.Clone(good),
+		func(e entry) bool { return e.Name == "tiny/two.bin" })
 	one := records(a, a.train[0])
 	tarball := pack(good)
 	flipped := bytes.Clone(tarball)
@@ -292,17 +314,30 @@ func TestUnpackHostile(t *testing.T) {
 		want    string // part of the error; empty: unpacks
 	}{
 		{"good", tarball, ""},
-		{"dot in front", pack(append([]entry{{tar.Header{Name: "./tiny/two.bin"}, records(a, a.train[1])}}, without...)), ""},
-		{"path that leaves the folder", with(entry{tar.Header{Name: "../evil"}, []byte("x")}, entry{tar.Header{Name: "tiny/../../evil"}, []byte("x")}), ""},
+		{"dot in front",
+			pack(append([]entry{{tar.Header{Name: "./tiny/two.bin"}, records(a, a.train[1])}},
+				without...)), ""},
+		{"path that leaves the folder", with(entry{tar.Header{Name: "../evil"}, []byte("x")},
+			entry{tar.Header{Name: "tiny/../../evil"}, []byte("x")}), ""},
 		{"absolute path", with(entry{tar.Header{Name: "/tmp/evil"}, []byte("x")}), ""},
-		{"link to elsewhere", with(entry{tar.Header{Name: "tiny/link", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, nil}, entry{tar.Header{Name: "tiny/link/evil"}, []byte("x")}), ""},
-		{"second entry of a name", pack(append(slices.Clone(good), entry{tar.Header{Name: "tiny/one.bin"}, make([]byte, len(one))})), ""},
-		{"symbolic link in place of a file", with(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, nil}), "tiny/one.bin: entry of type '2' with 0 bytes, want a regular file with 9219"},
-		{"hard link in place of a file", with(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeLink, Linkname: "tiny/test.bin"}, nil}), "tiny/one.bin: entry of type '1'"},
-		{"file too short", with(entry{tar.Header{Name: "tiny/one.bin"}, one[1:]}), "tiny/one.bin: entry of type '0' with 9218 bytes, want a regular file with 9219"},
-		{"file too long", with(entry{tar.Header{Name: "tiny/one.bin"}, append(one, 1)}), "with 9220 bytes"},
+		{"link to elsewhere", with(entry{tar.Header{Name: "tiny/link", Typeflag: tar.TypeSymlink,
+			Linkname: "/etc"}, nil}, entry{tar.Header{Name: "tiny/link/evil"}, []byte("x")}), ""},
+		{"second entry of a name", pack(append(slices.Clone(good),
+			entry{tar.Header{Name: "tiny/one.bin"}, make([]byte, len(one))})), ""},
+		{"symbolic link in place of a file",
+			with(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeSymlink,
+				Linkname: "/etc/passwd"}, nil}),
+			"tiny/one.bin: entry of type '2' with 0 bytes, want a regular file with 9219"},
+		{"hard link in place of a file",
+			with(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeLink,
+				Linkname: "tiny/test.bin"}, nil}), "tiny/one.bin: entry of type '1'"},
+		{"file too short", with(entry{tar.Header{Name: "tiny/one.bin"}, one[1:]}),
+			"tiny/one.bin: entry of type '0' with 9218 bytes, want a regular file with 9219"},
+		{"file too long", with(entry{tar.Header{Name: "tiny/one.bin"}, append(one, 1)}),
+			"with 9220 bytes"},
 		{"file missing", pack(without), "tiny/two.bin is missing in the archive"},
-		{"bomb", with(entry{tar.Header{Name: "tiny/zeros"}, make([]byte, 2<<20)}), "unpacks to more than 1070087 bytes"},
+		{"bomb", with(entry{tar.Header{Name: "tiny/zeros"}, make([]byte, 2<<20)}),
+			"unpacks to more than 1070087 bytes"},
 		{"truncated", tarball[:len(tarball)/2], "damaged archive: unexpected EOF"},
 		{"flipped bit", flipped, "damaged archive: gzip: invalid checksum"},
 		{"page", []byte("<!DOCTYPE html><html></html>"), "damaged archive: gzip: invalid header"},
@@ -329,7 +364,8 @@ func TestUnpackHostile(t *testing.T) {
 				if b, _ := os.ReadFile(filepath.Join(folder, "one.bin")); !bytes.Equal(b, one) {
 					t.Error("one.bin is not what the archive has first")
 				}
-			} else if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), tt.want) {
+			} else if err == nil || !strings.HasPrefix(err.Error(), path+": ") ||
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v\nwant %s", err, tt.want)
 			}
 			checkInside(t, a, root)
@@ -337,7 +373,8 @@ func TestUnpackHostile(t *testing.T) {
 	}
 }
 
-// checkInside fails if anything but the archive's files, whole, is in root/a/tiny, or anything else in root but the tarball.
+// checkInside fails if anything but the archive's files, whole, is in root/a/tiny, or anything else
+// in root but the tarball.
 func checkInside(t *testing.T, a archive, root string) {
 	t.Helper()
 	if got := list(t, root); !slices.Equal(got, []string{"a", "t.tar.gz"}) {
@@ -356,18 +393,21 @@ func checkInside(t *testing.T, a archive, root string) {
 	}
 	for _, e := range found {
 		info, err := e.Info()
-		if limit, ok := allowed[e.Name()]; err != nil || !ok || !info.Mode().IsRegular() || info.Size() > limit {
+		if limit, ok := allowed[e.Name()]; err != nil || !ok || !info.Mode().IsRegular() ||
+			info.Size() > limit {
 			t.Errorf("unpacked %s, %v, %v", e.Name(), info.Mode(), info.Size())
 		}
 	}
 }
 
 func FuzzUnpack(f *testing.F) {
-	a := archive{folder: "tiny", train: []member{{"a.bin", 1}}, test: []member{{"t.bin", 1}}, labelBytes: 1}
+	a := archive{folder: "tiny", train: []member{{"a.bin", 1}}, test: []member{{"t.bin", 1}},
+		labelBytes: 1}
 	good := pack(entries(a))
 	f.Add(good)
 	f.Add(good[:len(good)/2])
-	f.Add(pack([]entry{{tar.Header{Name: "tiny/a.bin", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, nil}, {tar.Header{Name: "../evil"}, []byte("x")}}))
+	f.Add(pack([]entry{{tar.Header{Name: "tiny/a.bin", Typeflag: tar.TypeSymlink, Linkname: "/etc"},
+		nil}, {tar.Header{Name: "../evil"}, []byte("x")}}))
 	f.Fuzz(func(t *testing.T, tarball []byte) {
 		root := t.TempDir()
 		path := filepath.Join(root, "t.tar.gz")

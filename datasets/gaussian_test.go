@@ -20,7 +20,8 @@ func TestGaussian(t *testing.T) {
 	if got := Gaussian(3, "train", 2, 5); !slices.Equal(got, want[:10]) {
 		t.Errorf("2 points are %v, want the first 2 of 4, %v", got, want[:10])
 	}
-	for name, other := range map[string][]float32{"purpose": Gaussian(3, "test", 4, 5), "seed": Gaussian(4, "train", 4, 5)} {
+	for name, other := range map[string][]float32{"purpose": Gaussian(3, "test", 4, 5),
+		"seed": Gaussian(4, "train", 4, 5)} {
 		for i, x := range other {
 			if x == want[i] {
 				t.Errorf("number %d does not depend on the %s", i, name)
@@ -32,8 +33,8 @@ func TestGaussian(t *testing.T) {
 	}
 }
 
-// Of n points from N(0, I) the mean has the standard error 1/sqrt(n), the mean of x_k x_l sqrt((1+δ_kl)/n), and that of x_k⁴, which is 3,
-// sqrt(96/n).
+// Of n points from N(0, I) the mean has the standard error 1/sqrt(n), the mean of x_k x_l
+// sqrt((1+δ_kl)/n), and that of x_k⁴, which is 3, sqrt(96/n).
 func TestGaussianMoments(t *testing.T) {
 	const n, d = 20000, 4
 	x := Gaussian(1, "train", n, d)
@@ -49,7 +50,8 @@ func TestGaussianMoments(t *testing.T) {
 	}
 	for k := range d {
 		check("a coordinate", func(p []float64) float64 { return p[k] }, 0, 1)
-		check("a fourth power", func(p []float64) float64 { return p[k] * p[k] * p[k] * p[k] }, 3, 96)
+		check("a fourth power", func(p []float64) float64 { return p[k] * p[k] * p[k] * p[k] }, 3,
+			96)
 		for l := range d {
 			if k == l {
 				check("a square", func(p []float64) float64 { return p[k] * p[k] }, 1, 2)

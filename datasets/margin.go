@@ -8,26 +8,32 @@ import (
 	"momentum/internal/seeds"
 )
 
-// MarginSpec says how to draw from the paper's distribution D. A sample is P patches in R^d with a label y in {−1, 1}: one patch, at a random
-// position, is the signal c w*; the others are noise from N(0, σ² (I − w* w*ᵀ)). The signal is c = α y in samples with a large margin (the set
-// Z1) and c = β y in those with a small margin (Z2). Both sets share the feature w*, which is what momentum is said to make use of.
+// MarginSpec says how to draw from the paper's distribution D. A sample is P patches in R^d with a
+// label y in {−1, 1}: one patch, at a random position, is the signal c w*; the others are noise
+// from N(0, σ² (I − w* w*ᵀ)). The signal is c = α y in samples with a large margin (the set Z1) and
+// c = β y in those with a small margin (Z2). Both sets share the feature w*, which is what momentum
+// is said to make use of.
 type MarginSpec struct {
-	N     int // samples
-	Small int // of them with a small margin: samples 0 to Small−1 are Z2, the rest is Z1. The paper's probability μ of a small margin is Small/N.
+	N int // samples
+	// of them with a small margin: samples 0 to Small−1 are Z2, the rest is Z1. The paper's
+	// probability μ of a small margin is Small/N.
+	Small int
 	D     int // dimension d of a patch
 	P     int // patches of a sample
 
 	Alpha, Beta float64 // size of a large-margin and of a small-margin signal
 	Sigma       float64 // standard deviation of noise in each direction that it has
 
-	// Unshared is the negative control: the signal of Z2 lies along a second unit vector, orthogonal to w*, so that nothing learned from Z1
-	// helps with Z2. Noise is then orthogonal to both vectors.
+	// Unshared is the negative control: the signal of Z2 lies along a second unit vector,
+	// orthogonal to w*, so that nothing learned from Z1 helps with Z2. Noise is then orthogonal to
+	// both vectors.
 	Unshared bool
 
 	Seed uint64
 }
 
-// Sizes and numbers that are refused: the first lest memory run out without a word, the second lest float32 round to 0 or to infinity.
+// Sizes and numbers that are refused: the first lest memory run out without a word, the second lest
+// float32 round to 0 or to infinity.
 const (
 	maxMarginValues = 1 << 30 // N·P·d, 4 GiB
 	minMarginScale  = 1e-30
@@ -44,26 +50,32 @@ func (s MarginSpec) Validate() error {
 	case s.N < 1:
 		return fmt.Errorf("margin data: N must be at least 1, got %d", s.N)
 	case s.Small < 0 || s.Small > s.N:
-		return fmt.Errorf("margin data: the small-margin samples must be 0 to N = %d, got %d", s.N, s.Small)
+		return fmt.Errorf("margin data: the small-margin samples must be 0 to N = %d, got %d", s.N,
+			s.Small)
 	case s.D < leastD && s.Unshared:
-		return fmt.Errorf("margin data: d must be at least %d with an unshared feature, got %d", leastD, s.D)
+		return fmt.Errorf("margin data: d must be at least %d with an unshared feature, got %d",
+			leastD, s.D)
 	case s.D < leastD:
 		return fmt.Errorf("margin data: d must be at least %d, got %d", leastD, s.D)
 	case s.P < 2:
 		return fmt.Errorf("margin data: P must be at least 2, got %d", s.P)
 	case s.N > maxMarginValues/s.P/s.D:
-		return fmt.Errorf("margin data: N·P·d must be at most %d, got %d·%d·%d", maxMarginValues, s.N, s.P, s.D)
+		return fmt.Errorf("margin data: N·P·d must be at most %d, got %d·%d·%d", maxMarginValues,
+			s.N, s.P, s.D)
 	}
 	for _, scale := range []struct {
 		name  string
 		value float64
 	}{{"α", s.Alpha}, {"β", s.Beta}, {"σ", s.Sigma}} {
-		if !(scale.value >= minMarginScale && scale.value <= maxMarginScale) { // so that NaN is refused too
-			return fmt.Errorf("margin data: %s must be in [%g, %g], got %v", scale.name, minMarginScale, maxMarginScale, scale.value)
+		// so that NaN is refused too
+		if !(scale.value >= minMarginScale && scale.value <= maxMarginScale) {
+			return fmt.Errorf("margin data: %s must be in [%g, %g], got %v", scale.name,
+				minMarginScale, maxMarginScale, scale.value)
 		}
 	}
 	if s.Beta > s.Alpha {
-		return fmt.Errorf("margin data: the small margin β must be at most the large margin α = %v, got %v", s.Alpha, s.Beta)
+		return fmt.Errorf("margin data: the small margin β must be at most the large margin α = "+
+			"%v, got %v", s.Alpha, s.Beta)
 	}
 	return nil
 }
@@ -72,8 +84,9 @@ func (s MarginSpec) Validate() error {
 type Margin struct {
 	MarginSpec
 
-	Feature      []float64 // w* [d], of unit length
-	SmallFeature []float64 // the direction of the signals of Z2 [d], of unit length: w* unless Unshared
+	Feature []float64 // w* [d], of unit length
+	// the direction of the signals of Z2 [d], of unit length: w* unless Unshared
+	SmallFeature []float64
 
 	Labels   []float32 // y_i [N], −1 or 1
 	Signal   []float32 // c_i [N]: β y_i in the first Small samples, α y_i in the others
@@ -81,9 +94,11 @@ type Margin struct {
 	Noise    []float32 // the other patches in their order [N, P−1, d]
 }
 
-// Draw draws the samples for a purpose, such as "train" or "test": labels and positions are uniform. The features depend on seed and d alone, so
-// every purpose has the same. Sample i is the same in a larger set, and each setting changes only what it names: with more small-margin
-// samples, another α or β, labels, positions and noise stay; σ scales the noise; Unshared projects it once more.
+// Draw draws the samples for a purpose, such as "train" or "test": labels and positions are
+// uniform. The features depend on seed and d alone, so every purpose has the same. Sample i is the
+// same in a larger set, and each setting changes only what it names: with more small-margin
+// samples, another α or β, labels, positions and noise stay; σ scales the noise; Unshared projects
+// it once more.
 //
 // Numbers are drawn and projected in float64, then rounded to float32.
 func (s MarginSpec) Draw(purpose string) (*Margin, error) {
@@ -142,7 +157,8 @@ func (m *Margin) Patches(i int) []float32 {
 	return append(x, noise[before:]...)
 }
 
-// direction draws a unit vector [d], uniform on the sphere among those that are orthogonal to the given unit vectors.
+// direction draws a unit vector [d], uniform on the sphere among those that are orthogonal to the
+// given unit vectors.
 func direction(rng *rand.Rand, d int, orthogonalTo ...[]float64) []float64 {
 	v := make([]float64, d)
 	normal(rng, v)
@@ -171,8 +187,9 @@ func project(v, u []float64) {
 	}
 }
 
-// dot is ⟨u, v⟩. Each product is rounded before it is added, here and in project: the conversion forbids the compiler to fuse the two, which it
-// does on some machines only, and the samples of a seed are to be the same on all.
+// dot is ⟨u, v⟩. Each product is rounded before it is added, here and in project: the conversion
+// forbids the compiler to fuse the two, which it does on some machines only, and the samples of a
+// seed are to be the same on all.
 func dot(u, v []float64) float64 {
 	var sum float64
 	for k := range u {

@@ -48,19 +48,24 @@ func TestMarginValidate(t *testing.T) {
 		{func(s *MarginSpec) { s.Small = 201 }, "must be 0 to N = 200, got 201"},
 		{func(s *MarginSpec) { s.D = 1 }, "d must be at least 2, got 1"},
 		{func(s *MarginSpec) { s.D = 2 }, ""},
-		{func(s *MarginSpec) { s.D, s.Unshared = 2, true }, "d must be at least 3 with an unshared feature, got 2"},
+		{func(s *MarginSpec) { s.D, s.Unshared = 2, true },
+			"d must be at least 3 with an unshared feature, got 2"},
 		{func(s *MarginSpec) { s.D, s.Unshared = 3, true }, ""},
 		{func(s *MarginSpec) { s.P = 1 }, "P must be at least 2, got 1"},
 		{func(s *MarginSpec) { s.P = 2 }, ""},
 		{func(s *MarginSpec) { s.N, s.P, s.D = 1<<10, 1<<10, 1<<10 }, ""},
-		{func(s *MarginSpec) { s.N, s.P, s.D = 1<<10+1, 1<<10, 1<<10 }, "at most 1073741824, got 1025·1024·1024"},
-		{func(s *MarginSpec) { s.N, s.P, s.D = math.MaxInt, math.MaxInt, math.MaxInt }, "at most 1073741824, got"}, // the product is no int
+		{func(s *MarginSpec) { s.N, s.P, s.D = 1<<10+1, 1<<10, 1<<10 },
+			"at most 1073741824, got 1025·1024·1024"},
+		// the product is no int
+		{func(s *MarginSpec) { s.N, s.P, s.D = math.MaxInt, math.MaxInt, math.MaxInt },
+			"at most 1073741824, got"},
 		{func(s *MarginSpec) { s.Alpha = math.NaN() }, "α must be in [1e-30, 1e+30], got NaN"},
 		{func(s *MarginSpec) { s.Alpha = math.Inf(1) }, "α must be in [1e-30, 1e+30], got +Inf"},
 		{func(s *MarginSpec) { s.Beta = 0 }, "β must be in [1e-30, 1e+30], got 0"},
 		{func(s *MarginSpec) { s.Beta = -0.25 }, "β must be in [1e-30, 1e+30], got -0.25"},
 		{func(s *MarginSpec) { s.Beta = 5.25 }, ""},
-		{func(s *MarginSpec) { s.Beta = 5.5 }, "β must be at most the large margin α = 5.25, got 5.5"},
+		{func(s *MarginSpec) { s.Beta = 5.5 },
+			"β must be at most the large margin α = 5.25, got 5.5"},
 		{func(s *MarginSpec) { s.Sigma = 0 }, "σ must be in [1e-30, 1e+30], got 0"},
 		{func(s *MarginSpec) { s.Sigma = 1e31 }, "σ must be in [1e-30, 1e+30], got 1e+31"},
 	} {
@@ -73,19 +78,23 @@ func TestMarginValidate(t *testing.T) {
 			}
 			continue
 		}
-		if err == nil || !strings.HasPrefix(err.Error(), "margin data: ") || !strings.Contains(err.Error(), tt.want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "margin data: ") ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: error %v, want %s", s, err, tt.want)
 		}
-		if m, drawErr := s.Draw("train"); m != nil || drawErr == nil || drawErr.Error() != err.Error() {
+		if m, drawErr := s.Draw("train"); m != nil || drawErr == nil || drawErr.Error() !=
+			err.Error() {
 			t.Errorf("%+v: drawn with the error %v, want %v", s, drawErr, err)
 		}
 	}
 }
 
-// In two dimensions all can be worked out by hand: w* is the first two normal numbers of its stream over their length, and noise is the component
-// of two more along (−w*₂, w*₁), the only direction that is left.
+// In two dimensions all can be worked out by hand: w* is the first two normal numbers of its stream
+// over their length, and noise is the component of two more along (−w*₂, w*₁), the only direction
+// that is left.
 func TestMarginInThePlane(t *testing.T) {
-	m := mustDraw(t, MarginSpec{N: 40, Small: 7, D: 2, P: 3, Alpha: 3, Beta: 0.5, Sigma: 0.25, Seed: 9}, "train")
+	m := mustDraw(t, MarginSpec{N: 40, Small: 7, D: 2, P: 3, Alpha: 3, Beta: 0.5, Sigma: 0.25,
+		Seed: 9}, "train")
 	rng := seeds.Stream(9, "feature")
 	z1, z2 := rng.NormFloat64(), rng.NormFloat64()
 	w1, w2 := z1/math.Hypot(z1, z2), z2/math.Hypot(z1, z2)
@@ -102,7 +111,8 @@ func TestMarginInThePlane(t *testing.T) {
 		}
 		position := rng.IntN(3)
 		if m.Labels[i] != y || m.Signal[i] != c || m.Position[i] != position {
-			t.Errorf("sample %d: y = %v, c = %v at %d, want %v, %v at %d", i, m.Labels[i], m.Signal[i], m.Position[i], y, c, position)
+			t.Errorf("sample %d: y = %v, c = %v at %d, want %v, %v at %d", i, m.Labels[i],
+				m.Signal[i], m.Position[i], y, c, position)
 		}
 		patches := m.Patches(i)
 		if len(patches) != 6 {
@@ -115,14 +125,16 @@ func TestMarginInThePlane(t *testing.T) {
 				along := 0.25 * (w1*z2 - w2*z1)
 				x1, x2 = -along*w2, along*w1
 			}
-			if got := widen(patches[2*j : 2*j+2]); math.Abs(got[0]-x1) > 1e-6 || math.Abs(got[1]-x2) > 1e-6 {
+			if got := widen(patches[2*j : 2*j+2]); math.Abs(got[0]-x1) > 1e-6 ||
+				math.Abs(got[1]-x2) > 1e-6 {
 				t.Errorf("sample %d, patch %d: %v, want %v, %v", i, j, got, x1, x2)
 			}
 		}
 	}
 }
 
-// checkMargin holds for every set: unit features, signals of the right size and direction where they should be, noise orthogonal to the features.
+// checkMargin holds for every set: unit features, signals of the right size and direction where
+// they should be, noise orthogonal to the features.
 func checkMargin(t *testing.T, m *Margin) {
 	t.Helper()
 	if m.Unshared {
@@ -137,8 +149,10 @@ func checkMargin(t *testing.T, m *Margin) {
 			t.Errorf("feature %v, want a unit vector of %d", w, m.D)
 		}
 	}
-	if len(m.Labels) != m.N || len(m.Signal) != m.N || len(m.Position) != m.N || len(m.Noise) != m.N*(m.P-1)*m.D {
-		t.Fatalf("%d labels, %d signals, %d positions, %d numbers of noise; want %d samples", len(m.Labels), len(m.Signal), len(m.Position), len(m.Noise), m.N)
+	if len(m.Labels) != m.N || len(m.Signal) != m.N || len(m.Position) != m.N || len(m.Noise) !=
+		m.N*(m.P-1)*m.D {
+		t.Fatalf("%d labels, %d signals, %d positions, %d numbers of noise; want %d samples",
+			len(m.Labels), len(m.Signal), len(m.Position), len(m.Noise), m.N)
 	}
 
 	small := 0
@@ -148,8 +162,10 @@ func checkMargin(t *testing.T, m *Margin) {
 			feature, size = m.SmallFeature, m.Beta
 			small++
 		}
-		if y != 1 && y != -1 || m.Signal[i] != float32(size)*y || m.Position[i] < 0 || m.Position[i] >= m.P {
-			t.Fatalf("sample %d: y = %v, c = %v at %d; want ±1, y·%v, in [0, %d)", i, y, m.Signal[i], m.Position[i], size, m.P)
+		if y != 1 && y != -1 || m.Signal[i] != float32(size)*y || m.Position[i] < 0 ||
+			m.Position[i] >= m.P {
+			t.Fatalf("sample %d: y = %v, c = %v at %d; want ±1, y·%v, in [0, %d)", i, y,
+				m.Signal[i], m.Position[i], size, m.P)
 		}
 		patches, noise := m.Patches(i), m.Noise[i*(m.P-1)*m.D:(i+1)*(m.P-1)*m.D]
 		if len(patches) != m.P*m.D {
@@ -172,7 +188,8 @@ func checkMargin(t *testing.T, m *Margin) {
 			v := widen(x)
 			for _, w := range [][]float64{m.Feature, m.SmallFeature} {
 				if along, length := dot(v, w), math.Sqrt(dot(v, v)); math.Abs(along) > 1e-6*length {
-					t.Errorf("sample %d, patch %d: noise of length %g has %g along a feature", i, j, length, along)
+					t.Errorf("sample %d, patch %d: noise of length %g has %g along a feature", i, j,
+						length, along)
 				}
 			}
 		}
@@ -192,8 +209,9 @@ func TestMargin(t *testing.T) {
 	}
 }
 
-// Over n noise patches the mean of component k has the standard error sqrt(Σ_kk/n), and the mean product of components k and l, which estimates
-// Σ_kl, has sqrt((Σ_kk Σ_ll + Σ_kl²)/n), since the fourth moments are those of a normal distribution.
+// Over n noise patches the mean of component k has the standard error sqrt(Σ_kk/n), and the mean
+// product of components k and l, which estimates Σ_kl, has sqrt((Σ_kk Σ_ll + Σ_kl²)/n), since the
+// fourth moments are those of a normal distribution.
 func TestMarginNoiseMoments(t *testing.T) {
 	for _, unshared := range []bool{false, true} {
 		s := spec()
@@ -224,20 +242,23 @@ func TestMarginNoiseMoments(t *testing.T) {
 		}
 		for k := range s.D {
 			if limit := 4 * math.Sqrt(covariance(k, k)/float64(n)); math.Abs(mean[k]) > limit {
-				t.Errorf("unshared=%v: the mean of component %d is %g, want 0 ± %g", unshared, k, mean[k], limit)
+				t.Errorf("unshared=%v: the mean of component %d is %g, want 0 ± %g", unshared, k,
+					mean[k], limit)
 			}
 			for l := range s.D {
 				want := covariance(k, l)
 				limit := 4 * math.Sqrt((covariance(k, k)*covariance(l, l)+want*want)/float64(n))
 				if got := product[k*s.D+l]; math.Abs(got-want) > limit {
-					t.Errorf("unshared=%v: the covariance of components %d and %d is %g, want %g ± %g", unshared, k, l, got, want, limit)
+					t.Errorf("unshared=%v: the covariance of components %d and %d is %g, want %g "+
+						"± %g", unshared, k, l, got, want, limit)
 				}
 			}
 		}
 	}
 }
 
-// chi2 is the statistic Σ (n_k − n/K)² / (n/K) of counts that should be equal. Over K equally likely cells it has K−1 degrees of freedom.
+// chi2 is the statistic Σ (n_k − n/K)² / (n/K) of counts that should be equal. Over K equally
+// likely cells it has K−1 degrees of freedom.
 func chi2(counts []int) float64 {
 	var n int
 	for _, c := range counts {
@@ -251,8 +272,8 @@ func chi2(counts []int) float64 {
 	return sum
 }
 
-// Label and position together are uniform over 2·5 cells, in Z1 and in Z2: hence each is, and they are independent. 33.72 is the 99.99% quantile
-// of chi² with 9 degrees of freedom.
+// Label and position together are uniform over 2·5 cells, in Z1 and in Z2: hence each is, and they
+// are independent. 33.72 is the 99.99% quantile of chi² with 9 degrees of freedom.
 func TestMarginLabelsAndPositions(t *testing.T) {
 	s := spec()
 	s.N, s.Small, s.D, s.P = 20000, 10000, 2, 5
@@ -272,12 +293,14 @@ func TestMarginLabelsAndPositions(t *testing.T) {
 	}
 	for set, c := range counts {
 		if x := chi2(c[:]); x > 33.72 {
-			t.Errorf("Z%d: counts %v of label and position have chi² %.1f, want at most 33.72", set+1, c, x)
+			t.Errorf("Z%d: counts %v of label and position have chi² %.1f, want at most 33.72",
+				set+1, c, x)
 		}
 	}
 }
 
-// On the sphere in three dimensions every coordinate is uniform in [−1, 1], by Archimedes. 33.72 as above, for 10 bins.
+// On the sphere in three dimensions every coordinate is uniform in [−1, 1], by Archimedes. 33.72 as
+// above, for 10 bins.
 func TestMarginFeatureIsUniform(t *testing.T) {
 	var counts [2][3][10]int
 	for seed := range uint64(2000) {
@@ -292,7 +315,8 @@ func TestMarginFeatureIsUniform(t *testing.T) {
 	for f := range counts {
 		for k, c := range counts[f] {
 			if x := chi2(c[:]); x > 33.72 {
-				t.Errorf("feature %d, coordinate %d: counts %v have chi² %.1f, want at most 33.72", f, k, c, x)
+				t.Errorf("feature %d, coordinate %d: counts %v have chi² %.1f, want at most 33.72",
+					f, k, c, x)
 			}
 		}
 	}
@@ -317,7 +341,8 @@ func TestMarginOneSettingAtATime(t *testing.T) {
 		{"N", with(func(c *MarginSpec) { c.N = 300 })},
 	} {
 		o := tt.other
-		if !slices.Equal(o.Feature, m.Feature) || !slices.Equal(o.Labels[:s.N], m.Labels) || !slices.Equal(o.Position[:s.N], m.Position) ||
+		if !slices.Equal(o.Feature, m.Feature) || !slices.Equal(o.Labels[:s.N], m.Labels) ||
+			!slices.Equal(o.Position[:s.N], m.Position) ||
 			!slices.Equal(o.Noise[:len(m.Noise)], m.Noise) {
 			t.Errorf("another %s changes feature, labels, positions or noise", tt.name)
 		}
@@ -326,13 +351,15 @@ func TestMarginOneSettingAtATime(t *testing.T) {
 	twice := with(func(c *MarginSpec) { c.Sigma = 1 })
 	for i, x := range m.Noise {
 		if twice.Noise[i] != 2*x {
-			t.Fatalf("number %d of the noise is %v with twice the σ, want 2·%v", i, twice.Noise[i], x)
+			t.Fatalf("number %d of the noise is %v with twice the σ, want 2·%v", i, twice.Noise[i],
+				x)
 		}
 	}
 
 	// Noise of the control is the noise without its part along the small feature.
 	unshared := with(func(c *MarginSpec) { c.Unshared = true })
-	if !slices.Equal(unshared.Feature, m.Feature) || !slices.Equal(unshared.Signal, m.Signal) || !slices.Equal(unshared.Position, m.Position) {
+	if !slices.Equal(unshared.Feature, m.Feature) || !slices.Equal(unshared.Signal, m.Signal) ||
+		!slices.Equal(unshared.Position, m.Position) {
 		t.Error("Unshared changes w*, signals or positions")
 	}
 	for i := 0; i < len(m.Noise); i += s.D {
@@ -340,7 +367,8 @@ func TestMarginOneSettingAtATime(t *testing.T) {
 		along := dot(x, u)
 		for k := range x {
 			if want := x[k] - along*u[k]; math.Abs(float64(unshared.Noise[i+k])-want) > 1e-6 {
-				t.Fatalf("number %d of the control's noise is %v, want %v", i+k, unshared.Noise[i+k], want)
+				t.Fatalf("number %d of the control's noise is %v, want %v", i+k,
+					unshared.Noise[i+k], want)
 			}
 		}
 	}
@@ -350,12 +378,14 @@ func TestMarginPurposesAndSeeds(t *testing.T) {
 	s := spec()
 	s.Unshared = true
 	train, test := mustDraw(t, s, "train"), mustDraw(t, s, "test")
-	if !slices.Equal(train.Feature, test.Feature) || !slices.Equal(train.SmallFeature, test.SmallFeature) {
+	if !slices.Equal(train.Feature, test.Feature) ||
+		!slices.Equal(train.SmallFeature, test.SmallFeature) {
 		t.Error("training and test set have other features")
 	}
 	s.Seed = 2
 	other := mustDraw(t, s, "train")
-	if slices.Equal(train.Feature, other.Feature) || slices.Equal(train.SmallFeature, other.SmallFeature) {
+	if slices.Equal(train.Feature, other.Feature) ||
+		slices.Equal(train.SmallFeature, other.SmallFeature) {
 		t.Error("two seeds have the same feature")
 	}
 	for name, o := range map[string]*Margin{"test set": test, "other seed": other} {
@@ -383,9 +413,11 @@ func digest(t *testing.T, numbers ...any) string {
 	return fmt.Sprintf("%x", sha256.Sum256(b))[:16]
 }
 
-// The digests are those of the first version: results of a seed stay what they were, on every machine.
+// The digests are those of the first version: results of a seed stay what they were, on every
+// machine.
 func TestMarginDigest(t *testing.T) {
-	for unshared, want := range map[bool]string{false: "47dc71652d6568b9", true: "2750be1a51b95008"} {
+	for unshared, want := range map[bool]string{false: "47dc71652d6568b9",
+		true: "2750be1a51b95008"} {
 		s := spec()
 		s.Unshared = unshared
 		m := mustDraw(t, s, "train")
@@ -405,8 +437,10 @@ func FuzzMargin(f *testing.F) {
 	f.Add(uint64(3), 1, 0, 2, 2, 1.0, 1.0, 1e30, false)
 	f.Add(uint64(4), -1, 0, 2, 2, 1.0, 1.0, 1.0, false)
 	f.Add(uint64(5), math.MaxInt, 0, math.MaxInt, math.MaxInt, 1.0, 1.0, 1.0, true)
-	f.Fuzz(func(t *testing.T, seed uint64, n, small, d, p int, alpha, beta, sigma float64, unshared bool) {
-		s := MarginSpec{N: n, Small: small, D: d, P: p, Alpha: alpha, Beta: beta, Sigma: sigma, Unshared: unshared, Seed: seed}
+	f.Fuzz(func(t *testing.T, seed uint64, n, small, d, p int, alpha, beta, sigma float64,
+		unshared bool) {
+		s := MarginSpec{N: n, Small: small, D: d, P: p, Alpha: alpha, Beta: beta, Sigma: sigma,
+			Unshared: unshared, Seed: seed}
 		if err := s.Validate(); err != nil {
 			if m, drawErr := s.Draw("train"); m != nil || drawErr == nil {
 				t.Fatalf("%+v is drawn although %v", s, err)

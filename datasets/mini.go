@@ -38,12 +38,14 @@ func loadMini() (train, test *Images, err error) {
 	return train, test, nil
 }
 
-// decodeMini reads a mosaic of columns × rows images, from left to right and then from top to bottom, and their labels, numbers between blanks.
+// decodeMini reads a mosaic of columns × rows images, from left to right and then from top to
+// bottom, and their labels, numbers between blanks.
 func decodeMini(mosaic, labels []byte, columns, rows int) (*Images, error) {
 	cifar10 := archives[0]
 	n := columns * rows
 	m := &Images{
-		Name: miniName, Classes: len(cifar10.classes), ClassNames: cifar10.classes, Mean: cifar10.mean, Std: cifar10.std,
+		Name: miniName, Classes: len(cifar10.classes), ClassNames: cifar10.classes,
+		Mean: cifar10.mean, Std: cifar10.std,
 		Pixels: make([]uint8, 0, n*imageBytes), Labels: make([]uint8, 0, n),
 	}
 	for _, field := range strings.Fields(string(labels)) {
@@ -58,7 +60,8 @@ func decodeMini(mosaic, labels []byte, columns, rows int) (*Images, error) {
 	}
 
 	size := image.Pt(columns*Side, rows*Side)
-	if c, err := png.DecodeConfig(bytes.NewReader(mosaic)); err != nil { // before Decode makes room for whatever size it claims
+	// before Decode makes room for whatever size it claims
+	if c, err := png.DecodeConfig(bytes.NewReader(mosaic)); err != nil {
 		return nil, fmt.Errorf("mosaic: %w", err)
 	} else if got := image.Pt(c.Width, c.Height); got != size {
 		return nil, fmt.Errorf("mosaic: %v pixels, want %v (%d images)", got, size, n)

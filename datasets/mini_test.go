@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// The digests are those of the pixels as minigen wrote them, so they change with a bit of any image.
+// The digests are those of the pixels as minigen wrote them, so they change with a bit of any
+// image.
 func TestMini(t *testing.T) {
 	train, test, err := Load(t.Context(), "cifar10-mini", Options{})
 	if err != nil {
@@ -20,10 +21,13 @@ func TestMini(t *testing.T) {
 	for _, tt := range []struct {
 		set    *Images
 		digest string
-	}{{train, "7c2bd9703bf3abe09e1bece66bd6fbe3f96817e5c9bc56ea5ec09791d11c675a"}, {test, "bfeeb20d7ca265783110f5ff5d72de0de416b1028de9bbf98e4a55fa33eadb42"}} {
+	}{{train, "7c2bd9703bf3abe09e1bece66bd6fbe3f96817e5c9bc56ea5ec09791d11c675a"},
+		{test, "bfeeb20d7ca265783110f5ff5d72de0de416b1028de9bbf98e4a55fa33eadb42"}} {
 		m := tt.set
-		if m.N() != 1000 || len(m.Pixels) != 1000*32*32*3 || m.Classes != 10 || len(m.ClassNames) != 10 || m.Mean != archives[0].mean || m.Std != archives[0].std {
-			t.Errorf("%d images, %d pixels, %d classes, mean %v, std %v", m.N(), len(m.Pixels), m.Classes, m.Mean, m.Std)
+		if m.N() != 1000 || len(m.Pixels) != 1000*32*32*3 || m.Classes != 10 || len(m.ClassNames) !=
+			10 || m.Mean != archives[0].mean || m.Std != archives[0].std {
+			t.Errorf("%d images, %d pixels, %d classes, mean %v, std %v", m.N(), len(m.Pixels),
+				m.Classes, m.Mean, m.Std)
 		}
 		for i, label := range m.Labels {
 			if int(label) != i%10 {
@@ -76,7 +80,8 @@ func TestDecodeMini(t *testing.T) {
 	if !bytes.Equal(images.Labels, []uint8{7, 1, 0, 9}) {
 		t.Errorf("labels %v", images.Labels)
 	}
-	for at, want := range map[int][]uint8{((1*32+3)*32 + 5) * 3: {1, 2, 3}, ((2*32+4)*32 + 5) * 3: {4, 5, 6}} {
+	for at, want := range map[int][]uint8{((1*32+3)*32 + 5) * 3: {1, 2, 3}, ((2*32+4)*32 + 5) *
+		3: {4, 5, 6}} {
 		if got := images.Pixels[at : at+3]; !bytes.Equal(got, want) {
 			t.Errorf("pixel at %d: %v, want %v", at, got, want)
 		}
@@ -95,9 +100,11 @@ func TestDecodeMini(t *testing.T) {
 		{mosaic(1, 1), "1 2", "mosaic: (32,32) pixels, want (64,32) (2 images)"},
 		{good[:len(good)/2], "1 2", "mosaic: png: invalid format: not enough pixel data"},
 		{[]byte("<!DOCTYPE html>"), "1 2", "mosaic: png: invalid format: not a PNG file"},
-		{encode(image.NewGray(image.Rect(0, 0, 64, 32))), "1 2", "mosaic: decodes to *image.Gray, want 8-bit RGB"},
+		{encode(image.NewGray(image.Rect(0, 0, 64, 32))), "1 2",
+			"mosaic: decodes to *image.Gray, want 8-bit RGB"},
 	} {
-		if _, err := decodeMini(tt.mosaic, []byte(tt.labels), 2, 1); err == nil || err.Error() != tt.want {
+		if _, err := decodeMini(tt.mosaic, []byte(tt.labels), 2, 1); err == nil || err.Error() !=
+			tt.want {
 			t.Errorf("labels %q: got %v, want %s", tt.labels, err, tt.want)
 		}
 	}
@@ -112,7 +119,8 @@ func FuzzDecodeMini(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(m.Labels) != 2 || len(m.Pixels) != 2*imageBytes || max(m.Labels[0], m.Labels[1]) > 9 {
+		if len(m.Labels) != 2 || len(m.Pixels) != 2*imageBytes || max(m.Labels[0], m.Labels[1]) >
+			9 {
 			t.Errorf("labels %v, %d pixels", m.Labels, len(m.Pixels))
 		}
 		if got := len(strings.Fields(string(labels))); got != 2 {

@@ -46,7 +46,8 @@ func mini(t *testing.T) (train, test *Images) {
 func TestBoxMeans(t *testing.T) {
 	p := make([]uint8, imageBytes)
 	// The green of the block in row 0, column 1: (1 + 2 + 4 + 8)/4 = 3.75.
-	p[(0*Side+2)*Channels+1], p[(0*Side+3)*Channels+1], p[(1*Side+2)*Channels+1], p[(1*Side+3)*Channels+1] = 1, 2, 4, 8
+	p[(0*Side+2)*Channels+1], p[(0*Side+3)*Channels+1], p[(1*Side+2)*Channels+1],
+		p[(1*Side+3)*Channels+1] = 1, 2, 4, 8
 	got := boxMeans(p, 2)
 	if want := 3.75; got[1*Channels+1] != want {
 		t.Errorf("the block's mean is %v, want %v", got[1*Channels+1], want)
@@ -58,8 +59,9 @@ func TestBoxMeans(t *testing.T) {
 }
 
 func TestEnlarge(t *testing.T) {
-	// Red is 0 in the left column of 2×2 blocks, 8 in the second and 0 again from the third on. Centres of large pixels lie at 1/4 and 3/4 of the way
-	// between those of blocks, and beyond the first one the edge is repeated.
+	// Red is 0 in the left column of 2×2 blocks, 8 in the second and 0 again from the third on.
+	// Centres of large pixels lie at 1/4 and 3/4 of the way between those of blocks, and beyond the
+	// first one the edge is repeated.
 	small := make([]float64, 16*16*Channels)
 	for y := range 16 {
 		small[(y*16+1)*Channels] = 8
@@ -74,7 +76,8 @@ func TestEnlarge(t *testing.T) {
 	}
 }
 
-// The scalers of golang.org/x/image/draw, a box kernel and the bilinear one, agree up to what they lose by making bytes of both images, less than 1 each time.
+// The scalers of golang.org/x/image/draw, a box kernel and the bilinear one, agree up to what they
+// lose by making bytes of both images, less than 1 each time.
 func TestResolutionAgainstDraw(t *testing.T) {
 	train, _ := mini(t)
 	box := draw.Kernel{Support: 0.5, At: func(float64) float64 { return 1 }}
@@ -86,7 +89,8 @@ func TestResolutionAgainstDraw(t *testing.T) {
 			box.Scale(low, small, train.rgba(i), train.rgba(i).Rect, draw.Src, nil)
 			want := train.rgba(i)
 			draw.BiLinear.Scale(want, want.Rect, low.SubImage(small), small, draw.Src, nil)
-			for k, got := range enlarge(boxMeans(train.Pixels[i*imageBytes:(i+1)*imageBytes], factor), factor) {
+			for k, got := range enlarge(boxMeans(train.Pixels[i*imageBytes:(i+1)*imageBytes],
+				factor), factor) {
 				if w := float64(want.Pix[k/3*4+k%3]); math.Abs(got-w) >= 2 {
 					t.Fatalf("factor %d, image %d, value %d: %v, want %v ± 2", factor, i, k, got, w)
 				}
@@ -95,7 +99,8 @@ func TestResolutionAgainstDraw(t *testing.T) {
 	}
 }
 
-// Without noise and at full resolution only the channels are permuted, in one way for all images or in all five ways.
+// Without noise and at full resolution only the channels are permuted, in one way for all images or
+// in all five ways.
 func TestShuffle(t *testing.T) {
 	images := filled(1000, func(_, y, x, c int) uint8 { return uint8(80*c + y + x) })
 	for _, tt := range []struct {
@@ -107,7 +112,8 @@ func TestShuffle(t *testing.T) {
 		seen := map[[Channels]int]int{}
 		for i := range images.N() {
 			pixels := degraded.Pixels[i*imageBytes : (i+1)*imageBytes]
-			p := [Channels]int{int(pixels[0]) / 80, int(pixels[1]) / 80, int(pixels[2]) / 80} // of the pixel 0, 80, 160
+			// of the pixel 0, 80, 160
+			p := [Channels]int{int(pixels[0]) / 80, int(pixels[1]) / 80, int(pixels[2]) / 80}
 			seen[p]++
 			for k, v := range pixels {
 				if want := images.Pixels[i*imageBytes+k/3*3+p[k%3]]; v != want {
@@ -116,7 +122,8 @@ func TestShuffle(t *testing.T) {
 			}
 		}
 		for p, n := range seen {
-			// 200 of 1,000 expected with a deviation of √(1000·0.2·0.8) = 12.6, five of which are 63.
+			// 200 of 1,000 expected with a deviation of √(1000·0.2·0.8) = 12.6, five of which are
+			// 63.
 			if !slices.Contains(permutations, p) || tt.want == 5 && (n < 137 || n > 263) {
 				t.Errorf("%s: permutation %v in %d images", tt.shuffle, p, n)
 			}
@@ -124,18 +131,20 @@ func TestShuffle(t *testing.T) {
 		if len(seen) != tt.want {
 			t.Errorf("%s: the permutations %v, want %d", tt.shuffle, seen, tt.want)
 		}
-		if test := apply(t, s, images, "test"); tt.shuffle == "fixed" && !bytes.Equal(test.Pixels, degraded.Pixels) {
+		if test := apply(t, s, images, "test"); tt.shuffle == "fixed" &&
+			!bytes.Equal(test.Pixels, degraded.Pixels) {
 			t.Error("fixed: another permutation for the test images")
 		}
 	}
 }
 
-// On grey of 128 the noise is not clipped (0.5 is 7 deviations of √0.005): its mean is 0 and its variance 0.005, plus 1/12 of a squared byte for
-// rounding.
+// On grey of 128 the noise is not clipped (0.5 is 7 deviations of √0.005): its mean is 0 and its
+// variance 0.005, plus 1/12 of a squared byte for rounding.
 func TestNoise(t *testing.T) {
 	const n = 200
 	images := filled(n, func(_, _, _, _ int) uint8 { return 128 })
-	degraded := apply(t, SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}, images, "train")
+	degraded := apply(t, SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image",
+		Seed: 1}, images, "train")
 	var sum, squares, neighbours float64
 	for k, v := range degraded.Pixels {
 		x := (float64(v) - 128) / 255
@@ -158,28 +167,35 @@ func TestNoise(t *testing.T) {
 		t.Errorf("covariance of neighbours %v, want 0 ± %v", got, 5*want/math.Sqrt(values))
 	}
 	// Black and white are clipped, not wrapped around.
-	extremes := apply(t, SmallMargin{Share: 1, Factor: 1, Variance: 1e-4, Shuffle: "image", Seed: 1}, filled(2, func(i, _, _, _ int) uint8 { return uint8(255 * i) }), "train")
-	if dark, bright := slices.Max(extremes.Pixels[:imageBytes]), slices.Min(extremes.Pixels[imageBytes:]); dark > 20 || bright < 235 {
+	extremes := apply(t, SmallMargin{Share: 1, Factor: 1, Variance: 1e-4, Shuffle: "image",
+		Seed: 1}, filled(2, func(i, _, _, _ int) uint8 { return uint8(255 * i) }), "train")
+	if dark, bright := slices.Max(extremes.Pixels[:imageBytes]),
+		slices.Min(extremes.Pixels[imageBytes:]); dark > 20 || bright < 235 {
 		t.Errorf("black becomes up to %d and white down to %d", dark, bright)
 	}
 }
 
-// The share is exact, and even: any part of the set has its share, but for one image at either end. The others are the same bytes, and so is the
-// whole set that was given.
+// The share is exact, and even: any part of the set has its share, but for one image at either end.
+// The others are the same bytes, and so is the whole set that was given.
 func TestShare(t *testing.T) {
 	for _, tt := range []struct {
 		n     int
 		share float64
 		want  int
-	}{{1000, 0.1, 100}, {1000, 0, 0}, {1000, 1, 1000}, {997, 0.1, 100}, {1000, 0.7, 700}, {10, 0.25, 3}, {3, 0.1, 0}} {
+	}{{1000, 0.1, 100}, {1000, 0, 0}, {1000, 1, 1000}, {997, 0.1, 100}, {1000, 0.7, 700},
+		{10, 0.25, 3}, {3, 0.1, 0}} {
 		s := SmallMargin{Share: tt.share, Seed: 2}
 		indices := s.chosen(tt.n, "train")
-		if len(indices) != tt.want || !slices.IsSorted(indices) || len(slices.Compact(slices.Clone(indices))) != tt.want {
-			t.Errorf("share %v of %d: %d images %v, want %d different ones", tt.share, tt.n, len(indices), indices, tt.want)
+		if len(indices) != tt.want || !slices.IsSorted(indices) ||
+			len(slices.Compact(slices.Clone(indices))) != tt.want {
+			t.Errorf("share %v of %d: %d images %v, want %d different ones", tt.share, tt.n,
+				len(indices), indices, tt.want)
 		}
 		for k, i := range indices {
-			if expected := float64(i) * float64(tt.want) / float64(tt.n); math.Abs(float64(k)-expected) > 1 {
-				t.Errorf("share %v of %d: %d before image %d, want about %.1f", tt.share, tt.n, k, i, expected)
+			if expected := float64(i) * float64(tt.want) /
+				float64(tt.n); math.Abs(float64(k)-expected) > 1 {
+				t.Errorf("share %v of %d: %d before image %d, want about %.1f", tt.share, tt.n, k,
+					i, expected)
 			}
 		}
 	}
@@ -190,7 +206,8 @@ func TestShare(t *testing.T) {
 	degraded := apply(t, s, train, "train")
 	changed := 0
 	for i := range train.N() {
-		same := bytes.Equal(train.Pixels[i*imageBytes:(i+1)*imageBytes], degraded.Pixels[i*imageBytes:(i+1)*imageBytes])
+		same := bytes.Equal(train.Pixels[i*imageBytes:(i+1)*imageBytes],
+			degraded.Pixels[i*imageBytes:(i+1)*imageBytes])
 		if same == degraded.Small[i] {
 			t.Errorf("image %d: marked %v, the same %v", i, degraded.Small[i], same)
 		}
@@ -201,16 +218,18 @@ func TestShare(t *testing.T) {
 	if changed != 100 || !bytes.Equal(train.Pixels, before) || train.Small != nil {
 		t.Errorf("%d images changed, want 100, and the original ones to stay", changed)
 	}
-	if part := degraded.Slice(20, 30); len(part.Small) != 10 || !slices.Equal(part.Small, degraded.Small[20:30]) {
+	if part := degraded.Slice(20, 30); len(part.Small) != 10 ||
+		!slices.Equal(part.Small, degraded.Small[20:30]) {
 		t.Errorf("a slice has the marks %v", part.Small)
 	}
-	if none := apply(t, SmallMargin{}, train, "train"); !bytes.Equal(none.Pixels, train.Pixels) || slices.Contains(none.Small, true) {
+	if none := apply(t, SmallMargin{}, train, "train"); !bytes.Equal(none.Pixels, train.Pixels) ||
+		slices.Contains(none.Small, true) {
 		t.Error("a share of 0 changes images")
 	}
 }
 
-// What becomes of an image depends on its index alone, not on which other images are degraded; training and test images, and seeds, differ; and the
-// noise does not depend on the other settings.
+// What becomes of an image depends on its index alone, not on which other images are degraded;
+// training and test images, and seeds, differ; and the noise does not depend on the other settings.
 func TestStreamsOfSmallMargin(t *testing.T) {
 	images := filled(50, func(i, y, x, c int) uint8 { return uint8(100 + y + x) })
 	s := SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
@@ -229,7 +248,8 @@ func TestStreamsOfSmallMargin(t *testing.T) {
 	}
 	other = s
 	other.Seed = 2
-	for name, m := range map[string]*Images{"another purpose": apply(t, s, images, "test"), "another seed": apply(t, other, images, "train")} {
+	for name, m := range map[string]*Images{"another purpose": apply(t, s, images, "test"),
+		"another seed": apply(t, other, images, "train")} {
 		if slices.Equal(m.Small, some.Small) || bytes.Equal(m.Pixels, some.Pixels) {
 			t.Errorf("%s degrades the same images", name)
 		}
@@ -247,7 +267,8 @@ func TestSmallMarginGolden(t *testing.T) {
 		{train, "train", "ebebf560ab2b734cc66c1900eb7e7171be6f86d99b0cee2a97bb90a1c7369c9a"},
 		{test, "test", "ae61cc558a8710b0a47771d00cb2aa52e32660bc6a44688d17b14d74a0a88cd0"},
 	} {
-		if got := fmt.Sprintf("%x", sha256.Sum256(apply(t, s, tt.images, tt.purpose).Pixels)); got != tt.want {
+		if got := fmt.Sprintf("%x", sha256.Sum256(apply(t, s, tt.images,
+			tt.purpose).Pixels)); got != tt.want {
 			t.Errorf("%s: sha256 %s, want %s", tt.purpose, got, tt.want)
 		}
 	}
@@ -261,15 +282,24 @@ func TestSmallMarginValidate(t *testing.T) {
 	}{
 		{func(s *SmallMargin) {}, ""},
 		{func(s *SmallMargin) { *s = SmallMargin{} }, ""},
-		{func(s *SmallMargin) { s.Share = -0.1 }, "small margin: the share must be in [0, 1], got -0.1"},
-		{func(s *SmallMargin) { s.Share = 1.1 }, "small margin: the share must be in [0, 1], got 1.1"},
-		{func(s *SmallMargin) { s.Share = math.NaN() }, "small margin: the share must be in [0, 1], got NaN"},
-		{func(s *SmallMargin) { s.Factor = 0 }, "small margin: the factor must be a divisor of 32, got 0"},
-		{func(s *SmallMargin) { s.Factor = 3 }, "small margin: the factor must be a divisor of 32, got 3"},
-		{func(s *SmallMargin) { s.Factor = 64 }, "small margin: the factor must be a divisor of 32, got 64"},
-		{func(s *SmallMargin) { s.Variance = math.NaN() }, "small margin: the variance must be in [0, 1], got NaN"},
-		{func(s *SmallMargin) { s.Variance = 2 }, "small margin: the variance must be in [0, 1], got 2"},
-		{func(s *SmallMargin) { s.Shuffle = "none" }, `small margin: the shuffle must be image or fixed, got "none"`},
+		{func(s *SmallMargin) { s.Share = -0.1 },
+			"small margin: the share must be in [0, 1], got -0.1"},
+		{func(s *SmallMargin) { s.Share = 1.1 },
+			"small margin: the share must be in [0, 1], got 1.1"},
+		{func(s *SmallMargin) { s.Share = math.NaN() },
+			"small margin: the share must be in [0, 1], got NaN"},
+		{func(s *SmallMargin) { s.Factor = 0 },
+			"small margin: the factor must be a divisor of 32, got 0"},
+		{func(s *SmallMargin) { s.Factor = 3 },
+			"small margin: the factor must be a divisor of 32, got 3"},
+		{func(s *SmallMargin) { s.Factor = 64 },
+			"small margin: the factor must be a divisor of 32, got 64"},
+		{func(s *SmallMargin) { s.Variance = math.NaN() },
+			"small margin: the variance must be in [0, 1], got NaN"},
+		{func(s *SmallMargin) { s.Variance = 2 },
+			"small margin: the variance must be in [0, 1], got 2"},
+		{func(s *SmallMargin) { s.Shuffle = "none" },
+			`small margin: the shuffle must be image or fixed, got "none"`},
 	} {
 		s := good
 		tt.change(&s)
@@ -281,7 +311,8 @@ func TestSmallMarginValidate(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", s, got, tt.want)
 		}
 	}
-	if _, err := (SmallMargin{Share: 2}).Apply(filled(1, func(_, _, _, _ int) uint8 { return 0 }), "train"); err == nil || !strings.HasPrefix(err.Error(), "datasets: small margin: ") {
+	if _, err := (SmallMargin{Share: 2}).Apply(filled(1, func(_, _, _, _ int) uint8 { return 0 }),
+		"train"); err == nil || !strings.HasPrefix(err.Error(), "datasets: small margin: ") {
 		t.Error(err)
 	}
 }
@@ -305,14 +336,17 @@ func TestSideBySide(t *testing.T) {
 		x, y int
 		want color.RGBA
 	}{
-		{0, 0, color.RGBA{100, 110, 120, 255}}, {127, 127, color.RGBA{100, 110, 120, 255}}, {132, 0, color.RGBA{0, 10, 20, 255}},
-		{0, 132, color.RGBA{105, 115, 125, 255}}, {259, 259, color.RGBA{5, 15, 25, 255}}, {129, 50, color.RGBA{255, 255, 255, 255}},
+		{0, 0, color.RGBA{100, 110, 120, 255}}, {127, 127, color.RGBA{100, 110, 120, 255}},
+		{132, 0, color.RGBA{0, 10, 20, 255}},
+		{0, 132, color.RGBA{105, 115, 125, 255}}, {259, 259, color.RGBA{5, 15, 25, 255}},
+		{129, 50, color.RGBA{255, 255, 255, 255}},
 	} {
 		if got := color.RGBAModel.Convert(picture.At(tt.x, tt.y)); got != tt.want {
 			t.Errorf("pixel %d, %d is %v, want %v", tt.x, tt.y, got, tt.want)
 		}
 	}
-	if err := SideBySide(&out, original, degraded, []int{3}); err == nil || !strings.Contains(err.Error(), "image 3, want 0 to 2") {
+	if err := SideBySide(&out, original, degraded, []int{3}); err == nil ||
+		!strings.Contains(err.Error(), "image 3, want 0 to 2") {
 		t.Error(err)
 	}
 }

@@ -39,7 +39,8 @@ func TestFeedforwardParams(t *testing.T) {
 			params += p.Size()
 		}
 		if params != c.params || f.Activations() != c.activations {
-			t.Errorf("%s: %d parameters and %d activations, want %d and %d", c.name, params, f.Activations(), c.params, c.activations)
+			t.Errorf("%s: %d parameters and %d activations, want %d and %d", c.name, params,
+				f.Activations(), c.params, c.activations)
 		}
 	}
 }
@@ -50,11 +51,15 @@ func TestParseFeedforwardRefuses(t *testing.T) {
 		d, width, filter, size int
 		want                   string
 	}{
-		{"mlp", 3, 1, 1, 1, "unknown network"}, {"0-mlp", 3, 1, 1, 1, "unknown network"}, {"1-rnn", 3, 1, 1, 1, "unknown network"},
-		{"linear", 0, 1, 1, 1, "dimension must be"}, {"1-mlp", 3, 0, 1, 1, "width must be"}, {"1-cnn", 3, 1, 0, 1, "width must be"},
-		{"1-cnn", 3, 1, 1, 0, "do not fit"}, {"2-cnn", 4, 1, 1, 3, "do not fit into 4"}, // 4 − 2·2 = 0 positions are left
+		{"mlp", 3, 1, 1, 1, "unknown network"}, {"0-mlp", 3, 1, 1, 1, "unknown network"},
+		{"1-rnn", 3, 1, 1, 1, "unknown network"},
+		{"linear", 0, 1, 1, 1, "dimension must be"}, {"1-mlp", 3, 0, 1, 1, "width must be"},
+		{"1-cnn", 3, 1, 0, 1, "width must be"},
+		// 4 − 2·2 = 0 positions are left
+		{"1-cnn", 3, 1, 1, 0, "do not fit"}, {"2-cnn", 4, 1, 1, 3, "do not fit into 4"},
 	} {
-		if _, err := ParseFeedforward(c.name, c.d, c.width, c.filter, c.size); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := ParseFeedforward(c.name, c.d, c.width, c.filter, c.size); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -66,13 +71,15 @@ func TestFeedforwardInit(t *testing.T) {
 	values := f.Init(seeds.Stream(1, "init"))
 	// Standard deviations over 3,000 and 10,000 draws, to 5%; over 100 draws, to 25%.
 	for i, c := range []struct{ std, tolerance float64 }{
-		{math.Sqrt(2.0 / 30), 0.05}, {0, 0}, {math.Sqrt(2.0 / 100), 0.05}, {0, 0}, {math.Sqrt(1.0 / 100), 0.25}, {0, 0},
+		{math.Sqrt(2.0 / 30), 0.05}, {0, 0}, {math.Sqrt(2.0 / 100), 0.05}, {0, 0},
+		{math.Sqrt(1.0 / 100), 0.25}, {0, 0},
 	} {
 		sum := 0.0
 		for _, x := range values[i] {
 			sum += float64(x) * float64(x)
 		}
-		if std := math.Sqrt(sum / float64(len(values[i]))); math.Abs(std-c.std) > c.tolerance*c.std {
+		if std := math.Sqrt(sum / float64(len(values[i]))); math.Abs(std-c.std) >
+			c.tolerance*c.std {
 			t.Errorf("%s: standard deviation %v, want %v", f.Params()[i].Name, std, c.std)
 		}
 	}
@@ -114,8 +121,8 @@ func forwardByDefinition(f Feedforward, params [][]float64, x []float64) float64
 	return sum
 }
 
-// Logits of 4 lanes on 2 groups of points, and the gradient of their squares, against loops over all indices and central differences, in
-// float64. Every lane has its own weights, biases included.
+// Logits of 4 lanes on 2 groups of points, and the gradient of their squares, against loops over
+// all indices and central differences, in float64. Every lane has its own weights, biases included.
 func TestFeedforwardLogits(t *testing.T) {
 	b := backendtest.Open(t)
 	const lanes, groups, n, d = 4, 2, 3, 6
@@ -140,7 +147,8 @@ func TestFeedforwardLogits(t *testing.T) {
 				values[l] = append(values[l], v)
 				all = append(all, v...)
 			}
-			inputs = append(inputs, tensors.FromFlatDataAndDimensions(all, append([]int{lanes}, params[i].Shape...)...))
+			inputs = append(inputs, tensors.FromFlatDataAndDimensions(all,
+				append([]int{lanes}, params[i].Shape...)...))
 		}
 		exec := MustNewExec(b.Backend, func(in []*Node) []*Node {
 			logits := f.Logits(func(name string) *Node {
@@ -176,7 +184,8 @@ func TestFeedforwardLogits(t *testing.T) {
 				}
 				want := (squares(1e-6) - squares(-1e-6)) / 2e-6
 				if got := gradient[l*p.Size()+j]; math.Abs(got-want) > 1e-6*(1+math.Abs(want)) {
-					t.Errorf("%s: gradient of %s[%d] in lane %d: %v, want %v", name, p.Name, j, l, got, want)
+					t.Errorf("%s: gradient of %s[%d] in lane %d: %v, want %v", name, p.Name, j, l,
+						got, want)
 				}
 			}
 		}

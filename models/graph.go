@@ -11,10 +11,12 @@ type Weights func(name string) *Node
 // normEpsilon is added to the variance in batch normalization, as PyTorch's default does.
 const normEpsilon = 1e-5
 
-// Logits builds the graph of the network: x is [N, 32, 32, 3], normalized pixels; the result is [N, Classes].
+// Logits builds the graph of the network: x is [N, 32, 32, 3], normalized pixels; the result is [N,
+// Classes].
 //
-// Convolutions are computed in the type of x: weights of another type are converted, so that bfloat16 images with float32 weights mean
-// bfloat16 compute. The mean over the pixels, the head and the logits are in the weights' type.
+// Convolutions are computed in the type of x: weights of another type are converted, so that
+// bfloat16 images with float32 weights mean bfloat16 compute. The mean over the pixels, the head
+// and the logits are in the weights' type.
 func (n *Network) Logits(weights Weights, x *Node) *Node {
 	f := forward{Network: n, weights: weights}
 	x = f.conv(n.stem, x)
@@ -34,9 +36,11 @@ func (n *Network) Logits(weights Weights, x *Node) *Node {
 	if n.kind == wideResNet {
 		x = relu(f.norm("norm", x))
 	}
-	w := weights(n.head.name + "/weights")                                                // [in, classes]
-	features := ReduceMean(ConvertDType(x, w.DType()), 1, 2)                              // [N, in]
-	return Add(Dot(features, w).Product(), InsertAxes(weights(n.head.name+"/biases"), 0)) // [N, classes]
+	// [in, classes]
+	w := weights(n.head.name + "/weights")
+	features := ReduceMean(ConvertDType(x, w.DType()), 1, 2) // [N, in]
+	// [N, classes]
+	return Add(Dot(features, w).Product(), InsertAxes(weights(n.head.name+"/biases"), 0))
 }
 
 // forward is the network with its weights at hand.
@@ -55,8 +59,8 @@ func (f forward) residualBlock(b block, x *Node) *Node {
 	return relu(Add(shortcut, h))
 }
 
-// preActivationBlock is WideResNet's: with h = relu(x), shortcut + conv2(relu(conv1(h))), where the shortcut is x itself or, where the
-// shape changes, a convolution of h.
+// preActivationBlock is WideResNet's: with h = relu(x), shortcut + conv2(relu(conv1(h))), where the
+// shortcut is x itself or, where the shape changes, a convolution of h.
 func (f forward) preActivationBlock(b block, x *Node) *Node {
 	h := relu(f.norm(b.name+"/norm1", x))
 	shortcut := x
@@ -66,7 +70,8 @@ func (f forward) preActivationBlock(b block, x *Node) *Node {
 	return Add(shortcut, f.conv(b.convs[1], relu(f.conv(b.convs[0], h))))
 }
 
-// plainBlock is VGG's: convolutions with ReLU, then the largest of each 2×2 pixels: [N, s, s, in] → [N, s/2, s/2, out].
+// plainBlock is VGG's: convolutions with ReLU, then the largest of each 2×2 pixels: [N, s, s, in] →
+// [N, s/2, s/2, out].
 func (f forward) plainBlock(b block, x *Node) *Node {
 	for _, c := range b.convs {
 		x = relu(f.conv(c, x))
@@ -74,27 +79,33 @@ func (f forward) plainBlock(b block, x *Node) *Node {
 	return maxPool(x)
 }
 
-// maxPool is [N, s, s, c] → [N, s/2, s/2, c]. Of pixels that tie for the largest, the first in reading order gets the whole gradient, as in PyTorch
-// and JAX; ReduceMax would give it to each of them. (XLA on a GPU refuses the gradient under --xla_gpu_deterministic_ops, though here,
-// where windows do not overlap, the order of its sums does not matter.)
+// maxPool is [N, s, s, c] → [N, s/2, s/2, c]. Of pixels that tie for the largest, the first in
+// reading order gets the whole gradient, as in PyTorch and JAX; ReduceMax would give it to each of
+// them. (XLA on a GPU refuses the gradient under --xla_gpu_deterministic_ops, though here, where
+// windows do not overlap, the order of its sums does not matter.)
 func maxPool(x *Node) *Node { return MaxPool(x).Window(2).Strides(2).NoPadding().Done() }
 
-// conv is [N, s, s, in] → [N, s/stride, s/stride, out] and then the normalization of its output, or the bias of a network without.
+// conv is [N, s, s, in] → [N, s/stride, s/stride, out] and then the normalization of its output, or
+// the bias of a network without.
 func (f forward) conv(c conv, x *Node) *Node {
 	kernel := ConvertDType(f.weights(c.name+"/weights"), x.DType())
 	pad := (c.k - 1) / 2
-	y := Convolve(x, kernel).Strides(c.stride).PaddingPerDim([][2]int{{pad, pad}, {pad, pad}}).Done()
+	y := Convolve(x, kernel).Strides(c.stride).PaddingPerDim([][2]int{{pad, pad},
+		{pad, pad}}).Done()
 	if f.Norm == "none" {
-		// Added in the biases' type, so that their gradient, a sum over images and pixels, is summed in it too.
+		// Added in the biases' type, so that their gradient, a sum over images and pixels, is
+		// summed in it too.
 		biases := f.weights(c.name + "/biases")
-		y = ConvertDType(Add(ConvertDType(y, biases.DType()), Reshape(biases, 1, 1, 1, c.out)), x.DType())
+		y = ConvertDType(Add(ConvertDType(y, biases.DType()), Reshape(biases, 1, 1, 1, c.out)),
+			x.DType())
 	}
 	y.AssertDims(-1, c.size, c.size, c.out)
 	return f.norm(c.norm, y)
 }
 
-// norm is batch normalization over the images and pixels at hand, then scale and offset; the identity in a network without and where the name
-// is empty. The statistics are computed in the weights' type.
+// norm is batch normalization over the images and pixels at hand, then scale and offset; the
+// identity in a network without and where the name is empty. The statistics are computed in the
+// weights' type.
 func (f forward) norm(name string, x *Node) *Node {
 	if f.Norm == "none" || name == "" {
 		return x
@@ -114,7 +125,8 @@ func relu(x *Node) *Node {
 	return Where(GreaterThan(x, ScalarZero(x.Graph(), x.DType())), x, ZerosLike(x))
 }
 
-// Normalize turns pixels [N, 32, 32, 3] of 0 to 255 into (pixel/255 − mean)/std, per channel, in the given type.
+// Normalize turns pixels [N, 32, 32, 3] of 0 to 255 into (pixel/255 − mean)/std, per channel, in
+// the given type.
 func Normalize(pixels *Node, mean, std [3]float32, dtype dtypes.DType) *Node {
 	g := pixels.Graph()
 	scale, offset := make([]float64, 3), make([]float64, 3)

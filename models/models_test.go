@@ -22,17 +22,27 @@ func TestParameterCounts(t *testing.T) {
 		want   int
 		source string
 	}{
-		{Config{Model: "resnet18", Width: 64, Norm: "batch", Classes: 10}, 11_173_962, "the widely used CIFAR ResNet-18 with batch normalization"},
-		{Config{Model: "resnet18", Width: 64, Norm: "batch", Classes: 100}, 11_220_132, "the same with a head of 512·100+100 in place of 512·10+10"},
-		// Batch normalization has 2 values for each of the 4,800 channels, a bias 1: 64·5 + 128·5 + 256·5 + 512·5 = 4,800.
-		{Config{Model: "resnet18", Width: 64, Norm: "none", Classes: 10}, 11_173_962 - 4_800, "the same with biases in place of normalization"},
-		{Config{Model: "wrn16-8", Width: 16, Norm: "batch", Classes: 10}, 10_961_370, "WRN-16-8: 11.0M in Zagoruyko and Komodakis (2016), table 5"},
-		{Config{Model: "wrn16-4", Width: 16, Norm: "batch", Classes: 10}, 2_748_890, "WRN-16-4: 2.7M"},
-		// The convolutions of VGG-19 have 64·2 + 128·2 + 256·4 + 512·8 = 5,504 channels, and 9·(3·64 + 64·64 + 64·128 + 128² + 128·256 + 3·256² +
-		// 256·512 + 7·512²) = 20,018,880 weights, its head 512·10+10 = 5,130. pytorch-cifar's has biases and batch normalization.
-		{Config{Model: "vgg19", Width: 64, Norm: "batch", Classes: 10}, 20_040_522 - 5_504, "kuangliu/pytorch-cifar's VGG19 without the biases that normalization takes out"},
-		{Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 10}, 20_018_880 + 5_504 + 5_130, "with biases alone"},
-		{Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 100}, 20_018_880 + 5_504 + 51_300, "the same with a head of 512·100+100"},
+		{Config{Model: "resnet18", Width: 64, Norm: "batch", Classes: 10}, 11_173_962,
+			"the widely used CIFAR ResNet-18 with batch normalization"},
+		{Config{Model: "resnet18", Width: 64, Norm: "batch", Classes: 100}, 11_220_132,
+			"the same with a head of 512·100+100 in place of 512·10+10"},
+		// Batch normalization has 2 values for each of the 4,800 channels, a bias 1: 64·5 + 128·5 +
+		// 256·5 + 512·5 = 4,800.
+		{Config{Model: "resnet18", Width: 64, Norm: "none", Classes: 10}, 11_173_962 - 4_800,
+			"the same with biases in place of normalization"},
+		{Config{Model: "wrn16-8", Width: 16, Norm: "batch", Classes: 10}, 10_961_370,
+			"WRN-16-8: 11.0M in Zagoruyko and Komodakis (2016), table 5"},
+		{Config{Model: "wrn16-4", Width: 16, Norm: "batch", Classes: 10}, 2_748_890,
+			"WRN-16-4: 2.7M"},
+		// The convolutions of VGG-19 have 64·2 + 128·2 + 256·4 + 512·8 = 5,504 channels, and
+		// 9·(3·64 + 64·64 + 64·128 + 128² + 128·256 + 3·256² + 256·512 + 7·512²) = 20,018,880
+		// weights, its head 512·10+10 = 5,130. pytorch-cifar's has biases and batch normalization.
+		{Config{Model: "vgg19", Width: 64, Norm: "batch", Classes: 10}, 20_040_522 - 5_504,
+			"kuangliu/pytorch-cifar's VGG19 without the biases that normalization takes out"},
+		{Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 10}, 20_018_880 + 5_504 + 5_130,
+			"with biases alone"},
+		{Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 100}, 20_018_880 + 5_504 + 51_300,
+			"the same with a head of 512·100+100"},
 	} {
 		if got := network(t, c.config).NumParams(); got != c.want {
 			t.Errorf("%+v: %d parameters, want %d (%s)", c.config, got, c.want, c.source)
@@ -41,24 +51,31 @@ func TestParameterCounts(t *testing.T) {
 }
 
 func TestFLOPs(t *testing.T) {
-	// ResNet-18 on 32×32 images has 0.5559 G multiply-adds (0.56 in the literature): by stages 32²·9·64·(3+4·64) and so on.
+	// ResNet-18 on 32×32 images has 0.5559 G multiply-adds (0.56 in the literature): by stages
+	// 32²·9·64·(3+4·64) and so on.
 	stage := func(size, in, out float64) float64 {
-		return size * size * (9*in*out + 3*9*out*out + in*out) // conv1, three more 3×3, and the 1×1 shortcut
+		// conv1, three more 3×3, and the 1×1 shortcut
+		return size * size * (9*in*out + 3*9*out*out + in*out)
 	}
-	macs := 1024*9*64*(3+4*64.0) + stage(16, 64, 128) + stage(8, 128, 256) + stage(4, 256, 512) + 5120
-	forward, step := network(t, Config{Model: "resnet18", Width: 64, Norm: "none", Classes: 10}).FLOPs()
+	macs := 1024*9*64*(3+4*64.0) + stage(16, 64, 128) + stage(8, 128, 256) + stage(4, 256, 512) +
+		5120
+	forward, step := network(t, Config{Model: "resnet18", Width: 64, Norm: "none",
+		Classes: 10}).FLOPs()
 	if forward != 2*macs {
 		t.Errorf("forward %v, want %v", forward, 2*macs)
 	}
 	if want := 6*macs - 2*1024*9*64*3; step != want {
 		t.Errorf("step %v, want %v", step, want)
 	}
-	// VGG-19 has 0.40 G: by stages 32²·9·64·(3+64) and so on. Its convolutions give 2·32²·64, 2·16²·128, 4·8²·256, 4·4²·512 and 4·2²·512 values.
+	// VGG-19 has 0.40 G: by stages 32²·9·64·(3+64) and so on. Its convolutions give 2·32²·64,
+	// 2·16²·128, 4·8²·256, 4·4²·512 and 4·2²·512 values.
 	vgg := network(t, Config{Model: "vgg19", Width: 64, Norm: "none", Classes: 10})
-	macs = 1024*9*64*(3+64.0) + 256*9*128*(64+128.0) + 64*9*256*(128+3*256.0) + 16*9*512*(256+3*512.0) + 4*9*512*4*512.0 + 5120
+	macs = 1024*9*64*(3+64.0) + 256*9*128*(64+128.0) + 64*9*256*(128+3*256.0) +
+		16*9*512*(256+3*512.0) + 4*9*512*4*512.0 + 5120
 	forward, step = vgg.FLOPs()
 	if forward != 2*macs || step != 6*macs-2*1024*9*64*3 {
-		t.Errorf("VGG-19: forward %v and step %v, want %v and %v", forward, step, 2*macs, 6*macs-2*1024*9*64*3)
+		t.Errorf("VGG-19: forward %v and step %v, want %v and %v", forward, step, 2*macs,
+			6*macs-2*1024*9*64*3)
 	}
 	if got, want := vgg.ActivationValues(), 131_072+65_536+65_536+32_768+8_192; got != want {
 		t.Errorf("VGG-19: %d values, want %d", got, want)
@@ -66,7 +83,8 @@ func TestFLOPs(t *testing.T) {
 }
 
 func TestDefaultWidth(t *testing.T) {
-	for model, want := range map[string]int{"resnet18": 64, "vgg19": 64, "wrn16-1": 16, "wrn16-8": 16} {
+	for model, want := range map[string]int{"resnet18": 64, "vgg19": 64, "wrn16-1": 16,
+		"wrn16-8": 16} {
 		if got := DefaultWidth(model); got != want {
 			t.Errorf("%s: %d, want %d", model, got, want)
 		}
@@ -74,7 +92,8 @@ func TestDefaultWidth(t *testing.T) {
 }
 
 func TestInit(t *testing.T) {
-	n := network(t, Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 10, BranchScale: 0.3})
+	n := network(t, Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 10,
+		BranchScale: 0.3})
 	values, params := n.Init(3), n.Params()
 	spread := func(name string) float64 {
 		i := slices.IndexFunc(params, func(p Param) bool { return p.Name == name })
@@ -116,8 +135,11 @@ func TestInit(t *testing.T) {
 	if slices.EqualFunc(values, n.Init(4), slices.Equal) {
 		t.Error("another seed gives the same weights")
 	}
-	if w := network(t, Config{Model: "wrn16-2", Width: 4, Norm: "batch", Classes: 10}); w.BranchScale != 1/math.Sqrt(6) || w.Init(1)[1][0] != 1 && w.Params()[1].Name == "stage1/block1/norm1/scale" {
-		t.Errorf("defaults: branch scale %v, first values of %s %v", w.BranchScale, w.Params()[1].Name, w.Init(1)[1][0])
+	if w := network(t, Config{Model: "wrn16-2", Width: 4, Norm: "batch",
+		Classes: 10}); w.BranchScale != 1/math.Sqrt(6) || w.Init(1)[1][0] != 1 &&
+		w.Params()[1].Name == "stage1/block1/norm1/scale" {
+		t.Errorf("defaults: branch scale %v, first values of %s %v", w.BranchScale,
+			w.Params()[1].Name, w.Init(1)[1][0])
 	}
 }
 

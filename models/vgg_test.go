@@ -26,15 +26,16 @@ func noise(rng *rand.Rand, n int, std float64) []float64 {
 	return v
 }
 
-// lossGraph builds the mean cross-entropy, its gradient in each parameter and the logits [N, N], from images [N, 32, 32, 3] and the parameters.
-// Image i has label i.
+// lossGraph builds the mean cross-entropy, its gradient in each parameter and the logits [N, N],
+// from images [N, 32, 32, 3] and the parameters. Image i has label i.
 func lossGraph(net *Network) func(in []*Node) []*Node {
 	params := net.Params()
 	return func(in []*Node) []*Node {
 		logits := net.Logits(func(name string) *Node {
 			return in[1+slices.IndexFunc(params, func(p Param) bool { return p.Name == name })]
 		}, in[0])
-		labels := OneHot(Iota(logits.Graph(), shapes.Make(dtypes.Int32, net.Classes), 0), net.Classes, logits.DType())
+		labels := OneHot(Iota(logits.Graph(), shapes.Make(dtypes.Int32, net.Classes), 0),
+			net.Classes, logits.DType())
 		loss := Neg(ReduceAllMean(ReduceSum(Mul(labels, LogSoftmax(logits)), 1)))
 		return append(append([]*Node{loss}, Gradient(loss, in[1:]...)...), logits)
 	}
@@ -43,7 +44,8 @@ func lossGraph(net *Network) func(in []*Node) []*Node {
 // feature is one channel of an image, [row][column], and zero around it.
 type feature [ImageSize + 2][ImageSize + 2]float64
 
-// vggByDefinition computes the logits of VGG-19 with loops over all indices: images [N][channels], params in the order of [Network.Params].
+// vggByDefinition computes the logits of VGG-19 with loops over all indices: images [N][channels],
+// params in the order of [Network.Params].
 func vggByDefinition(net *Network, params [][]float64, images [][]feature) [][]float64 {
 	next := func() []float64 {
 		p := params[0]
@@ -64,7 +66,10 @@ func vggByDefinition(net *Network, params [][]float64, images [][]feature) [][]f
 			for i, x := range images {
 				outputs[i] = make([]feature, out)
 				for o := range out {
-					convolve(&outputs[i][o], x, size, func(row, column, in int) float64 { return w[((row*3+column)*len(x)+in)*out+o] })
+					convolve(&outputs[i][o], x, size,
+						func(row, column, in int) float64 {
+							return w[((row*3+column)*len(x)+in)*out+o]
+						})
 				}
 			}
 			for o := range out {
@@ -142,8 +147,9 @@ func halved(x feature, size int) (y feature) {
 	return y
 }
 
-// VGG-19 of width 1 on 3 random images, in float64: logits against loops over all indices, and the gradient of every parameter against central
-// differences of those loops' loss along a random direction, (L(w+εd) − L(w−εd)) / 2ε against ⟨∇L, d⟩.
+// VGG-19 of width 1 on 3 random images, in float64: logits against loops over all indices, and the
+// gradient of every parameter against central differences of those loops' loss along a random
+// direction, (L(w+εd) − L(w−εd)) / 2ε against ⟨∇L, d⟩.
 func TestVGGByDefinition(t *testing.T) {
 	b, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
@@ -170,7 +176,8 @@ func TestVGGByDefinition(t *testing.T) {
 			for j := range initial {
 				values[i][j] += float64(initial[j])
 			}
-			inputs = append(inputs, tensors.FromFlatDataAndDimensions(values[i], params[i].Shape...))
+			inputs = append(inputs, tensors.FromFlatDataAndDimensions(values[i],
+				params[i].Shape...))
 		}
 		out := MustNewExec(b.Backend, lossGraph(net)).MustCall(inputs...)
 
@@ -178,7 +185,8 @@ func TestVGGByDefinition(t *testing.T) {
 		for i, got := range out[len(out)-1].Value().([][]float64) {
 			for c := range got {
 				if math.Abs(got[c]-want[i][c]) > 1e-10 {
-					t.Errorf("norm %s: logit %d of image %d: %v, want %v", norm, c, i, got[c], want[i][c])
+					t.Errorf("norm %s: logit %d of image %d: %v, want %v", norm, c, i, got[c],
+						want[i][c])
 				}
 			}
 		}
@@ -203,23 +211,28 @@ func TestVGGByDefinition(t *testing.T) {
 				slope += direction[j] * g
 			}
 			const epsilon = 1e-7
-			difference := (lossAt(i, direction, epsilon) - lossAt(i, direction, -epsilon)) / (2 * epsilon)
+			difference := (lossAt(i, direction, epsilon) - lossAt(i, direction, -epsilon)) /
+				(2 * epsilon)
 			if slope == 0 || math.Abs(difference-slope) > 1e-6+1e-5*math.Abs(slope) {
-				t.Errorf("norm %s: %s: finite difference %v, gradient %v", norm, p.Name, difference, slope)
+				t.Errorf("norm %s: %s: finite difference %v, gradient %v", norm, p.Name, difference,
+					slope)
 			}
 		}
 	}
 }
 
-// At its initial weights, VGG-19 without normalization tells images apart by logits of size 0.1 to 1 (0.015 without the gain of [centeredHe]), has
-// a loss near ln 10, and gradients reach all layers. In bfloat16 the loss is the same to its 8 bits. The gradient is so only roughly: which ReLU is
-// on and which pixel is the largest is decided 16 times over, and rounding nothing but the images to bfloat16 turns it by 14° to 19°
-// already (10 images of CIFAR-10, widths 4 to 16); all in bfloat16, by 28°. A cosine of 0.7 is 45°.
+// At its initial weights, VGG-19 without normalization tells images apart by logits of size 0.1 to
+// 1 (0.015 without the gain of [centeredHe]), has a loss near ln 10, and gradients reach all
+// layers. In bfloat16 the loss is the same to its 8 bits. The gradient is so only roughly: which
+// ReLU is on and which pixel is the largest is decided 16 times over, and rounding nothing but the
+// images to bfloat16 turns it by 14° to 19° already (10 images of CIFAR-10, widths 4 to 16); all in
+// bfloat16, by 28°. A cosine of 0.7 is 45°.
 func TestVGGStart(t *testing.T) {
 	const n = 10
 	net := network(t, Config{Model: "vgg19", Width: 8, Norm: "none", Classes: n})
 	params := net.Params()
-	run := func(b *backend.Backend, compute dtypes.DType) (loss float64, gradients [][]float32, logits [][]float32) {
+	run := func(b *backend.Backend, compute dtypes.DType) (loss float64, gradients [][]float32,
+		logits [][]float32) {
 		x := noise(seeds.Stream(1, "vgg19"), n*ImageSize*ImageSize*3, 1)
 		inputs := []any{tensors.FromFlatDataAndDimensions(x, n, ImageSize, ImageSize, 3)}
 		for i, v := range net.Init(1) {
@@ -261,7 +274,8 @@ func TestVGGStart(t *testing.T) {
 		t.Errorf("logits differ by %v between images, want 0.1 to 1", spread)
 	}
 	for i, p := range params {
-		if g := math.Sqrt(product(gradients[i], gradients[i])); strings.HasSuffix(p.Name, "/weights") && (g < 0.5 || g > 20) {
+		if g := math.Sqrt(product(gradients[i], gradients[i])); strings.HasSuffix(p.Name,
+			"/weights") && (g < 0.5 || g > 20) {
 			t.Errorf("%s: the gradient has norm %v, want 0.5 to 20", p.Name, g)
 		}
 	}
@@ -275,12 +289,14 @@ func TestVGGStart(t *testing.T) {
 		t.Errorf("loss %v in bfloat16, %v in float32", bf16Loss, loss)
 	}
 	all, bf16All := slices.Concat(gradients...), slices.Concat(bf16Gradients...)
-	if cosine := product(all, bf16All) / math.Sqrt(product(all, all)*product(bf16All, bf16All)); cosine < 0.7 {
+	if cosine := product(all, bf16All) / math.Sqrt(product(all, all)*product(bf16All,
+		bf16All)); cosine < 0.7 {
 		t.Errorf("the gradients in bfloat16 and float32 have a cosine of %v", cosine)
 	}
 }
 
-// Windows 1 1 / 1 1, 0 5 / 5 2, 7 3 / 3 7 and −1 −2 / −1 −3, each in one row below: the largest of each, and where the gradient of their sum goes.
+// Windows 1 1 / 1 1, 0 5 / 5 2, 7 3 / 3 7 and −1 −2 / −1 −3, each in one row below: the largest of
+// each, and where the gradient of their sum goes.
 func TestMaxPool(t *testing.T) {
 	goBackend, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
@@ -303,10 +319,12 @@ func TestMaxPool(t *testing.T) {
 			exec := MustNewExec(b.Backend, func(x *Node) []*Node {
 				x = ConvertDType(x, dtype)
 				y := maxPool(x)
-				return []*Node{ConvertDType(y, dtypes.Float64), ConvertDType(Gradient(ReduceAllSum(y), x)[0], dtypes.Float64)}
+				return []*Node{ConvertDType(y, dtypes.Float64),
+					ConvertDType(Gradient(ReduceAllSum(y), x)[0], dtypes.Float64)}
 			})
 			out := exec.MustCall(tensors.FromFlatDataAndDimensions(x, 1, 4, 4, 1))
-			if got := tensors.MustCopyFlatData[float64](out[0]); !slices.Equal(got, []float64{1, 5, 7, -1}) {
+			if got := tensors.MustCopyFlatData[float64](out[0]); !slices.Equal(got,
+				[]float64{1, 5, 7, -1}) {
 				t.Errorf("%s, %s: %v, want 1 5 7 -1", b.Kind, dtype, got)
 			}
 			if got := tensors.MustCopyFlatData[float64](out[1]); !slices.Equal(got, wantGradient) {

@@ -28,8 +28,9 @@ type lane struct {
 	margin.Lane
 }
 
-// bundle is one training: settings that see the same samples and start from the same weights. It is all that may change the result, and its
-// hash names the run folder; every picture and table of this command is drawn from the folders of some bundles.
+// bundle is one training: settings that see the same samples and start from the same weights. It is
+// all that may change the result, and its hash names the run folder; every picture and table of
+// this command is drawn from the folders of some bundles.
 type bundle struct {
 	Name   string              `json:"name"` // readable beginning of the folder's name
 	Data   datasets.MarginSpec `json:"data"`
@@ -51,7 +52,8 @@ type trained struct {
 	rows []rundir.Row
 }
 
-// observed are the steps at which a bundle is observed: 0, 1, 2, … and then about 14 in each factor of ten, and the last one.
+// observed are the steps at which a bundle is observed: 0, 1, 2, … and then about 14 in each factor
+// of ten, and the last one.
 func (b bundle) observed() []int {
 	var steps []int
 	for at := 0; at < b.T; {
@@ -65,7 +67,8 @@ func (b bundle) observed() []int {
 	return append(steps, b.T)
 }
 
-// converged says whether a lane has reached what -stop asks for: no training error, and a mean loss of at most Stop on each set.
+// converged says whether a lane has reached what -stop asks for: no training error, and a mean loss
+// of at most Stop on each set.
 func (b bundle) converged(o *margin.Observation, i int) bool {
 	return o.Get(i, "error") == 0 && o.Get(i, "loss_1") <= b.Stop && o.Get(i, "loss_2") <= b.Stop
 }
@@ -80,7 +83,8 @@ type session struct {
 	opened         map[string]bool // bundles, as JSON, that this command has opened before
 }
 
-// train runs bundles one after the other, each in its run folder: from the start, from a checkpoint, or not at all if it is done.
+// train runs bundles one after the other, each in its run folder: from the start, from a
+// checkpoint, or not at all if it is done.
 func (s *session) train(ctx context.Context, what string, bundles []bundle) ([]trained, error) {
 	total := 0
 	for _, b := range bundles {
@@ -94,7 +98,8 @@ func (s *session) train(ctx context.Context, what string, bundles []bundle) ([]t
 	var out []trained
 	before := 0
 	for _, b := range bundles {
-		rows, err := s.trainOne(ctx, b, func(steps int) { bar.Set(int64(before + steps*len(b.Lanes))) })
+		rows, err := s.trainOne(ctx, b,
+			func(steps int) { bar.Set(int64(before + steps*len(b.Lanes))) })
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.Name, err)
 		}
@@ -105,13 +110,15 @@ func (s *session) train(ctx context.Context, what string, bundles []bundle) ([]t
 	return out, nil
 }
 
-func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (rows []rundir.Row, err error) {
+func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (rows []rundir.Row,
+	err error) {
 	// Two experiments of a command may want the same bundle: -fresh trains it once.
 	settings, err := json.Marshal(b)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: b.Name, Settings: b, Execution: s.exec, Fresh: s.do.fresh && !s.opened[string(settings)]})
+	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: b.Name, Settings: b,
+		Execution: s.exec, Fresh: s.do.fresh && !s.opened[string(settings)]})
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +134,8 @@ func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (ro
 	}
 	rows, err = dir.Metrics()
 	if err == nil && len(rows) == 0 {
-		err = fmt.Errorf("%s: done but without metrics; -fresh starts over", dir.Path("metrics.jsonl"))
+		err = fmt.Errorf("%s: done but without metrics; -fresh starts over",
+			dir.Path("metrics.jsonl"))
 	}
 	return rows, err
 }
@@ -158,8 +166,10 @@ func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onStep
 	save := func() error {
 		return errors.Join(dir.SaveCheckpoint(int64(lanes.Steps()), lanes.Save), writeManifest())
 	}
-	// The row of a step is written before the step is taken, so a checkpoint at a step stands before the row of that step.
-	if err := errors.Join(dir.CutRows(int64(lanes.Steps())-1), dir.SetState(rundir.Running)); err != nil {
+	// The row of a step is written before the step is taken, so a checkpoint at a step stands
+	// before the row of that step.
+	if err := errors.Join(dir.CutRows(int64(lanes.Steps())-1), dir.SetState(rundir.Running)); err !=
+		nil {
 		return err
 	}
 	saved := time.Now()
@@ -203,7 +213,8 @@ func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onStep
 	}
 	return errors.Join(
 		dir.WriteFile("weights.safetensors", func(w io.Writer) error {
-			return safetensors.Write(w, []safetensors.Tensor{weights}, map[string]string{"layout": "[lane, neuron, d]"})
+			return safetensors.Write(w, []safetensors.Tensor{weights},
+				map[string]string{"layout": "[lane, neuron, d]"})
 		}),
 		writeManifest(), dir.WriteCSV())
 }
@@ -236,29 +247,35 @@ func (s *session) lanes(b bundle) (*margin.Lanes, error) {
 		settings = append(settings, l.Lane)
 	}
 	return margin.New(s.be, train, test, settings, margin.Options{
-		Model: models.Cubic{Degree: b.Degree}, M: b.M, Sigma0: b.Sigma0, Seed: b.Data.Seed, Fitted: b.Fitted,
+		Model: models.Cubic{Degree: b.Degree}, M: b.M, Sigma0: b.Sigma0, Seed: b.Data.Seed,
+		Fitted: b.Fitted,
 	})
 }
 
-// row turns an observation into a row of the metrics, whose columns are named lane/observable and lane/event (the event's first step, once it
-// has happened), and says whether all lanes have ended: converged, or diverged.
+// row turns an observation into a row of the metrics, whose columns are named lane/observable and
+// lane/event (the event's first step, once it has happened), and says whether all lanes have ended:
+// converged, or diverged.
 func (b bundle) row(o *margin.Observation) (row rundir.Row, ended bool) {
 	row.Step = int64(o.Step)
 	ended = true
 	for i, l := range b.Lanes {
 		for j, name := range o.Names {
 			if len(b.Keep) == 0 || slices.Contains(b.Keep, name) {
-				row.Values = append(row.Values, rundir.Value{Name: l.Name + "/" + name, X: o.Values[i][j]})
+				row.Values = append(row.Values,
+					rundir.Value{Name: l.Name + "/" + name, X: o.Values[i][j]})
 			}
 		}
-		// The step that breaks the weights is noticed at the beginning of the next one, and after the last one there is none.
+		// The step that breaks the weights is noticed at the beginning of the next one, and after
+		// the last one there is none.
 		events := slices.Clone(o.Events[i])
-		if loss := o.Get(i, "loss"); o.Step == b.T && events[margin.Diverged] < 0 && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
+		if loss := o.Get(i, "loss"); o.Step == b.T && events[margin.Diverged] < 0 &&
+			(math.IsNaN(loss) || math.IsInf(loss, 0)) {
 			events[margin.Diverged] = o.Step
 		}
 		for e, step := range events {
 			if step >= 0 {
-				row.Values = append(row.Values, rundir.Value{Name: l.Name + "/" + margin.Event(e).String(), X: float64(step)})
+				row.Values = append(row.Values,
+					rundir.Value{Name: l.Name + "/" + margin.Event(e).String(), X: float64(step)})
 			}
 		}
 		converged := b.converged(o, i)
@@ -282,7 +299,8 @@ func (t trained) series(lane, name string) (steps, values []float64) {
 	return steps, values
 }
 
-// final is the row that counts for a lane: the first one at which it had converged, or else the last one.
+// final is the row that counts for a lane: the first one at which it had converged, or else the
+// last one.
 func (t trained) final(lane string) laneRow {
 	for _, row := range t.rows {
 		if _, ok := row.Get(lane + "/converged"); ok {
@@ -301,7 +319,8 @@ type laneRow struct {
 	lane string
 }
 
-// get returns a value, NaN if the row has none or the lane has diverged: of weights that are not finite no sample is counted as wrong.
+// get returns a value, NaN if the row has none or the lane has diverged: of weights that are not
+// finite no sample is counted as wrong.
 func (r laneRow) get(name string) float64 {
 	if _, diverged := r.event(margin.Diverged); diverged {
 		return math.NaN()
@@ -318,7 +337,8 @@ func (r laneRow) event(e margin.Event) (int, bool) {
 	return int(x), ok
 }
 
-// slug turns a text into a part of a folder's name: ASCII letters, digits and points, with single hyphens between them.
+// slug turns a text into a part of a folder's name: ASCII letters, digits and points, with single
+// hyphens between them.
 func slug(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
 		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.')

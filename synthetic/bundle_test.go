@@ -25,7 +25,8 @@ func TestObserved(t *testing.T) {
 		want []int
 	}{
 		{1, []int{0, 1}},
-		{20, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 18, 20}}, // each 1.18 times the one before, rounded: 10.6, 13.0, 15.3, 17.7, 21.2
+		// each 1.18 times the one before, rounded: 10.6, 13.0, 15.3, 17.7, 21.2
+		{20, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 18, 20}},
 		{11, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11}},
 	} {
 		if got := (bundle{T: tt.T}).observed(); !slices.Equal(got, tt.want) {
@@ -33,11 +34,13 @@ func TestObserved(t *testing.T) {
 		}
 	}
 	dense := bundle{T: 300, Dense: true}.observed()
-	if len(dense) != 204 || !slices.Equal(dense[199:], []int{199, 200, 236, 278, 300}) || dense[100] != 100 {
+	if len(dense) != 204 || !slices.Equal(dense[199:], []int{199, 200, 236, 278, 300}) ||
+		dense[100] != 100 {
 		t.Errorf("densely of 300 steps: %d steps, %v", len(dense), dense)
 	}
 	long := bundle{T: 120000}.observed()
-	if n := len(long); n > 80 || long[n-1] != 120000 || !slices.IsSorted(long) || len(slices.Compact(slices.Clone(long))) != n {
+	if n := len(long); n > 80 || long[n-1] != 120000 || !slices.IsSorted(long) ||
+		len(slices.Compact(slices.Clone(long))) != n {
 		t.Errorf("of 120000 steps: %v", long)
 	}
 }
@@ -56,20 +59,31 @@ func TestRow(t *testing.T) {
 		ended  bool
 	}{
 		{"under way", []float64{0.5, 0.5, 0.5, 0.25}, []float64{0.5, 0.5, 0.5, 0}, fitted, never,
-			[]rundir.Value{value("a/error", 0.25), value("a/fit_1", 2), value("b/error", 0)}, false},
-		{"one has converged", []float64{0.1, 0.1, 0.1, 0}, []float64{0.1, 0.05, 0.11, 0}, never, never,
-			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0)}, false},
-		{"one has converged, one has diverged", []float64{0.1, 0.1, 0.1, 0}, []float64{9, 9, 9, 0.5}, never, broken,
-			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0.5), value("b/diverged", 4)}, true},
+			[]rundir.Value{value("a/error", 0.25), value("a/fit_1", 2), value("b/error", 0)},
+			false},
+		{"one has converged", []float64{0.1, 0.1, 0.1, 0}, []float64{0.1, 0.05, 0.11, 0}, never,
+			never,
+			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0)},
+			false},
+		{"one has converged, one has diverged", []float64{0.1, 0.1, 0.1, 0},
+			[]float64{9, 9, 9, 0.5}, never, broken,
+			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0.5),
+				value("b/diverged", 4)}, true},
 		// A step later margin would say so itself, but there may be none.
-		{"the last step has broken one", []float64{0.1, 0.1, 0.1, 0}, []float64{math.NaN(), 1, 1, 0}, never, never,
-			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0), value("b/diverged", 5)}, true},
-		{"the last step has broken both", []float64{math.Inf(1), 1, 1, 0}, []float64{math.Inf(1), 1, 1, 0}, never, never,
-			[]rundir.Value{value("a/error", 0), value("a/diverged", 5), value("b/error", 0), value("b/diverged", 5)}, true},
+		{"the last step has broken one", []float64{0.1, 0.1, 0.1, 0},
+			[]float64{math.NaN(), 1, 1, 0}, never, never,
+			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0),
+				value("b/diverged", 5)}, true},
+		{"the last step has broken both", []float64{math.Inf(1), 1, 1, 0},
+			[]float64{math.Inf(1), 1, 1, 0}, never, never,
+			[]rundir.Value{value("a/error", 0), value("a/diverged", 5), value("b/error", 0),
+				value("b/diverged", 5)}, true},
 	} {
-		row, ended := b.row(&margin.Observation{Step: 5, Names: []string{"loss", "loss_1", "loss_2", "error"}, Values: [][]float64{tt.a, tt.b}, Events: [][]int{tt.ea, tt.eb}})
+		row, ended := b.row(&margin.Observation{Step: 5, Names: []string{"loss", "loss_1", "loss_2",
+			"error"}, Values: [][]float64{tt.a, tt.b}, Events: [][]int{tt.ea, tt.eb}})
 		if row.Step != 5 || !slices.Equal(row.Values, tt.want) || ended != tt.ended {
-			t.Errorf("%s: step %d, %v, ended %t; want %v, %t", tt.name, row.Step, row.Values, ended, tt.want, tt.ended)
+			t.Errorf("%s: step %d, %v, ended %t; want %v, %t", tt.name, row.Step, row.Values, ended,
+				tt.want, tt.ended)
 		}
 	}
 }
@@ -84,7 +98,8 @@ func TestReadRows(t *testing.T) {
 		t.Errorf("gd's final row is that of step %d", r.row.Step)
 	}
 	if r := run.last("gd"); r.row.Step != 9 || r.get("c") != 4 || !math.IsNaN(r.get("d")) {
-		t.Errorf("gd's last row is that of step %d: c = %v, d = %v", r.row.Step, r.get("c"), r.get("d"))
+		t.Errorf("gd's last row is that of step %d: c = %v, d = %v", r.row.Step, r.get("c"),
+			r.get("d"))
 	}
 	if step, ok := run.last("gd").event(margin.Fit1); step != 0 || !ok {
 		t.Errorf("fit_1 at step %d, %t", step, ok)
@@ -96,23 +111,28 @@ func TestReadRows(t *testing.T) {
 	if !slices.Equal(steps, []float64{0, 5, 9}) || !slices.Equal(values, []float64{5, 6, 7}) {
 		t.Errorf("gdm's c is %v at %v", values, steps)
 	}
-	// gdm never converges; where it has diverged its numbers say nothing, not even those that are finite.
+	// gdm never converges; where it has diverged its numbers say nothing, not even those that are
+	// finite.
 	if r := run.final("gdm"); r.row.Step != 9 || !math.IsNaN(r.get("error")) {
-		t.Errorf("gdm's final row is that of step %d, with a training error of %v", r.row.Step, r.get("error"))
+		t.Errorf("gdm's final row is that of step %d, with a training error of %v", r.row.Step,
+			r.get("error"))
 	}
 }
 
 func TestBand(t *testing.T) {
 	one := made([]int64{0, 5, 9}, columns{"gd/c": {1, 1, 7}})
 	other := made([]int64{0, 5}, columns{"gd/c": {3, math.E * math.E}})
-	const t95 = 12.7062 // t_{0.975} with one degree of freedom; of two numbers x and y, s/√2 is |x−y|/2
+	// t_{0.975} with one degree of freedom; of two numbers x and y, s/√2 is |x−y|/2
+	const t95 = 12.7062
 	got := band("GD", figure.Blue, []trained{one, other}, "gd", "c", 100, false)
-	want := figure.Line{X: []float64{0, 5}, Y: []float64{200, 50 * (1 + math.E*math.E)}, Low: []float64{200 - 100*t95, 0}, High: []float64{200 + 100*t95, 0}}
+	want := figure.Line{X: []float64{0, 5}, Y: []float64{200, 50 * (1 + math.E*math.E)},
+		Low: []float64{200 - 100*t95, 0}, High: []float64{200 + 100*t95, 0}}
 	half := 50 * (math.E*math.E - 1) * t95
 	want.Low[1], want.High[1] = want.Y[1]-half, want.Y[1]+half
 	check := func(got, want figure.Line) {
 		t.Helper()
-		for _, pair := range [][2][]float64{{got.X, want.X}, {got.Y, want.Y}, {got.Low, want.Low}, {got.High, want.High}} {
+		for _, pair := range [][2][]float64{{got.X, want.X}, {got.Y, want.Y}, {got.Low, want.Low},
+			{got.High, want.High}} {
 			if !slices.EqualFunc(pair[0], pair[1], near) {
 				t.Errorf("got %v, want %v", pair[0], pair[1])
 			}
@@ -125,12 +145,14 @@ func TestBand(t *testing.T) {
 
 	// On a logarithmic axis: the logarithms 0 and 2 have the mean 1 ± 12.7062.
 	got = band("GD", figure.Blue, []trained{one, other}, "gd", "c", 1, true)
-	if math.Abs(math.Log(got.Y[1])-1) > 1e-9 || math.Abs(math.Log(got.High[1])-1-t95) > 1e-4 || math.Abs(math.Log(got.Low[1])-1+t95) > 1e-4 {
+	if math.Abs(math.Log(got.Y[1])-1) > 1e-9 || math.Abs(math.Log(got.High[1])-1-t95) > 1e-4 ||
+		math.Abs(math.Log(got.Low[1])-1+t95) > 1e-4 {
 		t.Errorf("logarithmic: %v, %v, %v", got.Low, got.Y, got.High)
 	}
 
 	// Of one run there is no interval.
-	check(band("GD", figure.Blue, []trained{one}, "gd", "c", 2, true), figure.Line{X: []float64{0, 5, 9}, Y: []float64{2, 2, 14}})
+	check(band("GD", figure.Blue, []trained{one}, "gd", "c", 2, true),
+		figure.Line{X: []float64{0, 5, 9}, Y: []float64{2, 2, 14}})
 }
 
 func TestStepsAndSlug(t *testing.T) {
@@ -169,20 +191,23 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The page is one file that needs no other one, and what it shows is text, whatever characters are in it.
+// The page is one file that needs no other one, and what it shows is text, whatever characters are
+// in it.
 func TestPage(t *testing.T) {
 	dir := t.TempDir()
 	picture, path := filepath.Join(dir, "a.svg"), filepath.Join(dir, "page.html")
 	write(t, `<svg xmlns="http://www.w3.org/2000/svg"/>`, picture)
 	var p page
 	p.add(section{Title: "c < 1 & <script>", Text: `"α" > β`, Pictures: []string{picture, picture}})
-	p.add(section{Title: "second", Table: table{Head: []string{"a"}, Rows: [][]string{{"<b>"}}, Text: true}})
+	p.add(section{Title: "second", Table: table{Head: []string{"a"}, Rows: [][]string{{"<b>"}},
+		Text: true}})
 	if err := p.write(path); err != nil {
 		t.Fatal(err)
 	}
 	content := runtest.Read(t, path)
 	for _, want := range []string{
-		"<h2>c &lt; 1 &amp; &lt;script&gt;</h2>", "<p>&#34;α&#34; &gt; β</p>", `<table class="text">`, "<td>&lt;b&gt;</td>", "<h2>second</h2>",
+		"<h2>c &lt; 1 &amp; &lt;script&gt;</h2>", "<p>&#34;α&#34; &gt; β</p>",
+		`<table class="text">`, "<td>&lt;b&gt;</td>", "<h2>second</h2>",
 	} {
 		if !strings.Contains(content, want) {
 			t.Errorf("the page lacks %s", want)
@@ -192,7 +217,8 @@ func TestPage(t *testing.T) {
 	if want := `<img src="data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4=" alt="c < 1 & <script>">`; strings.Count(html.UnescapeString(content), want) != 2 {
 		t.Errorf("the page lacks two of %s:\n%s", want, content)
 	}
-	if found := regexp.MustCompile(`https?://|<script|<link|src="[^d]|url\(`).FindAllString(content, -1); found != nil {
+	if found := regexp.MustCompile(`https?://|<script|<link|src="[^d]|url\(`).FindAllString(content,
+		-1); found != nil {
 		t.Errorf("the page has %q", found)
 	}
 	p.Sections[0].Pictures = []string{filepath.Join(dir, "absent.svg")}
@@ -204,13 +230,15 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// A huge λη breaks GD: w ← (1−λη) w is 999 times as long with each step. GD+M in the damped form takes a hundredth of that. Figure 3 is drawn, the
-// command says which run broke when, and says so again when all is done.
+// A huge λη breaks GD: w ← (1−λη) w is 999 times as long with each step. GD+M in the damped form
+// takes a hundredth of that. Figure 3 is drawn, the command says which run broke when, and says so
+// again when all is done.
 func TestDiverged(t *testing.T) {
 	root := t.TempDir()
 	args := small(root, "-lambda=1e3", "-eta=1", "-T=30")
 	status, stdout, stderr := synthetic(t.Context(), args...)
-	m := regexp.MustCompile(`^synthetic: gd of seed 1 diverged at step (\d+): weights are no longer finite; use a smaller -eta\n$`).FindStringSubmatch(stderr)
+	m := regexp.MustCompile(
+		`^synthetic: gd of seed 1 diverged at step (\d+): weights are no longer finite; use a smaller -eta\n$`).FindStringSubmatch(stderr)
 	if status != cli.Diverged || m == nil {
 		t.Fatalf("status %d, %q", status, stderr)
 	}
@@ -236,20 +264,25 @@ func TestDiverged(t *testing.T) {
 		t.Errorf("state %q", got)
 	}
 	before := runtest.Read(t, dir, "metrics.jsonl")
-	if again, _, _ := synthetic(t.Context(), args...); again != cli.Diverged || runtest.Read(t, dir, "metrics.jsonl") != before {
+	if again, _, _ := synthetic(t.Context(), args...); again != cli.Diverged ||
+		runtest.Read(t, dir, "metrics.jsonl") != before {
 		t.Errorf("the second time: status %d", again)
 	}
 
 	// The very last step may be the one.
-	fails(t, cli.Diverged, "gd of seed 1 diverged at step 1: weights are no longer finite", small(t.TempDir(), "-eta=1e38", "-T=1")...)
+	fails(t, cli.Diverged, "gd of seed 1 diverged at step 1: weights are no longer finite",
+		small(t.TempDir(), "-eta=1e38", "-T=1")...)
 }
 
 // A lane that diverges does not touch its neighbour.
 func TestDivergedLaneAlone(t *testing.T) {
 	c, _ := mustParse(t, small(t.TempDir(), "-T=30")...)
-	s := &session{be: goBackend(t), exec: c.Execution, stdout: new(strings.Builder), stderr: new(strings.Builder)}
-	bad := lane{"bad", margin.Lane{Rule: descent.Rule{Form: descent.Damped, WeightDecay: 1e3}, Eta: 1}}
-	runs, err := s.train(t.Context(), "test", []bundle{c.bundle("both", 1, bad, c.gdm()), c.bundle("alone", 1, c.gdm())})
+	s := &session{be: goBackend(t), exec: c.Execution, stdout: new(strings.Builder),
+		stderr: new(strings.Builder)}
+	bad := lane{"bad", margin.Lane{Rule: descent.Rule{Form: descent.Damped, WeightDecay: 1e3},
+		Eta: 1}}
+	runs, err := s.train(t.Context(), "test", []bundle{c.bundle("both", 1, bad, c.gdm()),
+		c.bundle("alone", 1, c.gdm())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,8 +294,10 @@ func TestDivergedLaneAlone(t *testing.T) {
 	}
 	for i, row := range runs[1].rows {
 		for _, v := range row.Values {
-			if x, ok := runs[0].rows[i].Get(v.Name); !ok || !(math.Abs(x-v.X) <= 1e-5*max(1, math.Abs(x))) {
-				t.Errorf("step %d: %s is %v beside the bad lane, %v alone", row.Step, v.Name, x, v.X)
+			if x, ok := runs[0].rows[i].Get(v.Name); !ok ||
+				!(math.Abs(x-v.X) <= 1e-5*max(1, math.Abs(x))) {
+				t.Errorf("step %d: %s is %v beside the bad lane, %v alone", row.Step, v.Name, x,
+					v.X)
 			}
 		}
 	}

@@ -26,13 +26,15 @@ func mustParse(t *testing.T, args ...string) (Config, command) {
 func near(got, want float64) bool { return math.Abs(got-want) <= 1e-4*math.Abs(want) }
 
 func TestPresets(t *testing.T) {
-	// Common to all: d = 30, m = 5, P = 5 of the paper's Figure 3, and 30^0.49 = e^(0.49·3.401197) = 5.2941.
+	// Common to all: d = 30, m = 5, P = 5 of the paper's Figure 3, and 30^0.49 = e^(0.49·3.401197)
+	// = 5.2941.
 	quick, _ := mustParse(t)
 	if !near(quick.Alpha, 5.2941) {
 		t.Errorf("α = %v, want 5.2941", quick.Alpha)
 	}
 	want := Settings{
-		N: 1000, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: quick.Alpha, Beta: 0.2, Sigma: 0.35, Sigma0: 0.03, Form: "damped",
+		N: 1000, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: quick.Alpha, Beta: 0.2,
+		Sigma: 0.35, Sigma0: 0.03, Form: "damped",
 		Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1, Seed: 1, Seeds: 1,
 	}
 	if quick.Settings != want {
@@ -43,12 +45,16 @@ func TestPresets(t *testing.T) {
 		t.Errorf("paper:\ngot  %v\nwant %v", paper.Settings, want)
 	}
 
-	// With d = 100: ln d = 4.60517, 100^0.49 = 10^0.98 = 9.54993, 100^−0.509 = 10^−1.018 = 0.0959401, its cube 8.83081e−4, √0.0460517 = 0.214597.
+	// With d = 100: ln d = 4.60517, 100^0.49 = 10^0.98 = 9.54993, 100^−0.509 = 10^−1.018 =
+	// 0.0959401, its cube 8.83081e−4, √0.0460517 = 0.214597.
 	theory, do := mustParse(t, "-preset=theory", "-d=100")
 	for name, pair := range map[string][2]float64{
-		"α": {theory.Alpha, 9.54993}, "σ": {theory.Sigma, 0.0959401}, "β": {theory.Beta, 9.54993 / 46.0517}, "σ0": {theory.Sigma0, 0.0214597},
-		"N": {float64(theory.N), 3200}, "small": {float64(theory.Small), 4}, "1−γ": {1 - theory.Gamma, 0.00460517},
-		"T": {float64(theory.T), 3200 / (2 * 0.2 * 0.0214597 * 8.83081e-4 * 1000)}, "d": {float64(theory.D), 100},
+		"α": {theory.Alpha, 9.54993}, "σ": {theory.Sigma, 0.0959401},
+		"β": {theory.Beta, 9.54993 / 46.0517}, "σ0": {theory.Sigma0, 0.0214597},
+		"N": {float64(theory.N), 3200}, "small": {float64(theory.Small), 4},
+		"1−γ": {1 - theory.Gamma, 0.00460517},
+		"T":   {float64(theory.T), 3200 / (2 * 0.2 * 0.0214597 * 8.83081e-4 * 1000)},
+		"d":   {float64(theory.D), 100},
 	} {
 		if !near(pair[0], pair[1]) {
 			t.Errorf("theory, d = 100: %s = %v, want %v", name, pair[0], pair[1])
@@ -59,10 +65,13 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// Flags override the preset wherever they stand, and a share of small margins is one of the N that counts.
+// Flags override the preset wherever they stand, and a share of small margins is one of the N that
+// counts.
 func TestFlagsOverridePreset(t *testing.T) {
-	c, do := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a", "-seed=18446744073709551615")
-	if c.N != 500 || c.D != 7 || c.Small != 50 || c.Gamma != 0.5 || c.T != 120000 || c.Seed != math.MaxUint64 {
+	c, do := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a",
+		"-seed=18446744073709551615")
+	if c.N != 500 || c.D != 7 || c.Small != 50 || c.Gamma != 0.5 || c.T != 120000 || c.Seed !=
+		math.MaxUint64 {
 		t.Errorf("got %v", c.Settings)
 	}
 	if c.Out != "a/synthetic-paper" || do.preset != "paper" || c.Table1.Seed != c.Seed {
@@ -71,7 +80,8 @@ func TestFlagsOverridePreset(t *testing.T) {
 	if c, _ := mustParse(t, "-mu=0.5", "-preset=theory", "-d=10"); c.Small != 160 { // N = 32·10
 		t.Errorf("%d of %d samples have a small margin, want 160", c.Small, c.N)
 	}
-	if c, _ := mustParse(t, "-out=there", "-checkpoint-every=2s", "-mu=0"); c.Out != "there" || c.Small != 0 || time.Duration(c.CheckpointEvery) != 2*time.Second {
+	if c, _ := mustParse(t, "-out=there", "-checkpoint-every=2s", "-mu=0"); c.Out != "there" ||
+		c.Small != 0 || time.Duration(c.CheckpointEvery) != 2*time.Second {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -85,7 +95,8 @@ func TestParts(t *testing.T) {
 		{"-figure=2", []string{partFigure2}},
 		{"-figure=3,2", []string{partFigure2, partFigure3}},
 		{"-map -figure=3 -figure=3", []string{partFigure3, partMap}},
-		{"-table=1 -scales -mechanism -theory", []string{partTheory, partMechanism, partScales, partTable1}},
+		{"-table=1 -scales -mechanism -theory", []string{partTheory, partMechanism, partScales,
+			partTable1}},
 		{"-theory -map=false", []string{partTheory}},
 		{"-all -figure=2", allParts},
 		{"-preset=theory -theory -d=20", []string{partTheory}},
@@ -96,8 +107,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// A command line that cannot be run gives one line, which names the flag, and status 2, before a backend is opened: that of these commands does
-// not exist.
+// A command line that cannot be run gives one line, which names the flag, and status 2, before a
+// backend is opened: that of these commands does not exist.
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"-N=x", `invalid value "x" for flag -N: parse error`},
@@ -134,7 +145,8 @@ func TestUsage(t *testing.T) {
 		{"-gamma=1", "-gamma must be in [0, 1), got 1"},
 		{"-gamma=-0.1", "-gamma must be in [0, 1), got -0.1"},
 		{"-gamma=NaN", "-gamma must be in [0, 1), got NaN"},
-		{"-preset=theory -d=2", "-beta must be in (0, 1.404] (α), got 1.43"}, // α/(√2 ln 2) = α/0.980
+		// α/(√2 ln 2) = α/0.980
+		{"-preset=theory -d=2", "-beta must be in (0, 1.404] (α), got 1.43"},
 		{"-lambda=-1", "-lambda must be finite and not negative, got -1"},
 		{"-T=0", "-T must be in [1, 1e9], got 0"},
 		{"-stop=NaN", "-stop must be finite and not negative, got NaN"},
@@ -145,7 +157,8 @@ func TestUsage(t *testing.T) {
 		{"-checkpoint-every=1", "missing unit in duration"},
 		{"-runs=", "-runs must be a folder, got nothing"},
 		{"-N=1000000000", "margin data: N·P·d must be at most 1073741824, got 1000000000·5·30"},
-		{"-test=1000000000", "-test: margin data: N·P·d must be at most 1073741824, got 1000000000·5·30"},
+		{"-test=1000000000",
+			"-test: margin data: N·P·d must be at most 1073741824, got 1000000000·5·30"},
 		{"-alpha=1e31", "margin data: α must be in [1e-30, 1e+30], got 1e+31"},
 		{"-mlp-width=0", "table1: "},
 		{"-filters=0", "table1: "},
@@ -155,12 +168,16 @@ func TestUsage(t *testing.T) {
 		{"-table-seeds=0", "table1: seeds must be at least 1, got 0"},
 		{"-table-epochs=0", "table1: epochs must be at least 1, got 0"},
 		{"-table-gamma=1", "table1: gamma must be in [0, 1), got 1"},
-		{"-backend=tpu", `backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
+		{"-backend=tpu",
+			`backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
 	} {
-		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"}, strings.Fields(tt.args)...)
+		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"},
+			strings.Fields(tt.args)...)
 		status, stdout, stderr := synthetic(t.Context(), args...)
-		if status != cli.BadUsage || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "synthetic: ") || !strings.Contains(stderr, tt.want) {
-			t.Errorf("%s: status %d, %q, %q; want 2, nothing and %q", tt.args, status, stdout, stderr, tt.want)
+		if status != cli.BadUsage || stdout != "" || strings.Count(stderr, "\n") != 1 ||
+			!strings.HasPrefix(stderr, "synthetic: ") || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: status %d, %q, %q; want 2, nothing and %q", tt.args, status, stdout,
+				stderr, tt.want)
 		}
 	}
 }
@@ -177,10 +194,12 @@ func TestManualHasEveryFlagOnce(t *testing.T) {
 	var want []string
 	flags(&c, &do, &mu).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
 	var got []string
-	for _, m := range regexp.MustCompile(`(?m)^  -([A-Za-z0-9-]+) +\S`).FindAllStringSubmatch(stdout, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  -([A-Za-z0-9-]+) +\S`).FindAllStringSubmatch(
+		stdout, -1) {
 		got = append(got, m[1])
 	}
-	if groups := slices.Concat(commandFlags, settingFlags, tableFlags, executionFlags); !slices.Equal(got, groups) {
+	if groups := slices.Concat(commandFlags, settingFlags, tableFlags,
+		executionFlags); !slices.Equal(got, groups) {
 		t.Errorf("-h explains %q, want the groups %q", got, groups)
 	}
 	slices.Sort(got)
@@ -192,9 +211,11 @@ func TestManualHasEveryFlagOnce(t *testing.T) {
 // The examples of the manual are right, and what they say they make is what they make.
 func TestManualExamples(t *testing.T) {
 	want := [][]string{
-		{partFigure3}, {partFigure3}, {partFigure2}, {partMap}, {partTheory}, {partMechanism}, {partScales}, {partTable1}, allParts, {partScales},
+		{partFigure3}, {partFigure3}, {partFigure2}, {partMap}, {partTheory}, {partMechanism},
+		{partScales}, {partTable1}, allParts, {partScales},
 	}
-	examples := regexp.MustCompile(`(?m)^  go run ./synthetic((?: -\S+)*)  `).FindAllStringSubmatch(manual, -1)
+	examples := regexp.MustCompile(`(?m)^  go run ./synthetic((?: -\S+)*)  `).FindAllStringSubmatch(
+		manual, -1)
 	if len(examples) != len(want) {
 		t.Fatalf("%d examples, want %d", len(examples), len(want))
 	}
@@ -205,7 +226,8 @@ func TestManualExamples(t *testing.T) {
 	}
 }
 
-// Above 1,000 samples, -all makes what has many settings in the quick preset's world, the map in both.
+// Above 1,000 samples, -all makes what has many settings in the quick preset's world, the map in
+// both.
 func TestPlan(t *testing.T) {
 	plan := func(args ...string) []part {
 		c, do := mustParse(t, args...)
@@ -224,7 +246,8 @@ func TestPlan(t *testing.T) {
 	many.Seeds = 5
 	got := plan("-all", "-preset=paper", "-seed=3")
 	want := []part{
-		{partFigure2, paper}, {partFigure3, paper}, {partTheory, paper}, {partMechanism, many}, {partScales, many}, {partTable1, paper},
+		{partFigure2, paper}, {partFigure3, paper}, {partTheory, paper}, {partMechanism, many},
+		{partScales, many}, {partTable1, paper},
 		{partMap, quick}, {partMap, paper},
 	}
 	if !slices.Equal(got, want) {
@@ -243,13 +266,16 @@ func TestPlan(t *testing.T) {
 
 	// One part alone has the settings asked for.
 	c, do := mustParse(t, "-preset=paper", "-mechanism", "-map")
-	if got, want := c.plan(do), []part{{partMechanism, c.Settings}, {partMap, c.Settings}}; !slices.Equal(got, want) {
+	if got, want := c.plan(do), []part{{partMechanism, c.Settings},
+		{partMap, c.Settings}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 
 	// The scales of the theory begin with the d asked for.
 	c, do = mustParse(t, "-all", "-preset=theory", "-d=100")
-	if i := slices.IndexFunc(c.plan(do), func(p part) bool { return p.name == partScales }); c.plan(do)[i].settings != c.Settings {
-		t.Errorf("the scales at -preset=theory have %v, want %v", c.plan(do)[i].settings, c.Settings)
+	if i := slices.IndexFunc(c.plan(do), func(p part) bool { return p.name == partScales }); c.plan(
+		do)[i].settings != c.Settings {
+		t.Errorf("the scales at -preset=theory have %v, want %v", c.plan(do)[i].settings,
+			c.Settings)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"momentum/internal/figure"
 )
 
-// figure2 is the paper's Figure 2: samples with two patches, of which one lies along w* and the other along one noise direction, in the plane
-// of both. It is drawn from the data alone.
+// figure2 is the paper's Figure 2: samples with two patches, of which one lies along w* and the
+// other along one noise direction, in the plane of both. It is drawn from the data alone.
 func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 	spec := set.spec(set.Seed)
 	spec.D, spec.P, spec.N, spec.Small = 2, 2, 200, 40
@@ -18,10 +18,14 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 	}
 	// In two dimensions the noise is a multiple of n, the unit vector orthogonal to w*.
 	n := []float64{-m.Feature[1], m.Feature[0]}
-	points := map[bool]map[bool]*figure.Points{true: {}, false: {}} // by small margin, and by label 1
-	points[false][true] = &figure.Points{Name: "large margin, y = 1", Color: figure.Vermilion, Shape: figure.Square, Filled: true}
-	points[false][false] = &figure.Points{Name: "y = −1", Color: figure.Blue, Shape: figure.Square, Filled: true}
-	points[true][true] = &figure.Points{Name: "small margin, y = 1", Color: figure.Vermilion, Shape: figure.Circle}
+	// by small margin, and by label 1
+	points := map[bool]map[bool]*figure.Points{true: {}, false: {}}
+	points[false][true] = &figure.Points{Name: "large margin, y = 1", Color: figure.Vermilion,
+		Shape: figure.Square, Filled: true}
+	points[false][false] = &figure.Points{Name: "y = −1", Color: figure.Blue, Shape: figure.Square,
+		Filled: true}
+	points[true][true] = &figure.Points{Name: "small margin, y = 1", Color: figure.Vermilion,
+		Shape: figure.Circle}
 	points[true][false] = &figure.Points{Name: "y = −1", Color: figure.Blue, Shape: figure.Circle}
 	for i := range m.N {
 		p := points[i < m.Small][m.Labels[i] > 0]
@@ -32,11 +36,15 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 	limit := 1.25 * set.Alpha
 	err = figure.Picture{
 		Title: "Figure 2: the distribution D in two dimensions",
-		Note: fmt.Sprintf("%d samples X = (c w*, e n), %d of them with a small margin (for the eye; μ is smaller in the experiments), in the plane of w* and n. α = %.3g, β = %.3g, σ = %.3g.",
+		Note: fmt.Sprintf("%d samples X = (c w*, e n), %d of them with a small margin (for the "+
+			"eye; μ is smaller in the experiments), in the plane of w* and n. α = %.3g, β = "+
+			"%.3g, σ = %.3g.",
 			m.N, m.Small, m.Alpha, m.Beta, m.Sigma),
 		Panels: [][]figure.Panel{{{
-			X: figure.Axis{Label: "along w*: c", Low: -limit, High: limit}, Y: figure.Axis{Label: "along the noise n: e"},
-			Points: []figure.Points{*points[false][true], *points[false][false], *points[true][true], *points[true][false]},
+			X: figure.Axis{Label: "along w*: c", Low: -limit, High: limit},
+			Y: figure.Axis{Label: "along the noise n: e"},
+			Points: []figure.Points{*points[false][true], *points[false][false],
+				*points[true][true], *points[true][false]},
 		}}},
 		Width: 6.4, Height: 4,
 	}.Write(base)
@@ -46,8 +54,10 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 	return section{
 		Title: "Figure 2: the data",
-		Text: "Each sample has one signal patch, a multiple c of the feature w*, and noise patches orthogonal to it. Large-margin samples (squares) lie at c = yα, far from " +
-			"each other compared with the noise; small-margin samples (circles) lie at c = yβ, where the noise is larger than the signal and so is an easier way to fit them.",
+		Text: "Each sample has one signal patch, a multiple c of the feature w*, and noise " +
+			"patches orthogonal to it. Large-margin samples (squares) lie at c = yα, far from " +
+			"each other compared with the noise; small-margin samples (circles) lie at c = yβ, " +
+			"where the noise is larger than the signal and so is an easier way to fit them.",
 		Pictures: []string{base + ".svg"},
 	}, nil
 }

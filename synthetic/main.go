@@ -1,10 +1,11 @@
-// Synthetic shows what the paper's theory is about: a cubic convolutional network on data of which few samples have a small margin, trained by
-// full-batch gradient descent without (GD) and with momentum (GD+M).
+// Synthetic shows what the paper's theory is about: a cubic convolutional network on data of which
+// few samples have a small margin, trained by full-batch gradient descent without (GD) and with
+// momentum (GD+M).
 //
 //	go run ./synthetic
 //
-// config.go are the settings, bundle.go trains one bundle of them in a run folder, and each other file is one experiment: which bundles it
-// wants, and the picture and table made of their folders.
+// config.go are the settings, bundle.go trains one bundle of them in a run folder, and each other
+// file is one experiment: which bundles it wants, and the picture and table made of their folders.
 package main
 
 import (
@@ -56,12 +57,16 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	s := &session{be: be, do: do, exec: c.Execution, table1: c.Table1, stdout: stdout, stderr: stderr}
+	s := &session{be: be, do: do, exec: c.Execution, table1: c.Table1, stdout: stdout,
+		stderr: stderr}
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Kind, be.Device, be.Why)
-	fmt.Fprintf(stdout, "preset    %s: N = %d samples, %d of them with a small margin (μ = %.3g), d = %d, P = %d, m = %d\n",
+	fmt.Fprintf(stdout, "preset    %s: N = %d samples, %d of them with a small margin (μ = "+
+		"%.3g), d = %d, P = %d, m = %d\n",
 		do.preset, c.N, c.Small, float64(c.Small)/float64(c.N), c.D, c.P, c.M)
-	fmt.Fprintf(stdout, "data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ0 = %.4g\n", c.Alpha, c.Beta, c.Sigma, c.Sigma0)
-	fmt.Fprintf(stdout, "descent   GD and %s; η = %g, η_eff = %.4g for GD+M; at most %d steps\n", c.gdm().Rule, c.Eta, c.gdm().EffectiveRate(c.Eta), c.T)
+	fmt.Fprintf(stdout, "data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ0 = %.4g\n",
+		c.Alpha, c.Beta, c.Sigma, c.Sigma0)
+	fmt.Fprintf(stdout, "descent   GD and %s; η = %g, η_eff = %.4g for GD+M; at most %d steps\n",
+		c.gdm().Rule, c.Eta, c.gdm().EffectiveRate(c.Eta), c.T)
 	if do.dryRun {
 		for _, p := range c.plan(do) {
 			fmt.Fprintf(stdout, "part      %s %s\n", p.name, p.settings)
@@ -73,7 +78,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	}
 
 	experiments := map[string]func(context.Context, Settings) (section, error){
-		partFigure2: s.figure2, partFigure3: s.figure3, partTheory: s.theory, partMechanism: s.mechanism, partScales: s.scales,
+		partFigure2: s.figure2, partFigure3: s.figure3, partTheory: s.theory,
+		partMechanism: s.mechanism, partScales: s.scales,
 		partTable1: s.gaussianTable, partMap: s.etaGammaMap,
 	}
 	var page page
@@ -104,8 +110,9 @@ type part struct {
 	settings Settings
 }
 
-// plan lists what a command does. With -all, the experiments that have many settings for each seed are made in the quick preset's world of 1,000
-// samples, with 5 seeds, whatever the preset; the map is made in both worlds.
+// plan lists what a command does. With -all, the experiments that have many settings for each seed
+// are made in the quick preset's world of 1,000 samples, with 5 seeds, whatever the preset; the map
+// is made in both worlds.
 func (c Config) plan(do command) []part {
 	var plan []part
 	for _, name := range do.parts {
@@ -116,7 +123,8 @@ func (c Config) plan(do command) []part {
 			switch {
 			case name == partMap:
 				plan = append(plan, part{name, quick})
-			case name == partMechanism, name == partScales && do.preset != "theory": // which goes over d with N as its first
+			case name == partMechanism, name == partScales && do.preset != "theory":
+				// which goes over d with N as its first
 				quick.Seeds = 5
 				p.settings = quick
 			}

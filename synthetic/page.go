@@ -29,7 +29,8 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// print writes the table with aligned columns, the first to the left, the others to the right but for text.
+// print writes the table with aligned columns, the first to the left, the others to the right but
+// for text.
 func (t table) print(w io.Writer) {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
@@ -57,7 +58,8 @@ func (t table) print(w io.Writer) {
 // markdown is the table as Markdown.
 func (t table) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.Head, " | "), strings.Repeat("---|", len(t.Head)))
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.Head, " | "),
+		strings.Repeat("---|", len(t.Head)))
 	for _, row := range t.Rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}
@@ -76,7 +78,8 @@ func (p *page) write(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"picture": func(path string) (template.URL, error) {
 			svg, err := os.ReadFile(path)
-			return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg)), err
+			return template.URL("data:image/svg+xml;base64," +
+				base64.StdEncoding.EncodeToString(svg)), err
 		},
 	}).Parse(pageTemplate)
 	if err != nil {

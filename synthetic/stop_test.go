@@ -18,7 +18,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// With this variable in its environment the test's binary is the command, so that tests can send signals to it.
+// With this variable in its environment the test's binary is the command, so that tests can send
+// signals to it.
 const asCommand = "MOMENTUM_TEST_AS_SYNTHETIC"
 
 func TestMain(m *testing.M) {
@@ -38,7 +39,8 @@ type process struct {
 // start starts the command. It is killed when the test ends.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.CommandContext(t.Context(), os.Args[0], args...), ended: make(chan struct{})}
+	p := &process{Cmd: exec.CommandContext(t.Context(), os.Args[0], args...),
+		ended: make(chan struct{})}
 	p.Env = append(os.Environ(), asCommand+"=1")
 	p.Stderr = &p.stderr
 	if err := p.Start(); err != nil {
@@ -93,7 +95,8 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// However often and wherever a run is stopped, in a step or in an observation, it ends with the bytes of a run that was not.
+// However often and wherever a run is stopped, in a step or in an observation, it ends with the
+// bytes of a run that was not.
 func TestStoppedRunEndsTheSame(t *testing.T) {
 	t.Parallel()
 	calm, root := t.TempDir(), t.TempDir()
@@ -101,14 +104,17 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 0))
 	stops := 0
 	for ; ; stops++ {
-		ctx := &countdown{t.Context(), random.IntN(16)} // a step asks once, and so does an observation
+		// a step asks once, and so does an observation
+		ctx := &countdown{t.Context(), random.IntN(16)}
 		every := []string{"-checkpoint-every=0s", "-checkpoint-every=1h"}[random.IntN(2)]
 		status, _, stderr := synthetic(ctx, small(root, "-T=30", every)...)
 		if status == cli.Done {
 			break
 		}
-		want := regexp.MustCompile(`^synthetic: synthetic-figure3-N60-d8-s1: stopped by a signal at step \d+; the same command resumes it\n$`)
-		if state := runtest.Read(t, folder(t, root), "state"); status != cli.Stopped || !want.MatchString(stderr) || state != "preempted\n" {
+		want := regexp.MustCompile(
+			`^synthetic: synthetic-figure3-N60-d8-s1: stopped by a signal at step \d+; the same command resumes it\n$`)
+		if state := runtest.Read(t, folder(t, root), "state"); status != cli.Stopped ||
+			!want.MatchString(stderr) || state != "preempted\n" {
 			t.Fatalf("status %d, %q, state %q; want 75, %s, preempted", status, stderr, state, want)
 		}
 		if stops > 60 {
@@ -127,7 +133,8 @@ func TestStoppedBetweenRows(t *testing.T) {
 	c, _ := mustParse(t, small(t.TempDir(), "-T=40")...)
 	b := c.bundle("sparse", 1, c.gdm())
 	train := func(ctx context.Context, root string) error {
-		s := &session{be: goBackend(t), exec: Execution{Runs: root, CheckpointEvery: cli.Duration(time.Hour)}, stdout: io.Discard, stderr: io.Discard}
+		s := &session{be: goBackend(t), exec: Execution{Runs: root,
+			CheckpointEvery: cli.Duration(time.Hour)}, stdout: io.Discard, stderr: io.Discard}
 		_, err := s.train(ctx, "test", []bundle{b})
 		return err
 	}
@@ -151,8 +158,9 @@ func TestStoppedBetweenRows(t *testing.T) {
 	sameResult(t, folder(t, root), folder(t, calm))
 }
 
-// A run that is killed at any moment, and started again until it is done, ends with the bytes of a run that was not: here at a random moment of
-// the start, after a row, and while a checkpoint is written.
+// A run that is killed at any moment, and started again until it is done, ends with the bytes of a
+// run that was not: here at a random moment of the start, after a row, and while a checkpoint is
+// written.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the command 7 times")
@@ -174,7 +182,10 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 			case 1:
 				p.until(func() bool { return written(root) > before })
 			default:
-				p.until(func() bool { return written(root) > before && len(runtest.HalfWritten(root)) > 0 })
+				p.until(func() bool {
+					return written(root) > before &&
+						len(runtest.HalfWritten(root)) > 0
+				})
 			}
 			p.Process.Kill()
 		}
@@ -209,24 +220,30 @@ func TestInUseAndSignal(t *testing.T) {
 		_, stderr := p.end()
 		t.Fatalf("ended: %s", stderr)
 	}
-	fails(t, cli.Failed, fmt.Sprintf("rundir: %s is in use, wait for it or stop it: ", folder(t, root)), args...)
-	fails(t, cli.Failed, fmt.Sprintf("held by process %d on ", p.Process.Pid), append(args, "-fresh")...)
+	fails(t, cli.Failed, fmt.Sprintf("rundir: %s is in use, wait for it or stop it: ",
+		folder(t, root)), args...)
+	fails(t, cli.Failed, fmt.Sprintf("held by process %d on ", p.Process.Pid),
+		append(args, "-fresh")...)
 	p.Process.Signal(os.Interrupt)
 	status, stderr := p.end()
-	if want := regexp.MustCompile(`^synthetic: \S+: stopped by a signal at step \d+; the same command resumes it\n$`); status != cli.Stopped || !want.MatchString(stderr) {
+	if want := regexp.MustCompile(
+		`^synthetic: \S+: stopped by a signal at step \d+; the same command resumes it\n$`); status != cli.Stopped || !want.MatchString(stderr) {
 		t.Errorf("status %d, %q; want 75, %s", status, stderr, want)
 	}
-	if found, _ := filepath.Glob(filepath.Join(folder(t, root), "checkpoints", "step-????????")); len(found) != 1 {
+	if found, _ := filepath.Glob(filepath.Join(folder(t, root), "checkpoints",
+		"step-????????")); len(found) != 1 {
 		t.Errorf("checkpoints %q, want one", found)
 	}
 }
 
-// A checkpoint that was damaged is left out, with a warning, and the one before it, or the start, gives the same result.
+// A checkpoint that was damaged is left out, with a warning, and the one before it, or the start,
+// gives the same result.
 func TestDamagedCheckpoint(t *testing.T) {
 	calm, root := t.TempDir(), t.TempDir()
 	succeed(t, small(calm, "-T=10")...)
 	ctx := &countdown{t.Context(), 12} // rows 0 to 5 and 6 steps
-	if status, _, stderr := synthetic(ctx, small(root, "-T=10", "-checkpoint-every=0s")...); status != cli.Stopped {
+	if status, _, stderr := synthetic(ctx, small(root, "-T=10",
+		"-checkpoint-every=0s")...); status != cli.Stopped {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
 	dir := folder(t, root)
@@ -240,8 +257,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 		}
 		newest := found[len(found)-1]
 		damage(newest)
-		status, _, stderr := synthetic(&countdown{t.Context(), 3}, small(root, "-T=10", "-checkpoint-every=0s")...)
-		if status != cli.Stopped || !strings.HasPrefix(stderr, "warning: "+newest+": damaged checkpoint") || strings.Count(stderr, "\n") != 2 {
+		status, _, stderr := synthetic(&countdown{t.Context(), 3},
+			small(root, "-T=10", "-checkpoint-every=0s")...)
+		if status != cli.Stopped || !strings.HasPrefix(stderr,
+			"warning: "+newest+": damaged checkpoint") || strings.Count(stderr, "\n") != 2 {
 			t.Errorf("%d: status %d, %q; want 75 and a warning of %s", i, status, stderr, newest)
 		}
 	}
@@ -255,7 +274,8 @@ func TestOtherSettingsInTheFolder(t *testing.T) {
 	config := filepath.Join(folder(t, root), "config.json")
 	content := runtest.Read(t, config)
 	for _, tt := range []struct{ content, want string }{
-		{strings.Replace(content, `"m": 2`, `"m": 3`, 1), "config.json: written with other settings: m is 3, want 2; restore it, or start over with -fresh"},
+		{strings.Replace(content, `"m": 2`, `"m": 3`, 1), "config.json: written with other " +
+			"settings: m is 3, want 2; restore it, or start over with -fresh"},
 		{"", "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
 	} {
 		write(t, tt.content, config)
@@ -273,7 +293,8 @@ func TestDoneWithoutMetrics(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, small(root, "-T=2")...)
 	write(t, "", folder(t, root), "metrics.jsonl")
-	fails(t, cli.Failed, "metrics.jsonl: done but without metrics; -fresh starts over", small(root, "-T=2")...)
+	fails(t, cli.Failed, "metrics.jsonl: done but without metrics; -fresh starts over",
+		small(root, "-T=2")...)
 }
 
 func TestUnwritable(t *testing.T) {

@@ -34,18 +34,21 @@ func succeed(t *testing.T, args ...string) (stdout string) {
 	return stdout
 }
 
-// fails checks that the command prints one line on stderr that contains want, and ends with the status.
+// fails checks that the command prints one line on stderr that contains want, and ends with the
+// status.
 func fails(t *testing.T, wantStatus int, want string, args ...string) {
 	t.Helper()
 	status, _, stderr := synthetic(t.Context(), args...)
-	if status != wantStatus || !strings.HasPrefix(stderr, "synthetic: ") || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+	if status != wantStatus || !strings.HasPrefix(stderr, "synthetic: ") ||
+		!strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("%q: status %d, %q; want %d, %q", args, status, stderr, wantStatus, want)
 	}
 }
 
 // small is a world of a tenth of a second: 60 samples of 3 patches in R^8, 2 neurons and 60 steps.
 func small(root string, more ...string) []string {
-	return append([]string{"-backend=go", "-offline", "-N=60", "-small=6", "-d=8", "-P=3", "-m=2", "-T=60", "-test=50", "-runs=" + root}, more...)
+	return append([]string{"-backend=go", "-offline", "-N=60", "-small=6", "-d=8", "-P=3", "-m=2",
+		"-T=60", "-test=50", "-runs=" + root}, more...)
 }
 
 // folder returns the path of the only run folder in root.
@@ -85,17 +88,21 @@ func TestFigure3(t *testing.T) {
 		names = append(names, filepath.Base(name))
 	}
 	slices.Sort(names)
-	if want := strings.Fields("SHA256SUMS config.json figure3.md figure3.png figure3.svg manifest.json metrics.csv metrics.jsonl state weights.safetensors"); !slices.Equal(names, want) {
+	if want := strings.Fields("SHA256SUMS config.json figure3.md figure3.png figure3.svg " +
+		"manifest.json metrics.csv metrics.jsonl state weights.safetensors"); !slices.Equal(names,
+		want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
 	if base := filepath.Base(dir); !strings.HasPrefix(base, "synthetic-figure3-N60-d8-s1-") {
 		t.Errorf("folder %s", base)
 	}
 
-	// The steps asked for, each with all that both lanes have: 29 observables and c, G and M of 2 neurons.
+	// The steps asked for, each with all that both lanes have: 29 observables and c, G and M of 2
+	// neurons.
 	rows := runtest.Metrics(t, dir)
 	if len(rows) != 16 || rows[15].Step != 15 {
-		t.Fatalf("%d rows up to step %d, want those of steps 0 to 15", len(rows), rows[len(rows)-1].Step)
+		t.Fatalf("%d rows up to step %d, want those of steps 0 to 15", len(rows),
+			rows[len(rows)-1].Step)
 	}
 	for _, lane := range []string{"gd", "gdm"} {
 		n := 0
@@ -112,12 +119,15 @@ func TestFigure3(t *testing.T) {
 	// What is printed is what the last row says.
 	gd, gdm := trained{rows: rows}.last("gd"), trained{rows: rows}.last("gdm")
 	line := func(name, column string, scale float64) string {
-		return fmt.Sprintf("| %s | %.4g | %.4g | ", name, scale*gd.get(column), scale*gdm.get(column))
+		return fmt.Sprintf("| %s | %.4g | %.4g | ", name, scale*gd.get(column),
+			scale*gdm.get(column))
 	}
 	table := runtest.Read(t, out, "figure3.md")
 	for _, want := range []string{
-		line("training error, %", "error", 100), line("training loss, nats", "loss", 1), line("large-margin test accuracy, %", "test_1", 100),
-		line("small-margin test accuracy, %", "test_2", 100), line("c, largest ⟨w_r, w*⟩", "c", 1), line("largest |Ξ| on Z2", "xi_max_2", 1),
+		line("training error, %", "error", 100), line("training loss, nats", "loss", 1),
+		line("large-margin test accuracy, %", "test_1", 100),
+		line("small-margin test accuracy, %", "test_2", 100), line("c, largest ⟨w_r, w*⟩", "c", 1),
+		line("largest |Ξ| on Z2", "xi_max_2", 1),
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("figure3.md without %q:\n%s", want, table)
@@ -132,7 +142,8 @@ func TestFigure3(t *testing.T) {
 		` +GD +GD\+M +GD\+M − GD`,
 		`training error, % +\S+ +\S+ +\S+`,
 	} {
-		if line := strings.Split(stdout, "\n")[i]; !regexp.MustCompile("^" + want + "$").MatchString(line) {
+		if line := strings.Split(stdout, "\n")[i]; !regexp.MustCompile("^" + want +
+			"$").MatchString(line) {
 			t.Errorf("line %d is %q, want %s", i+1, line, want)
 		}
 	}
@@ -156,7 +167,8 @@ func TestFigure3(t *testing.T) {
 	}
 }
 
-// γ = 0 is GD in either form. The last bit may differ: a product of matrices may add up the rows of one lane in another order than those of another.
+// γ = 0 is GD in either form. The last bit may differ: a product of matrices may add up the rows of
+// one lane in another order than those of another.
 func TestNoMomentumIsGD(t *testing.T) {
 	t.Parallel()
 	for _, form := range []string{"damped", "undamped"} {
@@ -169,8 +181,10 @@ func TestNoMomentumIsGD(t *testing.T) {
 				if !ok {
 					continue
 				}
-				if x, ok := row.Get("gdm/" + name); !ok || !(math.Abs(x-v.X) <= 1e-5*max(1, math.Abs(x))) {
-					t.Fatalf("%s, step %d: %s is %v with GD and %v with GD+M", form, row.Step, name, v.X, x)
+				if x, ok := row.Get("gdm/" + name); !ok ||
+					!(math.Abs(x-v.X) <= 1e-5*max(1, math.Abs(x))) {
+					t.Fatalf("%s, step %d: %s is %v with GD and %v with GD+M", form, row.Step, name,
+						v.X, x)
 				}
 			}
 		}
@@ -180,7 +194,8 @@ func TestNoMomentumIsGD(t *testing.T) {
 	}
 }
 
-// The same on the backend that this machine has, where a call takes many steps: to rounding, the Go backend's numbers, where it takes one.
+// The same on the backend that this machine has, where a call takes many steps: to rounding, the Go
+// backend's numbers, where it takes one.
 func TestBackendsAgree(t *testing.T) {
 	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	be := backendtest.Open(t)
@@ -195,15 +210,18 @@ func TestBackendsAgree(t *testing.T) {
 		for _, lane := range []string{"gd", "gdm"} {
 			for _, name := range []string{"loss", "c", "norm", "xi_max_2"} {
 				x, y := laneRow{got[i], lane}.get(name), laneRow{want[i], lane}.get(name)
-				if diff := x - y; !(diff < 1e-3 && diff > -1e-3) { // 60 steps of float32, c grows up to 0.5
-					t.Errorf("step %d: %s/%s is %v on %s and %v on go", want[i].Step, lane, name, x, be.Kind, y)
+				// 60 steps of float32, c grows up to 0.5
+				if diff := x - y; !(diff < 1e-3 && diff > -1e-3) {
+					t.Errorf("step %d: %s/%s is %v on %s and %v on go", want[i].Step, lane, name, x,
+						be.Kind, y)
 				}
 			}
 		}
 	}
 }
 
-// The edges: one step, no small margin, no large one, settings whose curves are all zero. One step of every part is in TestAll.
+// The edges: one step, no small margin, no large one, settings whose curves are all zero. One step
+// of every part is in TestAll.
 func TestEdges(t *testing.T) {
 	for _, tt := range []struct {
 		args string
@@ -240,7 +258,8 @@ func TestEdges(t *testing.T) {
 func TestAll(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	stdout := succeed(t, small(root, "-all", "-T=1", "-table-epochs=1", "-table-seeds=1", "-mlp-width=2", "-filters=1", "-teacher-width=2", "-teacher-filters=1")...)
+	stdout := succeed(t, small(root, "-all", "-T=1", "-table-epochs=1", "-table-seeds=1",
+		"-mlp-width=2", "-filters=1", "-teacher-width=2", "-teacher-filters=1")...)
 	out := filepath.Join(root, "synthetic-quick")
 	var names []string
 	for name := range runtest.Files(t, out) {
@@ -249,14 +268,16 @@ func TestAll(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	want := "figure2.svg figure3.md figure3.svg map-N60.csv map-N60.md map-N60.svg mechanism.md mechanism.svg scales.md scales.svg synthetic.html " +
+	want := "figure2.svg figure3.md figure3.svg map-N60.csv map-N60.md map-N60.svg mechanism.md " +
+		"mechanism.svg scales.md scales.svg synthetic.html " +
 		"table1.csv table1.json table1.md theory.md theory.svg"
 	if want := strings.Fields(want); !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
 	page := runtest.Read(t, out, "synthetic.html")
 	if n := strings.Count(page, "<img "); n != 6 || strings.Count(page, "<h2>") != len(allParts) {
-		t.Errorf("%d pictures under %d heads, want 6 under %d", n, strings.Count(page, "<h2>"), len(allParts))
+		t.Errorf("%d pictures under %d heads, want 6 under %d", n, strings.Count(page, "<h2>"),
+			len(allParts))
 	}
 	if !strings.HasSuffix(stdout, "page      "+filepath.Join(out, "synthetic.html")+"\n") {
 		t.Errorf("it prints\n%s", stdout)
@@ -285,11 +306,14 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// -preset=theory goes over d by halves, from an eighth of it on, but not below 3: β = α/(√d ln d) of d = 2 is above α.
+// -preset=theory goes over d by halves, from an eighth of it on, but not below 3: β = α/(√d ln d)
+// of d = 2 is above α.
 func TestGrowth(t *testing.T) {
 	root := t.TempDir()
-	succeed(t, "-preset=theory", "-backend=go", "-offline", "-d=16", "-T=2", "-test=10", "-runs="+root)
-	table := strings.Split(strings.TrimSpace(runtest.Read(t, root, "synthetic-theory", "growth.md")), "\n")
+	succeed(t, "-preset=theory", "-backend=go", "-offline", "-d=16", "-T=2", "-test=10",
+		"-runs="+root)
+	table := strings.Split(strings.TrimSpace(runtest.Read(t, root, "synthetic-theory",
+		"growth.md")), "\n")
 	var ds []string
 	for _, line := range table[2:] {
 		ds = append(ds, strings.Join(strings.Split(line, " | ")[:2], " "))
@@ -302,7 +326,8 @@ func TestGrowth(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs")
 	stdout := succeed(t, small(root, "-dry-run", "-map", "-theory")...)
-	if !strings.Contains(stdout, `part      theory {"N":60,"Small":6,`) || !strings.Contains(stdout, `part      map {"N":60,"Small":6,`) {
+	if !strings.Contains(stdout, `part      theory {"N":60,"Small":6,`) ||
+		!strings.Contains(stdout, `part      map {"N":60,"Small":6,`) {
 		t.Errorf("it prints\n%s", stdout)
 	}
 	if _, err := os.Stat(root); err == nil {

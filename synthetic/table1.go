@@ -26,14 +26,15 @@ import (
 	"momentum/models"
 )
 
-// table1Settings are what the result of Table 1 depends on. The paper gives d, the numbers of points, the epochs and the batch; widths, filter
-// sizes, rates and γ are chosen here.
+// table1Settings are what the result of Table 1 depends on. The paper gives d, the numbers of
+// points, the epochs and the batch; widths, filter sizes, rates and γ are chosen here.
 type table1Settings struct {
 	Teachers []string `json:"teachers"` // names as models.ParseFeedforward takes them
 	Students []string `json:"students"`
 
-	Seed  uint64 `json:"seed"`  // of the first repetition; the others follow it
-	Seeds int    `json:"seeds"` // repetitions, each with its own points, teachers, initial weights and order
+	Seed uint64 `json:"seed"` // of the first repetition; the others follow it
+	// repetitions, each with its own points, teachers, initial weights and order
+	Seeds int `json:"seeds"`
 
 	D      int `json:"d"`      // dimension of a point
 	Train  int `json:"train"`  // training points
@@ -47,18 +48,20 @@ type table1Settings struct {
 	TeacherWidth   int `json:"teacher_width"`
 	TeacherFilters int `json:"teacher_filters"`
 
-	Epochs int       `json:"epochs"`
-	Batch  int       `json:"batch"` // of SGD and SGD+M; the last batch of an epoch is shorter
-	Gamma  float64   `json:"gamma"` // γ of GD+M and SGD+M, in the damped form, in which η is the effective rate
-	Rates  []float64 `json:"rates"` // η tried by every algorithm, ascending
+	Epochs int `json:"epochs"`
+	Batch  int `json:"batch"` // of SGD and SGD+M; the last batch of an epoch is shorter
+	// γ of GD+M and SGD+M, in the damped form, in which η is the effective rate
+	Gamma float64   `json:"gamma"`
+	Rates []float64 `json:"rates"` // η tried by every algorithm, ascending
 }
 
-// defaultTable1 is the paper's setting. Each student but the linear one has more parameters than there are training points (1-CNN: 513), and
-// teachers are smaller than students.
+// defaultTable1 is the paper's setting. Each student but the linear one has more parameters than
+// there are training points (1-CNN: 513), and teachers are smaller than students.
 func defaultTable1() table1Settings {
 	return table1Settings{
-		Teachers: []string{"1-mlp", "2-mlp", "1-cnn", "2-cnn"}, Students: []string{"linear", "1-mlp", "2-mlp", "1-cnn", "2-cnn"},
-		Seed: 1, Seeds: 5, D: 30, Train: 500, Valid: 1000, Test: 5000, Center: 10000,
+		Teachers: []string{"1-mlp", "2-mlp", "1-cnn", "2-cnn"},
+		Students: []string{"linear", "1-mlp", "2-mlp", "1-cnn", "2-cnn"},
+		Seed:     1, Seeds: 5, D: 30, Train: 500, Valid: 1000, Test: 5000, Center: 10000,
 		MLPWidth: 64, Filters: 16, FilterSize: 3, TeacherWidth: 20, TeacherFilters: 4,
 		Epochs: 1000, Batch: 128, Gamma: 0.9, Rates: []float64{0.1, 0.3, 1, 3, 10},
 	}
@@ -69,19 +72,23 @@ func (s table1Settings) validate() error {
 		name  string
 		value int
 	}{
-		{"teachers", len(s.Teachers)}, {"students", len(s.Students)}, {"rates", len(s.Rates)}, {"seeds", s.Seeds}, {"train", s.Train},
-		{"valid", s.Valid}, {"test", s.Test}, {"center", s.Center}, {"epochs", s.Epochs}, {"batch", s.Batch},
+		{"teachers", len(s.Teachers)}, {"students", len(s.Students)}, {"rates", len(s.Rates)},
+		{"seeds", s.Seeds}, {"train", s.Train},
+		{"valid", s.Valid}, {"test", s.Test}, {"center", s.Center}, {"epochs", s.Epochs},
+		{"batch", s.Batch},
 	} {
 		if c.value < 1 {
 			return fmt.Errorf("table1: %s must be at least 1, got %d", c.name, c.value)
 		}
 	}
 	if s.Batch > s.Train {
-		return fmt.Errorf("table1: batch must be at most the %d training points, got %d", s.Train, s.Batch)
+		return fmt.Errorf("table1: batch must be at most the %d training points, got %d", s.Train,
+			s.Batch)
 	}
 	for i, eta := range s.Rates {
 		if !(eta > 0) || math.IsInf(eta, 0) || i > 0 && eta <= s.Rates[i-1] {
-			return fmt.Errorf("table1: rates must be positive, finite and ascending, got %v", s.Rates)
+			return fmt.Errorf("table1: rates must be positive, finite and ascending, got %v",
+				s.Rates)
 		}
 	}
 	if err := (descent.Rule{Form: descent.Damped, Gamma: s.Gamma}).Validate(); err != nil {
@@ -110,7 +117,8 @@ func (s table1Settings) student(name string) (models.Feedforward, error) {
 // table1Algorithms are in pairs of one batch: without and with momentum.
 func table1Algorithms() [][2]string { return [][2]string{{"gd", "gdm"}, {"sgd", "sgdm"}} }
 
-// table1Lane is what became of one student: the networks after the last epoch. Accuracies and errors are shares in [0, 1].
+// table1Lane is what became of one student: the networks after the last epoch. Accuracies and
+// errors are shares in [0, 1].
 type table1Lane struct {
 	Teacher       string  `json:"teacher"`
 	Algorithm     string  `json:"algorithm"` // gd, gdm, sgd or sgdm
@@ -120,15 +128,18 @@ type table1Lane struct {
 	TestAccuracy  float64 `json:"test_accuracy"`
 	TrainingError float64 `json:"training_error"`
 	TrainingLoss  float64 `json:"training_loss"` // mean of log(1 + exp(−y f))
-	Diverged      bool    `json:"diverged"`      // weights or loss are not finite; the numbers above are then 0
+	// weights or loss are not finite; the numbers above are then 0
+	Diverged bool `json:"diverged"`
 }
 
-// runTable1 trains every student on every teacher by every algorithm at every rate for every seed, and writes table1.md, .csv and .json into
-// the folder.
+// runTable1 trains every student on every teacher by every algorithm at every rate for every seed,
+// and writes table1.md, .csv and .json into the folder.
 //
-// The lanes of one student are done when STUDENT.json is there; a second call takes them from there and goes on with the next student. An
-// ended context is noticed between epochs. onProgress, if not nil, is told how many epochs of lanes are done.
-func runTable1(ctx context.Context, be *backend.Backend, s table1Settings, dir *rundir.Dir, onProgress func(done, total int)) error {
+// The lanes of one student are done when STUDENT.json is there; a second call takes them from there
+// and goes on with the next student. An ended context is noticed between epochs. onProgress, if not
+// nil, is told how many epochs of lanes are done.
+func runTable1(ctx context.Context, be *backend.Backend, s table1Settings, dir *rundir.Dir,
+	onProgress func(done, total int)) error {
 	if err := s.validate(); err != nil {
 		return err
 	}
@@ -172,12 +183,14 @@ func (s table1Settings) readPart(path string) ([]table1Lane, error) {
 		return nil, fmt.Errorf("%s: %w: remove it and run again", path, err)
 	}
 	if len(lanes) != s.lanesOfStudent() {
-		return nil, fmt.Errorf("%s: %d lanes, want %d: remove it and run again", path, len(lanes), s.lanesOfStudent())
+		return nil, fmt.Errorf("%s: %d lanes, want %d: remove it and run again", path, len(lanes),
+			s.lanesOfStudent())
 	}
 	return lanes, nil
 }
 
-// table1 is the experiment while it runs. Points lie by seed: the seeds are the groups of models.Feedforward.Logits.
+// table1 is the experiment while it runs. Points lie by seed: the seeds are the groups of
+// models.Feedforward.Logits.
 type table1 struct {
 	table1Settings
 	be               *backend.Backend
@@ -200,8 +213,8 @@ type labelled struct {
 	y [][][]float32 // [seed][teacher][n], −1 or 1
 }
 
-// draw makes the points and labels. A label is the sign of the teacher's output minus its median over other points, so that both labels are
-// equally likely.
+// draw makes the points and labels. A label is the sign of the teacher's output minus its median
+// over other points, so that both labels are equally likely.
 func (t *table1) draw(ctx context.Context) error {
 	center := &labelled{n: t.Center}
 	t.train, t.val, t.test = &labelled{n: t.Train}, &labelled{n: t.Valid}, &labelled{n: t.Test}
@@ -248,10 +261,15 @@ func (t *table1) draw(ctx context.Context) error {
 	return nil
 }
 
-// outputs returns a function that computes what networks with initial weights, one for each seed, say of points: [seed][n].
-func (t *table1) outputs(f models.Feedforward, purpose string) (func(*labelled) ([][]float32, error), error) {
+// outputs returns a function that computes what networks with initial weights, one for each seed,
+// say of points: [seed][n].
+func (t *table1) outputs(f models.Feedforward, purpose string) (func(*labelled) ([][]float32,
+	error), error) {
 	weights := t.initial(f, purpose, 1)
-	exec, err := NewExec(t.be.Backend, func(in []*Node) *Node { return f.Logits(byName(f, in[1:]), in[0]) })
+	exec, err := NewExec(t.be.Backend, func(in []*Node) *Node {
+		return f.Logits(byName(f, in[1:]),
+			in[0])
+	})
 	return func(set *labelled) ([][]float32, error) {
 		y := make([][]float32, t.Seeds)
 		err := backend.Try("teacher", func() {
@@ -280,7 +298,8 @@ func (l *labelled) points(from, to, d int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(flat, len(l.x), to-from, d)
 }
 
-// labels are the labels of the points from … to−1 of each seed for students of the given teachers: [seeds, to−from, len(teachers)].
+// labels are the labels of the points from … to−1 of each seed for students of the given teachers:
+// [seeds, to−from, len(teachers)].
 func (l *labelled) labels(from, to int, teachers []int) *tensors.Tensor {
 	var flat []float32
 	for _, y := range l.y {
@@ -293,7 +312,8 @@ func (l *labelled) labels(from, to int, teachers []int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(flat, len(l.y), to-from, len(teachers))
 }
 
-// initial are initial weights of a network for a purpose, as lanes: each seed's weights as often as copies says.
+// initial are initial weights of a network for a purpose, as lanes: each seed's weights as often as
+// copies says.
 func (t *table1) initial(f models.Feedforward, purpose string, copies int) []*tensors.Tensor {
 	params := f.Params()
 	all := make([][]float32, len(params))
@@ -304,7 +324,8 @@ func (t *table1) initial(f models.Feedforward, purpose string, copies int) []*te
 	}
 	var lanes []*tensors.Tensor
 	for i, p := range params {
-		lanes = append(lanes, tensors.FromFlatDataAndDimensions(all[i], append([]int{t.Seeds * copies}, p.Shape...)...))
+		lanes = append(lanes, tensors.FromFlatDataAndDimensions(all[i],
+			append([]int{t.Seeds * copies}, p.Shape...)...))
 	}
 	return lanes
 }
@@ -325,7 +346,8 @@ type trial struct {
 	gamma     float64
 }
 
-// trainStudent trains all lanes of one student: all trials of each batch, as many at a time as the processor likes.
+// trainStudent trains all lanes of one student: all trials of each batch, as many at a time as the
+// processor likes.
 func (t *table1) trainStudent(ctx context.Context, student string) ([]table1Lane, error) {
 	if t.train == nil {
 		if err := t.draw(ctx); err != nil {
@@ -342,7 +364,8 @@ func (t *table1) trainStudent(ctx context.Context, student string) ([]table1Lane
 		var trials []trial
 		for teacher := range t.Teachers {
 			for _, rate := range t.Rates {
-				trials = append(trials, trial{teacher, pair[0], rate, 0}, trial{teacher, pair[1], rate, t.Gamma})
+				trials = append(trials, trial{teacher, pair[0], rate, 0},
+					trial{teacher, pair[1], rate, t.Gamma})
 			}
 		}
 		c, err := t.compile(f, batch)
@@ -360,8 +383,9 @@ func (t *table1) trainStudent(ctx context.Context, student string) ([]table1Lane
 	return all, nil
 }
 
-// atATime is how many trials go into one call: a divisor of their number, so that one executable serves all. A GPU takes all at once. On a CPU
-// about 4 MB of activations are best: all 40 trials at once, which leave its caches, made a 2-CNN more than ten times slower.
+// atATime is how many trials go into one call: a divisor of their number, so that one executable
+// serves all. A GPU takes all at once. On a CPU about 4 MB of activations are best: all 40 trials
+// at once, which leave its caches, made a 2-CNN more than ten times slower.
 func (t *table1) atATime(f models.Feedforward, batch, trials int) int {
 	if t.be.Kind == backend.CUDA {
 		return trials
@@ -389,13 +413,15 @@ func (t *table1) compile(f models.Feedforward, batch int) (*compiled, error) {
 	return c, errors.Join(err, err2)
 }
 
-// epochGraph is one epoch: from (points [G, n, d], labels [G, n, K], order [G, n], η, γ and gain [S], weights..., buffers...) to (weights...,
-// buffers...), for G seeds of K trials each, S = G·K, where order counts the points of all seeds from 0 to G·n−1. Each step is
+// epochGraph is one epoch: from (points [G, n, d], labels [G, n, K], order [G, n], η, γ and gain
+// [S], weights..., buffers...) to (weights..., buffers...), for G seeds of K trials each, S = G·K,
+// where order counts the points of all seeds from 0 to G·n−1. Each step is
 //
 //	∇L_s = 1/b Σ_i −y_i sigmoid(−y_i f_s(x_i)) ∇f_s(x_i)     over the b points of the batch, for the lanes s apart
 //	buffer ← γ buffer + gain·∇L;  w ← w − η buffer           descent.Update
 func (c *compiled) epochGraph(in []*Node) []*Node {
-	points, labels, order, eta, gamma, gain, state := in[0], in[1], in[2], in[3], in[4], in[5], in[6:]
+	points, labels, order, eta, gamma, gain, state := in[0], in[1], in[2], in[3], in[4], in[5],
+		in[6:]
 	groups, n, lanes := order.Shape().Dim(0), order.Shape().Dim(1), eta.Shape().Dim(0)
 	points, labels = Reshape(points, groups*n, -1), Reshape(labels, groups*n, -1)
 	w, buffer := state[:len(state)/2], state[len(state)/2:]
@@ -405,23 +431,30 @@ func (c *compiled) epochGraph(in []*Node) []*Node {
 		y := Reshape(Transpose(Gather(labels, rows), 1, 2), lanes, b)
 		f := c.f.Logits(byName(c.f, w), Gather(points, rows)) // [S, b]
 		slope := Neg(Mul(y, Sigmoid(Neg(Mul(y, f)))))         // of log(1 + exp(−y f)) in f
-		gradients := Gradient(ReduceAllSum(Mul(StopGradient(MulScalar(slope, 1/float64(b))), f)), w...)
+		gradients := Gradient(ReduceAllSum(Mul(StopGradient(MulScalar(slope, 1/float64(b))), f)),
+			w...)
 		newW, newBuffer := make([]*Node, len(w)), make([]*Node, len(w))
 		for i := range w {
-			perLane := func(x *Node) *Node { return InsertAxes(x, slices.Repeat([]int{-1}, w[i].Rank()-1)...) }
-			newW[i], newBuffer[i] = descent.Update(w[i], gradients[i], buffer[i], perLane(eta), perLane(gamma), perLane(gain))
+			perLane := func(x *Node) *Node {
+				return InsertAxes(x,
+					slices.Repeat([]int{-1}, w[i].Rank()-1)...)
+			}
+			newW[i], newBuffer[i] = descent.Update(w[i], gradients[i], buffer[i], perLane(eta),
+				perLane(gamma), perLane(gain))
 		}
 		w, buffer = newW, newBuffer
 	}
 	return slices.Concat(w, buffer)
 }
 
-// evaluateGraph is what lanes make of points [G, n, d] with labels [G, n, K]: how many are right, the sum of the losses, and whether the weights
-// are finite (1 or 0), [S] each. The weights are looked at because ReLU turns NaN into 0.
+// evaluateGraph is what lanes make of points [G, n, d] with labels [G, n, K]: how many are right,
+// the sum of the losses, and whether the weights are finite (1 or 0), [S] each. The weights are
+// looked at because ReLU turns NaN into 0.
 func (c *compiled) evaluateGraph(in []*Node) []*Node {
 	points, labels, w := in[0], in[1], in[2:]
 	lanes, n := w[0].Shape().Dim(0), points.Shape().Dim(1)
-	margin := Mul(Reshape(Transpose(labels, 1, 2), lanes, n), c.f.Logits(byName(c.f, w), points)) // y f [S, n]
+	// y f [S, n]
+	margin := Mul(Reshape(Transpose(labels, 1, 2), lanes, n), c.f.Logits(byName(c.f, w), points))
 	var size *Node
 	for _, x := range w {
 		if sum := ReduceSum(Abs(Reshape(x, lanes, -1)), 1); size == nil {
@@ -431,7 +464,8 @@ func (c *compiled) evaluateGraph(in []*Node) []*Node {
 		}
 	}
 	right := ConvertDType(GreaterThan(margin, ZerosLike(margin)), margin.DType())
-	return []*Node{ReduceSum(right, 1), ReduceSum(Softplus(Neg(margin)), 1), ConvertDType(IsFinite(size), margin.DType())}
+	return []*Node{ReduceSum(right, 1), ReduceSum(Softplus(Neg(margin)), 1),
+		ConvertDType(IsFinite(size), margin.DType())}
 }
 
 // train runs trials for all seeds from their initial weights to the last epoch and evaluates them.
@@ -451,8 +485,10 @@ func (c *compiled) train(ctx context.Context, trials []trial) ([]table1Lane, err
 	s := len(eta)
 	var state []*tensors.Tensor
 	err := backend.Try("train", func() {
-		fixed := []any{c.table1.train.points(0, c.Train, c.D), c.table1.train.labels(0, c.Train, teachers)}
-		rule := []any{tensors.FromFlatDataAndDimensions(eta, s), tensors.FromFlatDataAndDimensions(gamma, s), tensors.FromFlatDataAndDimensions(gain, s)}
+		fixed := []any{c.table1.train.points(0, c.Train, c.D),
+			c.table1.train.labels(0, c.Train, teachers)}
+		rule := []any{tensors.FromFlatDataAndDimensions(eta, s),
+			tensors.FromFlatDataAndDimensions(gamma, s), tensors.FromFlatDataAndDimensions(gain, s)}
 		state = c.initial(c.f, "init", len(trials))
 		for _, w := range state {
 			state = append(state, tensors.FromShape(w.Shape())) // the momentum, 0
@@ -484,14 +520,18 @@ func (c *compiled) train(ctx context.Context, trials []trial) ([]table1Lane, err
 	lanes := make([]table1Lane, s)
 	err = backend.Try("evaluate", func() {
 		weights := state[:len(state)/2]
-		train, val, test := c.count(c.table1.train, teachers, weights), c.count(c.val, teachers, weights), c.count(c.test, teachers, weights)
+		train, val, test := c.count(c.table1.train, teachers, weights),
+			c.count(c.val, teachers, weights), c.count(c.test, teachers, weights)
 		for i := range lanes {
 			t := trials[i%len(trials)]
-			l := table1Lane{Teacher: c.Teachers[t.teacher], Algorithm: t.algorithm, Rate: t.rate, Seed: c.Seed + uint64(i/len(trials))}
+			l := table1Lane{Teacher: c.Teachers[t.teacher], Algorithm: t.algorithm, Rate: t.rate,
+				Seed: c.Seed + uint64(i/len(trials))}
 			loss := train[1][i] / float64(c.Train)
-			if l.Diverged = train[2][i] == 0 || math.IsNaN(loss) || math.IsInf(loss, 0); !l.Diverged {
+			if l.Diverged = train[2][i] == 0 || math.IsNaN(loss) ||
+				math.IsInf(loss, 0); !l.Diverged {
 				l.TrainingLoss, l.TrainingError = loss, 1-train[0][i]/float64(c.Train)
-				l.ValidAccuracy, l.TestAccuracy = val[0][i]/float64(c.Valid), test[0][i]/float64(c.Test)
+				l.ValidAccuracy, l.TestAccuracy = val[0][i]/float64(c.Valid),
+					test[0][i]/float64(c.Test)
 			}
 			lanes[i] = l
 		}
@@ -499,8 +539,9 @@ func (c *compiled) train(ctx context.Context, trials []trial) ([]table1Lane, err
 	return lanes, err
 }
 
-// orders returns a function that gives the order of the next epoch: [seeds, n], the rows of all seeds' points. The full batch is in order; batches
-// are shuffled by each seed's stream, the same for all students, teachers and rules.
+// orders returns a function that gives the order of the next epoch: [seeds, n], the rows of all
+// seeds' points. The full batch is in order; batches are shuffled by each seed's stream, the same
+// for all students, teachers and rules.
 func (c *compiled) orders() func() *tensors.Tensor {
 	var streams []func(int) []int
 	for seed := range c.Seeds {
@@ -521,8 +562,10 @@ func (c *compiled) orders() func() *tensors.Tensor {
 	}
 }
 
-// count sums what evaluateGraph gives over a set, in pieces of the size of a batch of the training points.
-func (c *compiled) count(set *labelled, teachers []int, weights []*tensors.Tensor) (sums [3][]float64) {
+// count sums what evaluateGraph gives over a set, in pieces of the size of a batch of the training
+// points.
+func (c *compiled) count(set *labelled, teachers []int,
+	weights []*tensors.Tensor) (sums [3][]float64) {
 	for from := 0; from < set.n; from += c.Train {
 		to := min(from+c.Train, set.n)
 		in := []any{set.points(from, to, c.D), set.labels(from, to, teachers)}
@@ -546,7 +589,8 @@ func (c *compiled) count(set *labelled, teachers []int, weights []*tensors.Tenso
 type table1Result struct {
 	Settings table1Settings `json:"settings"`
 	Cells    []table1Cell   `json:"cells"`
-	Overall  []table1Gain   `json:"overall"` // gains averaged over the cells that have one, for each seed
+	// gains averaged over the cells that have one, for each seed
+	Overall []table1Gain `json:"overall"`
 }
 
 // table1Cell is a student of a teacher.
@@ -557,12 +601,14 @@ type table1Cell struct {
 	Gains   []table1Gain  `json:"gains"`  // gdm − gd, sgdm − sgd
 }
 
-// table1Score is an algorithm at its chosen rate: the one with the best mean validation accuracy among those at which no seed diverged, the
-// smallest of equally good ones. Test points have no part in it.
+// table1Score is an algorithm at its chosen rate: the one with the best mean validation accuracy
+// among those at which no seed diverged, the smallest of equally good ones. Test points have no
+// part in it.
 type table1Score struct {
-	Algorithm     string         `json:"algorithm"`
-	Rate          float64        `json:"rate"`         // 0: there is none, and nothing below
-	AtEdge        bool           `json:"rate_at_edge"` // the smallest or the largest rate tried: a wider grid may give a better one
+	Algorithm string  `json:"algorithm"`
+	Rate      float64 `json:"rate"` // 0: there is none, and nothing below
+	// the smallest or the largest rate tried: a wider grid may give a better one
+	AtEdge        bool           `json:"rate_at_edge"`
 	Valid         float64        `json:"valid_percent"`
 	Test          stats.Interval `json:"test_percent"`
 	TestBySeed    []float64      `json:"test_percent_by_seed"`
@@ -576,11 +622,13 @@ type table1Score struct {
 type table1Gain struct {
 	Algorithm string         `json:"algorithm"` // gdm or sgdm
 	Chosen    stats.Interval `json:"chosen"`    // each at its own chosen rate
-	Matched   stats.Interval `json:"matched"`   // both at the rate chosen without momentum, the same effective rate
-	Paper     *float64       `json:"paper,omitempty"`
+	// both at the rate chosen without momentum, the same effective rate
+	Matched stats.Interval `json:"matched"`
+	Paper   *float64       `json:"paper,omitempty"`
 }
 
-// table1Paper is the paper's test accuracy of GD and GD+M in percent, the mean of 3 runs; 0, 0 for what is not in it.
+// table1Paper is the paper's test accuracy of GD and GD+M in percent, the mean of 3 runs; 0, 0 for
+// what is not in it.
 func table1Paper(teacher, student string) (gd, gdm float64) {
 	row := map[string][10]float64{
 		"1-mlp": {93.48, 93.25, 92.32, 92.18, 84.30, 83.68, 94.18, 94.12, 76.04, 76.12},
@@ -603,11 +651,13 @@ func (s table1Settings) result(parts map[string][]table1Lane) table1Result {
 		for _, student := range s.Students {
 			cell := table1Cell{Teacher: teacher, Student: student}
 			for i, pair := range table1Algorithms() {
-				plain, momentum := s.score(parts[student], teacher, pair[0]), s.score(parts[student], teacher, pair[1])
+				plain, momentum := s.score(parts[student], teacher, pair[0]),
+					s.score(parts[student], teacher, pair[1])
 				atPlainRate := testBySeed(lanesOf(parts[student], teacher, pair[1], plain.Rate))
 				chosen[i] = append(chosen[i], minus(momentum.TestBySeed, plain.TestBySeed))
 				matched[i] = append(matched[i], minus(atPlainRate, plain.TestBySeed))
-				gain := table1Gain{Algorithm: pair[1], Chosen: stats.Mean95(last(chosen[i])), Matched: stats.Mean95(last(matched[i]))}
+				gain := table1Gain{Algorithm: pair[1], Chosen: stats.Mean95(last(chosen[i])),
+					Matched: stats.Mean95(last(matched[i]))}
 				if gd, gdm := table1Paper(teacher, student); i == 0 && gd > 0 {
 					difference := gdm - gd
 					plain.Paper, momentum.Paper, gain.Paper = gd, gdm, &difference
@@ -620,7 +670,8 @@ func (s table1Settings) result(parts map[string][]table1Lane) table1Result {
 	}
 	for i, pair := range table1Algorithms() {
 		r.Overall = append(r.Overall, table1Gain{
-			Algorithm: pair[1], Chosen: stats.Mean95(meanBySeed(chosen[i])), Matched: stats.Mean95(meanBySeed(matched[i])),
+			Algorithm: pair[1], Chosen: stats.Mean95(meanBySeed(chosen[i])),
+			Matched: stats.Mean95(meanBySeed(matched[i])),
 		})
 	}
 	return r
@@ -638,7 +689,8 @@ func (s table1Settings) score(lanes []table1Lane, teacher, algorithm string) tab
 				score.Diverged++
 			}
 			n := float64(len(tried))
-			valid, trainingError, loss = valid+100*l.ValidAccuracy/n, trainingError+100*l.TrainingError/n, loss+l.TrainingLoss/n
+			valid, trainingError, loss = valid+100*l.ValidAccuracy/n,
+				trainingError+100*l.TrainingError/n, loss+l.TrainingLoss/n
 		}
 		if test != nil && (score.Rate == 0 || valid > score.Valid) {
 			score.Rate, score.AtEdge = rate, i == 0 || i == len(s.Rates)-1
@@ -705,8 +757,10 @@ func last[T any](s []T) T { return s[len(s)-1] }
 // writeCSV writes a row for each teacher, student and algorithm. What is missing is empty.
 func (r table1Result) writeCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	c.Write([]string{"teacher", "student", "algorithm", "rate", "rate_at_edge", "valid_percent", "test_percent", "test_half", "seeds",
-		"training_error_percent", "training_loss", "diverged_lanes", "paper_percent", "gain", "gain_half", "matched_gain", "matched_gain_half", "paper_gain"})
+	c.Write([]string{"teacher", "student", "algorithm", "rate", "rate_at_edge", "valid_percent",
+		"test_percent", "test_half", "seeds",
+		"training_error_percent", "training_loss", "diverged_lanes", "paper_percent", "gain",
+		"gain_half", "matched_gain", "matched_gain_half", "paper_gain"})
 	number := func(x float64, known bool) string {
 		if !known {
 			return ""
@@ -716,8 +770,10 @@ func (r table1Result) writeCSV(w io.Writer) error {
 	for _, cell := range r.Cells {
 		for i, s := range cell.Scores {
 			has := s.Rate > 0
-			row := []string{cell.Teacher, cell.Student, s.Algorithm, number(s.Rate, has), fmt.Sprint(s.AtEdge), number(s.Valid, has),
-				number(s.Test.Mean, has), number(s.Test.Half, s.Test.N > 1), fmt.Sprint(s.Test.N), number(s.TrainingError, has),
+			row := []string{cell.Teacher, cell.Student, s.Algorithm, number(s.Rate, has),
+				fmt.Sprint(s.AtEdge), number(s.Valid, has),
+				number(s.Test.Mean, has), number(s.Test.Half, s.Test.N > 1), fmt.Sprint(s.Test.N),
+				number(s.TrainingError, has),
 				number(s.TrainingLoss, has), fmt.Sprint(s.Diverged), number(s.Paper, s.Paper > 0)}
 			gain := table1Gain{}
 			if i%2 == 1 {
@@ -737,17 +793,24 @@ func (r table1Result) writeCSV(w io.Writer) error {
 	return c.Error()
 }
 
-// writeMarkdown writes the table of the paper's form beside the paper's, the differences, and what was chosen.
+// writeMarkdown writes the table of the paper's form beside the paper's, the differences, and what
+// was chosen.
 func (r table1Result) writeMarkdown(w io.Writer) error {
 	s, out := r.Settings, &strings.Builder{}
 	fmt.Fprintf(out, "# Table 1: Gaussian data, where momentum should make no difference\n\n"+
-		"%d training and %d test points from N(0, I) in dimension %d; labels: sign of a random teacher's output minus its median. %d epochs; batches of %d\n"+
-		"for SGD and SGD+M; momentum in the damped form, γ = %g, so that equal rates are equal effective rates. Students: hidden layers of %d units,\n"+
-		"%d filters of size %d; teachers: %d units, %d filters. Each algorithm has the rate out of %v with the best accuracy on %d other points.\n"+
-		"%d seeds, each with its own points, teacher, initial weights and order; mean ± 95%% t interval.\n",
-		s.Train, s.Test, s.D, s.Epochs, s.Batch, s.Gamma, s.MLPWidth, s.Filters, s.FilterSize, s.TeacherWidth, s.TeacherFilters, s.Rates, s.Valid, s.Seeds)
+		"%d training and %d test points from N(0, I) in dimension %d; labels: sign of a random "+
+		"teacher's output minus its median. %d epochs; batches of %d\n"+
+		"for SGD and SGD+M; momentum in the damped form, γ = %g, so that equal rates are equal "+
+		"effective rates. Students: hidden layers of %d units,\n"+
+		"%d filters of size %d; teachers: %d units, %d filters. Each algorithm has the rate out "+
+		"of %v with the best accuracy on %d other points.\n"+
+		"%d seeds, each with its own points, teacher, initial weights and order; mean ± 95%% t "+
+		"interval.\n",
+		s.Train, s.Test, s.D, s.Epochs, s.Batch, s.Gamma, s.MLPWidth, s.Filters, s.FilterSize,
+		s.TeacherWidth, s.TeacherFilters, s.Rates, s.Valid, s.Seeds)
 	table := func(title string, text func(table1Cell) string) {
-		fmt.Fprintf(out, "\n## %s\n\n| teacher \\ student | %s |\n|---|%s\n", title, strings.Join(s.Students, " | "), strings.Repeat("---|", len(s.Students)))
+		fmt.Fprintf(out, "\n## %s\n\n| teacher \\ student | %s |\n|---|%s\n", title,
+			strings.Join(s.Students, " | "), strings.Repeat("---|", len(s.Students)))
 		for i, cell := range r.Cells {
 			if i%len(s.Students) == 0 {
 				fmt.Fprintf(out, "| %s |", cell.Teacher)
@@ -760,7 +823,8 @@ func (r table1Result) writeMarkdown(w io.Writer) error {
 	}
 	for i, name := range []string{"GD / GD+M", "SGD / SGD+M"} {
 		table("Test accuracy, %: "+name, func(c table1Cell) string {
-			return percent(c.Scores[2*i].Test, "%.2f") + " / " + percent(c.Scores[2*i+1].Test, "%.2f")
+			return percent(c.Scores[2*i].Test, "%.2f") + " / " +
+				percent(c.Scores[2*i+1].Test, "%.2f")
 		})
 	}
 	table("The paper's: GD / GD+M", func(c table1Cell) string {
@@ -782,18 +846,22 @@ func (r table1Result) writeMarkdown(w io.Writer) error {
 			}
 			return text
 		})
-		fmt.Fprintf(out, "\nOver all cells: %s, and %s with both at the rate chosen without momentum. 0 is outside of %d of %d intervals; about 1 in 20\n"+
-			"would be so by chance.\n", percent(r.Overall[i].Chosen, "%+.2f"), percent(r.Overall[i].Matched, "%+.2f"), clear, len(r.Cells))
+		fmt.Fprintf(out, "\nOver all cells: %s, and %s with both at the rate chosen without "+
+			"momentum. 0 is outside of %d of %d intervals; about 1 in 20\n"+
+			"would be so by chance.\n", percent(r.Overall[i].Chosen, "%+.2f"),
+			percent(r.Overall[i].Matched, "%+.2f"), clear, len(r.Cells))
 	}
 	fmt.Fprintf(out, "\n## Chosen rates and training errors\n\n"+
-		"The rate (* at the edge of what was tried), training error in %%, and the number of diverged lanes, if any.\n\n"+
+		"The rate (* at the edge of what was tried), training error in %%, and the number of "+
+		"diverged lanes, if any.\n\n"+
 		"| teacher | student | GD | GD+M | SGD | SGD+M |\n|---|---|---|---|---|---|\n")
 	for _, c := range r.Cells {
 		fmt.Fprintf(out, "| %s | %s |", c.Teacher, c.Student)
 		for _, score := range c.Scores {
 			text := "none"
 			if score.Rate > 0 {
-				text = fmt.Sprintf("%g%s: %.1f", score.Rate, map[bool]string{true: "*"}[score.AtEdge], score.TrainingError)
+				text = fmt.Sprintf("%g%s: %.1f", score.Rate,
+					map[bool]string{true: "*"}[score.AtEdge], score.TrainingError)
 			}
 			if score.Diverged > 0 {
 				text += fmt.Sprintf(", %d diverged", score.Diverged)

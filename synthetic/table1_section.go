@@ -12,9 +12,11 @@ import (
 	"momentum/internal/rundir"
 )
 
-// gaussianTable is Table 1: its run folder, the files table1.* in -out, and what the page shows of them.
+// gaussianTable is Table 1: its run folder, the files table1.* in -out, and what the page shows of
+// them.
 func (s *session) gaussianTable(ctx context.Context, _ Settings) (shown section, err error) {
-	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: "synthetic-table1", Settings: s.table1, Execution: s.exec, Fresh: s.do.fresh})
+	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: "synthetic-table1",
+		Settings: s.table1, Execution: s.exec, Fresh: s.do.fresh})
 	if err != nil {
 		return section{}, err
 	}
@@ -48,8 +50,12 @@ func (s *session) gaussianTable(ctx context.Context, _ Settings) (shown section,
 	gain := func(i int) string { return percent(r.Overall[i].Chosen, "%+.2f") }
 	return section{
 		Title: "Table 1: Gaussian data, where momentum does nothing",
-		Text: fmt.Sprintf("Test accuracy in percent on Gaussian inputs with labels from random teachers: %d training points, %d epochs, %d seeds, each algorithm at the rate that was best on held-out points. "+
-			"Averaged over all cells, momentum adds %s points to GD and %s points to SGD (paired by seed). Here nothing distinguishes a few samples whose feature others have shown more strongly, and so there is nothing to amplify.",
+		Text: fmt.Sprintf("Test accuracy in percent on Gaussian inputs with labels from random "+
+			"teachers: %d training points, %d epochs, %d seeds, each algorithm at the rate that "+
+			"was best on held-out points. "+
+			"Averaged over all cells, momentum adds %s points to GD and %s points to SGD (paired "+
+			"by seed). Here nothing distinguishes a few samples whose feature others have "+
+			"shown more strongly, and so there is nothing to amplify.",
 			r.Settings.Train, r.Settings.Epochs, r.Settings.Seeds, gain(0), gain(1)),
 		Table: result,
 	}, nil
@@ -75,17 +81,22 @@ func (s *session) trainTable1(ctx context.Context, dir *rundir.Dir) error {
 	return cli.End(dir, err)
 }
 
-// overview is the table in short: of each teacher and student, test accuracies and the paired difference, with the paper's beside them.
+// overview is the table in short: of each teacher and student, test accuracies and the paired
+// difference, with the paper's beside them.
 func (r table1Result) overview() table {
-	t := table{Head: []string{"teacher → student", "GD", "GD+M", "GD+M − GD", "paper: GD", "GD+M", "difference", "SGD", "SGD+M", "SGD+M − SGD"}}
+	t := table{Head: []string{"teacher → student", "GD", "GD+M", "GD+M − GD", "paper: GD", "GD+M",
+		"difference", "SGD", "SGD+M", "SGD+M − SGD"}}
 	for _, c := range r.Cells {
-		row := []string{c.Teacher + " → " + c.Student, percent(c.Scores[0].Test, "%.2f"), percent(c.Scores[1].Test, "%.2f"), percent(c.Gains[0].Chosen, "%+.2f")}
+		row := []string{c.Teacher + " → " + c.Student, percent(c.Scores[0].Test, "%.2f"),
+			percent(c.Scores[1].Test, "%.2f"), percent(c.Gains[0].Chosen, "%+.2f")}
 		if c.Gains[0].Paper != nil {
-			row = append(row, fmt.Sprintf("%.2f", c.Scores[0].Paper), fmt.Sprintf("%.2f", c.Scores[1].Paper), fmt.Sprintf("%+.2f", *c.Gains[0].Paper))
+			row = append(row, fmt.Sprintf("%.2f", c.Scores[0].Paper),
+				fmt.Sprintf("%.2f", c.Scores[1].Paper), fmt.Sprintf("%+.2f", *c.Gains[0].Paper))
 		} else {
 			row = append(row, "", "", "")
 		}
-		t.add(append(row, percent(c.Scores[2].Test, "%.2f"), percent(c.Scores[3].Test, "%.2f"), percent(c.Gains[1].Chosen, "%+.2f"))...)
+		t.add(append(row, percent(c.Scores[2].Test, "%.2f"), percent(c.Scores[3].Test, "%.2f"),
+			percent(c.Gains[1].Chosen, "%+.2f"))...)
 	}
 	return t
 }

@@ -20,8 +20,11 @@ import (
 
 func tinyTable1() table1Settings {
 	return table1Settings{
-		Teachers: []string{"1-mlp", "2-cnn"}, Students: []string{"linear", "2-cnn"}, Seed: 3, Seeds: 2,
-		D: 6, Train: 20, Valid: 20, Test: 40, Center: 100, MLPWidth: 5, Filters: 3, FilterSize: 2, TeacherWidth: 4, TeacherFilters: 2,
+		Teachers: []string{"1-mlp", "2-cnn"}, Students: []string{"linear", "2-cnn"}, Seed: 3,
+		Seeds: 2,
+		D:     6, Train: 20, Valid: 20, Test: 40, Center: 100, MLPWidth: 5, Filters: 3,
+		FilterSize:   2,
+		TeacherWidth: 4, TeacherFilters: 2,
 		Epochs: 3, Batch: 8, Gamma: 0.5, Rates: []float64{0.1, 1},
 	}
 }
@@ -47,7 +50,8 @@ func goBackend(t *testing.T) *backend.Backend {
 }
 
 // runTiny runs the table and returns the lanes of each student.
-func runTiny(t *testing.T, be *backend.Backend, s table1Settings) (*rundir.Dir, map[string][]table1Lane) {
+func runTiny(t *testing.T, be *backend.Backend, s table1Settings) (*rundir.Dir,
+	map[string][]table1Lane) {
 	t.Helper()
 	dir := table1Dir(t, s)
 	if err := runTable1(t.Context(), be, s, dir, nil); err != nil {
@@ -64,7 +68,8 @@ func runTiny(t *testing.T, be *backend.Backend, s table1Settings) (*rundir.Dir, 
 	return dir, parts
 }
 
-// Every lane of the linear student against the rule written out for one lane at a time in float64, batches and their order included.
+// Every lane of the linear student against the rule written out for one lane at a time in float64,
+// batches and their order included.
 func TestTable1LinearByHand(t *testing.T) {
 	s := tinyTable1()
 	s.Students = s.Students[:1]
@@ -130,9 +135,11 @@ func TestTable1LinearByHand(t *testing.T) {
 		train, loss := accuracy(world.train)
 		valid, _ := accuracy(world.val)
 		test, _ := accuracy(world.test)
-		if math.Abs(l.TrainingLoss-loss) > 1e-5 || math.Abs(l.TrainingError-(1-train)) > 1e-9 || math.Abs(l.ValidAccuracy-valid) > 1e-9 ||
+		if math.Abs(l.TrainingLoss-loss) > 1e-5 || math.Abs(l.TrainingError-(1-train)) > 1e-9 ||
+			math.Abs(l.ValidAccuracy-valid) > 1e-9 ||
 			math.Abs(l.TestAccuracy-test) > 1e-9 || l.Diverged {
-			t.Errorf("%+v: want loss %v, training error %v, valid %v, test %v", l, loss, 1-train, valid, test)
+			t.Errorf("%+v: want loss %v, training error %v, valid %v, test %v", l, loss, 1-train,
+				valid, test)
 		}
 	}
 }
@@ -146,7 +153,8 @@ func TestTable1LanesAreIndependent(t *testing.T) {
 	_, one := runTiny(t, goBackend(t), s)
 	for _, a := range one["2-cnn"] {
 		b := lanesOf(all["2-cnn"], "2-cnn", a.Algorithm, 1)[1]
-		if math.Abs(a.TrainingLoss-b.TrainingLoss) > 1e-5 || b.Seed != a.Seed || a.TrainingLoss == 0 {
+		if math.Abs(a.TrainingLoss-b.TrainingLoss) > 1e-5 || b.Seed != a.Seed || a.TrainingLoss ==
+			0 {
 			t.Errorf("alone %+v, among others %+v", a, b)
 		}
 	}
@@ -159,7 +167,8 @@ func TestTable1GammaZeroIsGD(t *testing.T) {
 	for _, pair := range table1Algorithms() {
 		for _, student := range s.Students {
 			for _, rate := range s.Rates {
-				without, with := lanesOf(parts[student], "1-mlp", pair[0], rate), lanesOf(parts[student], "1-mlp", pair[1], rate)
+				without, with := lanesOf(parts[student], "1-mlp", pair[0], rate),
+					lanesOf(parts[student], "1-mlp", pair[1], rate)
 				for i := range without {
 					without[i].Algorithm = pair[1]
 				}
@@ -177,7 +186,8 @@ func TestTable1Divergence(t *testing.T) {
 	s.Students = []string{"2-cnn"}
 	_, parts := runTiny(t, goBackend(t), s)
 	for _, l := range parts["2-cnn"] {
-		if l.Diverged != (l.Rate == 1e39) || l.Diverged && (l.TestAccuracy != 0 || l.TrainingLoss != 0) {
+		if l.Diverged != (l.Rate == 1e39) || l.Diverged && (l.TestAccuracy != 0 || l.TrainingLoss !=
+			0) {
 			t.Errorf("%+v", l)
 		}
 	}
@@ -190,7 +200,8 @@ func TestTable1Divergence(t *testing.T) {
 	}
 }
 
-// A run that is stopped and called again, and one of which a part is removed, end in the bytes of one that ran through.
+// A run that is stopped and called again, and one of which a part is removed, end in the bytes of
+// one that ran through.
 func TestTable1Resume(t *testing.T) {
 	s, be := tinyTable1(), goBackend(t)
 	whole, _ := runTiny(t, be, s)
@@ -223,11 +234,13 @@ func TestTable1Resume(t *testing.T) {
 		t.Error("a table of half a run")
 	}
 	var calls []int
-	if err := runTable1(t.Context(), be, s, dir, func(done, _ int) { calls = append(calls, done) }); err != nil {
+	if err := runTable1(t.Context(), be, s, dir,
+		func(done, _ int) { calls = append(calls, done) }); err != nil {
 		t.Fatal(err)
 	}
 	if calls[0] != total/2 || last(calls) != total { // linear is taken as it is, in one go
-		t.Errorf("progress begins at %d and ends at %d, want %d and %d", calls[0], last(calls), total/2, total)
+		t.Errorf("progress begins at %d and ends at %d, want %d and %d", calls[0], last(calls),
+			total/2, total)
 	}
 	same(dir)
 	if err := os.Remove(dir.Path("linear.json")); err != nil {
@@ -240,16 +253,19 @@ func TestTable1Resume(t *testing.T) {
 	if err := os.WriteFile(dir.Path("linear.json"), []byte("[]"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := runTable1(t.Context(), be, s, dir, nil); err == nil || !strings.Contains(err.Error(), "linear.json: 0 lanes, want 32: remove it") {
+	if err := runTable1(t.Context(), be, s, dir, nil); err == nil ||
+		!strings.Contains(err.Error(), "linear.json: 0 lanes, want 32: remove it") {
 		t.Error(err)
 	}
 }
 
-// Labels are balanced on points that the median was not taken from: over 400 points, with a median of 400, to 4 standard errors of
-// √(¼/400 + ¼/400). (A teacher so narrow that all its units may be off has the same output at many points.)
+// Labels are balanced on points that the median was not taken from: over 400 points, with a median
+// of 400, to 4 standard errors of √(¼/400 + ¼/400). (A teacher so narrow that all its units may be
+// off has the same output at many points.)
 func TestTable1Labels(t *testing.T) {
 	s := tinyTable1()
-	s.Teachers, s.Train, s.Valid, s.Test, s.Center = []string{"1-mlp", "2-mlp", "1-cnn", "2-cnn"}, 400, 400, 400, 400
+	s.Teachers, s.Train, s.Valid, s.Test, s.Center = []string{"1-mlp", "2-mlp", "1-cnn", "2-cnn"},
+		400, 400, 400, 400
 	s.TeacherWidth, s.TeacherFilters = 20, 5
 	world := &table1{table1Settings: s, be: goBackend(t)}
 	if err := world.draw(t.Context()); err != nil {
@@ -265,7 +281,8 @@ func TestTable1Labels(t *testing.T) {
 					t.Fatalf("label %v", v)
 				}
 			}
-			if share := float64(positive) / 400; math.Abs(share-0.5) > 4*math.Sqrt(0.25/400+0.25/400) {
+			if share := float64(positive) / 400; math.Abs(share-0.5) >
+				4*math.Sqrt(0.25/400+0.25/400) {
 				t.Errorf("seed %d, %s: a share of %v is positive", seed, s.Teachers[k], share)
 			}
 			if k > 0 && slices.Equal(y, byTeacher[0]) {
@@ -273,27 +290,32 @@ func TestTable1Labels(t *testing.T) {
 			}
 		}
 	}
-	if slices.Equal(world.train.x[0], world.train.x[1]) || slices.Equal(world.train.x[0][:60], world.test.x[0][:60]) {
+	if slices.Equal(world.train.x[0], world.train.x[1]) || slices.Equal(world.train.x[0][:60],
+		world.test.x[0][:60]) {
 		t.Error("two seeds or two purposes have the same points")
 	}
 }
 
 // byHand are lanes of one student and teacher with rates 0.1, 1 and 10 for two seeds.
 func byHand() (table1Settings, map[string][]table1Lane) {
-	s := table1Settings{Teachers: []string{"1-mlp"}, Students: []string{"linear"}, Seed: 1, Seeds: 2, Rates: []float64{0.1, 1, 10}}
+	s := table1Settings{Teachers: []string{"1-mlp"}, Students: []string{"linear"}, Seed: 1,
+		Seeds: 2, Rates: []float64{0.1, 1, 10}}
 	var lanes []table1Lane
 	add := func(algorithm string, rate float64, diverged bool, valid, test [2]float64) {
 		for i := range 2 {
-			l := table1Lane{Teacher: "1-mlp", Algorithm: algorithm, Rate: rate, Seed: uint64(1 + i), ValidAccuracy: valid[i], TestAccuracy: test[i]}
+			l := table1Lane{Teacher: "1-mlp", Algorithm: algorithm, Rate: rate, Seed: uint64(1 + i),
+				ValidAccuracy: valid[i], TestAccuracy: test[i]}
 			if i == 1 && diverged {
-				l = table1Lane{Teacher: "1-mlp", Algorithm: algorithm, Rate: rate, Seed: 2, Diverged: true}
+				l = table1Lane{Teacher: "1-mlp", Algorithm: algorithm, Rate: rate, Seed: 2,
+					Diverged: true}
 			}
 			lanes = append(lanes, l)
 		}
 	}
 	add("gd", 0.1, false, [2]float64{0.7, 0.8}, [2]float64{0.9, 0.9})
 	add("gd", 1, false, [2]float64{0.8, 0.8}, [2]float64{0.70, 0.74}) // the best mean
-	add("gd", 10, true, [2]float64{1, 0}, [2]float64{1, 0})           // best where it does not diverge
+	// best where it does not diverge
+	add("gd", 10, true, [2]float64{1, 0}, [2]float64{1, 0})
 	add("gdm", 0.1, false, [2]float64{0.6, 0.6}, [2]float64{0.5, 0.5})
 	add("gdm", 1, false, [2]float64{0.7, 0.7}, [2]float64{0.71, 0.76})
 	add("gdm", 10, false, [2]float64{0.9, 0.9}, [2]float64{0.80, 0.82})
@@ -315,13 +337,14 @@ func TestTable1Result(t *testing.T) {
 		{Algorithm: "sgdm", Rate: 0.1, AtEdge: true, Valid: 50},
 	} {
 		got := cell.Scores[i]
-		if got.Algorithm != want.Algorithm || got.Rate != want.Rate || got.AtEdge != want.AtEdge || got.Diverged != want.Diverged ||
+		if got.Algorithm != want.Algorithm || got.Rate != want.Rate || got.AtEdge != want.AtEdge ||
+			got.Diverged != want.Diverged ||
 			math.Abs(got.Valid-want.Valid) > 1e-9 || got.Paper != want.Paper {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
-	// GD at its rate 1: 70 and 74. GD+M at its rate 10: 80 and 82, that is 10 and 8 more: 9 ± 12.7062·√2/√2 (n = 2). At rate 1: 71 and 76, 1 and 2
-	// more: 1.5 ± 12.7062·½.
+	// GD at its rate 1: 70 and 74. GD+M at its rate 10: 80 and 82, that is 10 and 8 more: 9 ±
+	// 12.7062·√2/√2 (n = 2). At rate 1: 71 and 76, 1 and 2 more: 1.5 ± 12.7062·½.
 	near := func(name string, got, want float64) {
 		t.Helper()
 		if math.Abs(got-want) > 1e-3 {
@@ -345,7 +368,8 @@ func TestTable1Result(t *testing.T) {
 	}
 	for i, score := range s.result(parts).Cells[0].Scores {
 		if score.Rate != cell.Scores[i].Rate {
-			t.Errorf("%s: the rate %v became %v with other test accuracies", score.Algorithm, cell.Scores[i].Rate, score.Rate)
+			t.Errorf("%s: the rate %v became %v with other test accuracies", score.Algorithm,
+				cell.Scores[i].Rate, score.Rate)
 		}
 	}
 }
@@ -361,10 +385,12 @@ func TestTable1Files(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| teacher \\ student | linear |\n|---|---|\n| 1-mlp | 72.00 ± 25.41 / 81.00 ± 12.71 |\n", // s = 2√2 and √2
+		// s = 2√2 and √2
+		"| teacher \\ student | linear |\n|---|---|\n| 1-mlp | 72.00 ± 25.41 / 81.00 ± 12.71 |\n",
 		"| 1-mlp | 93.48 / 93.25 |\n",
 		"| 1-mlp | +9.00 ± 12.71 (paper -0.23) |\n",
-		"Over all cells: +9.00 ± 12.71, and +1.50 ± 6.35 with both at the rate chosen without momentum. 0 is outside of 0 of 1 intervals",
+		"Over all cells: +9.00 ± 12.71, and +1.50 ± 6.35 with both at the rate chosen without " +
+			"momentum. 0 is outside of 0 of 1 intervals",
 		"| 1-mlp | none / 50.00 ± 0.00 |\n",
 		"| 1-mlp | linear | 1: 0.0, 1 diverged | 10*: 0.0 | none, 3 diverged | 0.1*: 0.0 |\n",
 	} {

@@ -9,10 +9,12 @@ import (
 	"momentum/internal/margin"
 )
 
-// A theorem or lemma of the paper is asymptotic: its constants and powers of log d are not given. Here
+// A theorem or lemma of the paper is asymptotic: its constants and powers of log d are not given.
+// Here
 //
 //   - O(x) and Ω(x) count as seen up to a factor of 10;
-//   - c = O(1/α) and c = Ω(1/β), which must tell the two algorithms apart, count as seen when c is nearer to the one than to the other on a
+//   - c = O(1/α) and c = Ω(1/β), which must tell the two algorithms apart, count as seen when c is
+//     nearer to the one than to the other on a
 //     logarithmic scale.
 const order = 10
 
@@ -54,9 +56,12 @@ func (s *session) theory(ctx context.Context, set Settings) (section, error) {
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 	return section{
 		Title: "The theory as a checklist",
-		Text: fmt.Sprintf("What Theorems 3.1 and 3.2 and Lemmas 4.1 to 5.5 say of one run of GD and one of GD+M, and what was measured: %d of %d are seen. "+
-			"O and Ω count up to a factor of %d, since the paper leaves constants and logarithms open; c counts as of order 1/α or 1/β by which of them is nearer. "+
-			"Each algorithm is taken at the same η and, in the damped form, the same effective rate.", seen, len(claims), order),
+		Text: fmt.Sprintf("What Theorems 3.1 and 3.2 and Lemmas 4.1 to 5.5 say of one run of GD "+
+			"and one of GD+M, and what was measured: %d of %d are seen. "+
+			"O and Ω count up to a factor of %d, since the paper leaves constants and logarithms "+
+			"open; c counts as of order 1/α or 1/β by which of them is nearer. "+
+			"Each algorithm is taken at the same η and, in the damped form, the same effective "+
+			"rate.", seen, len(claims), order),
 		Table: result, Pictures: []string{base + ".svg"},
 	}, nil
 }
@@ -92,7 +97,8 @@ func (c curve) at(step float64) float64 {
 
 func (c curve) last() float64 { return c.value[len(c.value)-1] }
 
-// sum is the sum over all steps up to the last one, by the trapezoidal rule between those that were observed.
+// sum is the sum over all steps up to the last one, by the trapezoidal rule between those that were
+// observed.
 func (c curve) sum() float64 {
 	sum := 0.0
 	for i := 1; i < len(c.step); i++ {
@@ -141,7 +147,8 @@ func nearer(x, a, b float64) bool {
 	return x > 0 && math.Abs(math.Log(x/a)) < math.Abs(math.Log(x/b))
 }
 
-// rate is the effective rate of GD+M, the η of the damped form in which the paper states its lemmas.
+// rate is the effective rate of GD+M, the η of the damped form in which the paper states its
+// lemmas.
 func (s Settings) rate() float64 { return s.gdm().EffectiveRate(s.Eta) }
 
 func (s Settings) claimsGD(t trained) []claim {
@@ -161,21 +168,36 @@ func (s Settings) claimsGD(t trained) []claim {
 	for i := len(nu1.step) - 1; i >= 0 && nu2.value[i] > nu1.value[i]; i-- {
 		overtaken = int(nu1.step[i])
 	}
-	grown, allowed := c.last()-c.at(float64(max(reached, 0))), 3*s.Eta*math.Pow(s.Beta, 3)*large*large*nu2.sum()
+	grown, allowed := c.last()-c.at(float64(max(reached, 0))),
+		3*s.Eta*math.Pow(s.Beta, 3)*large*large*nu2.sum()
 	t1 := n / (s.Eta * s.Sigma0 * s.Sigma * math.Sqrt(d) * s.Sigma * s.Sigma * d)
 	memorized := noise.first(func(x float64) bool { return x >= 1 })
 	sum := nu2.sum() * s.Eta
 	return []claim{
-		{"Lemma 4.1", "GD: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0)) on", fmt.Sprintf("c = %.3g by step %.3g", large, t0), when(reached, t), within(reached, t0)},
-		{"Lemma 4.2", "GD: after T0, ν1 ≤ O(1/(η (t−T0+1) α)) …", fmt.Sprintf("ν1·η(t−T0+1)α ≤ %d", order), fmt.Sprintf("at most %.2g", bound), reached >= 0 && bound <= order},
-		{"Lemma 4.2", "GD: … so Z2 rules the gradient: ν2 > ν1", "after T0", when(overtaken, t) + " on", overtaken >= 0 && reached >= 0},
-		{"Lemma 4.3", "GD: c grows by at most O(η β³/α²) Σ ν2 after T0", fmt.Sprintf("≤ %d·%.2g", order, allowed), fmt.Sprintf("%.2g", grown), reached >= 0 && grown <= order*allowed},
-		{"Lemma 4.4", "GD: y_i Ξ_i ≥ Ω(1) for all of Z2 from T1 on", fmt.Sprintf("≥ 1 by step %.2g", t1), when(memorized, t), within(memorized, t1)},
-		{"Lemma 4.5", "GD: η Σ ν2 stays bounded: ≤ O(1/σ0)", fmt.Sprintf("≤ %d·%.3g", order, 1/s.Sigma0), fmt.Sprintf("%.3g", sum), sum <= order/s.Sigma0},
-		{"Lemma 4.6, Theorem 3.1", "GD: c stays O(1/α)", fmt.Sprintf("1/α = %.3g, not 1/β = %.3g", large, small), fmt.Sprintf("%.3g", end.get("c")), nearer(end.get("c"), large, small)},
-		{"Theorem 3.1", "GD memorizes Z2: every |Ξ_i| ≥ Ω(1)", "≥ 1", fmt.Sprintf("smallest y_i Ξ_i is %.3g", end.get("noise_min_2")), end.get("noise_min_2") >= 1},
-		{"Theorem 3.1", "GD: training error ≈ 0, test error ≥ Ω(μ)", fmt.Sprintf("0 and ≥ %.2g", mu/order),
-			fmt.Sprintf("%.3g and %.2g", end.get("error"), s.testError(end)), end.get("error") == 0 && s.testError(end) >= mu/order},
+		{"Lemma 4.1", "GD: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0)) on",
+			fmt.Sprintf("c = %.3g by step %.3g", large, t0), when(reached, t), within(reached, t0)},
+		{"Lemma 4.2", "GD: after T0, ν1 ≤ O(1/(η (t−T0+1) α)) …",
+			fmt.Sprintf("ν1·η(t−T0+1)α ≤ %d", order), fmt.Sprintf("at most %.2g", bound), reached >=
+				0 && bound <= order},
+		{"Lemma 4.2", "GD: … so Z2 rules the gradient: ν2 > ν1", "after T0", when(overtaken, t) +
+			" on", overtaken >= 0 && reached >= 0},
+		{"Lemma 4.3", "GD: c grows by at most O(η β³/α²) Σ ν2 after T0",
+			fmt.Sprintf("≤ %d·%.2g", order, allowed), fmt.Sprintf("%.2g", grown), reached >= 0 &&
+				grown <= order*allowed},
+		{"Lemma 4.4", "GD: y_i Ξ_i ≥ Ω(1) for all of Z2 from T1 on",
+			fmt.Sprintf("≥ 1 by step %.2g", t1), when(memorized, t), within(memorized, t1)},
+		{"Lemma 4.5", "GD: η Σ ν2 stays bounded: ≤ O(1/σ0)",
+			fmt.Sprintf("≤ %d·%.3g", order, 1/s.Sigma0), fmt.Sprintf("%.3g", sum), sum <=
+				order/s.Sigma0},
+		{"Lemma 4.6, Theorem 3.1", "GD: c stays O(1/α)", fmt.Sprintf("1/α = %.3g, not 1/β = %.3g",
+			large, small), fmt.Sprintf("%.3g", end.get("c")), nearer(end.get("c"), large, small)},
+		{"Theorem 3.1", "GD memorizes Z2: every |Ξ_i| ≥ Ω(1)", "≥ 1",
+			fmt.Sprintf("smallest y_i Ξ_i is %.3g", end.get("noise_min_2")),
+			end.get("noise_min_2") >= 1},
+		{"Theorem 3.1", "GD: training error ≈ 0, test error ≥ Ω(μ)",
+			fmt.Sprintf("0 and ≥ %.2g", mu/order),
+			fmt.Sprintf("%.3g and %.2g", end.get("error"), s.testError(end)), end.get("error") ==
+				0 && s.testError(end) >= mu/order},
 	}
 }
 
@@ -195,7 +217,8 @@ func (s Settings) claimsGDM(t trained) []claim {
 
 	t0 := 1/(eta*math.Pow(s.Alpha, 3)*s.Sigma0) + memory
 	reached := c.first(func(x float64) bool { return x >= large })
-	// 𝒢 of the strongest neuron, which points down the gradient. The buffer of the undamped form is 1/(1−γ) times that of the damped one.
+	// 𝒢 of the strongest neuron, which points down the gradient. The buffer of the undamped form is
+	// 1/(1−γ) times that of the damped one.
 	r := t.strongest("gdm", s.M)
 	scale := s.gdm().Gain()
 	scale = (1 - s.Gamma) / scale
@@ -211,19 +234,35 @@ func (s Settings) claimsGDM(t trained) []claim {
 	}
 	t1 := float64(max(reached, 0)) + memory
 	last := nu.step[len(nu.step)-1] // a run that ends before T1 says nothing of what comes after it
-	bound := nu.most(t1, func(step, x float64) float64 { return x * eta * (step - t1 + 1) * s.Beta })
+	bound := nu.most(t1, func(step, x float64) float64 {
+		return x * eta * (step - t1 + 1) *
+			s.Beta
+	})
 	noise := max(end.get("xi_max_1"), end.get("xi_max_2"))
 	size := s.Sigma0 * s.Sigma * math.Sqrt(float64(s.D))
 	return []claim{
-		{"Lemma 5.1", "GD+M: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0) + 1/(1−γ)) on", fmt.Sprintf("c = %.3g by step %.3g", large, t0), when(reached, t), within(reached, t0)},
-		{"Lemma 5.2", "GD+M: 𝒢 ≥ Ω(√(1−γ)/α) at T0", fmt.Sprintf("≥ %.2g/%d", wanted, order), fmt.Sprintf("%.2g", momentum), momentum >= wanted/order},
-		{"Lemma 5.2", "GD+M: … and it outlasts the gradient: 𝒢 ≫ G at T0 + 1/(1−γ)", fmt.Sprintf("𝒢/G ≥ %d", order), fmt.Sprintf("%.2g against %.2g", later, gradient), reached >= 0 && later > 0 && later >= order*gradient},
-		{"Lemma 5.3", "GD+M: c ≥ Ω(1/β) from T1 = T0 + Θ(1/(1−γ)) on", fmt.Sprintf("1/β = %.3g by step %.3g", small, t1), fmt.Sprintf("%.3g then; 1/β: %s", after, when(carried, t)), reached >= 0 && nearer(after, small, large)},
-		{"Lemma 5.4", "GD+M: after T1, ν ≤ O(1/(η (t−T1+1) β))", fmt.Sprintf("ν·η(t−T1+1)β ≤ %d", order), fmt.Sprintf("at most %.2g", bound), reached >= 0 && last >= t1 && bound <= order},
-		{"Lemma 5.5, Theorem 3.2", "GD+M: every |Ξ_{i,j,r}| stays O(σ0 σ √d)", fmt.Sprintf("≤ %d·%.2g", order, size), fmt.Sprintf("%.3g", noise), noise <= order*size},
-		{"Theorem 3.2", "GD+M: c reaches Ω(1/β)", fmt.Sprintf("1/β = %.3g, not 1/α = %.3g", small, large), fmt.Sprintf("%.3g", end.get("c")), nearer(end.get("c"), small, large)},
-		{"Theorem 3.2", "GD+M: training error 0, test error O(μ/poly(d))", fmt.Sprintf("0 and < %.2g", mu/order),
-			fmt.Sprintf("%.3g and %.2g", end.get("error"), s.testError(end)), end.get("error") == 0 && s.testError(end) < mu/order},
+		{"Lemma 5.1", "GD+M: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0) + 1/(1−γ)) on",
+			fmt.Sprintf("c = %.3g by step %.3g", large, t0), when(reached, t), within(reached, t0)},
+		{"Lemma 5.2", "GD+M: 𝒢 ≥ Ω(√(1−γ)/α) at T0", fmt.Sprintf("≥ %.2g/%d", wanted, order),
+			fmt.Sprintf("%.2g", momentum), momentum >= wanted/order},
+		{"Lemma 5.2", "GD+M: … and it outlasts the gradient: 𝒢 ≫ G at T0 + 1/(1−γ)",
+			fmt.Sprintf("𝒢/G ≥ %d", order), fmt.Sprintf("%.2g against %.2g", later, gradient),
+			reached >= 0 && later > 0 && later >= order*gradient},
+		{"Lemma 5.3", "GD+M: c ≥ Ω(1/β) from T1 = T0 + Θ(1/(1−γ)) on",
+			fmt.Sprintf("1/β = %.3g by step %.3g", small, t1),
+			fmt.Sprintf("%.3g then; 1/β: %s", after, when(carried, t)), reached >= 0 &&
+				nearer(after, small, large)},
+		{"Lemma 5.4", "GD+M: after T1, ν ≤ O(1/(η (t−T1+1) β))",
+			fmt.Sprintf("ν·η(t−T1+1)β ≤ %d", order), fmt.Sprintf("at most %.2g", bound), reached >=
+				0 && last >= t1 && bound <= order},
+		{"Lemma 5.5, Theorem 3.2", "GD+M: every |Ξ_{i,j,r}| stays O(σ0 σ √d)",
+			fmt.Sprintf("≤ %d·%.2g", order, size), fmt.Sprintf("%.3g", noise), noise <= order*size},
+		{"Theorem 3.2", "GD+M: c reaches Ω(1/β)", fmt.Sprintf("1/β = %.3g, not 1/α = %.3g", small,
+			large), fmt.Sprintf("%.3g", end.get("c")), nearer(end.get("c"), small, large)},
+		{"Theorem 3.2", "GD+M: training error 0, test error O(μ/poly(d))",
+			fmt.Sprintf("0 and < %.2g", mu/order),
+			fmt.Sprintf("%.3g and %.2g", end.get("error"), s.testError(end)), end.get("error") ==
+				0 && s.testError(end) < mu/order},
 	}
 }
 
@@ -234,7 +273,8 @@ func (s Settings) drawTheory(t trained, base string) error {
 	level := func(y float64, name string) figure.Line {
 		return figure.Line{Name: name, X: []float64{1, last}, Y: []float64{y, y}, Dashed: true}
 	}
-	line := func(name string, color figure.Category, lane, column string, scale float64, dashed bool) figure.Line {
+	line := func(name string, color figure.Category, lane, column string, scale float64,
+		dashed bool) figure.Line {
 		l := figure.Line{Name: name, Color: color, Dashed: dashed}
 		l.X, l.Y = t.series(lane, column)
 		for i := range l.Y {
@@ -243,7 +283,8 @@ func (s Settings) drawTheory(t trained, base string) error {
 		return l
 	}
 	both := func(column string) []figure.Line {
-		return []figure.Line{line("GD", figure.Blue, "gd", column, 1, false), line("GD+M", figure.Vermilion, "gdm", column, 1, false)}
+		return []figure.Line{line("GD", figure.Blue, "gd", column, 1, false),
+			line("GD+M", figure.Vermilion, "gdm", column, 1, false)}
 	}
 	var marks []figure.Mark
 	for _, lane := range []struct {
@@ -251,28 +292,45 @@ func (s Settings) drawTheory(t trained, base string) error {
 		color       figure.Category
 	}{{"gd", "GD", figure.Blue}, {"gdm", "GD+M", figure.Vermilion}} {
 		if step, ok := t.last(lane.name).event(margin.Fit1); ok {
-			marks = append(marks, figure.Mark{X: max(1, float64(step)), Label: lane.shown + " fits Z1", Color: lane.color})
+			marks = append(marks, figure.Mark{X: max(1, float64(step)), Label: lane.shown +
+				" fits Z1", Color: lane.color})
 		}
 		if step, ok := t.last(lane.name).event(margin.Fit2); ok {
-			marks = append(marks, figure.Mark{X: max(1, float64(step)), Label: lane.shown + " fits Z2", Color: lane.color})
+			marks = append(marks, figure.Mark{X: max(1, float64(step)), Label: lane.shown +
+				" fits Z2", Color: lane.color})
 		}
 	}
 	gd, gdm := t.strongest("gd", s.M), t.strongest("gdm", s.M)
 	return figure.Picture{
-		Title: fmt.Sprintf("The theory watched: N = %d, d = %d, %s, η = %g, γ = %g, seed %d", s.N, s.D, s.Form, s.Eta, s.Gamma, t.Data.Seed),
-		Note:  "A set is fitted when the mean of its ℓ = sigmoid(−y f) falls below " + fmt.Sprint(s.Fitted) + ". G = −(gradient along w*) and M = −(momentum along w*) of the neuron with the largest c at the end; GD has no momentum, its M is G of the step before.",
+		Title: fmt.Sprintf("The theory watched: N = %d, d = %d, %s, η = %g, γ = %g, seed %d", s.N,
+			s.D, s.Form, s.Eta, s.Gamma, t.Data.Seed),
+		Note: "A set is fitted when the mean of its ℓ = sigmoid(−y f) falls below " +
+			fmt.Sprint(s.Fitted) + ". G = −(gradient along w*) and M = −(momentum along w*) of " +
+			"the neuron with the largest c at the end; GD has no momentum, its M is G of the " +
+			"step before.",
 		Panels: [][]figure.Panel{
 			{
-				{Title: "(a) c, the feature learned", X: x, Y: figure.Axis{Label: "c", Log: true}, Lines: both("c"), Guides: []figure.Line{level(1/s.Alpha, "1/α"), level(1/s.Beta, "1/β")}, Marks: marks},
-				{Title: "(b) largest |Ξ| on Z2", X: x, Y: figure.Axis{Label: "|Ξ|", Log: true}, Lines: both("xi_max_2"), Guides: []figure.Line{level(s.Sigma0*s.Sigma*math.Sqrt(float64(s.D)), "σ0 σ √d")}},
+				{Title: "(a) c, the feature learned", X: x, Y: figure.Axis{Label: "c", Log: true},
+					Lines: both("c"), Guides: []figure.Line{level(1/s.Alpha, "1/α"),
+						level(1/s.Beta, "1/β")}, Marks: marks},
+				{Title: "(b) largest |Ξ| on Z2", X: x, Y: figure.Axis{Label: "|Ξ|", Log: true},
+					Lines: both("xi_max_2"),
+					Guides: []figure.Line{level(s.Sigma0*s.Sigma*math.Sqrt(float64(s.D)),
+						"σ0 σ √d")}},
 			},
 			{
-				{Title: "(c) what is left to learn", X: x, Y: figure.Axis{Label: "ν", Log: true, Low: 1e-6, High: 1}, Lines: []figure.Line{
-					line("ν1, GD", figure.Blue, "gd", "nu_1", 1, false), line("ν2, GD", figure.Sky, "gd", "nu_2", 1, true),
-					line("ν1, GD+M", figure.Vermilion, "gdm", "nu_1", 1, false), line("ν2, GD+M", figure.Orange, "gdm", "nu_2", 1, true)}},
-				{Title: "(d) along w*", X: x, Y: figure.Axis{Label: "G, M", Log: true, Low: 1e-6, High: 3}, Lines: []figure.Line{
+				{Title: "(c) what is left to learn", X: x,
+					Y: figure.Axis{Label: "ν", Log: true, Low: 1e-6, High: 1}, Lines: []figure.Line{
+						line("ν1, GD", figure.Blue, "gd", "nu_1", 1, false),
+						line("ν2, GD", figure.Sky, "gd", "nu_2", 1, true),
+						line("ν1, GD+M", figure.Vermilion, "gdm", "nu_1", 1, false),
+						line("ν2, GD+M", figure.Orange, "gdm", "nu_2", 1, true)}},
+				{Title: "(d) along w*", X: x, Y: figure.Axis{Label: "G, M", Log: true, Low: 1e-6,
+					High: 3}, Lines: []figure.Line{
 					line("G, GD", figure.Blue, "gd", fmt.Sprintf("G%d", gd), -1, false),
-					line("G, GD+M", figure.Orange, "gdm", fmt.Sprintf("G%d", gdm), -1, true), line("M, GD+M", figure.Vermilion, "gdm", fmt.Sprintf("M%d", gdm), -1, false)},
+					line("G, GD+M", figure.Orange, "gdm", fmt.Sprintf("G%d", gdm), -1, true),
+					line("M, GD+M", figure.Vermilion, "gdm", fmt.Sprintf("M%d", gdm), -1,
+						false)},
 					Guides: []figure.Line{level(math.Sqrt(1-s.Gamma)/s.Alpha, "√(1−γ)/α")}},
 			},
 		},

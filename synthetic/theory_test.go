@@ -57,7 +57,12 @@ func made(steps []int64, c columns) trained {
 
 func TestCurve(t *testing.T) {
 	c := curve{[]float64{0, 1, 3, 10}, []float64{4, 2, 6, 1}}
-	above := func(limit float64) func(float64) bool { return func(x float64) bool { return x > limit } }
+	above := func(limit float64) func(float64) bool {
+		return func(x float64) bool {
+			return x >
+				limit
+		}
+	}
 	for limit, want := range map[float64]int{3: 0, 5: 3, 6: -1} {
 		if got := c.first(above(limit)); got != want {
 			t.Errorf("first above %v: %d, want %d", limit, got, want)
@@ -90,7 +95,9 @@ func TestNearerAndWithin(t *testing.T) {
 	for _, tt := range []struct {
 		x    float64
 		want bool
-	}{{1, true}, {9, true}, {11, false}, {100, false}, {0.001, true}, {0, false}, {-1, false}, {math.NaN(), false}} { // 10 is halfway
+	}{{1, true}, {9, true}, {11, false}, {100, false}, {0.001, true}, {0, false}, {-1, false},
+		{math.NaN(), false}} {
+		// 10 is halfway
 		if got := nearer(tt.x, 1, 100); got != tt.want {
 			t.Errorf("%v is nearer to 1 than to 100: %t", tt.x, got)
 		}
@@ -99,25 +106,30 @@ func TestNearerAndWithin(t *testing.T) {
 		step      int
 		predicted float64
 		want      bool
-	}{{20, 2, true}, {21, 2, false}, {10, 0.01, true}, {11, 0.01, false}, {0, 2, true}, {-1, 2, false}} {
+	}{{20, 2, true}, {21, 2, false}, {10, 0.01, true}, {11, 0.01, false}, {0, 2, true},
+		{-1, 2, false}} {
 		if got := within(tt.step, tt.predicted); got != tt.want {
 			t.Errorf("step %d is within a factor of 10 of %v: %t", tt.step, tt.predicted, got)
 		}
 	}
 }
 
-// handMade are settings with round numbers: 1/α = 0.5, 1/β = 10, μ = 0.1, σ0 σ √d = 0.1, 1/(1−γ) = 10.
+// handMade are settings with round numbers: 1/α = 0.5, 1/β = 10, μ = 0.1, σ0 σ √d = 0.1, 1/(1−γ) =
+// 10.
 func handMade() Settings {
-	return Settings{N: 100, Small: 10, D: 4, M: 2, Alpha: 2, Beta: 0.1, Sigma: 0.5, Sigma0: 0.1, Form: "damped", Eta: 0.5, Gamma: 0.9}
+	return Settings{N: 100, Small: 10, D: 4, M: 2, Alpha: 2, Beta: 0.1, Sigma: 0.5, Sigma0: 0.1,
+		Form: "damped", Eta: 0.5, Gamma: 0.9}
 }
 
-// seenAll are two runs of which all claims are seen. Predicted for GD: T0 = 1/(0.5·2³·0.1) = 2.5, T1 = 100/(0.5·0.1·0.5·2·0.5²·4) = 2000; for
-// GD+M: T0 = 2.5 + 10, √(1−γ)/α = 0.158. Both have c ≥ 1/α at step 10, so T1 of GD+M is step 20.
+// seenAll are two runs of which all claims are seen. Predicted for GD: T0 = 1/(0.5·2³·0.1) = 2.5,
+// T1 = 100/(0.5·0.1·0.5·2·0.5²·4) = 2000; for GD+M: T0 = 2.5 + 10, √(1−γ)/α = 0.158. Both have c ≥
+// 1/α at step 10, so T1 of GD+M is step 20.
 func seenAll() ([]int64, columns) {
 	return []int64{0, 10, 20, 100}, columns{
-		"gd/c":           {0.01, 0.6, 0.602, 0.605},
-		"gd/nu_1":        {0.45, 0.01, 0.001, 0.0001}, // ν1·ηα(t−T0+1): at most 0.001·11
-		"gd/nu_2":        {0.05, 0.05, 0.02, 0.001},   // sum 0.5 + 0.35 + 0.84 = 1.69, of which 3ηβ³/α² is 6.3e−4
+		"gd/c":    {0.01, 0.6, 0.602, 0.605},
+		"gd/nu_1": {0.45, 0.01, 0.001, 0.0001}, // ν1·ηα(t−T0+1): at most 0.001·11
+		// sum 0.5 + 0.35 + 0.84 = 1.69, of which 3ηβ³/α² is 6.3e−4
+		"gd/nu_2":        {0.05, 0.05, 0.02, 0.001},
 		"gd/noise_min_2": {-0.1, 0, 0.5, 1.5},
 		"gd/error":       {0.5, 0.1, 0.1, 0},
 		"gd/test_1":      {0.5, 1, 1, 1},
@@ -143,7 +155,10 @@ func seenAll() ([]int64, columns) {
 // Every claim is seen where it holds, and is not where its own number says otherwise.
 func TestClaims(t *testing.T) {
 	nan := math.NaN()
-	claims := func(s Settings, t trained) []claim { return append(s.claimsGD(t), s.claimsGDM(t)...) }
+	claims := func(s Settings, t trained) []claim {
+		return append(s.claimsGD(t),
+			s.claimsGDM(t)...)
+	}
 	for _, tt := range []struct {
 		name    string
 		rows    int // that are kept; 0: all
@@ -151,30 +166,51 @@ func TestClaims(t *testing.T) {
 		notSeen []int // by the place in the list: 0 to 8 are GD's, 9 to 16 GD+M's
 	}{
 		{name: "all as the theory says"},
-		{name: "GD learns nothing", change: columns{"gd/c": {0.01, 0.01, 0.01, 0.01}}, notSeen: []int{0, 1, 2, 3}},
-		{name: "GD forgets Z1", change: columns{"gd/nu_1": {0.45, 0.01, 0.001, 0.2}}, notSeen: []int{1, 2}}, // 0.2·91
+		{name: "GD learns nothing", change: columns{"gd/c": {0.01, 0.01, 0.01, 0.01}},
+			notSeen: []int{0, 1, 2, 3}},
+		// 0.2·91
+		{name: "GD forgets Z1", change: columns{"gd/nu_1": {0.45, 0.01, 0.001, 0.2}},
+			notSeen: []int{1, 2}},
 		{name: "Z2 rules before T0, too", change: columns{"gd/nu_1": {0.04, 0.01, 0.001, 0.0001}}},
 		{name: "c of GD grows", change: columns{"gd/c": {0.01, 0.6, 0.7, 0.8}}, notSeen: []int{3}},
-		{name: "c of GD reaches 1/β", change: columns{"gd/c": {0.01, 0.6, 5, 9}}, notSeen: []int{3, 6}},
-		{name: "GD does not memorize", change: columns{"gd/noise_min_2": {-0.1, 0, 0.5, 0.5}}, notSeen: []int{4, 7}},
-		{name: "ν2 stays", change: columns{"gd/nu_2": {0.05, 5, 5, 0.001}}, notSeen: []int{5}}, // sum 25.25 + 50 + 200.04, times η 137 > 10/σ0
+		{name: "c of GD reaches 1/β", change: columns{"gd/c": {0.01, 0.6, 5, 9}},
+			notSeen: []int{3, 6}},
+		{name: "GD does not memorize", change: columns{"gd/noise_min_2": {-0.1, 0, 0.5, 0.5}},
+			notSeen: []int{4, 7}},
+		// sum 25.25 + 50 + 200.04, times η 137 > 10/σ0
+		{name: "ν2 stays", change: columns{"gd/nu_2": {0.05, 5, 5, 0.001}}, notSeen: []int{5}},
 		{name: "GD does not fit", change: columns{"gd/error": {0, 0, 0, 0.01}}, notSeen: []int{8}},
 		{name: "GD generalizes", change: columns{"gd/test_2": {0, 0, 0, 1}}, notSeen: []int{8}},
-		{name: "GD diverges at the end", change: columns{"gd/diverged": {nan, nan, nan, 99}}, notSeen: []int{6, 7, 8}},
+		{name: "GD diverges at the end", change: columns{"gd/diverged": {nan, nan, nan, 99}},
+			notSeen: []int{6, 7, 8}},
 
-		{name: "GD+M learns nothing", change: columns{"gdm/c": {0.01, 0.01, 0.01, 0.01}}, notSeen: []int{9, 10, 11, 12, 13, 15}},
-		{name: "GD+M has no momentum", change: columns{"gdm/M2": {0, -0.001, -0.05, 0}}, notSeen: []int{10}},
-		{name: "its gradient lasts as long", change: columns{"gdm/G2": {-0.5, -0.05, -0.02, 0}}, notSeen: []int{11}},
-		{name: "it is carried too short", change: columns{"gdm/c": {0.01, 0.6, 1, 12}}, notSeen: []int{12}},
-		{name: "ν of GD+M stays", change: columns{"gdm/nu_2": {0.05, 0.05, 0.01, 5}}, notSeen: []int{13}}, // 5·0.05·81
-		{name: "noise of Z1 grows", change: columns{"gdm/xi_max_1": {0.1, 0.1, 0.2, 1.01}}, notSeen: []int{14}},
-		{name: "noise of Z2 grows", change: columns{"gdm/xi_max_2": {0.1, 0.1, 0.2, 1.01}}, notSeen: []int{14}},
+		{name: "GD+M learns nothing", change: columns{"gdm/c": {0.01, 0.01, 0.01, 0.01}},
+			notSeen: []int{9, 10, 11, 12, 13, 15}},
+		{name: "GD+M has no momentum", change: columns{"gdm/M2": {0, -0.001, -0.05, 0}},
+			notSeen: []int{10}},
+		{name: "its gradient lasts as long", change: columns{"gdm/G2": {-0.5, -0.05, -0.02, 0}},
+			notSeen: []int{11}},
+		{name: "it is carried too short", change: columns{"gdm/c": {0.01, 0.6, 1, 12}},
+			notSeen: []int{12}},
+		// 5·0.05·81
+		{name: "ν of GD+M stays", change: columns{"gdm/nu_2": {0.05, 0.05, 0.01, 5}},
+			notSeen: []int{13}},
+		{name: "noise of Z1 grows", change: columns{"gdm/xi_max_1": {0.1, 0.1, 0.2, 1.01}},
+			notSeen: []int{14}},
+		{name: "noise of Z2 grows", change: columns{"gdm/xi_max_2": {0.1, 0.1, 0.2, 1.01}},
+			notSeen: []int{14}},
 		{name: "c falls back", change: columns{"gdm/c": {0.01, 0.6, 6, 1}}, notSeen: []int{15}},
-		{name: "GD+M does not fit", change: columns{"gdm/error": {0, 0, 0, 0.01}}, notSeen: []int{16}},
-		{name: "GD+M misses a fifth of Z2", change: columns{"gdm/test_2": {0, 0, 0, 0.8}}, notSeen: []int{16}},                       // 0.1·0.2 > μ/10
-		{name: "GD+M diverges at the end", change: columns{"gdm/diverged": {nan, nan, nan, 99}}, notSeen: []int{10, 11, 14, 15, 16}}, // no neuron is the strongest then
+		{name: "GD+M does not fit", change: columns{"gdm/error": {0, 0, 0, 0.01}},
+			notSeen: []int{16}},
+		// 0.1·0.2 > μ/10
+		{name: "GD+M misses a fifth of Z2", change: columns{"gdm/test_2": {0, 0, 0, 0.8}},
+			notSeen: []int{16}},
+		// no neuron is the strongest then
+		{name: "GD+M diverges at the end", change: columns{"gdm/diverged": {nan, nan, nan, 99}},
+			notSeen: []int{10, 11, 14, 15, 16}},
 
-		// GD at step 10: it has not memorized anything, nor fitted. GD+M: T1 has not come, so nothing is known of it.
+		// GD at step 10: it has not memorized anything, nor fitted. GD+M: T1 has not come, so
+		// nothing is known of it.
 		{name: "ends at step 10", rows: 2, notSeen: []int{4, 7, 8, 11, 12, 13, 15, 16}},
 	} {
 		steps, c := seenAll()
@@ -195,7 +231,8 @@ func TestClaims(t *testing.T) {
 		}
 	}
 
-	// In the undamped form the same path has 1−γ times the rate and 1/(1−γ) times the buffer, and the same claims.
+	// In the undamped form the same path has 1−γ times the rate and 1/(1−γ) times the buffer, and
+	// the same claims.
 	steps, c := seenAll()
 	damped := claims(handMade(), made(steps, c))[9:]
 	s := handMade()
@@ -210,7 +247,8 @@ func TestClaims(t *testing.T) {
 
 	var text strings.Builder
 	for _, c := range claims(handMade(), made(seenAll())) {
-		fmt.Fprintf(&text, "%s | %s | %s | %s | %t\n", c.Where, c.What, c.Predicted, c.Measured, c.Seen)
+		fmt.Fprintf(&text, "%s | %s | %s | %s | %t\n", c.Where, c.What, c.Predicted, c.Measured,
+			c.Seen)
 	}
 	golden(t, "claims.txt", text.String())
 }
@@ -238,28 +276,34 @@ func TestStrongestAndWhen(t *testing.T) {
 
 func TestGrid(t *testing.T) {
 	etas, gammas := preset("quick", 30).grid()
-	if len(etas) != 16 || etas[0] != 0.01 || etas[1] != 0.0171 || etas[15] != 31.6 || !slices.IsSorted(etas) { // 0.01·10^(3.5 i/15)
+	// 0.01·10^(3.5 i/15)
+	if len(etas) != 16 || etas[0] != 0.01 || etas[1] != 0.0171 || etas[15] != 31.6 ||
+		!slices.IsSorted(etas) {
 		t.Errorf("rates %v", etas)
 	}
 	if want := []float64{0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995}; !slices.Equal(gammas, want) {
 		t.Errorf("momenta %v, want %v", gammas, want)
 	}
-	for x, want := range map[float64]float64{0.0171133: 0.0171, 12.345: 12.3, 9.996: 10, 1234: 1230, 0.5: 0.5} {
+	for x, want := range map[float64]float64{0.0171133: 0.0171, 12.345: 12.3, 9.996: 10, 1234: 1230,
+		0.5: 0.5} {
 		if got := round3(x); math.Abs(got-want) > 1e-12 {
 			t.Errorf("%v to three digits is %v, want %v", x, got, want)
 		}
 	}
 }
 
-// The map of a world in which a setting learns the small margin where η/(1−γ) ≥ 10, and diverges from η = 20 on.
+// The map of a world in which a setting learns the small margin where η/(1−γ) ≥ 10, and diverges
+// from η = 20 on.
 func TestDrawMap(t *testing.T) {
 	s := &session{exec: Execution{Out: t.TempDir()}, stdout: new(strings.Builder)}
 	set := preset("quick", 30)
 	etas, gammas := set.grid()
 	shown, err := s.drawMap(set, etas, gammas, func(eta, gamma float64) laneRow {
-		c := columns{"x/loss": {0.01}, "x/loss_2": {0.02}, "x/error": {0.002}, "x/test_1": {1}, "x/test_2": {0.5}, "x/c": {0.8}, "x/xi_max_2": {1.5}}
+		c := columns{"x/loss": {0.01}, "x/loss_2": {0.02}, "x/error": {0.002}, "x/test_1": {1},
+			"x/test_2": {0.5}, "x/c": {0.8}, "x/xi_max_2": {1.5}}
 		if eta/(1-gamma) >= 10 {
-			c["x/error"], c["x/test_2"], c["x/c"], c["x/xi_max_2"], c["x/converged"] = []float64{0}, []float64{0.95}, []float64{6}, []float64{0.1}, []float64{1}
+			c["x/error"], c["x/test_2"], c["x/c"], c["x/xi_max_2"], c["x/converged"] = []float64{0},
+				[]float64{0.95}, []float64{6}, []float64{0.1}, []float64{1}
 		}
 		if eta >= 20 {
 			c = columns{"x/error": {0}, "x/test_2": {1}, "x/" + margin.Diverged.String(): {3}}

@@ -1,5 +1,5 @@
-// Package config holds the settings of one training on images: what the flags of the command cifar, a config.json and a line of a sweep's list
-// say, with the presets that they start from.
+// Package config holds the settings of one training on images: what the flags of the command cifar,
+// a config.json and a line of a sweep's list say, with the presets that they start from.
 package config
 
 import (
@@ -24,11 +24,13 @@ import (
 	"momentum/models"
 )
 
-// Settings are all that may change the result. Their JSON is hashed into the name of the run folder.
+// Settings are all that may change the result. Their JSON is hashed into the name of the run
+// folder.
 type Settings struct {
-	Data    string `json:"data"`
-	Images  int    `json:"images"`  // 0: all (less the held-out ones)
-	Holdout int    `json:"holdout"` // training images kept out and evaluated in place of the test set
+	Data   string `json:"data"`
+	Images int    `json:"images"` // 0: all (less the held-out ones)
+	// training images kept out and evaluated in place of the test set
+	Holdout int `json:"holdout"`
 
 	// Degraded images (datasets.SmallMargin). Without any the share is 0, and so is the rest.
 	SmallMargin  float64 `json:"small_margin,omitempty"` // their share
@@ -37,10 +39,11 @@ type Settings struct {
 	SmallShuffle string  `json:"small_shuffle,omitempty"`
 	SmallSeed    uint64  `json:"small_seed,omitempty"`
 
-	Model       string  `json:"model"`
-	Width       int     `json:"width"`
-	Norm        string  `json:"norm"`
-	GhostBatch  int     `json:"ghost_batch,omitempty"` // with batch normalization: the chunk, since it changes the statistics
+	Model string `json:"model"`
+	Width int    `json:"width"`
+	Norm  string `json:"norm"`
+	// with batch normalization: the chunk, since it changes the statistics
+	GhostBatch  int     `json:"ghost_batch,omitempty"`
 	BranchScale float64 `json:"branch_scale"`
 	Opt         string  `json:"opt"`
 	Form        string  `json:"form"`
@@ -91,16 +94,19 @@ type Config struct {
 // presets lists what -preset may be.
 var presets = []string{"auto", "tiny", "quick", "paper"}
 
-// Preset returns the settings of a preset for an algorithm. Rates are undamped; those of the paper preset are starting points, since the
-// paper gives none; those of quick, which tiny has too, were chosen on held-out training images with the same number of trials for GD and for GD+M
+// Preset returns the settings of a preset for an algorithm. Rates are undamped; those of the paper
+// preset are starting points, since the paper gives none; those of quick, which tiny has too, were
+// chosen on held-out training images with the same number of trials for GD and for GD+M
 // (results/quick/README.md).
 func Preset(name, opt string) Config {
 	c := Config{
 		Settings: Settings{
-			Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: opt, Form: "undamped", Schedule: "cosine", Epochs: 300,
+			Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: opt, Form: "undamped",
+			Schedule: "cosine", Epochs: 300,
 			Precision: "f32", Seed: 1,
 		},
-		Execution: Execution{Backend: "auto", CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"},
+		Execution: Execution{Backend: "auto", CheckpointEvery: cli.Duration(time.Minute),
+			Runs: "runs"},
 	}
 	if IsMomentum(opt) {
 		c.Momentum = 0.9
@@ -131,7 +137,8 @@ func IsMomentum(opt string) bool { return opt == "gdm" || opt == "sgdm" }
 // IsMiniBatch says whether an algorithm steps on mini-batches rather than on all images.
 func IsMiniBatch(opt string) bool { return opt == "sgd" || opt == "sgdm" }
 
-// Command is what the flags ask for beside a run: where its settings are from, and what to do with it.
+// Command is what the flags ask for beside a run: where its settings are from, and what to do with
+// it.
 type Command struct {
 	Preset string // the preset that was used; its name is never auto once the backend is known
 	Asked  bool   // for that preset, by -preset
@@ -147,11 +154,17 @@ var smallDefaults = datasets.SmallMargin{Factor: 2, Variance: 0.005, Shuffle: "i
 
 // SmallMarginFlags binds how images are degraded to flags, and returns their names.
 func (c *Config) SmallMarginFlags(fs *flag.FlagSet) (names []string) {
-	fs.Float64Var(&c.SmallMargin, "small-margin", c.SmallMargin, "share of the training and of the test images that are degraded, as in the paper's Figure 4 (0.1); they are then measured apart, too")
-	fs.IntVar(&c.SmallFactor, "small-factor", smallDefaults.Factor, "a degraded image first loses resolution, by the means of this many pixels squared; 1: it does not")
-	fs.Float64Var(&c.SmallNoise, "small-noise", smallDefaults.Variance, "then it gets Gaussian noise of this variance, pixels being in [0, 1]")
-	fs.StringVar(&c.SmallShuffle, "small-shuffle", smallDefaults.Shuffle, "and last its channels are permuted: image, each in its own way|fixed, all in one way")
-	fs.Uint64Var(&c.SmallSeed, "small-seed", smallDefaults.Seed, "of the choice of the degraded images, of the noise and of the permutations, at least 1")
+	fs.Float64Var(&c.SmallMargin, "small-margin", c.SmallMargin, "share of the training and of "+
+		"the test images that are degraded, as in the paper's Figure 4 (0.1); they are then "+
+		"measured apart, too")
+	fs.IntVar(&c.SmallFactor, "small-factor", smallDefaults.Factor, "a degraded image first "+
+		"loses resolution, by the means of this many pixels squared; 1: it does not")
+	fs.Float64Var(&c.SmallNoise, "small-noise", smallDefaults.Variance,
+		"then it gets Gaussian noise of this variance, pixels being in [0, 1]")
+	fs.StringVar(&c.SmallShuffle, "small-shuffle", smallDefaults.Shuffle,
+		"and last its channels are permuted: image, each in its own way|fixed, all in one way")
+	fs.Uint64Var(&c.SmallSeed, "small-seed", smallDefaults.Seed,
+		"of the choice of the degraded images, of the noise and of the permutations, at least 1")
 	return []string{"small-margin", "small-factor", "small-noise", "small-shuffle", "small-seed"}
 }
 
@@ -159,44 +172,67 @@ func (c *Config) SmallMarginFlags(fs *flag.FlagSet) (names []string) {
 func flags(c *Config, do *Command) *flag.FlagSet {
 	fs := flag.NewFlagSet("cifar", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&do.Preset, "preset", do.Preset, "auto|tiny|quick|paper: settings to start from; every other flag overrides them")
-	fs.StringVar(&do.Config, "config", do.Config, "a `file` such as the config.json of a run folder; its values override the preset's")
-	fs.Func("task", "-config is the runs.jsonl of a sweep: run its line `N`, from 0; auto: the number that Slurm, Kubernetes or AWS Batch gives an array's task", func(value string) (err error) {
-		do.Task, err = sweep.TaskIndex(value, os.Getenv)
-		return err
-	})
-	fs.BoolVar(&do.DryRun, "dry-run", do.DryRun, "print the resolved run and its cost, run one chunk, stop")
+	fs.StringVar(&do.Preset, "preset", do.Preset,
+		"auto|tiny|quick|paper: settings to start from; every other flag overrides them")
+	fs.StringVar(&do.Config, "config", do.Config,
+		"a `file` such as the config.json of a run folder; its values override the preset's")
+	fs.Func("task", "-config is the runs.jsonl of a sweep: run its line `N`, from 0; auto: the "+
+		"number that Slurm, Kubernetes or AWS Batch gives an array's task",
+		func(value string) (err error) {
+			do.Task, err = sweep.TaskIndex(value, os.Getenv)
+			return err
+		})
+	fs.BoolVar(&do.DryRun, "dry-run", do.DryRun,
+		"print the resolved run and its cost, run one chunk, stop")
 	fs.StringVar(&do.Cost, "cost", do.Cost, "with -dry-run: a `file` to write the cost to, as JSON")
 	fs.BoolVar(&do.Fresh, "fresh", do.Fresh, "start over: an existing run folder is set aside")
 
 	fs.StringVar(&c.Data, "data", c.Data, strings.Join(datasets.Names(), "|"))
-	fs.IntVar(&c.Images, "images", c.Images, "N, training images, taken from the start of the set; 0: all")
-	fs.IntVar(&c.Holdout, "holdout", c.Holdout, "training images, from the end of the set, that are kept out and evaluated in place of the test images: to choose settings")
+	fs.IntVar(&c.Images, "images", c.Images,
+		"N, training images, taken from the start of the set; 0: all")
+	fs.IntVar(&c.Holdout, "holdout", c.Holdout, "training images, from the end of the set, that "+
+		"are kept out and evaluated in place of the test images: to choose settings")
 	c.SmallMarginFlags(fs)
-	fs.StringVar(&c.Model, "model", c.Model, "resnet18|vgg19|wrn16-K (WideResNet-16, widening factor K)")
-	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem; -preset=paper has 64 for resnet18 and vgg19, 16 for wrn16-K")
-	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: by the statistics of each chunk, in evaluation too, so that -chunk then changes the result")
-	fs.Float64Var(&c.BranchScale, "branch-scale", c.BranchScale, "multiplies the initial weights of each residual branch's last convolution; 0: 1/√(number of blocks)")
-	fs.StringVar(&c.Opt, "opt", c.Opt, "gd|gdm: full batch, without or with momentum; sgd|sgdm: mini-batches")
-	fs.StringVar(&c.Form, "form", c.Form, "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← γb+∇L (PyTorch's)")
+	fs.StringVar(&c.Model, "model", c.Model,
+		"resnet18|vgg19|wrn16-K (WideResNet-16, widening factor K)")
+	fs.IntVar(&c.Width, "width", c.Width,
+		"channels of the stem; -preset=paper has 64 for resnet18 and vgg19, 16 for wrn16-K")
+	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: by the statistics of each "+
+		"chunk, in evaluation too, so that -chunk then changes the result")
+	fs.Float64Var(&c.BranchScale, "branch-scale", c.BranchScale, "multiplies the initial weights "+
+		"of each residual branch's last convolution; 0: 1/√(number of blocks)")
+	fs.StringVar(&c.Opt, "opt", c.Opt,
+		"gd|gdm: full batch, without or with momentum; sgd|sgdm: mini-batches")
+	fs.StringVar(&c.Form, "form", c.Form,
+		"damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← γb+∇L (PyTorch's)")
 	fs.Float64Var(&c.Rate, "lr", c.Rate, "η, peak learning rate per step")
 	fs.Float64Var(&c.Momentum, "momentum", c.Momentum, "γ, in [0, 1)")
 	fs.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "λ: the gradient is ∇L + λw")
-	fs.StringVar(&c.Schedule, "schedule", c.Schedule, "constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
+	fs.StringVar(&c.Schedule, "schedule", c.Schedule,
+		"constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
 	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the schedule")
-	fs.IntVar(&c.Epochs, "epochs", c.Epochs, "passes over the training images; with full batch, one step each")
-	fs.IntVar(&c.Batch, "batch", c.Batch, "images per step of sgd and sgdm; the last, short batch of an epoch is kept; 0: full batch")
-	fs.StringVar(&c.Precision, "precision", c.Precision, "f32|tf32 (GPU)|bf16 (compute only; weights, sums and loss stay f32)")
-	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "epochs between evaluations of the test images; 0: as often as costs less than a tenth of the training")
+	fs.IntVar(&c.Epochs, "epochs", c.Epochs,
+		"passes over the training images; with full batch, one step each")
+	fs.IntVar(&c.Batch, "batch", c.Batch, "images per step of sgd and sgdm; the last, short "+
+		"batch of an epoch is kept; 0: full batch")
+	fs.StringVar(&c.Precision, "precision", c.Precision,
+		"f32|tf32 (GPU)|bf16 (compute only; weights, sums and loss stay f32)")
+	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "epochs between evaluations of the test "+
+		"images; 0: as often as costs less than a tenth of the training")
 	fs.Uint64Var(&c.Seed, "seed", c.Seed, "of initialization and order, as separate streams")
 
 	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
-	fs.IntVar(&c.Chunk, "chunk", c.Chunk, "images per call of the compiled step; 0: chosen for the backend")
-	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery, "time between checkpoints, such as 30s; 0s: every step")
-	fs.BoolVar(&c.Slim, "slim", c.Slim, "when the run is done or has diverged, keep neither checkpoints nor initial.safetensors nor weights.safetensors: for sweeps")
+	fs.IntVar(&c.Chunk, "chunk", c.Chunk,
+		"images per call of the compiled step; 0: chosen for the backend")
+	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
+		"time between checkpoints, such as 30s; 0s: every step")
+	fs.BoolVar(&c.Slim, "slim", c.Slim, "when the run is done or has diverged, keep neither "+
+		"checkpoints nor initial.safetensors nor weights.safetensors: for sweeps")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
-	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`folder` of CIFAR; empty: the user's cache folder")
-	fs.StringVar(&c.Mirror, "mirror", c.Mirror, "`URL` to fetch CIFAR from in place of the official host")
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir,
+		"`folder` of CIFAR; empty: the user's cache folder")
+	fs.StringVar(&c.Mirror, "mirror", c.Mirror,
+		"`URL` to fetch CIFAR from in place of the official host")
 	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
 	fs.Usage = func() {} // not on every error: run prints the manual for -h alone
 	return fs
@@ -204,9 +240,13 @@ func flags(c *Config, do *Command) *flag.FlagSet {
 
 // The flags of each group, in the order of the manual.
 var (
-	commandFlags   = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
-	settingFlags   = []string{"opt", "form", "lr", "momentum", "weight-decay", "schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "small-margin", "small-factor", "small-noise", "small-shuffle", "small-seed", "model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"}
-	executionFlags = []string{"backend", "chunk", "checkpoint-every", "slim", "runs", "data-dir", "mirror", "offline"}
+	commandFlags = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
+	settingFlags = []string{"opt", "form", "lr", "momentum", "weight-decay", "schedule", "warmup",
+		"epochs", "batch", "data", "images", "holdout", "small-margin", "small-factor",
+		"small-noise", "small-shuffle", "small-seed", "model", "width", "norm", "branch-scale",
+		"precision", "eval-every", "seed"}
+	executionFlags = []string{"backend", "chunk", "checkpoint-every", "slim", "runs", "data-dir",
+		"mirror", "offline"}
 )
 
 // PrintFlags explains the flags by group.
@@ -215,13 +255,16 @@ func PrintFlags(out io.Writer) {
 	fs := flags(&c, &do)
 	cli.PrintFlags(out, fs,
 		cli.FlagGroup{Title: "What to do", Names: commandFlags},
-		cli.FlagGroup{Title: "Settings that may change the result (hashed into the run folder's name)", Names: settingFlags},
-		cli.FlagGroup{Title: "Settings that change speed, memory or places only (may differ when a run is resumed)", Names: executionFlags},
+		cli.FlagGroup{Title: "Settings that may change the result (hashed into the run folder's " +
+			"name)", Names: settingFlags},
+		cli.FlagGroup{Title: "Settings that change speed, memory or places only (may differ when " +
+			"a run is resumed)", Names: executionFlags},
 	)
 }
 
-// Parse turns arguments into a configuration: the preset's values, overridden by those of the file of -config, overridden by the flags.
-// kind is the backend's, which decides what -preset=auto means; before it is known, Parse with "" checks the flags against every preset.
+// Parse turns arguments into a configuration: the preset's values, overridden by those of the file
+// of -config, overridden by the flags. kind is the backend's, which decides what -preset=auto
+// means; before it is known, Parse with "" checks the flags against every preset.
 func Parse(args []string, kind backend.Kind) (Config, Command, error) {
 	do := Command{Preset: "auto", Task: -1}
 	first := Preset("paper", "gdm")
@@ -232,10 +275,12 @@ func Parse(args []string, kind backend.Kind) (Config, Command, error) {
 		return Config{}, do, cli.Usagef("%w (see go run ./cifar -h)", err)
 	}
 	if fs.NArg() > 0 {
-		return Config{}, do, cli.Usagef("unexpected argument %q: flags are written -name=value", fs.Arg(0))
+		return Config{}, do, cli.Usagef("unexpected argument %q: flags are written -name=value",
+			fs.Arg(0))
 	}
 	if !slices.Contains(presets, do.Preset) {
-		return Config{}, do, cli.Usagef("-preset must be one of %s, got %q", strings.Join(presets, ", "), do.Preset)
+		return Config{}, do, cli.Usagef("-preset must be one of %s, got %q",
+			strings.Join(presets, ", "), do.Preset)
 	}
 	if do.Preset == "auto" && kind == "" {
 		var c Config
@@ -274,7 +319,8 @@ func resolve(args []string, name string) (Config, Command, error) {
 	opt, model := "gdm", "resnet18"
 	given := map[string]bool{}
 	var err error
-	// The preset depends on the algorithm and on the network, which the flags or the file name: so, twice.
+	// The preset depends on the algorithm and on the network, which the flags or the file name: so,
+	// twice.
 	for range 2 {
 		c, do = Preset(name, opt), Command{Preset: name, Task: -1}
 		if name == "paper" {
@@ -317,13 +363,15 @@ func (c *Config) is(do Command) error {
 	}
 	name, err := c.Name()
 	if err == nil && name != runs[do.Task].Name {
-		return cli.Usagef("%s:%d: the run %s, but its settings are those of %s: leave out flags that change the result, and plan the sweep with this version of the program",
+		return cli.Usagef("%s:%d: the run %s, but its settings are those of %s: leave out flags "+
+			"that change the result, and plan the sweep with this version of the program",
 			do.Config, do.Task+1, runs[do.Task].Name, name)
 	}
 	return err
 }
 
-// readConfig reads the settings and the execution of a config.json, or of a line of a sweep's list, over c.
+// readConfig reads the settings and the execution of a config.json, or of a line of a sweep's list,
+// over c.
 func readConfig(do Command, c *Config) error {
 	if do.Task >= 0 {
 		runs, err := sweep.ReadRuns(do.Config)
@@ -331,11 +379,13 @@ func readConfig(do Command, c *Config) error {
 			return err
 		}
 		if do.Task >= len(runs) {
-			return fmt.Errorf("-task: %s has the tasks 0 to %d, got %d", do.Config, len(runs)-1, do.Task)
+			return fmt.Errorf("-task: %s has the tasks 0 to %d, got %d", do.Config, len(runs)-1,
+				do.Task)
 		}
 		run := runs[do.Task]
 		place := fmt.Sprintf("%s:%d", do.Config, do.Task+1)
-		return errors.Join(decode(place, run.Settings, &c.Settings), decode(place, run.Execution, &c.Execution))
+		return errors.Join(decode(place, run.Settings, &c.Settings),
+			decode(place, run.Execution, &c.Execution))
 	}
 	data, err := os.ReadFile(do.Config)
 	if err != nil {
@@ -353,7 +403,8 @@ func parseConfig(path string, data []byte, c *Config) error {
 	}
 	file.Settings, file.Execution = &c.Settings, &c.Execution
 	if err := decode(path, data, &file); err != nil {
-		return fmt.Errorf("-config: %w; want {\"settings\": {…}, \"execution\": {…}} as in a run folder's config.json", err)
+		return fmt.Errorf("-config: %w; want {\"settings\": {…}, \"execution\": {…}} as in a run "+
+			"folder's config.json", err)
 	}
 	return nil
 }
@@ -371,7 +422,8 @@ func decode(place string, data []byte, v any) error {
 	return nil
 }
 
-// Validate refuses values out of range and flags that contradict each other, before any work. given holds the flags on the command line.
+// Validate refuses values out of range and flags that contradict each other, before any work. given
+// holds the flags on the command line.
 func (c *Config) Validate(given map[string]bool) error {
 	oneOf := func(flag, got string, want []string) error {
 		if slices.Contains(want, got) {
@@ -399,27 +451,37 @@ func (c *Config) Validate(given map[string]bool) error {
 		oneOf("norm", c.Norm, []string{"none", "batch"}),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
 		c.validateSmall(given),
-		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0), atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
+		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
+		atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
 		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
 		// Written so that NaN is refused too.
 		inRange("lr", c.Rate > 0 && !math.IsInf(c.Rate, 0), "positive and finite", c.Rate),
 		inRange("momentum", c.Momentum >= 0 && c.Momentum < 1, "in [0, 1)", c.Momentum),
-		inRange("weight-decay", c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "finite and not negative", c.WeightDecay),
-		inRange("branch-scale", c.BranchScale >= 0 && !math.IsInf(c.BranchScale, 0), "finite and not negative", c.BranchScale),
-		inRange("warmup", c.Warmup >= 0 && c.Warmup <= c.Epochs, fmt.Sprintf("in [0, %d] epochs", c.Epochs), c.Warmup),
-		inRange("checkpoint-every", c.CheckpointEvery >= 0, "at least 0s", time.Duration(c.CheckpointEvery)),
+		inRange("weight-decay", c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0),
+			"finite and not negative", c.WeightDecay),
+		inRange("branch-scale", c.BranchScale >= 0 && !math.IsInf(c.BranchScale, 0),
+			"finite and not negative", c.BranchScale),
+		inRange("warmup", c.Warmup >= 0 && c.Warmup <= c.Epochs,
+			fmt.Sprintf("in [0, %d] epochs", c.Epochs), c.Warmup),
+		inRange("checkpoint-every", c.CheckpointEvery >= 0, "at least 0s",
+			time.Duration(c.CheckpointEvery)),
 	); err != nil {
 		return firstOf(err)
 	}
 	switch {
 	case !IsMomentum(c.Opt) && given["momentum"] && c.Momentum != 0:
-		return fmt.Errorf("-opt=%s has no momentum, got -momentum=%v: use -opt=%sm or leave -momentum out", c.Opt, c.Momentum, c.Opt)
+		return fmt.Errorf("-opt=%s has no momentum, got -momentum=%v: use -opt=%sm or leave "+
+			"-momentum out", c.Opt, c.Momentum, c.Opt)
 	case !IsMomentum(c.Opt) && given["form"]:
-		return fmt.Errorf("-opt=%s has no momentum and so no -form: use -opt=%sm or leave -form out", c.Opt, c.Opt)
+		return fmt.Errorf(
+			"-opt=%s has no momentum and so no -form: use -opt=%sm or leave -form out", c.Opt,
+			c.Opt)
 	case IsMiniBatch(c.Opt) && c.Batch == 0:
-		return fmt.Errorf("-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s", c.Opt, c.Opt[1:])
+		return fmt.Errorf("-opt=%s needs -batch of at least 1, got 0: for the full batch use "+
+			"-opt=%s", c.Opt, c.Opt[1:])
 	case !IsMiniBatch(c.Opt) && given["batch"] && c.Batch != 0:
-		return fmt.Errorf("-opt=%s is full batch, got -batch=%d: use -opt=s%s or leave -batch out", c.Opt, c.Batch, c.Opt)
+		return fmt.Errorf("-opt=%s is full batch, got -batch=%d: use -opt=s%s or leave -batch out",
+			c.Opt, c.Batch, c.Opt)
 	case c.Offline && c.Mirror != "":
 		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
 	case c.Runs == "":
@@ -427,16 +489,19 @@ func (c *Config) Validate(given map[string]bool) error {
 	}
 	if !IsMomentum(c.Opt) {
 		c.Momentum = 0
-		c.Form = string(descent.Undamped) // without momentum both forms are GD: one name for one thing
+		// without momentum both forms are GD: one name for one thing
+		c.Form = string(descent.Undamped)
 	}
 	if !IsMiniBatch(c.Opt) {
 		c.Batch = 0
 	}
-	if _, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: 10, BranchScale: c.BranchScale}); err != nil {
+	if _, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: 10,
+		BranchScale: c.BranchScale}); err != nil {
 		return fmt.Errorf("-model=%s -width=%d: %w", c.Model, c.Width, err)
 	}
 	if c.Norm == "batch" && c.Chunk == 0 {
-		return fmt.Errorf("-norm=batch takes its statistics over a chunk: say which with -chunk, for example -chunk=128")
+		return fmt.Errorf("-norm=batch takes its statistics over a chunk: say which with -chunk, " +
+			"for example -chunk=128")
 	}
 	c.GhostBatch = 0
 	if c.Norm == "batch" {
@@ -445,13 +510,16 @@ func (c *Config) Validate(given map[string]bool) error {
 	return backend.Parse(c.Backend)
 }
 
-// validateSmall refuses settings of degraded images that are out of range, or that are given without any. It fills in those that are left out,
-// and clears all of them if no image is degraded: one name for one thing.
+// validateSmall refuses settings of degraded images that are out of range, or that are given
+// without any. It fills in those that are left out, and clears all of them if no image is degraded:
+// one name for one thing.
 func (c *Config) validateSmall(given map[string]bool) error {
 	if c.SmallMargin == 0 {
-		for _, name := range []string{"small-factor", "small-noise", "small-shuffle", "small-seed"} {
+		for _, name := range []string{"small-factor", "small-noise", "small-shuffle",
+			"small-seed"} {
 			if given[name] {
-				return fmt.Errorf("-%s needs degraded images: add -small-margin=0.1, or leave it out", name)
+				return fmt.Errorf(
+					"-%s needs degraded images: add -small-margin=0.1, or leave it out", name)
 			}
 		}
 		c.SmallFactor, c.SmallNoise, c.SmallShuffle, c.SmallSeed = 0, 0, "", 0
@@ -475,9 +543,11 @@ func (c *Config) validateSmall(given map[string]bool) error {
 	case c.SmallFactor < 1 || datasets.Side%c.SmallFactor != 0:
 		return fmt.Errorf("-small-factor must be one of 1, 2, 4, 8, 16, 32, got %d", c.SmallFactor)
 	case !(c.SmallNoise > 0 && c.SmallNoise <= 1): // 0 would not be written to config.json
-		return fmt.Errorf("-small-noise must be in (0, 1], got %v: for none, 1e-9 is rounded away", c.SmallNoise)
+		return fmt.Errorf("-small-noise must be in (0, 1], got %v: for none, 1e-9 is rounded away",
+			c.SmallNoise)
 	case !slices.Contains(datasets.Shuffles(), c.SmallShuffle):
-		return fmt.Errorf("-small-shuffle must be one of %s, got %q", strings.Join(datasets.Shuffles(), ", "), c.SmallShuffle)
+		return fmt.Errorf("-small-shuffle must be one of %s, got %q",
+			strings.Join(datasets.Shuffles(), ", "), c.SmallShuffle)
 	case c.SmallSeed == 0:
 		return fmt.Errorf("-small-seed must be at least 1, got 0")
 	}
@@ -486,7 +556,8 @@ func (c *Config) validateSmall(given map[string]bool) error {
 
 // Small is how images are degraded.
 func (c *Config) Small() datasets.SmallMargin {
-	return datasets.SmallMargin{Share: c.SmallMargin, Factor: c.SmallFactor, Variance: c.SmallNoise, Shuffle: c.SmallShuffle, Seed: c.SmallSeed}
+	return datasets.SmallMargin{Share: c.SmallMargin, Factor: c.SmallFactor, Variance: c.SmallNoise,
+		Shuffle: c.SmallShuffle, Seed: c.SmallSeed}
 }
 
 // firstOf is the first of joined errors: one clear line, not a list.
@@ -532,8 +603,9 @@ func (c *Config) Run() (sweep.Run, error) {
 	return run, errors.Join(errs[:]...)
 }
 
-// EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the fewest for which evaluating the images costs less
-// than a tenth of training, counted in floating-point operations.
+// EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the
+// fewest for which evaluating the images costs less than a tenth of training, counted in
+// floating-point operations.
 func (c *Config) EvaluationEvery(forward, step float64, train, eval int) int {
 	if c.EvalEvery > 0 {
 		return c.EvalEvery

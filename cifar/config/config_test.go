@@ -54,14 +54,16 @@ func TestPresets(t *testing.T) {
 		width int
 	}{
 		{"-preset=paper -model=wrn16-4", 16}, {"-preset=paper -model=wrn16-4 -width=64", 64},
-		{"-preset=paper " + config, 16}, {"-preset=paper -model=resnet18 " + config, 64}, {"-preset=quick -model=wrn16-4", 16}, {"-preset=tiny -model=wrn16-4", 4},
+		{"-preset=paper " + config, 16}, {"-preset=paper -model=resnet18 " + config, 64},
+		{"-preset=quick -model=wrn16-4", 16}, {"-preset=tiny -model=wrn16-4", 4},
 	} {
 		if c := mustParse(t, "", strings.Fields(tt.args)...); c.Width != tt.width {
 			t.Errorf("%s: width %d, want %d", tt.args, c.Width, tt.width)
 		}
 	}
 	// The paper's setting.
-	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: "gdm", Momentum: 0.9, Epochs: 300}
+	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: "gdm",
+		Momentum: 0.9, Epochs: 300}
 	got := mustParse(t, "", "-preset=paper").Settings
 	got.Form, got.Rate, got.Schedule, got.Precision, got.Seed = "", 0, "", "", 0
 	if got != want {
@@ -75,25 +77,30 @@ func TestPresets(t *testing.T) {
 }
 
 func TestFlagsOverrideConfigOverridesPreset(t *testing.T) {
-	config := runtest.File(t, "config.json", `{"settings": {"epochs": 7, "width": 3, "opt": "gd"}, "derived": {"eta_eff": 1}, "execution": {"chunk": 5, "checkpoint_every": "2s"}}`)
+	config := runtest.File(t, "config.json",
+		`{"settings": {"epochs": 7, "width": 3, "opt": "gd"}, "derived": {"eta_eff": 1}, "execution": {"chunk": 5, "checkpoint_every": "2s"}}`)
 	c := mustParse(t, backend.Go, "-config="+config, "-width=2", "-preset=tiny")
 	if c.Width != 2 || c.Epochs != 7 || c.Images != 40 {
-		t.Errorf("width %d of the flag, epochs %d of the file, images %d of the preset; want 2, 7 and 40", c.Width, c.Epochs, c.Images)
+		t.Errorf("width %d of the flag, epochs %d of the file, images %d of the preset; want 2, "+
+			"7 and 40", c.Width, c.Epochs, c.Images)
 	}
 	if every := time.Duration(c.CheckpointEvery); c.Chunk != 5 || every != 2*time.Second {
 		t.Errorf("chunk %d, checkpoints every %v; want 5 and 2s", c.Chunk, every)
 	}
 	// The algorithm of the file decides on the preset's rate and momentum.
 	if want := Preset("tiny", "gd"); c.Opt != "gd" || c.Rate != want.Rate || c.Momentum != 0 {
-		t.Errorf("opt %s, rate %v, momentum %v; want gd, %v and 0", c.Opt, c.Rate, c.Momentum, want.Rate)
+		t.Errorf("opt %s, rate %v, momentum %v; want gd, %v and 0", c.Opt, c.Rate, c.Momentum,
+			want.Rate)
 	}
-	if c := mustParse(t, backend.Go, "-config="+config, "-opt=gdm", "-preset=tiny"); c.Rate != Preset("tiny", "gdm").Rate || c.Momentum != 0.9 {
+	if c := mustParse(t, backend.Go, "-config="+config, "-opt=gdm", "-preset=tiny"); c.Rate !=
+		Preset("tiny", "gdm").Rate || c.Momentum != 0.9 {
 		t.Errorf("rate %v, momentum %v; want those of GD+M", c.Rate, c.Momentum)
 	}
 }
 
-// Images are degraded as in the paper unless something else is said, wherever the share comes from; without a share nothing is left of it, so that
-// the names of runs are those that they had before there was such a setting.
+// Images are degraded as in the paper unless something else is said, wherever the share comes from;
+// without a share nothing is left of it, so that the names of runs are those that they had before
+// there was such a setting.
 func TestSmallMargin(t *testing.T) {
 	want := datasets.SmallMargin{Share: 0.1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
 	config := func(settings string) string {
@@ -105,7 +112,8 @@ func TestSmallMargin(t *testing.T) {
 		{config(`{"opt": "gd"}`), "-small-margin=0.1"},
 		{config(`{"small_margin": 0.1}`)},
 		{config(`{"small_margin": 0.2, "small_factor": 4, "small_noise": 1, "small_shuffle": "fixed", "small_seed": 3}`),
-			"-small-margin=0.1", "-small-factor=2", "-small-noise=0.005", "-small-shuffle=image", "-small-seed=1"},
+			"-small-margin=0.1", "-small-factor=2", "-small-noise=0.005", "-small-shuffle=image",
+			"-small-seed=1"},
 	} {
 		c := mustParse(t, backend.Go, args...)
 		if got := c.Small(); got != want || !strings.HasPrefix(c.Label(), c.Data+"-sm0.1-") {
@@ -116,10 +124,12 @@ func TestSmallMargin(t *testing.T) {
 	if c.SmallMargin = 0.1; c.Validate(nil) != nil || c.Small() != want {
 		t.Errorf("%+v, want %+v", c.Small(), want)
 	}
-	for _, args := range [][]string{{"-preset=tiny"}, {"-preset=tiny", config(`{"small_margin": 0, "small_factor": 4}`)}} {
+	for _, args := range [][]string{{"-preset=tiny"},
+		{"-preset=tiny", config(`{"small_margin": 0, "small_factor": 4}`)}} {
 		c := mustParse(t, backend.Go, args...)
 		// The name of this run before the settings of small margins came.
-		if name, err := c.Name(); err != nil || name != "cifar10-mini-resnet18w4-gdm-undamped-g0.9-lr0.005-s1-e62ebba357" {
+		if name, err := c.Name(); err != nil || name !=
+			"cifar10-mini-resnet18w4-gdm-undamped-g0.9-lr0.005-s1-e62ebba357" {
 			t.Errorf("%q: the run %s, %v, want its old name", args, name, err)
 		}
 	}
@@ -129,12 +139,15 @@ func TestSmallMargin(t *testing.T) {
 func TestConfigComesBack(t *testing.T) {
 	for _, args := range [][]string{
 		{"-preset=tiny"},
-		{"-preset=tiny", "-small-margin=0.25", "-small-factor=8", "-small-noise=0.1", "-small-shuffle=fixed", "-small-seed=7", "-slim"},
+		{"-preset=tiny", "-small-margin=0.25", "-small-factor=8", "-small-noise=0.1",
+			"-small-shuffle=fixed", "-small-seed=7", "-slim"},
 		{"-preset=quick", "-opt=gd", "-seed=18446744073709551615", "-lr=0.1234567890123456"},
-		{"-preset=paper", "-opt=sgdm", "-batch=100", "-form=damped", "-norm=batch", "-chunk=50", "-weight-decay=5e-4", "-checkpoint-every=90s"},
+		{"-preset=paper", "-opt=sgdm", "-batch=100", "-form=damped", "-norm=batch", "-chunk=50",
+			"-weight-decay=5e-4", "-checkpoint-every=90s"},
 	} {
 		want := mustParse(t, backend.Go, args...)
-		content, err := json.Marshal(map[string]any{"settings": want.Settings, "derived": Derived{}, "execution": want.Execution})
+		content, err := json.Marshal(map[string]any{"settings": want.Settings, "derived": Derived{},
+			"execution": want.Execution})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +185,8 @@ func TestUsage(t *testing.T) {
 		{"-warmup=-1", "-warmup must be in [0, 300] epochs, got -1"},
 		{"-epochs=10 -warmup=11", "-warmup must be in [0, 10] epochs, got 11"},
 		{"-checkpoint-every=-1s", "-checkpoint-every must be at least 0s, got -1s"},
-		{"-checkpoint-every=1", `invalid value "1" for flag -checkpoint-every: time: missing unit in duration "1"`},
+		{"-checkpoint-every=1",
+			`invalid value "1" for flag -checkpoint-every: time: missing unit in duration "1"`},
 		{"-seed=-1", `invalid value "-1" for flag -seed: parse error`},
 		{"-lr=0", "-lr must be positive and finite, got 0"},
 		{"-lr=-0.1", "-lr must be positive and finite, got -0.1"},
@@ -186,47 +200,70 @@ func TestUsage(t *testing.T) {
 		{"-branch-scale=-1", "-branch-scale must be finite and not negative, got -1"},
 		{"-branch-scale=Inf", "-branch-scale must be finite and not negative, got +Inf"},
 		{"-width=0", "-model=resnet18 -width=0: models: width must be in [1, 4096], got 0"},
-		{"-model=vgg", `-model=vgg -width=64: models: unknown model "vgg", want resnet18, vgg19 or wrn16-K (such as wrn16-4)`},
+		{"-model=vgg",
+			`-model=vgg -width=64: models: unknown model "vgg", want resnet18, vgg19 or wrn16-K (such as wrn16-4)`},
 		{"-model=wrn16-0", `the widening factor must be a whole number in [1, 64]`},
-		{"-opt=gd -momentum=0.9", "-opt=gd has no momentum, got -momentum=0.9: use -opt=gdm or leave -momentum out"},
-		{"-opt=sgd -momentum=0.9", "-opt=sgd has no momentum, got -momentum=0.9: use -opt=sgdm or leave -momentum out"},
-		{"-opt=gd -form=damped", "-opt=gd has no momentum and so no -form: use -opt=gdm or leave -form out"},
-		{"-opt=sgdm -batch=0", "-opt=sgdm needs -batch of at least 1, got 0: for the full batch use -opt=gdm"},
-		{"-opt=gdm -batch=8", "-opt=gdm is full batch, got -batch=8: use -opt=sgdm or leave -batch out"},
-		{"-offline -mirror=http://localhost", "-offline and -mirror contradict each other: leave one out"},
+		{"-opt=gd -momentum=0.9",
+			"-opt=gd has no momentum, got -momentum=0.9: use -opt=gdm or leave -momentum out"},
+		{"-opt=sgd -momentum=0.9",
+			"-opt=sgd has no momentum, got -momentum=0.9: use -opt=sgdm or leave -momentum out"},
+		{"-opt=gd -form=damped",
+			"-opt=gd has no momentum and so no -form: use -opt=gdm or leave -form out"},
+		{"-opt=sgdm -batch=0",
+			"-opt=sgdm needs -batch of at least 1, got 0: for the full batch use -opt=gdm"},
+		{"-opt=gdm -batch=8",
+			"-opt=gdm is full batch, got -batch=8: use -opt=sgdm or leave -batch out"},
+		{"-offline -mirror=http://localhost",
+			"-offline and -mirror contradict each other: leave one out"},
 		{"-runs=", "-runs must name a folder, got nothing"},
 		{"-small-margin=1", "-small-margin must be in [0, 1), got 1"},
 		{"-small-margin=-0.1", "-small-margin must be in [0, 1), got -0.1"},
 		{"-small-margin=NaN", "-small-margin must be in [0, 1), got NaN"},
-		{"-small-margin=0.1 -small-factor=3", "-small-factor must be one of 1, 2, 4, 8, 16, 32, got 3"},
-		{"-small-margin=0.1 -small-factor=0", "-small-factor must be one of 1, 2, 4, 8, 16, 32, got 0"},
-		{"-small-margin=0.1 -small-noise=0", "-small-noise must be in (0, 1], got 0: for none, 1e-9 is rounded away"},
+		{"-small-margin=0.1 -small-factor=3",
+			"-small-factor must be one of 1, 2, 4, 8, 16, 32, got 3"},
+		{"-small-margin=0.1 -small-factor=0",
+			"-small-factor must be one of 1, 2, 4, 8, 16, 32, got 0"},
+		{"-small-margin=0.1 -small-noise=0",
+			"-small-noise must be in (0, 1], got 0: for none, 1e-9 is rounded away"},
 		{"-small-margin=0.1 -small-noise=NaN", "-small-noise must be in (0, 1], got NaN"},
-		{"-small-margin=0.1 -small-shuffle=none", `-small-shuffle must be one of image, fixed, got "none"`},
+		{"-small-margin=0.1 -small-shuffle=none",
+			`-small-shuffle must be one of image, fixed, got "none"`},
 		{"-small-margin=0.1 -small-shuffle=", `-small-shuffle must be one of image, fixed, got ""`},
 		{"-small-margin=0.1 -small-seed=0", "-small-seed must be at least 1, got 0"},
-		{"-small-factor=4", "-small-factor needs degraded images: add -small-margin=0.1, or leave it out"},
-		{"-small-margin=0 -small-seed=2", "-small-seed needs degraded images: add -small-margin=0.1, or leave it out"},
+		{"-small-factor=4",
+			"-small-factor needs degraded images: add -small-margin=0.1, or leave it out"},
+		{"-small-margin=0 -small-seed=2",
+			"-small-seed needs degraded images: add -small-margin=0.1, or leave it out"},
 		{"-task=1", "-task needs -config=FILE, the runs.jsonl of a sweep"},
 		{"-task=x", `the task must be a whole number of at least 0, or auto, got "x"`},
-		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, for example -chunk=128"},
-		{"-backend=tpu", `backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
+		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, " +
+			"for example -chunk=128"},
+		{"-backend=tpu",
+			`backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
 		{"-backend=xla:cpu.so", "the path of a plugin must be absolute"},
 		{"-backend=xla:/lib/pjrt.so", "must contain either cpu or cuda"},
 		{"-config=" + absent, "-config: open " + absent + ": no such file or directory"},
 		{"-config=" + runtest.File(t, "a", ""), "EOF; want {"},
 		{"-config=" + runtest.File(t, "a", "{"), "unexpected EOF; want {"},
-		{"-config=" + runtest.File(t, "a", "epochs: 3"), "invalid character 'e' looking for beginning of value; want {"},
-		{"-config=" + runtest.File(t, "a", `{"settings": {"epoch": 3}}`), `unknown field "epoch"; want {`},
+		{"-config=" + runtest.File(t, "a", "epochs: 3"),
+			"invalid character 'e' looking for beginning of value; want {"},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epoch": 3}}`),
+			`unknown field "epoch"; want {`},
 		{"-config=" + runtest.File(t, "a", `{"epochs": 3}`), `unknown field "epochs"; want {`},
-		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": "3"}}`), "cannot unmarshal string into Go struct field"},
-		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": 3}} {}`), "more follows the JSON object; want one object"},
-		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": 0}}`), "-epochs must be at least 1, got 0"},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": "3"}}`),
+			"cannot unmarshal string into Go struct field"},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": 3}} {}`),
+			"more follows the JSON object; want one object"},
+		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": 0}}`),
+			"-epochs must be at least 1, got 0"},
 	} {
-		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"}, strings.Fields(tt.args)...)
+		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"},
+			strings.Fields(tt.args)...)
 		_, _, err := Parse(args, "")
 		var stderr strings.Builder
-		if status := cli.Report(&stderr, "cifar", err); status != cli.BadUsage || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), tt.want) {
+		if status := cli.Report(&stderr, "cifar", err); status != cli.BadUsage ||
+			strings.Count(stderr.String(), "\n") != 1 ||
+			!strings.Contains(stderr.String(), tt.want) {
 			t.Errorf("%s: status %d, %q; want 2 and %q", tt.args, status, stderr.String(), tt.want)
 		}
 	}
@@ -246,10 +283,12 @@ func TestManualHasEveryFlagOnce(t *testing.T) {
 			t.Errorf("-h does not explain -%s", f.Name)
 		}
 	})
-	for _, m := range regexp.MustCompile(`(?m)^  -([a-z-]+) +\S`).FindAllStringSubmatch(stdout, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  -([a-z-]+) +\S`).FindAllStringSubmatch(stdout,
+		-1) {
 		got = append(got, m[1])
 	}
-	if groups := slices.Concat(commandFlags, settingFlags, executionFlags); !slices.Equal(got, groups) {
+	if groups := slices.Concat(commandFlags, settingFlags, executionFlags); !slices.Equal(got,
+		groups) {
 		t.Errorf("-h explains %q, want the groups %q", got, groups)
 	}
 	slices.Sort(got)
@@ -290,7 +329,8 @@ func TestTask(t *testing.T) {
 	}
 }
 
-// The two groups of flags are the two structs: what is hashed into the folder's name and what is not.
+// The two groups of flags are the two structs: what is hashed into the folder's name and what is
+// not.
 func TestGroupsAreTheStructs(t *testing.T) {
 	for _, tt := range []struct {
 		names []string
@@ -301,7 +341,8 @@ func TestGroupsAreTheStructs(t *testing.T) {
 	} {
 		var fields map[string]any
 		text, err := json.Marshal(tt.of(Config{ // with values where empty ones are left out
-			Settings:  Settings{SmallMargin: 1, SmallFactor: 1, SmallNoise: 1, SmallShuffle: "x", SmallSeed: 1},
+			Settings: Settings{SmallMargin: 1, SmallFactor: 1, SmallNoise: 1, SmallShuffle: "x",
+				SmallSeed: 1},
 			Execution: Execution{DataDir: "x", Mirror: "x"},
 		}))
 		if err != nil {
@@ -319,7 +360,8 @@ func TestGroupsAreTheStructs(t *testing.T) {
 	}
 }
 
-// An evaluation every so many epochs costs less than a tenth of these epochs, and no more epochs are left between than that takes.
+// An evaluation every so many epochs costs less than a tenth of these epochs, and no more epochs
+// are left between than that takes.
 func TestEvalEvery(t *testing.T) {
 	var c Config
 	const forward, step = 1, 3 // a backward pass costs two forward passes
@@ -328,10 +370,12 @@ func TestEvalEvery(t *testing.T) {
 			every := c.EvaluationEvery(forward, step, train, eval)
 			cost := float64(forward*eval) / float64(step*train)
 			if share := cost / float64(every); share >= 0.1 {
-				t.Errorf("%d images evaluated every %d epochs of %d: %.3g of the training", eval, every, train, share)
+				t.Errorf("%d images evaluated every %d epochs of %d: %.3g of the training", eval,
+					every, train, share)
 			}
 			if every > 1 && cost/float64(every-1) < 0.08 {
-				t.Errorf("%d images evaluated every %d epochs of %d, although %d cost %.3g", eval, every, train, every-1, cost/float64(every-1))
+				t.Errorf("%d images evaluated every %d epochs of %d, although %d cost %.3g", eval,
+					every, train, every-1, cost/float64(every-1))
 			}
 		}
 	}
@@ -347,9 +391,12 @@ func TestEvalEvery(t *testing.T) {
 // parseConfig never panics, and what it accepts it also reads back from what is written of it.
 func FuzzParseConfig(f *testing.F) {
 	for _, seed := range []string{
-		`{}`, `{"settings": null, "execution": null}`, `{"settings": {"epochs": 3, "seed": 18446744073709551615, "lr": 1e-3}}`,
+		`{}`, `{"settings": null, "execution": null}`,
+		`{"settings": {"epochs": 3, "seed": 18446744073709551615, "lr": 1e-3}}`,
 		`{"settings": {"ghost_batch": 5}, "derived": [1, {}], "execution": {"checkpoint_every": "1m0s", "offline": true}}`,
-		`{"execution": {"checkpoint_every": null}}`, `{"settings": {"Epochs": 1, "epochs": 2}}`, `{"settings": {"small_margin": 0.1, "small_noise": 0}}`, `{"settings": {"lr": 1e999}}`, `[`, `{} {}`,
+		`{"execution": {"checkpoint_every": null}}`, `{"settings": {"Epochs": 1, "epochs": 2}}`,
+		`{"settings": {"small_margin": 0.1, "small_noise": 0}}`, `{"settings": {"lr": 1e999}}`,
+		`[`, `{} {}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -1,8 +1,10 @@
-// Package backend opens what computes the graphs: XLA on a CUDA GPU, XLA on the CPU, or GoMLX's pure-Go backend. It finds or fetches the PJRT
-// plugin that XLA comes in, checks it, and turns the panics of graph functions into errors ([Try]).
+// Package backend opens what computes the graphs: XLA on a CUDA GPU, XLA on the CPU, or GoMLX's
+// pure-Go backend. It finds or fetches the PJRT plugin that XLA comes in, checks it, and turns the
+// panics of graph functions into errors ([Try]).
 //
-// XLA itself is not part of the program: a plugin is a shared library of some hundred megabytes, loaded when the program runs. The one for
-// the CPU is unpacked once from a wheel of the Python Package Index whose version and SHA-256 are fixed here.
+// XLA itself is not part of the program: a plugin is a shared library of some hundred megabytes,
+// loaded when the program runs. The one for the CPU is unpacked once from a wheel of the Python
+// Package Index whose version and SHA-256 are fixed here.
 package backend
 
 import (
@@ -32,11 +34,13 @@ const (
 
 // Options of [Open]. None of them changes the numbers, except TF32 on a GPU.
 type Options struct {
-	Offline  bool      // never touch the network
-	CacheDir string    // where plugins are kept; by default momentum/plugins in os.UserCacheDir
-	Out      io.Writer // progress of downloads and one line for each thing that the user should know; nil: silent
-	TF32     bool      // GPU only: round the factors of matrix products and convolutions to 10 bits of mantissa
-	Devices  int       // devices to open; 0 means 1
+	Offline  bool   // never touch the network
+	CacheDir string // where plugins are kept; by default momentum/plugins in os.UserCacheDir
+	// progress of downloads and one line for each thing that the user should know; nil: silent
+	Out io.Writer
+	// GPU only: round the factors of matrix products and convolutions to 10 bits of mantissa
+	TF32    bool
+	Devices int // devices to open; 0 means 1
 }
 
 // Backend is an open backend.
@@ -49,13 +53,15 @@ type Backend struct {
 	Why          string // why this backend was picked: "no GPU was found"
 }
 
-// Parse checks the value of a -backend flag before any work is done: auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go.
+// Parse checks the value of a -backend flag before any work is done: auto, xla:cuda, xla:cpu,
+// xla:/absolute/plugin.so or go.
 func Parse(spec string) error {
 	_, _, err := parse(spec)
 	return err
 }
 
-// parse returns the kind that spec asks for, "" for auto, and the path of the plugin if spec names one.
+// parse returns the kind that spec asks for, "" for auto, and the path of the plugin if spec names
+// one.
 func parse(spec string) (kind Kind, plugin string, err error) {
 	const want = "want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go"
 	switch spec {
@@ -70,7 +76,8 @@ func parse(spec string) (kind Kind, plugin string, err error) {
 	case !found || !isFile:
 		return "", "", fmt.Errorf("backend: unknown backend %q, %s", spec, want)
 	case !filepath.IsAbs(path):
-		return "", "", fmt.Errorf("backend: %s: the path of a plugin must be absolute, %s", spec, want)
+		return "", "", fmt.Errorf("backend: %s: the path of a plugin must be absolute, %s", spec,
+			want)
 	}
 	kind, err = kindOf(path)
 	return kind, path, err
@@ -85,22 +92,26 @@ func kindOf(plugin string) (Kind, error) {
 	case cuda && !cpu:
 		return CUDA, nil
 	}
-	return "", fmt.Errorf("backend: %s: the name of a plugin file must contain either cpu or cuda, or its kind is unknown: make a link to it that does", plugin)
+	return "", fmt.Errorf("backend: %s: the name of a plugin file must contain either cpu or "+
+		"cuda, or its kind is unknown: make a link to it that does", plugin)
 }
 
 // words says which kinds GoMLX reads out of a plugin's path.
 func words(path string) (cpu, cuda bool) {
 	path = strings.ToLower(path)
-	return strings.Contains(path, "cpu"), strings.Contains(path, "cuda") || strings.Contains(path, "nvidia")
+	return strings.Contains(path, "cpu"), strings.Contains(path, "cuda") ||
+		strings.Contains(path, "nvidia")
 }
 
-// Open opens the backend that spec asks for; see [Parse]. "auto" takes a CUDA GPU if there is one that works, else XLA on the CPU, else the
-// Go backend, with one line on o.Out for each that should have worked and did not. Any other spec is opened or is an error. Plugins that are
-// missing are downloaded, unless o.Offline.
+// Open opens the backend that spec asks for; see [Parse]. "auto" takes a CUDA GPU if there is one
+// that works, else XLA on the CPU, else the Go backend, with one line on o.Out for each that should
+// have worked and did not. Any other spec is opened or is an error. Plugins that are missing are
+// downloaded, unless o.Offline.
 //
-// Open sets environment variables for a GPU and redirects GoMLX's log to slog at level debug. Both hold for the whole process, so call it
-// before other goroutines use them; XLA reads the environment once, so TF32 cannot change from one Open to the next. On a CPU, equal
-// graphs give equal bytes in every process with XLA and with Go; on a GPU that is not known.
+// Open sets environment variables for a GPU and redirects GoMLX's log to slog at level debug. Both
+// hold for the whole process, so call it before other goroutines use them; XLA reads the
+// environment once, so TF32 cannot change from one Open to the next. On a CPU, equal graphs give
+// equal bytes in every process with XLA and with Go; on a GPU that is not known.
 func Open(ctx context.Context, spec string, o Options) (*Backend, error) {
 	return thisMachine().open(ctx, spec, o)
 }
@@ -146,11 +157,13 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 	if err == nil || ctx.Err() != nil {
 		return b, err
 	}
-	fmt.Fprintf(o.Out, "XLA is not used, which makes convolutions about 100 times slower: %v\n", err)
+	fmt.Fprintf(o.Out, "XLA is not used, which makes convolutions about 100 times slower: %v\n",
+		err)
 	return openGo(why + " and XLA's CPU plugin is not to be had")
 }
 
-// openGo opens GoMLX's own backend. Its default scheduler deadlocks on graphs with convolutions, so operations run one after the other.
+// openGo opens GoMLX's own backend. Its default scheduler deadlocks on graphs with convolutions, so
+// operations run one after the other.
 func openGo(why string) (*Backend, error) {
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
@@ -195,7 +208,8 @@ func field(file, key string) string {
 	return ""
 }
 
-// demoted passes log records on at level debug: what matters in GoMLX's log comes back as an error too.
+// demoted passes log records on at level debug: what matters in GoMLX's log comes back as an error
+// too.
 type demoted struct{ slog.Handler }
 
 func (d demoted) Enabled(ctx context.Context, _ slog.Level) bool {

@@ -39,7 +39,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// checkError checks that an error is one line that begins with want; no error is wanted if want is empty.
+// checkError checks that an error is one line that begins with want; no error is wanted if want is
+// empty.
 func checkError(t *testing.T, name string, err error, want string) {
 	t.Helper()
 	switch {
@@ -47,7 +48,8 @@ func checkError(t *testing.T, name string, err error, want string) {
 		t.Errorf("%s: %v", name, err)
 	case want != "" && err == nil:
 		t.Errorf("%s: no error, want %s", name, want)
-	case want != "" && (!strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n")):
+	case want != "" && (!strings.HasPrefix(err.Error(), want) ||
+		strings.Contains(err.Error(), "\n")):
 		t.Errorf("%s:\n got %s\nwant %s", name, err, want)
 	}
 }
@@ -55,8 +57,11 @@ func checkError(t *testing.T, name string, err error, want string) {
 // bare is a machine without GPU, network and Python.
 func bare() machine {
 	return machine{
-		cpu:      cpuWheel(),
-		index:    func(string) (*installer.PipPackageInfo, error) { return nil, errors.New("network is unreachable") },
+		cpu: cpuWheel(),
+		index: func(string) (*installer.PipPackageInfo, error) {
+			return nil,
+				errors.New("network is unreachable")
+		},
 		patience: 1e9,
 	}
 }
@@ -72,16 +77,19 @@ func TestAutoWithoutNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Kind != Go || b.Plugin != "" || b.PluginSHA256 != "" || b.Device == "" || b.Why != "no GPU was found and XLA's CPU plugin is not to be had" {
+	if b.Kind != Go || b.Plugin != "" || b.PluginSHA256 != "" || b.Device == "" || b.Why !=
+		"no GPU was found and XLA's CPU plugin is not to be had" {
 		t.Errorf("got %+v", b)
 	}
-	want := "XLA is not used, which makes convolutions about 100 times slower: backend: xla:cpu: the package index cannot be reached: network is unreachable: " +
+	want := "XLA is not used, which makes convolutions about 100 times slower: backend: xla:cpu: " +
+		"the package index cannot be reached: network is unreachable: " +
 		"run once with a network, or put " + m.cpu.file + " into " + dir + "\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("notice (-want +got):\n%s", diff)
 	}
 	_, err = m.open(t.Context(), "xla:cpu", Options{CacheDir: dir})
-	checkError(t, "xla:cpu", err, "backend: xla:cpu: the package index cannot be reached: network is unreachable: run once with a network")
+	checkError(t, "xla:cpu", err, "backend: xla:cpu: the package index cannot be reached: "+
+		"network is unreachable: run once with a network")
 	if !errors.Is(err, errUnavailable) {
 		t.Errorf("%v is not errUnavailable", err)
 	}
@@ -95,9 +103,11 @@ func TestOffline(t *testing.T) {
 	}
 	m.gpus = []string{gpuFile(t)}
 	for spec, want := range map[string]string{
-		"xla:cpu":  "backend: xla:cpu: the package index cannot be reached with -offline: run once with a network, or put ",
-		"xla:cuda": "backend: xla:cuda: the package index cannot be reached with -offline, and no plugin was found: run once with a network, or install JAX for CUDA",
-		"auto":     "",
+		"xla:cpu": "backend: xla:cpu: the package index cannot be reached with -offline: run " +
+			"once with a network, or put ",
+		"xla:cuda": "backend: xla:cuda: the package index cannot be reached with -offline, and " +
+			"no plugin was found: run once with a network, or install JAX for CUDA",
+		"auto": "",
 	} {
 		_, err := m.open(t.Context(), spec, Options{CacheDir: t.TempDir(), Offline: true})
 		checkError(t, spec, err, want)
@@ -120,10 +130,15 @@ func TestCancelled(t *testing.T) {
 	m := bare()
 	stop := make(chan struct{})
 	defer close(stop)
-	m.index = func(string) (*installer.PipPackageInfo, error) { <-stop; return nil, errors.New("late") }
+	m.index = func(string) (*installer.PipPackageInfo, error) {
+		<-stop
+		return nil,
+			errors.New("late")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if b, err := m.open(ctx, "auto", Options{CacheDir: t.TempDir()}); !errors.Is(err, context.Canceled) {
+	if b, err := m.open(ctx, "auto", Options{CacheDir: t.TempDir()}); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("got %v, %v", b, err)
 	}
 }
@@ -181,12 +196,19 @@ func TestCPU(t *testing.T) {
 func checkGraphs(t *testing.T, b *Backend) {
 	t.Helper()
 	if err := Try("compute", func() {
-		add := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node { return graph.Add(x, y) })
+		add := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node {
+			return graph.Add(x,
+				y)
+		})
 		if got := tensors.ToScalar[float32](add.MustCall1(float32(1), float32(2))); got != 3 {
 			t.Errorf("1 + 2 = %v, want 3", got)
 		}
-		dot := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node { return graph.Dot(x, y).Product() })
-		if got := dot.MustCall1([][]float32{{1, 2}}, [][]float32{{3}, {4}}).Value(); !cmp.Equal(got, [][]float32{{11}}) {
+		dot := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node {
+			return graph.Dot(x,
+				y).Product()
+		})
+		if got := dot.MustCall1([][]float32{{1, 2}}, [][]float32{{3}, {4}}).Value(); !cmp.Equal(got,
+			[][]float32{{11}}) {
 			t.Errorf("(1 2)·(3 4) = %v, want 11", got)
 		}
 	}); err != nil {
@@ -204,7 +226,8 @@ func TestLogIsDemoted(t *testing.T) {
 	if got := out.String(); !strings.Contains(got, `level=DEBUG msg=broken a=1 g.b=2`) {
 		t.Errorf("got %s", got)
 	}
-	if slog.New(demoted{slog.NewTextHandler(io.Discard, nil)}).Enabled(t.Context(), slog.LevelError) {
+	if slog.New(demoted{slog.NewTextHandler(io.Discard, nil)}).Enabled(t.Context(),
+		slog.LevelError) {
 		t.Error("an error is logged by a handler of level info, want it demoted to debug")
 	}
 }

@@ -26,9 +26,11 @@ type wheel struct {
 	pluginSHA256 string
 }
 
-// cpuWheel returns the wheel with XLA for this machine's CPU, the zero wheel if there is none. The sums were measured on the wheels.
+// cpuWheel returns the wheel with XLA for this machine's CPU, the zero wheel if there is none. The
+// sums were measured on the wheels.
 func cpuWheel() wheel {
-	w := wheel{pkg: "xla-cpu-pjrt", version: "0.0.1", member: "xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so"}
+	w := wheel{pkg: "xla-cpu-pjrt", version: "0.0.1",
+		member: "xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so"}
 	var arch string
 	switch runtime.GOOS + "/" + runtime.GOARCH {
 	case "linux/amd64":
@@ -50,7 +52,8 @@ func cpuWheel() wheel {
 // openCPU opens XLA on the CPU and installs its plugin before if need be.
 func (m machine) openCPU(ctx context.Context, why string, o Options) (*Backend, error) {
 	if m.cpu == (wheel{}) {
-		return nil, fmt.Errorf("backend: xla:cpu: there is no plugin for %s on %s: use -backend=go", runtime.GOOS, runtime.GOARCH)
+		return nil, fmt.Errorf("backend: xla:cpu: there is no plugin for %s on %s: use -backend=go",
+			runtime.GOOS, runtime.GOARCH)
 	}
 	plugin, err := m.installCPU(ctx, o)
 	if err != nil {
@@ -59,7 +62,8 @@ func (m machine) openCPU(ctx context.Context, why string, o Options) (*Backend, 
 	return load(CPU, plugin, m.cpu.pluginSHA256, why, o)
 }
 
-// installCPU returns the path of the CPU's plugin after it has made sure that it is there and undamaged.
+// installCPU returns the path of the CPU's plugin after it has made sure that it is there and
+// undamaged.
 func (m machine) installCPU(ctx context.Context, o Options) (plugin string, err error) {
 	plugin = filepath.Join(o.CacheDir, m.cpu.plugin)
 	if sum, err := sha256File(plugin); err == nil && sum == m.cpu.pluginSHA256 {
@@ -119,13 +123,16 @@ func (m machine) fetchCPU(ctx context.Context, file string, o Options) error {
 	}
 	for _, r := range info.Releases[m.cpu.version] {
 		if r.Digests["sha256"] == m.cpu.sha256 {
-			return fetch.Get(ctx, fetch.File{URL: r.URL, Path: file, SHA256: m.cpu.sha256}, fetch.Options{Out: o.Out, Label: "XLA for the CPU"})
+			return fetch.Get(ctx, fetch.File{URL: r.URL, Path: file, SHA256: m.cpu.sha256},
+				fetch.Options{Out: o.Out, Label: "XLA for the CPU"})
 		}
 	}
-	return fmt.Errorf("the package index has no file of %s %s with SHA-256 %s", m.cpu.pkg, m.cpu.version, m.cpu.sha256)
+	return fmt.Errorf("the package index has no file of %s %s with SHA-256 %s", m.cpu.pkg,
+		m.cpu.version, m.cpu.sha256)
 }
 
-// unpack puts the member of a wheel at target, whole and with the given SHA-256 or not at all. The caller has the lock for target.
+// unpack puts the member of a wheel at target, whole and with the given SHA-256 or not at all. The
+// caller has the lock for target.
 func unpack(wheel, member, target, sum string) error {
 	r, err := zip.OpenReader(wheel)
 	if err != nil {

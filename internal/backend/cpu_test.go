@@ -19,11 +19,13 @@ import (
 	"github.com/gomlx/go-xla/installer"
 )
 
-// index is a package index whose files are served over HTTP: index[package][version][file name] is a file's content.
+// index is a package index whose files are served over HTTP: index[package][version][file name] is
+// a file's content.
 type index map[string]map[string]map[string][]byte
 
 // serve returns the function that asks the index, and counts the downloads.
-func (x index) serve(t *testing.T) (ask func(pkg string) (*installer.PipPackageInfo, error), downloads *atomic.Int32) {
+func (x index) serve(t *testing.T) (ask func(pkg string) (*installer.PipPackageInfo, error),
+	downloads *atomic.Int32) {
 	files := map[string][]byte{}
 	downloads = new(atomic.Int32)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +40,8 @@ func (x index) serve(t *testing.T) (ask func(pkg string) (*installer.PipPackageI
 			for name, content := range contents {
 				files["/"+name] = content
 				info.Releases[version] = append(info.Releases[version], installer.PipReleaseInfo{
-					PackageType: "bdist_wheel", Filename: name, URL: server.URL + "/" + name, Digests: map[string]string{"sha256": sum(content)},
+					PackageType: "bdist_wheel", Filename: name, URL: server.URL + "/" + name,
+					Digests: map[string]string{"sha256": sum(content)},
 				})
 			}
 		}
@@ -79,14 +82,17 @@ func zipped(t testing.TB, files ...string) []byte {
 
 const pluginContent = "as if it were a plugin"
 
-// withWheel is a machine whose index has only the wheel as the CPU's, and the count of its downloads.
+// withWheel is a machine whose index has only the wheel as the CPU's, and the count of its
+// downloads.
 func withWheel(t *testing.T, content []byte) (m machine, downloads *atomic.Int32) {
 	m = bare()
 	m.cpu = wheel{
 		pkg: "xla", version: "1.0", file: "xla.whl", sha256: sum(content),
-		member: "lib/xla_cpu.so", plugin: "xla_cpu-1.0.so", pluginSHA256: sum([]byte(pluginContent)),
+		member: "lib/xla_cpu.so", plugin: "xla_cpu-1.0.so",
+		pluginSHA256: sum([]byte(pluginContent)),
 	}
-	m.index, downloads = index{"xla": {"1.0": {"xla.whl": content}, "1.1": {"newer.whl": nil}}}.serve(t)
+	m.index, downloads = index{"xla": {"1.0": {"xla.whl": content},
+		"1.1": {"newer.whl": nil}}}.serve(t)
 	return m, downloads
 }
 
@@ -134,7 +140,8 @@ func TestInstallCPUFromWheelOnDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "xla.whl"), content, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.installCPU(t.Context(), Options{CacheDir: dir, Offline: true}); err != nil || downloads.Load() != 0 {
+	if _, err := m.installCPU(t.Context(), Options{CacheDir: dir, Offline: true}); err != nil ||
+		downloads.Load() != 0 {
 		t.Errorf("%v, %d downloads", err, downloads.Load())
 	}
 }
@@ -145,7 +152,8 @@ func TestInstallCPUAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 { // the lock is between files, so it does not matter that this is one process
 		all.Go(func() {
-			if _, err := m.installCPU(t.Context(), Options{CacheDir: dir, Out: new(bytes.Buffer)}); err != nil {
+			if _, err := m.installCPU(t.Context(),
+				Options{CacheDir: dir, Out: new(bytes.Buffer)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -167,28 +175,41 @@ func TestInstallCPUFaults(t *testing.T) {
 		wheel      []byte
 		change     func(m *machine, o *Options)
 	}{
-		{"other content than the index promises", "fetch: http://127.0.0.1", whole, func(m *machine, _ *Options) {
-			other, _ := index{"xla": {"1.0": {"xla.whl": []byte("other")}}}.serve(t)
-			ask := m.index
-			m.index = func(pkg string) (*installer.PipPackageInfo, error) {
-				info, err := ask(pkg)
-				wrong, _ := other(pkg)
-				info.Releases["1.0"][0].URL = wrong.Releases["1.0"][0].URL
-				return info, err
-			}
-		}},
-		{"other file than the fixed one", "the package index has no file of xla 1.0 with SHA-256 00", whole, func(m *machine, _ *Options) { m.cpu.sha256 = "00" }},
+		{"other content than the index promises", "fetch: http://127.0.0.1", whole,
+			func(m *machine, _ *Options) {
+				other, _ := index{"xla": {"1.0": {"xla.whl": []byte("other")}}}.serve(t)
+				ask := m.index
+				m.index = func(pkg string) (*installer.PipPackageInfo, error) {
+					info, err := ask(pkg)
+					wrong, _ := other(pkg)
+					info.Releases["1.0"][0].URL = wrong.Releases["1.0"][0].URL
+					return info, err
+				}
+			}},
+		{"other file than the fixed one",
+			"the package index has no file of xla 1.0 with SHA-256 00", whole,
+			func(m *machine, _ *Options) { m.cpu.sha256 = "00" }},
 		{"truncated wheel", "DIR/xla.whl: zip: not a valid zip file", whole[:len(whole)-30], nil},
 		{"not a wheel", "DIR/xla.whl: zip: not a valid zip file", []byte("no zip"), nil},
-		{"wheel without plugin", "DIR/xla.whl: open lib/xla_cpu.so: file does not exist", zipped(t, "lib/xla_gpu.so", pluginContent), nil},
-		{"other plugin in the wheel", "DIR/xla.whl: lib/xla_cpu.so: SHA-256 " + sum([]byte("other")) + ", want " + sum([]byte(pluginContent)), zipped(t, "lib/xla_cpu.so", "other"), nil},
-		{"index without the package", "the package index cannot be reached: no package ylb: run once with a network", whole, func(m *machine, _ *Options) { m.cpu.pkg = "ylb" }},
-		{"silent index", "the package index cannot be reached: no answer within 1ms: run once with a network", whole, func(m *machine, _ *Options) {
+		{"wheel without plugin", "DIR/xla.whl: open lib/xla_cpu.so: file does not exist",
+			zipped(t, "lib/xla_gpu.so", pluginContent), nil},
+		{"other plugin in the wheel", "DIR/xla.whl: lib/xla_cpu.so: SHA-256 " +
+			sum([]byte("other")) + ", want " + sum([]byte(pluginContent)),
+			zipped(t, "lib/xla_cpu.so", "other"), nil},
+		{"index without the package", "the package index cannot be reached: no package ylb: run " +
+			"once with a network", whole, func(m *machine, _ *Options) { m.cpu.pkg = "ylb" }},
+		{"silent index", "the package index cannot be reached: no answer within 1ms: run once " +
+			"with a network", whole, func(m *machine, _ *Options) {
 			m.patience = time.Millisecond
 			m.index = func(string) (*installer.PipPackageInfo, error) { select {} }
 		}},
-		{"offline", "the package index cannot be reached with -offline: run once with a network, or put xla.whl into DIR", whole, func(_ *machine, o *Options) { o.Offline = true }},
-		{"unwritable", "mkdir " + notAFolder + ": not a directory: XDG_CACHE_HOME names another folder for caches", whole, func(_ *machine, o *Options) { o.CacheDir = filepath.Join(notAFolder, "plugins") }},
+		{"offline", "the package index cannot be reached with -offline: run once with a network, " +
+			"or put xla.whl into DIR", whole, func(_ *machine, o *Options) { o.Offline = true }},
+		{"unwritable", "mkdir " + notAFolder + ": not a directory: XDG_CACHE_HOME names another " +
+			"folder for caches", whole, func(_ *machine,
+			o *Options) {
+			o.CacheDir = filepath.Join(notAFolder, "plugins")
+		}},
 	} {
 		m, _ := withWheel(t, c.wheel)
 		dir := t.TempDir()
@@ -214,7 +235,8 @@ func TestAskAgain(t *testing.T) {
 		}
 		return ask(pkg)
 	}
-	if _, err := m.installCPU(t.Context(), Options{CacheDir: t.TempDir(), Out: new(bytes.Buffer)}); err != nil || asked != 2 {
+	if _, err := m.installCPU(t.Context(), Options{CacheDir: t.TempDir(),
+		Out: new(bytes.Buffer)}); err != nil || asked != 2 {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
 }

@@ -26,13 +26,18 @@ const jaxVersion = "0.12.0.1"
 
 // machine is what this package finds outside of the program. Tests put their own in its place.
 type machine struct {
-	cpu      wheel
-	index    func(pkg string) (*installer.PipPackageInfo, error) // the Python Package Index
-	pause    time.Duration                                       // before a question that failed is asked again
-	patience time.Duration                                       // how long a question may take, with the second one
-	gpus     []string                                            // patterns of files; one exists if there is an NVIDIA GPU
-	plugins  []string                                            // patterns of CUDA plugins that others have installed
-	python   string                                              // asked for further ones; "": nothing is asked
+	cpu   wheel
+	index func(pkg string) (*installer.PipPackageInfo, error) // the Python Package Index
+	// before a question that failed is asked again
+	pause time.Duration
+	// how long a question may take, with the second one
+	patience time.Duration
+	// patterns of files; one exists if there is an NVIDIA GPU
+	gpus []string
+	// patterns of CUDA plugins that others have installed
+	plugins []string
+	// asked for further ones; "": nothing is asked
+	python string
 }
 
 func thisMachine() machine {
@@ -45,9 +50,11 @@ func thisMachine() machine {
 		python:   "python3",
 	}
 	home, _ := os.UserHomeDir()
-	for _, root := range []string{os.Getenv("VIRTUAL_ENV"), os.Getenv("CONDA_PREFIX"), filepath.Join(home, ".local"), "/usr/local", "/usr"} {
+	for _, root := range []string{os.Getenv("VIRTUAL_ENV"), os.Getenv("CONDA_PREFIX"),
+		filepath.Join(home, ".local"), "/usr/local", "/usr"} {
 		if filepath.IsAbs(root) {
-			m.plugins = append(m.plugins, filepath.Join(root, "lib/python3*/*-packages", jaxPlugin), filepath.Join(root, "lib/go-xla/nvidia/pjrt_c_api_cuda_plugin.so"))
+			m.plugins = append(m.plugins, filepath.Join(root, "lib/python3*/*-packages", jaxPlugin),
+				filepath.Join(root, "lib/go-xla/nvidia/pjrt_c_api_cuda_plugin.so"))
 		}
 	}
 	return m
@@ -62,10 +69,14 @@ func (m machine) hasGPU() bool {
 	if set && (visible == "" || strings.HasPrefix(visible, "-1")) {
 		return false
 	}
-	return slices.ContainsFunc(m.gpus, func(pattern string) bool { return lastMatch(pattern) != "" })
+	return slices.ContainsFunc(m.gpus, func(pattern string) bool {
+		return lastMatch(pattern) !=
+			""
+	})
 }
 
-// openCUDA opens XLA on a GPU: with the plugin in the cache folder, else with one that JAX or go-xla has installed, else it installs one.
+// openCUDA opens XLA on a GPU: with the plugin in the cache folder, else with one that JAX or
+// go-xla has installed, else it installs one.
 func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend, error) {
 	if !m.hasGPU() {
 		return nil, errors.New("backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
@@ -88,7 +99,8 @@ func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend,
 	return b, nil
 }
 
-// convolves computes a convolution, because a plugin also opens without the libraries that it needs later.
+// convolves computes a convolution, because a plugin also opens without the libraries that it needs
+// later.
 func convolves(b *Backend) error {
 	const want = 2 * 6 * 6 * 16 * (3 * 3 * 16) // the number of outputs times the terms of each
 	var got float32
@@ -96,7 +108,9 @@ func convolves(b *Backend) error {
 		sum := graph.MustNewExec(b.Backend, func(x, kernel *graph.Node) *graph.Node {
 			return graph.ReduceAllSum(graph.Convolve(x, kernel).NoPadding().Done())
 		})
-		ones := func(dims ...int) *tensors.Tensor { return tensors.FromScalarAndDimensions(float32(1), dims...) }
+		ones := func(dims ...int) *tensors.Tensor {
+			return tensors.FromScalarAndDimensions(float32(1), dims...)
+		}
 		got = tensors.ToScalar[float32](sum.MustCall1(ones(2, 8, 8, 16), ones(3, 3, 16, 16)))
 	})
 	if err == nil && got != want {
@@ -107,7 +121,8 @@ func convolves(b *Backend) error {
 
 // findCUDA returns a CUDA plugin that is on this machine, or "".
 func (m machine) findCUDA(ctx context.Context, o Options) string {
-	for _, pattern := range append([]string{filepath.Join(o.CacheDir, "jax-*", jaxPlugin)}, m.plugins...) {
+	for _, pattern := range append([]string{filepath.Join(o.CacheDir, "jax-*", jaxPlugin)},
+		m.plugins...) {
 		if plugin := lastMatch(pattern); plugin != "" {
 			return plugin
 		}
@@ -117,7 +132,9 @@ func (m machine) findCUDA(ctx context.Context, o Options) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.patience)
 	defer cancel()
-	out, _ := exec.CommandContext(ctx, m.python, "-c", `import sys; print(*sys.path, sep="\n")`).Output() // no Python, no JAX
+	// no Python, no JAX
+	out, _ := exec.CommandContext(ctx, m.python, "-c",
+		`import sys; print(*sys.path, sep="\n")`).Output()
 	for folder := range strings.Lines(string(out)) {
 		if folder = strings.TrimSpace(folder); filepath.IsAbs(folder) {
 			if plugin := lastMatch(filepath.Join(folder, jaxPlugin)); plugin != "" {
@@ -128,7 +145,8 @@ func (m machine) findCUDA(ctx context.Context, o Options) string {
 	return ""
 }
 
-// lastMatch returns the last file in alphabetical order that matches, which is the newest of numbered ones, or "".
+// lastMatch returns the last file in alphabetical order that matches, which is the newest of
+// numbered ones, or "".
 func lastMatch(pattern string) string {
 	found, _ := filepath.Glob(pattern)
 	if len(found) == 0 {
@@ -137,10 +155,11 @@ func lastMatch(pattern string) string {
 	return found[len(found)-1]
 }
 
-// installCUDA puts JAX's CUDA plugin and the libraries of NVIDIA that it needs (2.5 GB of wheels) into the cache folder, in the places where
-// pip puts them: they find each other relative to themselves. Only the plugin's version is fixed; the checksums are the index's word.
-// go-xla's installer.CudaInstall is not used as a whole: it takes the latest of everything, cannot be continued or interrupted, and writes
-// escape codes to the standard output.
+// installCUDA puts JAX's CUDA plugin and the libraries of NVIDIA that it needs (2.5 GB of wheels)
+// into the cache folder, in the places where pip puts them: they find each other relative to
+// themselves. Only the plugin's version is fixed; the checksums are the index's word. go-xla's
+// installer.CudaInstall is not used as a whole: it takes the latest of everything, cannot be
+// continued or interrupted, and writes escape codes to the standard output.
 func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err error) {
 	cuda := "cuda13"
 	if driver := driverVersion(); driver != 0 && driver < 580 {
@@ -148,7 +167,8 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 	}
 	home := filepath.Join(o.CacheDir, "jax-"+cuda+"-"+jaxVersion)
 	if o.Offline {
-		return "", fmt.Errorf("%w with -offline, and no plugin was found: run once with a network, or install JAX for CUDA", errUnavailable)
+		return "", fmt.Errorf("%w with -offline, and no plugin was found: run once with a "+
+			"network, or install JAX for CUDA", errUnavailable)
 	}
 	lock, err := lockCache(ctx, home, o)
 	if err != nil {
@@ -172,11 +192,13 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 	for i, w := range wheels {
 		file := filepath.Join(downloads, w.Filename)
 		label := fmt.Sprintf("CUDA %d/%d", i+1, len(wheels))
-		if err := fetch.Get(ctx, fetch.File{URL: w.URL, Path: file, SHA256: w.Digests["sha256"]}, fetch.Options{Out: o.Out, Label: label}); err != nil {
+		if err := fetch.Get(ctx, fetch.File{URL: w.URL, Path: file, SHA256: w.Digests["sha256"]},
+			fetch.Options{Out: o.Out, Label: label}); err != nil {
 			return "", err
 		}
 		for _, folder := range []string{"jax_plugins", "nvidia"} {
-			if err := installer.ExtractDirFromZip(file, folder, filepath.Join(tmp, folder)); err != nil {
+			if err := installer.ExtractDirFromZip(file, folder, filepath.Join(tmp, folder)); err !=
+				nil {
 				return "", fmt.Errorf("%s: %w", file, err)
 			}
 		}
@@ -190,8 +212,8 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 	return lastMatch(filepath.Join(home, jaxPlugin)), os.RemoveAll(downloads)
 }
 
-// cudaWheels returns the wheels to install: the plugin, then for each library that JAX names the newest version it allows, within the major
-// version of its lower bound.
+// cudaWheels returns the wheels to install: the plugin, then for each library that JAX names the
+// newest version it allows, within the major version of its lower bound.
 func (m machine) cudaWheels(ctx context.Context, cuda string) ([]*installer.PipReleaseInfo, error) {
 	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 	platform := regexp.MustCompile("manylinux.*_" + arch + `\.whl$`)
@@ -222,7 +244,8 @@ func (m machine) cudaWheels(ctx context.Context, cuda string) ([]*installer.PipR
 		}
 		newest, best := "", (*installer.PipReleaseInfo)(nil)
 		for version, files := range info.Releases {
-			if !d.IsValid(version) || d.Minimum != "" && major(version) != major(d.Minimum) || newest != "" && installer.PipCompareVersion(version, newest) < 0 {
+			if !d.IsValid(version) || d.Minimum != "" && major(version) != major(d.Minimum) ||
+				newest != "" && installer.PipCompareVersion(version, newest) < 0 {
 				continue
 			}
 			if file, err := installer.PipSelectRelease(files, platform, true); err == nil {
@@ -230,7 +253,8 @@ func (m machine) cudaWheels(ctx context.Context, cuda string) ([]*installer.PipR
 			}
 		}
 		if best == nil {
-			return nil, fmt.Errorf("the package index has no %s for %s that JAX %s can use", d.Package, arch, jaxVersion)
+			return nil, fmt.Errorf("the package index has no %s for %s that JAX %s can use",
+				d.Package, arch, jaxVersion)
 		}
 		wheels = append(wheels, best)
 	}
@@ -265,8 +289,9 @@ func gpuModel() string {
 	return "NVIDIA GPU"
 }
 
-// setCUDAEnvironment tells XLA and NVIDIA's libraries, which read their environment when they are loaded, where CUDA's compiler is and whether
-// they may round to TF32. go-xla's option tf32 alone is not enough: it holds for matrix products only, and convolutions would use TF32 always.
+// setCUDAEnvironment tells XLA and NVIDIA's libraries, which read their environment when they are
+// loaded, where CUDA's compiler is and whether they may round to TF32. go-xla's option tf32 alone
+// is not enough: it holds for matrix products only, and convolutions would use TF32 always.
 func setCUDAEnvironment(plugin string, tf32 bool) {
 	if tf32 {
 		os.Unsetenv("NVIDIA_TF32_OVERRIDE")
@@ -279,7 +304,9 @@ func setCUDAEnvironment(plugin string, tf32 bool) {
 		return
 	}
 	folder := filepath.Dir(plugin)
-	for _, nvidia := range []string{filepath.Join(folder, "../../nvidia"), filepath.Join(folder, "../nvidia")} { // as JAX and as go-xla have it
+	// as JAX and as go-xla have it
+	for _, nvidia := range []string{filepath.Join(folder, "../../nvidia"),
+		filepath.Join(folder, "../nvidia")} {
 		for _, compiler := range []string{"cu13", "cuda_nvcc"} {
 			home := filepath.Join(nvidia, compiler)
 			if _, err := os.Stat(home); err == nil {

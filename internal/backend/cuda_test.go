@@ -28,7 +28,8 @@ func TestHasGPU(t *testing.T) {
 	}
 }
 
-// A GPU whose plugin does not load costs one line, here and then one more because the CPU's is not to be had either.
+// A GPU whose plugin does not load costs one line, here and then one more because the CPU's is not
+// to be had either.
 func TestAutoWithBrokenCUDA(t *testing.T) {
 	m := bare()
 	m.gpus = []string{gpuFile(t)}
@@ -45,19 +46,22 @@ func TestAutoWithBrokenCUDA(t *testing.T) {
 		t.Errorf("got %+v", b)
 	}
 	lines := strings.SplitAfter(out.String(), "\n")
-	if want := "the GPU is not used: backend: " + plugin + ": not a shared library: EOF\n"; len(lines) != 3 || lines[0] != want {
+	if want := "the GPU is not used: backend: " + plugin +
+		": not a shared library: EOF\n"; len(lines) != 3 || lines[0] != want {
 		t.Errorf("said %q, want %q and a line about the CPU's plugin", lines, want)
 	}
 	_, err = m.open(t.Context(), "xla:cuda", Options{CacheDir: t.TempDir()})
 	checkError(t, "xla:cuda", err, "backend: "+plugin+": not a shared library: EOF")
 	m.gpus = nil
 	_, err = m.open(t.Context(), "xla:cuda", Options{CacheDir: t.TempDir()})
-	checkError(t, "without GPU", err, "backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
+	checkError(t, "without GPU", err,
+		"backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
 }
 
 func write(t *testing.T, file, content string) {
 	t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(content), 0o777)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777),
+		os.WriteFile(file, []byte(content), 0o777)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -65,7 +69,8 @@ func write(t *testing.T, file, content string) {
 func TestFindCUDA(t *testing.T) {
 	m, o := bare(), Options{CacheDir: t.TempDir()}
 	site, other, python := t.TempDir(), t.TempDir(), t.TempDir()
-	m.plugins = []string{filepath.Join(site, jaxPlugin), filepath.Join(other, "pjrt_c_api_cuda_plugin.so")}
+	m.plugins = []string{filepath.Join(site, jaxPlugin),
+		filepath.Join(other, "pjrt_c_api_cuda_plugin.so")}
 	m.python = filepath.Join(python, "python3")
 	if got := m.findCUDA(t.Context(), o); got != "" {
 		t.Errorf("found %s, want nothing", got)
@@ -94,19 +99,23 @@ func TestInstallCUDA(t *testing.T) {
 	linux := "-py3-none-manylinux_2_27_" + arch + ".whl"
 	lib := func(content string) map[string][]byte {
 		return map[string][]byte{
-			"lib-" + content + linux:            zipped(t, "nvidia/cu/lib/libcu.so", content, "nvidia/cu/bin/ptxas", "#!", "lib.dist-info/RECORD", ""),
+			"lib-" + content + linux: zipped(t, "nvidia/cu/lib/libcu.so", content,
+				"nvidia/cu/bin/ptxas", "#!", "lib.dist-info/RECORD", ""),
 			"lib-" + content + "-win_amd64.whl": zipped(t, "nvidia/cu/cu.dll", content),
 		}
 	}
 	x := index{
-		"nvidia-lib":   {"12.9": lib("12.9"), "13.0": lib("13.0"), "13.10": lib("13.10"), "13.9": lib("13.9"), "13.11": {"lib.tar.gz": nil}, "14.0": lib("14.0")},
-		"nvidia-other": {"1.0": {"other" + linux: zipped(t, "nvidia/other/lib/libother.so", "other", "nvidia/../../escaped", "")}},
+		"nvidia-lib": {"12.9": lib("12.9"), "13.0": lib("13.0"), "13.10": lib("13.10"),
+			"13.9": lib("13.9"), "13.11": {"lib.tar.gz": nil}, "14.0": lib("14.0")},
+		"nvidia-other": {"1.0": {"other" + linux: zipped(t, "nvidia/other/lib/libother.so", "other",
+			"nvidia/../../escaped", "")}},
 	}
 	for _, cuda := range []string{"cuda12", "cuda13"} { // this machine's driver decides
 		x["jax-"+cuda+"-plugin"] = nil
 		x["jax-"+cuda+"-pjrt"] = map[string]map[string][]byte{
-			jaxVersion: {"pjrt-" + cuda + linux: zipped(t, "jax_plugins/xla_"+cuda+"/xla_cuda_plugin.so", cuda)},
-			"99.0":     {"pjrt-new" + linux: nil},
+			jaxVersion: {"pjrt-" + cuda + linux: zipped(t,
+				"jax_plugins/xla_"+cuda+"/xla_cuda_plugin.so", cuda)},
+			"99.0": {"pjrt-new" + linux: nil},
 		}
 	}
 	m := bare()
@@ -114,7 +123,8 @@ func TestInstallCUDA(t *testing.T) {
 	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
 		info, err := ask(pkg)
 		if err == nil {
-			info.Info.RequiresDist = []string{"jax-cuda13-pjrt==" + jaxVersion, `nvidia-lib>=13.0; sys_platform == "linux"`, "nvidia-other"}
+			info.Info.RequiresDist = []string{"jax-cuda13-pjrt==" + jaxVersion,
+				`nvidia-lib>=13.0; sys_platform == "linux"`, "nvidia-other"}
 		}
 		return info, err
 	}
@@ -133,8 +143,10 @@ func TestInstallCUDA(t *testing.T) {
 			}
 			return nil
 		})
-		home := strings.TrimSuffix(filepath.Dir(plugin), "/jax_plugins/"+filepath.Base(filepath.Dir(plugin)))
-		want := []string{plugin, home + "/nvidia/cu/bin/ptxas", home + "/nvidia/cu/lib/libcu.so", home + "/nvidia/other/lib/libother.so"}
+		home := strings.TrimSuffix(filepath.Dir(plugin),
+			"/jax_plugins/"+filepath.Base(filepath.Dir(plugin)))
+		want := []string{plugin, home + "/nvidia/cu/bin/ptxas", home + "/nvidia/cu/lib/libcu.so",
+			home + "/nvidia/other/lib/libother.so"}
 		slices.Sort(want)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("files (-want +got):\n%s", diff)
@@ -142,7 +154,8 @@ func TestInstallCUDA(t *testing.T) {
 		if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.10" {
 			t.Errorf("nvidia-lib %s, want 13.10", content)
 		}
-		if info, err := os.Stat(home + "/nvidia/cu/bin/ptxas"); err == nil && info.Mode()&0o100 == 0 {
+		if info, err := os.Stat(home + "/nvidia/cu/bin/ptxas"); err == nil && info.Mode()&0o100 ==
+			0 {
 			t.Errorf("ptxas has mode %v, want an executable", info.Mode())
 		}
 		if n := downloads.Load(); n != 3 {
@@ -151,7 +164,8 @@ func TestInstallCUDA(t *testing.T) {
 	}
 
 	_, err := m.installCUDA(t.Context(), Options{CacheDir: t.TempDir(), Offline: true})
-	checkError(t, "offline", err, "the package index cannot be reached with -offline, and no plugin was found")
+	checkError(t, "offline", err,
+		"the package index cannot be reached with -offline, and no plugin was found")
 }
 
 func TestSetCUDAEnvironment(t *testing.T) {
@@ -160,7 +174,8 @@ func TestSetCUDAEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	home := filepath.Join(site, "nvidia/cu13")
-	jax, goXLA := filepath.Join(site, "jax_plugins/xla_cuda13/xla_cuda_plugin.so"), filepath.Join(site, "nvidia/pjrt_c_api_cuda_plugin.so")
+	jax, goXLA := filepath.Join(site, "jax_plugins/xla_cuda13/xla_cuda_plugin.so"),
+		filepath.Join(site, "nvidia/pjrt_c_api_cuda_plugin.so")
 	for _, c := range []struct{ plugin, before, after string }{
 		{jax, "", "--xla_gpu_cuda_data_dir=" + home},
 		{goXLA, "", "--xla_gpu_cuda_data_dir=" + home},

@@ -16,8 +16,9 @@ import (
 // errUnavailable is in the error when a plugin is not on this machine and cannot be fetched.
 var errUnavailable = errors.New("the package index cannot be reached")
 
-// ask asks the Python Package Index for what it has of a package. A question that fails is asked once more. It cannot be interrupted,
-// but goes on unheard when ctx ends or the machine's patience does.
+// ask asks the Python Package Index for what it has of a package. A question that fails is asked
+// once more. It cannot be interrupted, but goes on unheard when ctx ends or the machine's patience
+// does.
 func (m machine) ask(ctx context.Context, pkg string) (*installer.PipPackageInfo, error) {
 	type answer struct {
 		info *installer.PipPackageInfo
@@ -45,7 +46,8 @@ func (m machine) ask(ctx context.Context, pkg string) (*installer.PipPackageInfo
 	}
 }
 
-// sha256File returns the SHA-256 of a file in hex. It takes 0.2 s for the CPU's plugin of 260 MB where the processor has instructions for it.
+// sha256File returns the SHA-256 of a file in hex. It takes 0.2 s for the CPU's plugin of 260 MB
+// where the processor has instructions for it.
 func sha256File(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// Try calls f, which may build, compile or run graphs, and returns what it panics with as an error. The error's text is the place and one
-// line that says what is wrong; formatted with %+v it has the whole panic and its stack. No panic passes: an index out of range becomes an
-// error with its stack too.
+// Try calls f, which may build, compile or run graphs, and returns what it panics with as an error.
+// The error's text is the place and one line that says what is wrong; formatted with %+v it has the
+// whole panic and its stack. No panic passes: an index out of range becomes an error with its stack
+// too.
 func Try(place string, f func()) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -44,8 +45,8 @@ func (e *panicError) Format(s fmt.State, verb rune) {
 	io.WriteString(s, e.Error())
 }
 
-// reason is one line that says what is wrong. GoMLX's errors begin with the names of the functions that they came through; the reason is
-// the innermost error.
+// reason is one line that says what is wrong. GoMLX's errors begin with the names of the functions
+// that they came through; the reason is the innermost error.
 func reason(value any) string {
 	for {
 		outer, ok := value.(interface{ Cause() error })

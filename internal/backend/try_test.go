@@ -22,7 +22,8 @@ func TestTry(t *testing.T) {
 		want string
 	}{
 		{func() { panic("first\nsecond") }, "place: first"},
-		{func() { panic(fmt.Errorf("reading: %w", cause)) }, "place: reading: open x: file does not exist"},
+		{func() { panic(fmt.Errorf("reading: %w", cause)) },
+			"place: reading: open x: file does not exist"},
 		{func() { none[2] = 1 }, "place: runtime error: index out of range [2] with length 0"},
 		{func() { panic(nil) }, "place: panic called with nil argument"},
 	} {
@@ -34,7 +35,8 @@ func TestTry(t *testing.T) {
 			t.Errorf("no stack in %+v", err)
 		}
 	}
-	if err := Try("place", func() { panic("first\nsecond") }); !strings.HasPrefix(fmt.Sprintf("%+v", err), "place: first\nsecond\n\n") {
+	if err := Try("place", func() { panic("first\nsecond") }); !strings.HasPrefix(fmt.Sprintf("%+v",
+		err), "place: first\nsecond\n\n") {
 		t.Errorf("not whole: %+v", err)
 	}
 	if err := Try("place", func() { panic(cause) }); !errors.Is(err, fs.ErrNotExist) {
@@ -56,10 +58,15 @@ func TestTryGraph(t *testing.T) {
 		f    func(x *graph.Node) *graph.Node
 		want string
 	}{
-		{func(x *graph.Node) *graph.Node { return graph.Reshape(x, 4) }, "net: total requested size 4 (dimensions=[4]) doesnt match original size 3 (dimensions [3])"},
-		{func(x *graph.Node) *graph.Node { return graph.ReduceSum(x, axes[0]) }, "net: runtime error: index out of range [0] with length 0"},
+		{func(x *graph.Node) *graph.Node { return graph.Reshape(x, 4) }, "net: total requested " +
+			"size 4 (dimensions=[4]) doesnt match original size 3 (dimensions [3])"},
+		{func(x *graph.Node) *graph.Node { return graph.ReduceSum(x, axes[0]) },
+			"net: runtime error: index out of range [0] with length 0"},
 	} {
-		err := Try("net", func() { graph.MustNewExec(b.Backend, c.f).MustCall1([]float32{1, 2, 3}) })
+		err := Try("net", func() {
+			graph.MustNewExec(b.Backend,
+				c.f).MustCall1([]float32{1, 2, 3})
+		})
 		if err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)
 		}

@@ -27,7 +27,8 @@ func loadFile(kind Kind, plugin, why string, o Options) (*Backend, error) {
 	return load(kind, plugin, sum, why, o)
 }
 
-// checkPlugin refuses files that are no PJRT plugin for this machine, without running any of their code.
+// checkPlugin refuses files that are no PJRT plugin for this machine, without running any of their
+// code.
 func checkPlugin(plugin string) error {
 	if runtime.GOOS != "linux" {
 		return nil // not in ELF
@@ -37,7 +38,8 @@ func checkPlugin(plugin string) error {
 		return fmt.Errorf("not a shared library: %w", err)
 	}
 	defer f.Close()
-	machine := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]
+	machine := map[string]elf.Machine{"amd64": elf.EM_X86_64,
+		"arm64": elf.EM_AARCH64}[runtime.GOARCH]
 	if machine != 0 && f.Machine != machine {
 		return fmt.Errorf("a library for %v, want %v", f.Machine, machine)
 	}
@@ -45,8 +47,12 @@ func checkPlugin(plugin string) error {
 	if err != nil {
 		return fmt.Errorf("not a shared library: %w", err)
 	}
-	if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return s.Name == pjrt.GetPJRTApiFunctionName }) {
-		return fmt.Errorf("a shared library, but not a PJRT plugin: it has no function %s", pjrt.GetPJRTApiFunctionName)
+	if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool {
+		return s.Name ==
+			pjrt.GetPJRTApiFunctionName
+	}) {
+		return fmt.Errorf("a shared library, but not a PJRT plugin: it has no function %s",
+			pjrt.GetPJRTApiFunctionName)
 	}
 	return nil
 }
@@ -76,18 +82,22 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend: %s: %s", plugin, reason(err))
 	}
-	return &Backend{Backend: b, Kind: kind, Plugin: plugin, PluginSHA256: sum, Device: device, Why: why}, nil
+	return &Backend{Backend: b, Kind: kind, Plugin: plugin, PluginSHA256: sum, Device: device,
+		Why: why}, nil
 }
 
-// plainPath returns a path to the plugin that go-xla reads rightly. It takes a plugin for CUDA's if "cuda" or "nvidia" is anywhere in the
-// path and for the CPU's if "cpu" is, and cuts the path at a comma. A folder that misleads it is replaced by its open descriptor in /proc,
-// which stays open as long as the process: CUDA's libraries are found relative to the plugin, and only when they are needed.
+// plainPath returns a path to the plugin that go-xla reads rightly. It takes a plugin for CUDA's if
+// "cuda" or "nvidia" is anywhere in the path and for the CPU's if "cpu" is, and cuts the path at a
+// comma. A folder that misleads it is replaced by its open descriptor in /proc, which stays open as
+// long as the process: CUDA's libraries are found relative to the plugin, and only when they are
+// needed.
 func plainPath(kind Kind, plugin string) (string, error) {
 	cpu, cuda := words(plugin)
 	if cpu == (kind == CPU) && cuda == (kind == CUDA) && !strings.Contains(plugin, ",") {
 		return plugin, nil
 	}
-	folder, err := syscall.Open(filepath.Dir(plugin), syscall.O_RDONLY|syscall.O_CLOEXEC, 0) // not os.Open, whose file is closed when collected
+	// not os.Open, whose file is closed when collected
+	folder, err := syscall.Open(filepath.Dir(plugin), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return "", &os.PathError{Op: "open", Path: filepath.Dir(plugin), Err: err}
 	}

@@ -33,9 +33,11 @@ func TestPluginFaults(t *testing.T) {
 	}{
 		{"missing", "backend: plugin: open FILE: no such file or directory", nil},
 		{"empty", "backend: FILE: not a shared library: EOF", []byte{}},
-		{"text", "backend: FILE: not a shared library: bad magic number", []byte("<html>not found</html>")},
+		{"text", "backend: FILE: not a shared library: bad magic number",
+			[]byte("<html>not found</html>")},
 		{"cut", "backend: FILE: not a shared library: ", library[:len(library)/2]},
-		{"foreign", "backend: FILE: a shared library, but not a PJRT plugin: it has no function GetPjrtApi", library},
+		{"foreign", "backend: FILE: a shared library, but not a PJRT plugin: it has no function " +
+			"GetPjrtApi", library},
 		{"other machine", "backend: FILE: a library for EM_MIPS, want EM_", otherMachine},
 	} {
 		file := filepath.Join(dir, c.name+"_cpu.so")

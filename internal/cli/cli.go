@@ -1,4 +1,5 @@
-// Package cli holds what all commands share: what each exit status means, and a main that gives one line for an error.
+// Package cli holds what all commands share: what each exit status means, and a main that gives one
+// line for an error.
 package cli
 
 import (
@@ -42,8 +43,8 @@ type DivergedError struct{ Err error }
 func (e *DivergedError) Error() string { return e.Err.Error() }
 func (e *DivergedError) Unwrap() error { return e.Err }
 
-// Status is the exit status of an error; 0 for nil and for a request for help. A context that was cancelled, as by a signal in a download, is
-// [Stopped] too, even if there was nothing to save yet.
+// Status is the exit status of an error; 0 for nil and for a request for help. A context that was
+// cancelled, as by a signal in a download, is [Stopped] too, even if there was nothing to save yet.
 func Status(err error) int {
 	var usage *UsageError
 	var diverged *DivergedError
@@ -60,11 +61,14 @@ func Status(err error) int {
 	return Failed
 }
 
-// End stores in a run folder how the run ended, by the exit status of its error, and returns that error. The folder of a run that has a result,
-// done or diverged, is sealed; one that cannot be has failed, and the same command then makes up for it. After another error of the run, one of
-// the folder, such as that of a disk that is still full, says nothing new: a run that is left in another state is resumed too.
+// End stores in a run folder how the run ended, by the exit status of its error, and returns that
+// error. The folder of a run that has a result, done or diverged, is sealed; one that cannot be has
+// failed, and the same command then makes up for it. After another error of the run, one of the
+// folder, such as that of a disk that is still full, says nothing new: a run that is left in
+// another state is resumed too.
 func End(dir *rundir.Dir, err error) error {
-	state := map[int]rundir.State{Done: rundir.Done, Diverged: rundir.Diverged, Stopped: rundir.Preempted}[Status(err)]
+	state := map[int]rundir.State{Done: rundir.Done, Diverged: rundir.Diverged,
+		Stopped: rundir.Preempted}[Status(err)]
 	if state == "" {
 		state = rundir.Failed
 	}
@@ -80,11 +84,13 @@ func End(dir *rundir.Dir, err error) error {
 	return err
 }
 
-// Main runs a command and returns its exit status, with its error, if any, as one line on stderr. The context ends at the first SIGINT,
-// SIGTERM or SIGUSR1, which Slurm is asked to send before the time is up. A SIGINT or SIGTERM that comes a second later or more kills the process as
-// usual; sooner ones count as the first, because Linux tells a process of its parent's death once for each of the parent's threads. A second
-// SIGUSR1 does nothing.
-func Main(name string, run func(ctx context.Context, stdout, stderr io.Writer, args []string) error) int {
+// Main runs a command and returns its exit status, with its error, if any, as one line on stderr.
+// The context ends at the first SIGINT, SIGTERM or SIGUSR1, which Slurm is asked to send before the
+// time is up. A SIGINT or SIGTERM that comes a second later or more kills the process as usual;
+// sooner ones count as the first, because Linux tells a process of its parent's death once for each
+// of the parent's threads. A second SIGUSR1 does nothing.
+func Main(name string, run func(ctx context.Context, stdout, stderr io.Writer,
+	args []string) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	context.AfterFunc(ctx, func() {
 		time.Sleep(time.Second)
@@ -94,7 +100,8 @@ func Main(name string, run func(ctx context.Context, stdout, stderr io.Writer, a
 	return Report(os.Stderr, name, run(ctx, os.Stdout, os.Stderr, os.Args[1:]))
 }
 
-// Report writes an error, if it is one, as one line and returns its exit status. Errors that are joined are separated by semicolons.
+// Report writes an error, if it is one, as one line and returns its exit status. Errors that are
+// joined are separated by semicolons.
 func Report(stderr io.Writer, name string, err error) int {
 	status := Status(err)
 	if status != Done {

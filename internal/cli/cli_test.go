@@ -20,15 +20,19 @@ func TestReport(t *testing.T) {
 		{nil, 0, ""},
 		{flag.ErrHelp, 0, ""},
 		{fs.ErrNotExist, 1, "cifar: file does not exist\n"},
-		{errors.Join(fs.ErrNotExist, fs.ErrExist), 1, "cifar: file does not exist; file already exists\n"},
+		{errors.Join(fs.ErrNotExist, fs.ErrExist), 1,
+			"cifar: file does not exist; file already exists\n"},
 		{Usagef("-lr must be positive, got %d", -1), 2, "cifar: -lr must be positive, got -1\n"},
 		{fmt.Errorf("runs/a: %w", diverged), 3, "cifar: runs/a: train loss is NaN at step 3\n"},
-		{fmt.Errorf("%w before step 3", ErrStopped), 75, "cifar: stopped by a signal before step 3\n"},
+		{fmt.Errorf("%w before step 3", ErrStopped), 75,
+			"cifar: stopped by a signal before step 3\n"},
 		{fmt.Errorf("datasets: %w", context.Canceled), 75, "cifar: datasets: context canceled\n"},
 	} {
 		var line bytes.Buffer
-		if status := Report(&line, "cifar", tt.err); status != tt.status || line.String() != tt.line {
-			t.Errorf("%v: status %d, %q; want %d, %q", tt.err, status, line.String(), tt.status, tt.line)
+		if status := Report(&line, "cifar", tt.err); status != tt.status || line.String() !=
+			tt.line {
+			t.Errorf("%v: status %d, %q; want %d, %q", tt.err, status, line.String(), tt.status,
+				tt.line)
 		}
 	}
 }

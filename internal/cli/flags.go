@@ -38,7 +38,8 @@ func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
 	}
 }
 
-// Remembered is a flag like that of [flag.FlagSet.Func], for [flag.FlagSet.Var], which remembers its text: its String is what it was last set to.
+// Remembered is a flag like that of [flag.FlagSet.Func], for [flag.FlagSet.Var], which remembers
+// its text: its String is what it was last set to.
 func Remembered(set func(string) error) flag.Value { return &remembered{set: set} }
 
 type remembered struct {

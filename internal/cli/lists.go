@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Words is a flag, for [flag.FlagSet.Func], whose value is a list of the allowed words with commas between them.
+// Words is a flag, for [flag.FlagSet.Func], whose value is a list of the allowed words with commas
+// between them.
 func Words[T ~string](list *[]T, allowed ...T) func(string) error {
 	return func(value string) error {
 		*list = nil
@@ -21,7 +22,8 @@ func Words[T ~string](list *[]T, allowed ...T) func(string) error {
 	}
 }
 
-// Numbers is a flag, for [flag.FlagSet.Func], whose value is a list of whole numbers of at least 1 with commas between them.
+// Numbers is a flag, for [flag.FlagSet.Func], whose value is a list of whole numbers of at least 1
+// with commas between them.
 func Numbers(list *[]int) func(string) error {
 	return func(value string) error {
 		*list = nil

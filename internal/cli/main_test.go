@@ -19,12 +19,14 @@ import (
 	"momentum/internal/rundir"
 )
 
-// With this variable in its environment the test's binary is a command that waits for a signal and then saves for as long as the variable says.
+// With this variable in its environment the test's binary is a command that waits for a signal and
+// then saves for as long as the variable says.
 const asCommand = "MOMENTUM_TEST_AS_CLI"
 
 func TestMain(m *testing.M) {
 	if save, err := time.ParseDuration(os.Getenv(asCommand)); err == nil {
-		os.Exit(Main("wait", func(ctx context.Context, stdout, stderr io.Writer, args []string) error {
+		os.Exit(Main("wait", func(ctx context.Context, stdout, stderr io.Writer,
+			args []string) error {
 			fmt.Fprintln(stdout, "ready")
 			<-ctx.Done()
 			time.Sleep(save)
@@ -34,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A signal lets the command save. More of them within a second, as Linux sends them when a parent of several threads dies, are the same one; a
-// later SIGTERM kills, a later SIGUSR1 does not.
+// A signal lets the command save. More of them within a second, as Linux sends them when a parent
+// of several threads dies, are the same one; a later SIGTERM kills, a later SIGUSR1 does not.
 func TestSignals(t *testing.T) {
 	for _, tt := range []struct {
 		first, later syscall.Signal
@@ -82,9 +84,11 @@ func TestSignals(t *testing.T) {
 // How a run ends stands in its folder, which is sealed if it has a result.
 func TestEnd(t *testing.T) {
 	for state, err := range map[rundir.State]error{
-		rundir.Done: nil, rundir.Diverged: &DivergedError{errors.New("loss is NaN")}, rundir.Preempted: ErrStopped, rundir.Failed: os.ErrNotExist,
+		rundir.Done: nil, rundir.Diverged: &DivergedError{errors.New("loss is NaN")},
+		rundir.Preempted: ErrStopped, rundir.Failed: os.ErrNotExist,
 	} {
-		dir, e := rundir.Open(rundir.Spec{Root: t.TempDir(), Label: "run", Settings: map[string]float64{"lr": math.Pi}})
+		dir, e := rundir.Open(rundir.Spec{Root: t.TempDir(), Label: "run",
+			Settings: map[string]float64{"lr": math.Pi}})
 		if e != nil {
 			t.Fatal(e)
 		}
@@ -113,7 +117,9 @@ func TestEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, result := range []error{nil, &DivergedError{errors.New("loss is NaN")}} {
-		if err := End(dir, result); err == nil || !strings.HasPrefix(err.Error(), "rundir: cannot seal: ") || dir.State() != rundir.Failed {
+		if err := End(dir, result); err == nil ||
+			!strings.HasPrefix(err.Error(), "rundir: cannot seal: ") || dir.State() !=
+			rundir.Failed {
 			t.Errorf("not sealed: %v, state %s", err, dir.State())
 		}
 	}

@@ -15,11 +15,13 @@ import (
 	"momentum/internal/safetensors"
 )
 
-// saved says which variables make up the state of a run: weights, momentum and the global step. The sums are zero between steps.
+// saved says which variables make up the state of a run: weights, momentum and the global step. The
+// sums are zero between steps.
 func saved(v *model.Variable) bool { return !strings.HasPrefix(v.Path(), "/sum/") }
 
-// Save writes the state as a GoMLX checkpoint into an empty folder, with extra numbers of the caller's as parameters of its scope /run. The
-// folder can be read with GoMLX's gomlx_checkpoints. Save is not atomic: give it a folder that is renamed afterwards.
+// Save writes the state as a GoMLX checkpoint into an empty folder, with extra numbers of the
+// caller's as parameters of its scope /run. The folder can be read with GoMLX's gomlx_checkpoints.
+// Save is not atomic: give it a folder that is renamed afterwards.
 func (t *Trainer) Save(dir string, extra map[string]float64) error {
 	return backend.Try("descent: save checkpoint", func() {
 		// A store of its own, since a checkpoint handler stays attached to its store for good.
@@ -30,17 +32,19 @@ func (t *Trainer) Save(dir string, extra map[string]float64) error {
 			}
 		}
 		for name, x := range extra {
-			store.SetParam("/run/"+name, strconv.FormatFloat(x, 'g', -1, 64)) // as text, since JSON has no NaN and no infinity
+			// as text, since JSON has no NaN and no infinity
+			store.SetParam("/run/"+name, strconv.FormatFloat(x, 'g', -1, 64))
 		}
-		handler := must(checkpoint.Build(store).Dir(dir).WithCompression(checkpoint.BinUncompressed).Done())
+		handler := must(checkpoint.Build(store).Dir(dir).WithCompression(
+			checkpoint.BinUncompressed).Done())
 		if err := handler.Save(); err != nil {
 			panic(err)
 		}
 	})
 }
 
-// Load reads what [Trainer.Save] wrote and returns the number of steps taken and the extra numbers. The trainer is changed only if all of it
-// could be read and fits.
+// Load reads what [Trainer.Save] wrote and returns the number of steps taken and the extra numbers.
+// The trainer is changed only if all of it could be read and fits.
 func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err error) {
 	err = backend.Try("descent: load checkpoint", func() {
 		store := model.NewStore()
@@ -52,7 +56,8 @@ func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err erro
 			}
 			from := store.GetVariable(v.Path())
 			if from == nil || !from.Shape().Equal(v.Shape()) {
-				panic(fmt.Errorf("%s: variable %s of shape %s is missing", dir, v.Path(), v.Shape()))
+				panic(fmt.Errorf("%s: variable %s of shape %s is missing", dir, v.Path(),
+					v.Shape()))
 			}
 			values[v] = from.MustValue()
 		}
@@ -80,7 +85,8 @@ func (t *Trainer) Weights() ([]safetensors.Tensor, error) {
 			for i, x := range floats(value) {
 				data[i] = float32(x)
 			}
-			weights = append(weights, safetensors.Tensor{Name: p.Name, Shape: slices.Clone(p.Shape), Data: data})
+			weights = append(weights, safetensors.Tensor{Name: p.Name, Shape: slices.Clone(p.Shape),
+				Data: data})
 		}
 	})
 	return weights, err

@@ -1,13 +1,16 @@
-// Package descent is the subject of the paper in one place: gradient descent (GD) and gradient descent with momentum (GD+M), their learning
-// rate schedules, and the exact full-batch step that both share, so that they differ by their [Rule] and by nothing else.
+// Package descent is the subject of the paper in one place: gradient descent (GD) and gradient
+// descent with momentum (GD+M), their learning rate schedules, and the exact full-batch step that
+// both share, so that they differ by their [Rule] and by nothing else.
 //
-// With γ the momentum and η the learning rate, and the gradient ∇L taken with weight decay, ∇L(w) + λ w:
+// With γ the momentum and η the learning rate, and the gradient ∇L taken with weight decay, ∇L(w) +
+// λ w:
 //
 //	GD               w ← w − η ∇L(w)
 //	GD+M, damped     g ← γ g + (1−γ) ∇L(w);   w ← w − η g      the paper's form
 //	GD+M, undamped   b ← γ b + ∇L(w);         w ← w − η b      PyTorch's and Keras's form
 //
-// The undamped form at η takes the steps of the damped form at η/(1−γ), which is its effective rate.
+// The undamped form at η takes the steps of the damped form at η/(1−γ), which is its effective
+// rate.
 package descent
 
 import (
@@ -47,8 +50,8 @@ func (r Rule) Validate() error {
 	return nil
 }
 
-// EffectiveRate is the factor by which a gradient that stays the same moves the weights per step: η for GD and in the damped form, η/(1−γ)
-// in the undamped form.
+// EffectiveRate is the factor by which a gradient that stays the same moves the weights per step: η
+// for GD and in the damped form, η/(1−γ) in the undamped form.
 func (r Rule) EffectiveRate(eta float64) float64 {
 	if r.Form == Undamped {
 		return eta / (1 - r.Gamma)
@@ -67,8 +70,9 @@ func (r Rule) String() string {
 	return fmt.Sprintf("GD+M %s, γ = %g, λ = %g", r.Form, r.Gamma, r.WeightDecay)
 }
 
-// Update builds one step of the rule for one parameter: from the weights, the gradient of the loss, the momentum buffer (nil without
-// momentum) and the rate η (a scalar) to the new weights and buffer, and the gradient that was used (with weight decay).
+// Update builds one step of the rule for one parameter: from the weights, the gradient of the loss,
+// the momentum buffer (nil without momentum) and the rate η (a scalar) to the new weights and
+// buffer, and the gradient that was used (with weight decay).
 func (r Rule) Update(w, gradient, buffer, eta *Node) (newW, newBuffer, used *Node) {
 	used = gradient
 	if r.WeightDecay > 0 {
@@ -78,11 +82,13 @@ func (r Rule) Update(w, gradient, buffer, eta *Node) (newW, newBuffer, used *Nod
 		return Sub(w, Mul(used, eta)), nil, used
 	}
 	g, dtype := w.Graph(), w.DType()
-	newW, newBuffer = Update(w, used, buffer, eta, Scalar(g, dtype, r.Gamma), Scalar(g, dtype, r.Gain()))
+	newW, newBuffer = Update(w, used, buffer, eta, Scalar(g, dtype, r.Gamma),
+		Scalar(g, dtype, r.Gain()))
 	return newW, newBuffer, used
 }
 
-// Gain is the factor of the gradient in the momentum buffer: 1−γ in the damped form and 1 in the undamped one.
+// Gain is the factor of the gradient in the momentum buffer: 1−γ in the damped form and 1 in the
+// undamped one.
 func (r Rule) Gain() float64 {
 	if r.Form == Damped {
 		return 1 - r.Gamma
@@ -94,7 +100,8 @@ func (r Rule) Gain() float64 {
 //
 //	buffer ← γ buffer + gain · gradient;   w ← w − η buffer
 //
-// eta, gamma and gain ([Rule.Gain]) are scalars or of a shape that broadcasts to that of w, such as [lanes, 1, 1]. γ = 0 is GD exactly.
+// eta, gamma and gain ([Rule.Gain]) are scalars or of a shape that broadcasts to that of w, such as
+// [lanes, 1, 1]. γ = 0 is GD exactly.
 func Update(w, gradient, buffer, eta, gamma, gain *Node) (newW, newBuffer *Node) {
 	newBuffer = Add(Mul(buffer, gamma), Mul(gradient, gain))
 	return Sub(w, Mul(newBuffer, eta)), newBuffer
@@ -122,7 +129,8 @@ func (s Schedule) Validate() error {
 		return fmt.Errorf("learning rate must be positive and finite, got %v", s.Peak)
 	}
 	if s.Warmup < 0 || s.Warmup > s.Steps {
-		return fmt.Errorf("warm-up must be in [0, %d] steps (the run's length), got %d", s.Steps, s.Warmup)
+		return fmt.Errorf("warm-up must be in [0, %d] steps (the run's length), got %d", s.Steps,
+			s.Warmup)
 	}
 	return nil
 }

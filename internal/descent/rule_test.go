@@ -31,11 +31,14 @@ func TestUpdateByHand(t *testing.T) {
 		{"damped: g=½·2=1; g=½·1+½·4=2.5", Rule{Form: Damped, Gamma: 0.5}, 0.9, 0.65},
 		{"undamped: b=2; b=½·2+4=5", Rule{Form: Undamped, Gamma: 0.5}, 0.8, 0.3},
 		// The gradient is 2+0.5·1 = 2.5, then 4+0.5·0.75 = 4.375.
-		{"weight decay ½: 1−0.1·2.5; 0.75−0.1·4.375", Rule{Form: Undamped, WeightDecay: 0.5}, 0.75, 0.3125},
+		{"weight decay ½: 1−0.1·2.5; 0.75−0.1·4.375", Rule{Form: Undamped, WeightDecay: 0.5}, 0.75,
+			0.3125},
 		// b = 2.5, then ½·2.5 + 4.375 = 5.625.
-		{"undamped, weight decay ½", Rule{Form: Undamped, Gamma: 0.5, WeightDecay: 0.5}, 0.75, 0.1875},
+		{"undamped, weight decay ½", Rule{Form: Undamped, Gamma: 0.5, WeightDecay: 0.5}, 0.75,
+			0.1875},
 	} {
-		step := graph.MustNewExec(b.Backend, func(w, gradient, buffer, eta *graph.Node) (*graph.Node, *graph.Node) {
+		step := graph.MustNewExec(b.Backend, func(w, gradient, buffer,
+			eta *graph.Node) (*graph.Node, *graph.Node) {
 			newW, newBuffer, _ := c.rule.Update(w, gradient, buffer, eta)
 			if newBuffer == nil {
 				newBuffer = buffer
@@ -69,8 +72,10 @@ func TestEffectiveRate(t *testing.T) {
 
 func TestRuleValidate(t *testing.T) {
 	for _, r := range []Rule{
-		{Form: "nesterov"}, {Form: Damped, Gamma: 1}, {Form: Damped, Gamma: -0.1}, {Form: Damped, Gamma: math.NaN()},
-		{Form: Damped, WeightDecay: -1}, {Form: Damped, WeightDecay: math.Inf(1)}, {Form: Damped, WeightDecay: math.NaN()},
+		{Form: "nesterov"}, {Form: Damped, Gamma: 1}, {Form: Damped, Gamma: -0.1},
+		{Form: Damped, Gamma: math.NaN()},
+		{Form: Damped, WeightDecay: -1}, {Form: Damped, WeightDecay: math.Inf(1)},
+		{Form: Damped, WeightDecay: math.NaN()},
 	} {
 		if r.Validate() == nil {
 			t.Errorf("%+v is accepted", r)
@@ -105,8 +110,11 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 	for _, s := range []Schedule{
-		{Kind: "linear", Peak: 1, Steps: 10}, {Kind: "cosine", Peak: 0, Steps: 10}, {Kind: "cosine", Peak: math.NaN(), Steps: 10},
-		{Kind: "cosine", Peak: math.Inf(1), Steps: 10}, {Kind: "cosine", Peak: 1, Steps: 10, Warmup: 11}, {Kind: "cosine", Peak: 1, Steps: 10, Warmup: -1},
+		{Kind: "linear", Peak: 1, Steps: 10}, {Kind: "cosine", Peak: 0, Steps: 10},
+		{Kind: "cosine", Peak: math.NaN(), Steps: 10},
+		{Kind: "cosine", Peak: math.Inf(1), Steps: 10},
+		{Kind: "cosine", Peak: 1, Steps: 10, Warmup: 11},
+		{Kind: "cosine", Peak: 1, Steps: 10, Warmup: -1},
 	} {
 		if s.Validate() == nil {
 			t.Errorf("%+v is accepted", s)

@@ -17,10 +17,12 @@ import (
 	"momentum/models"
 )
 
-// Precision is the type of the network's compute. Weights, sums, gradients and the loss are always float32 (float64 for [F64]).
+// Precision is the type of the network's compute. Weights, sums, gradients and the loss are always
+// float32 (float64 for [F64]).
 type Precision string
 
-// The precisions. TF32 is float32 for which the backend was opened with TF32 allowed: it differs on GPUs only.
+// The precisions. TF32 is float32 for which the backend was opened with TF32 allowed: it differs on
+// GPUs only.
 const (
 	F32  Precision = "f32"
 	TF32 Precision = "tf32"
@@ -50,13 +52,16 @@ type Data struct {
 	chunks    map[int][]*tensors.Tensor
 }
 
-// NewData copies images to the device: pixels is [N, 32, 32, 3] row by row, labels is [N]. The caller's slices are not kept.
+// NewData copies images to the device: pixels is [N, 32, 32, 3] row by row, labels is [N]. The
+// caller's slices are not kept.
 func NewData(b compute.Backend, pixels, labels []uint8, mean, std [3]float32) (*Data, error) {
 	n := len(labels)
 	if len(pixels) != n*models.ImageSize*models.ImageSize*3 || n == 0 {
-		return nil, fmt.Errorf("descent: %d labels and %d bytes of pixels, want %d bytes for each label", n, len(pixels), models.ImageSize*models.ImageSize*3)
+		return nil, fmt.Errorf("descent: %d labels and %d bytes of pixels, want %d bytes for "+
+			"each label", n, len(pixels), models.ImageSize*models.ImageSize*3)
 	}
-	p, err := tensors.FromRaw(b, 0, shapes.Make(dtypes.Uint8, n, models.ImageSize, models.ImageSize, 3), pixels)
+	p, err := tensors.FromRaw(b, 0, shapes.Make(dtypes.Uint8, n, models.ImageSize, models.ImageSize,
+		3), pixels)
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +70,12 @@ func NewData(b compute.Backend, pixels, labels []uint8, mean, std [3]float32) (*
 		classes[i] = int32(l)
 	}
 	l := tensors.FromFlatDataAndDimensions(classes, n)
-	return &Data{N: n, mean: mean, std: std, pixels: p, labels: l, chunks: map[int][]*tensors.Tensor{}}, nil
+	return &Data{N: n, mean: mean, std: std, pixels: p, labels: l,
+		chunks: map[int][]*tensors.Tensor{}}, nil
 }
 
-// Mark names a part of the images, marked [N], which is then measured beside the whole: see [Score]. It is for before the first step.
+// Mark names a part of the images, marked [N], which is then measured beside the whole: see
+// [Score]. It is for before the first step.
 func (d *Data) Mark(marked []bool) error {
 	if len(marked) != d.N {
 		return fmt.Errorf("descent: %d marks, want one for each of the %d images", len(marked), d.N)
@@ -85,7 +92,8 @@ func (d *Data) Mark(marked []bool) error {
 	return nil
 }
 
-// images are the arguments of a graph that reads the images of one chunk: pixels, labels, indices and, if there are any, marks.
+// images are the arguments of a graph that reads the images of one chunk: pixels, labels, indices
+// and, if there are any, marks.
 func (d *Data) images(indices *tensors.Tensor) []any {
 	if d.marks == nil {
 		return []any{d.pixels, d.labels, indices}
@@ -93,8 +101,8 @@ func (d *Data) images(indices *tensors.Tensor) []any {
 	return []any{d.pixels, d.labels, indices, d.marks}
 }
 
-// inOrder returns the indices 0 … N−1 in chunks of the given size, the last one shorter where it does not divide N. They are made once and
-// stay on the device.
+// inOrder returns the indices 0 … N−1 in chunks of the given size, the last one shorter where it
+// does not divide N. They are made once and stay on the device.
 func (d *Data) inOrder(size int) []*tensors.Tensor {
 	if d.chunks[size] == nil {
 		all := make([]int32, d.N)
@@ -106,7 +114,8 @@ func (d *Data) inOrder(size int) []*tensors.Tensor {
 	return d.chunks[size]
 }
 
-// chunked cuts indices into tensors [size] int32, the last one shorter where size does not divide their number.
+// chunked cuts indices into tensors [size] int32, the last one shorter where size does not divide
+// their number.
 func chunked(indices []int32, size int) []*tensors.Tensor {
 	var chunks []*tensors.Tensor
 	for from := 0; from < len(indices); from += size {
@@ -116,8 +125,9 @@ func chunked(indices []int32, size int) []*tensors.Tensor {
 	return chunks
 }
 
-// Score is how well the network does on some images. With [Data.Mark] it has two parts: that of the marked images, and the rest. Both losses are
-// divided by the number of all images, so that they add up; the mean loss over the marked ones is MarkedLoss times all images, over the marked.
+// Score is how well the network does on some images. With [Data.Mark] it has two parts: that of the
+// marked images, and the rest. Both losses are divided by the number of all images, so that they
+// add up; the mean loss over the marked ones is MarkedLoss times all images, over the marked.
 type Score struct {
 	Loss          float64 // mean cross-entropy, in nats, without weight decay
 	Correct       int     // images whose largest logit is their label's
@@ -138,7 +148,8 @@ func (s Stats) NotFinite() (quantity string, value float64) {
 	for _, q := range []struct {
 		name string
 		x    float64
-	}{{"train loss", s.Loss}, {"gradient norm", s.GradNorm}, {"update norm", s.UpdateNorm}, {"parameter norm", s.ParamNorm}} {
+	}{{"train loss", s.Loss}, {"gradient norm", s.GradNorm}, {"update norm", s.UpdateNorm},
+		{"parameter norm", s.ParamNorm}} {
 		if math.IsNaN(q.x) || math.IsInf(q.x, 0) {
 			return q.name, q.x
 		}
@@ -149,9 +160,10 @@ func (s Stats) NotFinite() (quantity string, value float64) {
 // Options are what does not belong to the network or the rule.
 type Options struct {
 	Precision Precision
-	Chunk     int              // images per call of the compiled step, at least 1
-	Seed      uint64           // of the initial weights
-	OnChunk   func(images int) // if not nil, called when a chunk of so many training images has been handed to the device
+	Chunk     int    // images per call of the compiled step, at least 1
+	Seed      uint64 // of the initial weights
+	// if not nil, called when a chunk of so many training images has been handed to the device
+	OnChunk func(images int)
 }
 
 // Trainer holds the weights, the momentum and the compiled steps of one run.
@@ -161,10 +173,12 @@ type Options struct {
 //	for each chunk of the batch:  sum += Σ_i ∇ℓ_i(w) / B     one executable, the sums donated to it
 //	w, buffer = Rule.Update(w, sum, buffer, η);  sum = 0     a small one, which returns the Stats
 //
-// so that the gradient is that of the whole batch whatever the chunks are, and the host reads five numbers a step, or seven with marked images.
-// The sums, weights and buffers are variables of a GoMLX store under /sum, /model and /momentum.
+// so that the gradient is that of the whole batch whatever the chunks are, and the host reads five
+// numbers a step, or seven with marked images. The sums, weights and buffers are variables of a
+// GoMLX store under /sum, /model and /momentum.
 //
-// With Norm "batch" the statistics are those of a chunk ("ghost" batches), and chunks do change the result.
+// With Norm "batch" the statistics are those of a chunk ("ghost" batches), and chunks do change the
+// result.
 type Trainer struct {
 	Options
 	net    *models.Network
@@ -177,8 +191,10 @@ type Trainer struct {
 	perImage                     map[int]*tensors.Tensor // 1/B on the device, by B
 }
 
-// NewTrainer prepares a run of the rule on the training images, from the network's initial weights for the seed.
-func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data, o Options) (*Trainer, error) {
+// NewTrainer prepares a run of the rule on the training images, from the network's initial weights
+// for the seed.
+func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
+	o Options) (*Trainer, error) {
 	if err := rule.Validate(); err != nil {
 		return nil, fmt.Errorf("descent: %w", err)
 	}
@@ -247,21 +263,26 @@ func fromFloat32(values []float32, dtype dtypes.DType, dims []int) *tensors.Tens
 	return tensors.FromFlatDataAndDimensions(wide, dims...)
 }
 
-// score holds sums over the images of one chunk, in the weights' type; the last two are nil without marks.
+// score holds sums over the images of one chunk, in the weights' type; the last two are nil without
+// marks.
 type score struct{ loss, correct, markedLoss, markedCorrect *Node }
 
-// score builds the forward pass over the images of one chunk. images are those of [Data.images]; their indices are [n] int32.
+// score builds the forward pass over the images of one chunk. images are those of [Data.images];
+// their indices are [n] int32.
 func (t *Trainer) score(images []*Node) score {
 	pixels, labels, indices := images[0], images[1], images[2]
 	g := pixels.Graph()
 	computeType, weightType := t.Precision.dtypes()
-	rows := InsertAxes(indices, -1)                                                     // [n, 1]
-	x := models.Normalize(Gather(pixels, rows), t.train.mean, t.train.std, computeType) // [n, 32, 32, 3]
-	y := Gather(labels, rows)                                                           // [n]
+	rows := InsertAxes(indices, -1) // [n, 1]
+	// [n, 32, 32, 3]
+	x := models.Normalize(Gather(pixels, rows), t.train.mean, t.train.std, computeType)
+	y := Gather(labels, rows) // [n]
 	logits := t.net.Logits(func(name string) *Node { return t.node(g, "/model/"+name) }, x)
-	picked := Mul(OneHot(y, t.net.Classes, weightType), LogSoftmax(logits)) // [n, classes]: the label's log-probability, else 0
-	right := Equal(ArgMax(logits, -1, dtypes.Int32), y)                     // [n]
-	s := score{loss: Neg(ReduceAllSum(picked)), correct: ReduceAllSum(ConvertDType(right, weightType))}
+	// [n, classes]: the label's log-probability, else 0
+	picked := Mul(OneHot(y, t.net.Classes, weightType), LogSoftmax(logits))
+	right := Equal(ArgMax(logits, -1, dtypes.Int32), y) // [n]
+	s := score{loss: Neg(ReduceAllSum(picked)),
+		correct: ReduceAllSum(ConvertDType(right, weightType))}
 	if len(images) > 3 {
 		marked := ConvertDType(Gather(images[3], rows), dtypes.Bool) // [n]
 		losses := ReduceSum(picked, -1)                              // [n], negative
@@ -272,7 +293,10 @@ func (t *Trainer) score(images []*Node) score {
 }
 
 // node is the value of a variable in a graph.
-func (t *Trainer) node(g *Graph, path string) *Node { return t.store.GetVariable(path).NodeValue(g) }
+func (t *Trainer) node(g *Graph, path string) *Node {
+	return t.store.GetVariable(path).NodeValue(
+		g)
+}
 
 // add builds path += x.
 func (t *Trainer) add(path string, x *Node) {
@@ -298,8 +322,8 @@ func (t *Trainer) addScore(s score) {
 	}
 }
 
-// accumulateGraph adds one chunk to the sums: its losses and gradient times perImage (1/B), and its correct images. args are those of
-// [Data.images], then perImage.
+// accumulateGraph adds one chunk to the sums: its losses and gradient times perImage (1/B), and its
+// correct images. args are those of [Data.images], then perImage.
 func (t *Trainer) accumulateGraph(_ *model.Scope, args []*Node) {
 	images, perImage := args[:len(args)-1], args[len(args)-1]
 	g := perImage.Graph()
@@ -340,7 +364,8 @@ func (t *Trainer) updateGraph(_ *model.Scope, eta *Node) *Node {
 		param2 = Add(param2, L2NormSquare(old))
 	}
 	optimizer.IncrementGlobalStep(g, dtypes.Int64)
-	numbers := []*Node{t.take(g, "/sum/loss"), t.take(g, "/sum/correct"), Sqrt(grad2), Sqrt(update2), Sqrt(param2)}
+	numbers := []*Node{t.take(g, "/sum/loss"), t.take(g, "/sum/correct"), Sqrt(grad2),
+		Sqrt(update2), Sqrt(param2)}
 	if t.train.marks != nil {
 		numbers = append(numbers, t.take(g, "/sum/marked_loss"), t.take(g, "/sum/marked_correct"))
 	}
@@ -350,8 +375,9 @@ func (t *Trainer) updateGraph(_ *model.Scope, eta *Node) *Node {
 // evaluateGraph adds one chunk to the sums of loss and correct images, without gradients.
 func (t *Trainer) evaluateGraph(_ *model.Scope, images []*Node) { t.addScore(t.score(images)) }
 
-// Step takes one step over all training images: exact full-batch gradient descent. If the context ends first, the step is not taken: the
-// weights are those before it and may be saved, but no further step may be taken.
+// Step takes one step over all training images: exact full-batch gradient descent. If the context
+// ends first, the step is not taken: the weights are those before it and may be saved, but no
+// further step may be taken.
 func (t *Trainer) Step(ctx context.Context, eta float64) (Stats, error) {
 	return t.step(ctx, t.train.inOrder(t.Chunk), t.train.N, eta)
 }
@@ -361,7 +387,8 @@ func (t *Trainer) StepOn(ctx context.Context, indices []int32, eta float64) (Sta
 	return t.step(ctx, chunked(indices, t.Chunk), len(indices), eta)
 }
 
-func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int, eta float64) (Stats, error) {
+func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int, eta float64) (Stats,
+	error) {
 	var stats Stats
 	err := backend.Try("descent: step", func() {
 		if t.perImage[size] == nil {
@@ -377,7 +404,8 @@ func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int, 
 			}
 		}
 		v := floats(t.update.MustCall(t.scalar(eta))[0])
-		stats = Stats{Score: Score{Loss: v[0], Correct: int(v[1])}, GradNorm: v[2], UpdateNorm: v[3], ParamNorm: v[4]}
+		stats = Stats{Score: Score{Loss: v[0], Correct: int(v[1])}, GradNorm: v[2],
+			UpdateNorm: v[3], ParamNorm: v[4]}
 		if len(v) > 5 {
 			stats.MarkedLoss, stats.MarkedCorrect = v[5], int(v[6])
 		}
@@ -385,7 +413,8 @@ func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int, 
 	return stats, err
 }
 
-// Evaluate scores the images at the present weights. What was said of the context of [Trainer.Step] holds here too.
+// Evaluate scores the images at the present weights. What was said of the context of [Trainer.Step]
+// holds here too.
 func (t *Trainer) Evaluate(ctx context.Context, d *Data) (Score, error) {
 	var s Score
 	err := backend.Try("descent: evaluate", func() {
@@ -398,7 +427,8 @@ func (t *Trainer) Evaluate(ctx context.Context, d *Data) (Score, error) {
 		n := float64(d.N)
 		s = Score{Loss: t.takeSum("/sum/loss") / n, Correct: int(t.takeSum("/sum/correct"))}
 		if d.marks != nil {
-			s.MarkedLoss, s.MarkedCorrect = t.takeSum("/sum/marked_loss")/n, int(t.takeSum("/sum/marked_correct"))
+			s.MarkedLoss, s.MarkedCorrect = t.takeSum("/sum/marked_loss")/n,
+				int(t.takeSum("/sum/marked_correct"))
 		}
 	})
 	return s, err

@@ -25,15 +25,18 @@ func images(t testing.TB, b *backend.Backend, n int) *Data {
 	for i := range labels {
 		labels[i] = uint8(i % 3)
 	}
-	d, err := NewData(b.Backend, pixels, labels, [3]float32{0.5, 0.45, 0.4}, [3]float32{0.25, 0.2, 0.3})
+	d, err := NewData(b.Backend, pixels, labels, [3]float32{0.5, 0.45, 0.4},
+		[3]float32{0.25, 0.2, 0.3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-// trainer is a small network on the given images, in float64 so that laws can be told from rounding.
-func trainer(t *testing.T, b *backend.Backend, d *Data, c models.Config, rule Rule, chunk int) *Trainer {
+// trainer is a small network on the given images, in float64 so that laws can be told from
+// rounding.
+func trainer(t *testing.T, b *backend.Backend, d *Data, c models.Config, rule Rule,
+	chunk int) *Trainer {
 	t.Helper()
 	c.Classes = 3
 	net, err := models.New(c)
@@ -62,7 +65,9 @@ func steps(t *testing.T, tr *Trainer, n int, eta float64) (losses []float64) {
 }
 
 // values are a variable's values.
-func (t *Trainer) values(path string) []float64 { return floats(t.store.GetVariable(path).MustValue()) }
+func (t *Trainer) values(path string) []float64 {
+	return floats(t.store.GetVariable(path).MustValue())
+}
 
 // weights are all parameters in a row.
 func (t *Trainer) weights() (all []float64) {
@@ -101,7 +106,8 @@ func TestChunksDoNotChangeTheResult(t *testing.T) {
 	}
 }
 
-// The loss of the initial weights is the mean over the images one by one: what "exact" means, without the accumulation.
+// The loss of the initial weights is the mean over the images one by one: what "exact" means,
+// without the accumulation.
 func TestLossIsTheMeanOverImages(t *testing.T) {
 	b := goBackend(t)
 	d := images(t, b, 5)
@@ -122,13 +128,15 @@ func TestLossIsTheMeanOverImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := sum / 5; math.Abs(whole.Loss-want) > 1e-12 || math.Abs(evaluated.Loss-want) > 1e-12 || evaluated.Correct != whole.Correct {
-		t.Errorf("step %+v, evaluation %+v, want the mean %v and equally many correct images", whole, evaluated, want)
+	if want := sum / 5; math.Abs(whole.Loss-want) > 1e-12 || math.Abs(evaluated.Loss-want) >
+		1e-12 || evaluated.Correct != whole.Correct {
+		t.Errorf("step %+v, evaluation %+v, want the mean %v and equally many correct images",
+			whole, evaluated, want)
 	}
 }
 
-// Law: the marked images and the others add up to all, each part scores what its images score alone, and chunks of them, in a step and in an
-// evaluation, change neither that nor the step.
+// Law: the marked images and the others add up to all, each part scores what its images score
+// alone, and chunks of them, in a step and in an evaluation, change neither that nor the step.
 func TestMarkedImages(t *testing.T) {
 	b := goBackend(t)
 	rule := Rule{Form: Undamped, Gamma: 0.9}
@@ -138,7 +146,8 @@ func TestMarkedImages(t *testing.T) {
 	}
 	plain := trainer(t, b, all, small, rule, 7)
 	alone := func(indices ...int32) Stats {
-		// A trainer of its own, so that the momentum of plain stays; a rate of 0 leaves the weights.
+		// A trainer of its own, so that the momentum of plain stays; a rate of 0 leaves the
+		// weights.
 		tr := trainer(t, b, all, small, rule, 7)
 		for _, p := range plain.params {
 			tr.set(p.Name, plain.values("/model/"+p.Name))
@@ -149,7 +158,8 @@ func TestMarkedImages(t *testing.T) {
 		}
 		return s
 	}
-	whole, three := trainer(t, b, marked, small, rule, 7), trainer(t, b, marked, small, rule, 3) // 3+3+1 images
+	// 3+3+1 images
+	whole, three := trainer(t, b, marked, small, rule, 7), trainer(t, b, marked, small, rule, 3)
 	for step := range 3 {
 		part, rest := alone(0, 3, 5), alone(1, 2, 4, 6)
 		want, err := plain.Step(t.Context(), 0.1)
@@ -165,29 +175,37 @@ func TestMarkedImages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e := distance([]float64{want.Loss, want.GradNorm, want.UpdateNorm, want.ParamNorm}, []float64{got.Loss, got.GradNorm, got.UpdateNorm, got.ParamNorm}); e > 1e-12 {
-				t.Errorf("step %d, chunks of %d: marks change it from %+v to %+v", step, tr.Chunk, want, got)
+			if e := distance([]float64{want.Loss, want.GradNorm, want.UpdateNorm, want.ParamNorm},
+				[]float64{got.Loss, got.GradNorm, got.UpdateNorm, got.ParamNorm}); e > 1e-12 {
+				t.Errorf("step %d, chunks of %d: marks change it from %+v to %+v", step, tr.Chunk,
+					want, got)
 			}
 			for _, s := range []Score{got.Score, evaluated} {
-				if math.Abs(s.MarkedLoss*7/3-part.Loss) > 1e-12 || math.Abs((s.Loss-s.MarkedLoss)*7/4-rest.Loss) > 1e-12 ||
+				if math.Abs(s.MarkedLoss*7/3-part.Loss) > 1e-12 ||
+					math.Abs((s.Loss-s.MarkedLoss)*7/4-rest.Loss) > 1e-12 ||
 					s.MarkedCorrect != part.Correct || s.Correct-s.MarkedCorrect != rest.Correct {
-					t.Errorf("step %d, chunks of %d: %+v, want the marked images' %+v and the others' %+v", step, tr.Chunk, s, part.Score, rest.Score)
+					t.Errorf("step %d, chunks of %d: %+v, want the marked images' %+v and the "+
+						"others' %+v", step, tr.Chunk, s, part.Score, rest.Score)
 				}
 			}
 		}
 	}
-	// A mini-batch has its own part, here images 5 and 0 of four; and unmarked images can be evaluated too.
+	// A mini-batch has its own part, here images 5 and 0 of four; and unmarked images can be
+	// evaluated too.
 	s, err := three.StepOn(t.Context(), []int32{5, 1, 0, 6}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if part := alone(0, 5); math.Abs(s.MarkedLoss*4/2-part.Loss) > 1e-12 || s.MarkedCorrect != part.Correct {
+	if part := alone(0, 5); math.Abs(s.MarkedLoss*4/2-part.Loss) > 1e-12 || s.MarkedCorrect !=
+		part.Correct {
 		t.Errorf("mini-batch: %+v, want the marked images' %+v", s, part)
 	}
-	if s, err := three.Evaluate(t.Context(), all); err != nil || s.MarkedLoss != 0 || s.MarkedCorrect != 0 {
+	if s, err := three.Evaluate(t.Context(), all); err != nil || s.MarkedLoss != 0 ||
+		s.MarkedCorrect != 0 {
 		t.Errorf("unmarked images: %+v, %v", s, err)
 	}
-	if err := all.Mark(make([]bool, 6)); err == nil || !strings.Contains(err.Error(), "6 marks, want one for each of the 7 images") {
+	if err := all.Mark(make([]bool, 6)); err == nil ||
+		!strings.Contains(err.Error(), "6 marks, want one for each of the 7 images") {
 		t.Error(err)
 	}
 }
@@ -215,12 +233,14 @@ func TestWithoutMomentumIsGD(t *testing.T) {
 	b := goBackend(t)
 	d := images(t, b, 4)
 	gd := trainer(t, b, d, small, Rule{Form: Undamped}, 2)
-	if gdm := trainer(t, b, d, small, Rule{Form: Damped, Gamma: 0.9}, 2); !slices.Equal(gd.weights(), gdm.weights()) {
+	if gdm := trainer(t, b, d, small, Rule{Form: Damped, Gamma: 0.9},
+		2); !slices.Equal(gd.weights(), gdm.weights()) {
 		t.Error("GD and GD+M start from different weights")
 	}
 	before := gd.weights()
 	damped := trainer(t, b, d, small, Rule{Form: Damped, Gamma: 0}, 2)
-	if !slices.Equal(steps(t, gd, 3, 0.2), steps(t, damped, 3, 0.2)) || !slices.Equal(gd.weights(), damped.weights()) {
+	if !slices.Equal(steps(t, gd, 3, 0.2), steps(t, damped, 3, 0.2)) ||
+		!slices.Equal(gd.weights(), damped.weights()) {
 		t.Error("γ = 0 differs from GD")
 	}
 	// And one step of GD is w − η∇L, with the norms that the stats say.
@@ -234,7 +254,8 @@ func TestWithoutMomentumIsGD(t *testing.T) {
 		moved += (w - before[i]) * (w - before[i])
 		norm += before[i] * before[i]
 	}
-	if math.Abs(math.Sqrt(moved)-0.2*s.GradNorm) > 1e-12 || math.Abs(s.UpdateNorm-0.2*s.GradNorm) > 1e-12 || math.Abs(s.ParamNorm-math.Sqrt(norm)) > 1e-12 {
+	if math.Abs(math.Sqrt(moved)-0.2*s.GradNorm) > 1e-12 || math.Abs(s.UpdateNorm-0.2*s.GradNorm) >
+		1e-12 || math.Abs(s.ParamNorm-math.Sqrt(norm)) > 1e-12 {
 		t.Errorf("moved by %v from norm %v, stats %+v", math.Sqrt(moved), math.Sqrt(norm), s)
 	}
 }
@@ -258,8 +279,8 @@ func TestStepOnAllIsStep(t *testing.T) {
 	}
 }
 
-// The gradient of every parameter of every layer type agrees with central differences of the loss, along a random direction for each
-// parameter tensor: (L(w+εd) − L(w−εd)) / 2ε against ⟨∇L, d⟩.
+// The gradient of every parameter of every layer type agrees with central differences of the loss,
+// along a random direction for each parameter tensor: (L(w+εd) − L(w−εd)) / 2ε against ⟨∇L, d⟩.
 func TestGradientAgainstFiniteDifferences(t *testing.T) {
 	b := goBackend(t)
 	d := images(t, b, 3)
@@ -301,7 +322,8 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 				tr.set(p.Name, along(w, direction, -epsilon))
 				down := loss()
 				tr.set(p.Name, w)
-				if got := (up - down) / (2 * epsilon); math.Abs(got-slope) > 1e-6+1e-5*math.Abs(slope) {
+				if got := (up - down) / (2 * epsilon); math.Abs(got-slope) >
+					1e-6+1e-5*math.Abs(slope) {
 					t.Errorf("%s: finite difference %v, gradient %v", p.Name, got, slope)
 				}
 			}
@@ -323,7 +345,8 @@ func (t *Trainer) set(name string, values []float64) {
 	setValue(v, tensors.FromFlatDataAndDimensions(values, v.Shape().Dimensions...))
 }
 
-// gradients are those of the loss at the present weights: the weights before a step of GD at rate 1 minus those after it.
+// gradients are those of the loss at the present weights: the weights before a step of GD at rate 1
+// minus those after it.
 func (t *Trainer) gradients(tb testing.TB) [][]float64 {
 	tb.Helper()
 	var before, gradients [][]float64
@@ -352,7 +375,9 @@ func TestSaveAndLoad(t *testing.T) {
 	tr := trainer(t, b, d, small, rule, 2)
 	steps(t, tr, 2, 0.1)
 	dir := t.TempDir()
-	if err := tr.Save(dir, map[string]float64{"loss_sum": 1.0 / 3, "eval_loss": math.Inf(1)}); err != nil { // which JSON has no number for
+	// which JSON has no number for
+	if err := tr.Save(dir, map[string]float64{"loss_sum": 1.0 / 3,
+		"eval_loss": math.Inf(1)}); err != nil {
 		t.Fatal(err)
 	}
 	want := steps(t, tr, 2, 0.1)
@@ -365,14 +390,16 @@ func TestSaveAndLoad(t *testing.T) {
 	if step != 2 || extra["loss_sum"] != 1.0/3 || extra["eval_loss"] != math.Inf(1) {
 		t.Errorf("step %d, extra %v, want 2, 1/3 and +Inf", step, extra)
 	}
-	if got := steps(t, again, 2, 0.1); !slices.Equal(got, want) || !slices.Equal(tr.weights(), again.weights()) {
+	if got := steps(t, again, 2, 0.1); !slices.Equal(got, want) ||
+		!slices.Equal(tr.weights(), again.weights()) {
 		t.Errorf("losses %v after loading, want %v", got, want)
 	}
 
 	// What does not fit is refused, with the place, and changes nothing.
 	other := trainer(t, b, d, models.Config{Model: "wrn16-1", Width: 3, Norm: "none"}, rule, 2)
 	before := other.weights()
-	if _, _, err := other.Load(dir); err == nil || !strings.Contains(err.Error(), "/model/stem/weights") {
+	if _, _, err := other.Load(dir); err == nil ||
+		!strings.Contains(err.Error(), "/model/stem/weights") {
 		t.Errorf("loading into another network: %v", err)
 	}
 	if !slices.Equal(before, other.weights()) {
@@ -380,14 +407,17 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
-// The backend that runs use agrees with the Go backend in float64, as far as the digits of each precision go, over unequal chunks.
+// The backend that runs use agrees with the Go backend in float64, as far as the digits of each
+// precision go, over unequal chunks.
 func TestPrecisions(t *testing.T) {
 	exact := goBackend(t)
-	want := steps(t, trainer(t, exact, images(t, exact, 5), small, Rule{Form: Undamped, Gamma: 0.9}, 5), 3, 0.05)
+	want := steps(t, trainer(t, exact, images(t, exact, 5), small, Rule{Form: Undamped, Gamma: 0.9},
+		5), 3, 0.05)
 
 	b := backendtest.Open(t)
 	d := images(t, b, 5)
-	for p, tolerance := range map[Precision]float64{F32: 1e-5, TF32: 1e-5, BF16: 0.03} { // on a CPU TF32 is float32
+	// on a CPU TF32 is float32
+	for p, tolerance := range map[Precision]float64{F32: 1e-5, TF32: 1e-5, BF16: 0.03} {
 		if p == BF16 && b.Kind == backend.Go {
 			t.Log("bf16 is not checked: the Go backend has no bfloat16 convolution")
 			continue
@@ -398,7 +428,8 @@ func TestPrecisions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr, err := NewTrainer(b, net, Rule{Form: Undamped, Gamma: 0.9}, d, Options{Precision: p, Chunk: 2, Seed: 1})
+		tr, err := NewTrainer(b, net, Rule{Form: Undamped, Gamma: 0.9}, d,
+			Options{Precision: p, Chunk: 2, Seed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -415,13 +446,17 @@ func TestBadInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewTrainer(b, net, Rule{Form: Undamped, Gamma: 1}, d, Options{Chunk: 1}); err == nil || !strings.Contains(err.Error(), "gamma must be in [0, 1), got 1") {
+	if _, err := NewTrainer(b, net, Rule{Form: Undamped, Gamma: 1}, d, Options{Chunk: 1}); err ==
+		nil || !strings.Contains(err.Error(), "gamma must be in [0, 1), got 1") {
 		t.Error(err)
 	}
-	if _, err := NewTrainer(b, net, Rule{Form: Undamped}, d, Options{}); err == nil || !strings.Contains(err.Error(), "chunk must be at least 1") {
+	if _, err := NewTrainer(b, net, Rule{Form: Undamped}, d, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "chunk must be at least 1") {
 		t.Error(err)
 	}
-	if _, err := NewData(b.Backend, make([]uint8, 3071), make([]uint8, 1), [3]float32{}, [3]float32{}); err == nil || !strings.Contains(err.Error(), "want 3072 bytes for each label") {
+	if _, err := NewData(b.Backend, make([]uint8, 3071), make([]uint8, 1), [3]float32{},
+		[3]float32{}); err == nil || !strings.Contains(err.Error(),
+		"want 3072 bytes for each label") {
 		t.Error(err)
 	}
 }
@@ -443,7 +478,8 @@ func TestNotFinite(t *testing.T) {
 	}
 }
 
-// One full-batch step of GD+M on 64 images in chunks of 32, ResNet-18 of width 16, on the backend that runs use.
+// One full-batch step of GD+M on 64 images in chunks of 32, ResNet-18 of width 16, on the backend
+// that runs use.
 func BenchmarkStep(b *testing.B) {
 	be := backendtest.Open(b)
 	net, err := models.New(models.Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 3})
@@ -451,7 +487,8 @@ func BenchmarkStep(b *testing.B) {
 		b.Fatal(err)
 	}
 	d := images(b, be, 64)
-	tr, err := NewTrainer(be, net, Rule{Form: Undamped, Gamma: 0.9}, d, Options{Precision: F32, Chunk: 32, Seed: 1})
+	tr, err := NewTrainer(be, net, Rule{Form: Undamped, Gamma: 0.9}, d,
+		Options{Precision: F32, Chunk: 32, Seed: 1})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,6 +1,7 @@
-// Package fetch downloads one file of known SHA-256 over HTTP and expects the worst: connections that are cut or stall, servers that are busy or
-// send something else, a second process that wants the same file, a full disk. What has arrived is kept in PATH.part and continued by Range,
-// also by a later process; PATH appears by a rename when its size and checksum are right, never before.
+// Package fetch downloads one file of known SHA-256 over HTTP and expects the worst: connections
+// that are cut or stall, servers that are busy or send something else, a second process that wants
+// the same file, a full disk. What has arrived is kept in PATH.part and continued by Range, also by
+// a later process; PATH appears by a rename when its size and checksum are right, never before.
 package fetch
 
 import (
@@ -39,16 +40,18 @@ type File struct {
 
 // Options may be left zero.
 type Options struct {
-	Client   *http.Client  // nil: http.DefaultClient, which heeds HTTPS_PROXY
-	Out      io.Writer     // for progress; nil: none
-	Label    string        // names the file there; empty: the last part of Path
-	Attempts int           // in a row without a new byte before giving up; 0: 6
-	Backoff  time.Duration // before the second attempt, doubled for each further one up to 30 s; 0: 1 s
-	Stall    time.Duration // without a byte before a connection is given up; 0: 30 s
+	Client   *http.Client // nil: http.DefaultClient, which heeds HTTPS_PROXY
+	Out      io.Writer    // for progress; nil: none
+	Label    string       // names the file there; empty: the last part of Path
+	Attempts int          // in a row without a new byte before giving up; 0: 6
+	// before the second attempt, doubled for each further one up to 30 s; 0: 1 s
+	Backoff time.Duration
+	Stall   time.Duration // without a byte before a connection is given up; 0: 30 s
 }
 
-// Get downloads f, unless it is there with the right size and checksum, and returns when it is. If another process is downloading it, Get waits
-// for that one. When ctx ends or the attempts are used up, what has arrived stays in PATH.part for the next Get.
+// Get downloads f, unless it is there with the right size and checksum, and returns when it is. If
+// another process is downloading it, Get waits for that one. When ctx ends or the attempts are used
+// up, what has arrived stays in PATH.part for the next Get.
 func Get(ctx context.Context, f File, o Options) error {
 	if Verify(f.Path, f.SHA256, f.Size) == nil {
 		return nil
@@ -158,8 +161,10 @@ func (d *download) run(ctx context.Context) error {
 			return fmt.Errorf("%w; gave up after %d attempts", err, tries)
 		}
 		wait := min(d.Backoff<<(tries-1), 30*time.Second)
-		wait = time.Duration(float64(wait) * (0.5 + rand.Float64())) // so that many processes do not come back at once
-		d.say(fmt.Sprintf("%s: %v; trying again in %v", d.Label, err, wait.Round(100*time.Millisecond)))
+		// so that many processes do not come back at once
+		wait = time.Duration(float64(wait) * (0.5 + rand.Float64()))
+		d.say(fmt.Sprintf("%s: %v; trying again in %v", d.Label, err,
+			wait.Round(100*time.Millisecond)))
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -169,10 +174,12 @@ func (d *download) run(ctx context.Context) error {
 }
 
 func stopped(ctx context.Context, have int64) error {
-	return fmt.Errorf("%w after %d bytes; the same command goes on from there", context.Cause(ctx), have)
+	return fmt.Errorf("%w after %d bytes; the same command goes on from there", context.Cause(ctx),
+		have)
 }
 
-// attempt makes one request for what the part lacks and adds what arrives. It returns the size of the part; without error the part is complete.
+// attempt makes one request for what the part lacks and adds what arrives. It returns the size of
+// the part; without error the part is complete.
 func (d *download) attempt(ctx context.Context) (have int64, err error) {
 	part, err := os.OpenFile(d.part, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -207,25 +214,31 @@ func (d *download) attempt(ctx context.Context) (have int64, err error) {
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		var from, to, all int64
-		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &from, &to, &all); n < 2 || from != have {
-			return have, d.discard(fmt.Errorf("asked for the bytes from %d on, got %q", have, resp.Header.Get("Content-Range")))
+		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &from, &to,
+			&all); n < 2 || from != have {
+			return have, d.discard(fmt.Errorf("asked for the bytes from %d on, got %q", have,
+				resp.Header.Get("Content-Range")))
 		}
 		if all > 0 && total > 0 && all != total {
-			return have, final{d.discard(fmt.Errorf("the server's file has %d bytes, want %d; try another source", all, total))}
+			return have, final{d.discard(fmt.Errorf("the server's file has %d bytes, want %d; "+
+				"try another source", all, total))}
 		}
 		total = max(total, all)
 	case http.StatusRequestedRangeNotSatisfiable:
 		var all int64
-		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &all); n == 1 && all == have && d.Size == 0 {
+		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &all); n == 1 &&
+			all == have && d.Size == 0 {
 			return have, nil
 		}
 		return have, d.discard(fmt.Errorf("the server cannot continue at byte %d", have))
 	default: // the whole file, whether or not a part was asked for
 		if page := htmlPage(body); page != "" {
-			return have, final{fmt.Errorf("got %s, want a file with sha256 %s; a proxy or a login may stand in between: try another source", page, d.SHA256)}
+			return have, final{fmt.Errorf("got %s, want a file with sha256 %s; a proxy or a "+
+				"login may stand in between: try another source", page, d.SHA256)}
 		}
 		if total > 0 && resp.ContentLength >= 0 && resp.ContentLength != total {
-			return have, final{fmt.Errorf("the server's file has %d bytes, want %d; try another source", resp.ContentLength, total)}
+			return have, final{fmt.Errorf("the server's file has %d bytes, want %d; try another "+
+				"source", resp.ContentLength, total)}
 		}
 		total = max(total, resp.ContentLength)
 		if have > 0 {
@@ -247,7 +260,8 @@ func (d *download) attempt(ctx context.Context) (have int64, err error) {
 	for {
 		n, err := body.Read(buf)
 		if d.Size > 0 && have+int64(n) > d.Size {
-			return have, final{d.discard(fmt.Errorf("got more than %d bytes; try another source", d.Size))}
+			return have, final{d.discard(fmt.Errorf("got more than %d bytes; try another source",
+				d.Size))}
 		}
 		if _, err := part.Write(buf[:n]); err != nil {
 			return have, final{d.diskError(err)}
@@ -274,7 +288,8 @@ func (d *download) request(ctx context.Context, from int64) (*http.Response, err
 	if err != nil {
 		return nil, final{err}
 	}
-	req.Header.Set("Accept-Encoding", "identity") // or Go would unpack what a server wrongly calls a gzip-encoded tar
+	// or Go would unpack what a server wrongly calls a gzip-encoded tar
+	req.Header.Set("Accept-Encoding", "identity")
 	if from > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
@@ -294,7 +309,8 @@ func (d *download) request(ctx context.Context, from int64) (*http.Response, err
 		return nil, err
 	}
 	switch s := resp.StatusCode; {
-	case s == http.StatusOK, s == http.StatusPartialContent && from > 0, s == http.StatusRequestedRangeNotSatisfiable && from > 0:
+	case s == http.StatusOK, s == http.StatusPartialContent && from > 0,
+		s == http.StatusRequestedRangeNotSatisfiable && from > 0:
 		return resp, nil
 	case s >= 500, s == http.StatusTooManyRequests, s == http.StatusRequestTimeout:
 		err = errors.New(resp.Status)
@@ -333,7 +349,8 @@ func (d *download) discard(reason error) error {
 
 func (d *download) diskError(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w; make room and run the same command again: it goes on from there", err)
+		return fmt.Errorf("%w; make room and run the same command again: it goes on from there",
+			err)
 	}
 	return err
 }
@@ -370,7 +387,8 @@ var title = regexp.MustCompile(`(?is)<title[^>]*>\s*(.{0,80}?)\s*</title>`)
 // htmlPage describes a body that is an HTML page, and is empty for any other.
 func htmlPage(body *bufio.Reader) string {
 	head, _ := body.Peek(4096)
-	if !strings.HasPrefix(http.DetectContentType(bytes.TrimPrefix(head, []byte("\ufeff"))), "text/html") {
+	if !strings.HasPrefix(http.DetectContentType(bytes.TrimPrefix(head, []byte("\ufeff"))),
+		"text/html") {
 		return ""
 	}
 	if m := title.FindSubmatch(head); m != nil {

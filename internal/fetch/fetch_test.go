@@ -20,7 +20,8 @@ import (
 	"time"
 )
 
-// content is what the servers below should send: random, so that it has no structure a bug could hide in.
+// content is what the servers below should send: random, so that it has no structure a bug could
+// hide in.
 var content = func() []byte {
 	b := make([]byte, 300_000)
 	rand.NewChaCha8([32]byte{1}).Read(b)
@@ -86,7 +87,8 @@ func stall(n int) http.HandlerFunc {
 	}
 }
 
-// script serves the k-th request by the k-th handler, and any further one by the last. It records the Range headers.
+// script serves the k-th request by the k-th handler, and any further one by the last. It records
+// the Range headers.
 func script(t *testing.T, handlers ...http.HandlerFunc) (url string, ranges func() []string) {
 	var mu sync.Mutex
 	var seen []string
@@ -104,7 +106,8 @@ func script(t *testing.T, handlers ...http.HandlerFunc) (url string, ranges func
 func TestGet(t *testing.T) {
 	flipped := bytes.Clone(content)
 	flipped[1000] ^= 1
-	page := []byte("<!DOCTYPE html><html><head><title>Sign in</title></head><body>hello</body></html>")
+	page := []byte(
+		"<!DOCTYPE html><html><head><title>Sign in</title></head><body>hello</body></html>")
 	for _, tt := range []struct {
 		name     string
 		serve    []http.HandlerFunc
@@ -114,42 +117,69 @@ func TestGet(t *testing.T) {
 		err      string   // part of the error; empty: none
 	}{
 		{name: "good", serve: []http.HandlerFunc{whole}, requests: []string{""}},
-		{name: "good, size unknown", serve: []http.HandlerFunc{whole}, noSize: true, requests: []string{""}},
-		{name: "cut twice", serve: []http.HandlerFunc{cut(100_000, whole), cut(50_000, whole), whole}, requests: []string{"", "bytes=100000-", "bytes=150000-"}},
-		{name: "cut, then Range ignored", serve: []http.HandlerFunc{cut(100_000, whole), ignoreRange}, requests: []string{"", "bytes=100000-"}},
+		{name: "good, size unknown", serve: []http.HandlerFunc{whole}, noSize: true,
+			requests: []string{""}},
+		{name: "cut twice", serve: []http.HandlerFunc{cut(100_000, whole), cut(50_000, whole),
+			whole}, requests: []string{"", "bytes=100000-", "bytes=150000-"}},
+		{name: "cut, then Range ignored", serve: []http.HandlerFunc{cut(100_000, whole),
+			ignoreRange}, requests: []string{"", "bytes=100000-"}},
 		{name: "always cut at the same byte", serve: []http.HandlerFunc{cut(100_000, ignoreRange)},
-			requests: []string{"", "bytes=100000-", "bytes=100000-"}, err: "cut after 100000 bytes: unexpected EOF; gave up after 3 attempts"},
-		{name: "ends early without a length", serve: []http.HandlerFunc{chunked(content[:1000]), whole}, requests: []string{"", "bytes=1000-"}},
-		{name: "busy, then good", serve: []http.HandlerFunc{status(503), status(429), whole}, requests: []string{"", "", ""}},
-		{name: "always busy", serve: []http.HandlerFunc{status(503)}, requests: []string{"", "", ""}, err: "503 Service Unavailable; gave up after 3 attempts"},
-		{name: "missing", serve: []http.HandlerFunc{status(404)}, requests: []string{""}, err: "404 Not Found"},
-		{name: "page", serve: []http.HandlerFunc{body(page)}, requests: []string{""}, err: `got an HTML page ("Sign in"), want a file with sha256 `},
-		{name: "page, size unknown", serve: []http.HandlerFunc{body(page)}, noSize: true, requests: []string{""}, err: "got an HTML page"},
-		{name: "stalled, then good", serve: []http.HandlerFunc{stall(1000), whole}, requests: []string{"", "bytes=1000-"}},
-		{name: "always stalled", serve: []http.HandlerFunc{stall(0)}, requests: []string{"", "", ""}, err: "no data for 500ms; gave up after 3 attempts"},
-		{name: "bit flipped", serve: []http.HandlerFunc{body(flipped)}, requests: []string{""}, err: "sha256 " + sum(flipped) + ", want " + sum(content) + "; try another source"},
-		{name: "longer", serve: []http.HandlerFunc{body(append(bytes.Clone(content), 1))}, requests: []string{""}, err: "the server's file has 300001 bytes, want 300000"},
-		{name: "longer without a length", serve: []http.HandlerFunc{chunked(append(bytes.Clone(content), 1))}, requests: []string{""}, err: "got more than 300000 bytes"},
-		{name: "shorter", serve: []http.HandlerFunc{body(content[1:])}, requests: []string{""}, err: "the server's file has 299999 bytes, want 300000"},
-		{name: "part of an earlier process", part: content[:7], serve: []http.HandlerFunc{whole}, requests: []string{"bytes=7-"}},
+			requests: []string{"", "bytes=100000-", "bytes=100000-"},
+			err:      "cut after 100000 bytes: unexpected EOF; gave up after 3 attempts"},
+		{name: "ends early without a length", serve: []http.HandlerFunc{chunked(content[:1000]),
+			whole}, requests: []string{"", "bytes=1000-"}},
+		{name: "busy, then good", serve: []http.HandlerFunc{status(503), status(429), whole},
+			requests: []string{"", "", ""}},
+		{name: "always busy", serve: []http.HandlerFunc{status(503)},
+			requests: []string{"", "", ""},
+			err:      "503 Service Unavailable; gave up after 3 attempts"},
+		{name: "missing", serve: []http.HandlerFunc{status(404)}, requests: []string{""},
+			err: "404 Not Found"},
+		{name: "page", serve: []http.HandlerFunc{body(page)}, requests: []string{""},
+			err: `got an HTML page ("Sign in"), want a file with sha256 `},
+		{name: "page, size unknown", serve: []http.HandlerFunc{body(page)}, noSize: true,
+			requests: []string{""}, err: "got an HTML page"},
+		{name: "stalled, then good", serve: []http.HandlerFunc{stall(1000), whole},
+			requests: []string{"", "bytes=1000-"}},
+		{name: "always stalled", serve: []http.HandlerFunc{stall(0)},
+			requests: []string{"", "", ""}, err: "no data for 500ms; gave up after 3 attempts"},
+		{name: "bit flipped", serve: []http.HandlerFunc{body(flipped)}, requests: []string{""},
+			err: "sha256 " + sum(flipped) + ", want " + sum(content) + "; try another source"},
+		{name: "longer", serve: []http.HandlerFunc{body(append(bytes.Clone(content), 1))},
+			requests: []string{""}, err: "the server's file has 300001 bytes, want 300000"},
+		{name: "longer without a length", serve: []http.HandlerFunc{
+			chunked(append(bytes.Clone(content), 1))}, requests: []string{""},
+			err: "got more than 300000 bytes"},
+		{name: "shorter", serve: []http.HandlerFunc{body(content[1:])}, requests: []string{""},
+			err: "the server's file has 299999 bytes, want 300000"},
+		{name: "part of an earlier process", part: content[:7], serve: []http.HandlerFunc{whole},
+			requests: []string{"bytes=7-"}},
 		{name: "complete part", part: content, serve: []http.HandlerFunc{whole}},
-		{name: "complete part, size unknown", part: content, noSize: true, serve: []http.HandlerFunc{whole}, requests: []string{"bytes=300000-"}},
-		{name: "damaged part", part: flipped[:2000], serve: []http.HandlerFunc{whole}, requests: []string{"bytes=2000-", ""}},
-		{name: "part too long", part: append(bytes.Clone(content), 1), serve: []http.HandlerFunc{whole}, requests: []string{""}},
-		{name: "part too long, size unknown", part: append(bytes.Clone(content), 1), noSize: true, serve: []http.HandlerFunc{whole}, requests: []string{"bytes=300001-", ""}},
-		{name: "another range than asked for", part: content[:7], serve: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Range", "bytes 9-299999/300000")
-			w.WriteHeader(http.StatusPartialContent)
-		}, whole}, requests: []string{"bytes=7-", ""}},
-		{name: "range of another file", part: content[:7], serve: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Range", "bytes 7-99/100")
-			w.WriteHeader(http.StatusPartialContent)
-		}}, requests: []string{"bytes=7-"}, err: "the server's file has 100 bytes, want 300000"},
+		{name: "complete part, size unknown", part: content, noSize: true,
+			serve: []http.HandlerFunc{whole}, requests: []string{"bytes=300000-"}},
+		{name: "damaged part", part: flipped[:2000], serve: []http.HandlerFunc{whole},
+			requests: []string{"bytes=2000-", ""}},
+		{name: "part too long", part: append(bytes.Clone(content), 1),
+			serve: []http.HandlerFunc{whole}, requests: []string{""}},
+		{name: "part too long, size unknown", part: append(bytes.Clone(content), 1), noSize: true,
+			serve: []http.HandlerFunc{whole}, requests: []string{"bytes=300001-", ""}},
+		{name: "another range than asked for", part: content[:7],
+			serve: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Range", "bytes 9-299999/300000")
+				w.WriteHeader(http.StatusPartialContent)
+			}, whole}, requests: []string{"bytes=7-", ""}},
+		{name: "range of another file", part: content[:7],
+			serve: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Range", "bytes 7-99/100")
+				w.WriteHeader(http.StatusPartialContent)
+			}}, requests: []string{"bytes=7-"},
+			err: "the server's file has 100 bytes, want 300000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			url, ranges := script(t, tt.serve...)
-			f := File{URL: url, Path: filepath.Join(t.TempDir(), "new", "file.bin"), SHA256: sum(content), Size: int64(len(content))}
+			f := File{URL: url, Path: filepath.Join(t.TempDir(), "new", "file.bin"),
+				SHA256: sum(content), Size: int64(len(content))}
 			if tt.noSize {
 				f.Size = 0
 			}
@@ -161,7 +191,8 @@ func TestGet(t *testing.T) {
 			}
 			o := Options{Attempts: 3, Backoff: time.Millisecond}
 			if strings.Contains(tt.name, "stalled") {
-				o.Stall = 500 * time.Millisecond // long enough for a good answer from a busy machine
+				// long enough for a good answer from a busy machine
+				o.Stall = 500 * time.Millisecond
 			}
 			err := Get(t.Context(), f, o)
 			got, readErr := os.ReadFile(f.Path)
@@ -169,7 +200,8 @@ func TestGet(t *testing.T) {
 				if err != nil || !bytes.Equal(got, content) {
 					t.Errorf("got %d bytes, %v", len(got), err)
 				}
-			} else if err == nil || !strings.Contains(err.Error(), tt.err) || !strings.HasPrefix(err.Error(), "fetch: "+url+": ") {
+			} else if err == nil || !strings.Contains(err.Error(), tt.err) ||
+				!strings.HasPrefix(err.Error(), "fetch: "+url+": ") {
 				t.Errorf("got error %v\nwant %q", err, tt.err)
 			} else if readErr == nil {
 				t.Error("the file is there in spite of the error")
@@ -187,7 +219,8 @@ func TestGet(t *testing.T) {
 // A file that is there costs no request; one with the wrong content is replaced.
 func TestGetPresent(t *testing.T) {
 	url, ranges := script(t, whole)
-	f := File{URL: url, Path: filepath.Join(t.TempDir(), "f"), SHA256: strings.ToUpper(sum(content)), Size: int64(len(content))}
+	f := File{URL: url, Path: filepath.Join(t.TempDir(), "f"),
+		SHA256: strings.ToUpper(sum(content)), Size: int64(len(content))}
 	for k, before := range [][]byte{content, []byte("something else")} {
 		if err := os.WriteFile(f.Path, before, 0o666); err != nil {
 			t.Fatal(err)
@@ -264,7 +297,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := Get(t.Context(), f, Options{})
-	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "make room") || len(ranges()) != 1 {
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "make room") ||
+		len(ranges()) != 1 {
 		t.Errorf("got %v after %d requests", err, len(ranges()))
 	}
 }
@@ -275,7 +309,8 @@ func TestUnwritableFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	url, ranges := script(t, whole)
-	err := Get(t.Context(), File{URL: url, Path: filepath.Join(dir, "file", "f"), SHA256: sum(content)}, Options{})
+	err := Get(t.Context(), File{URL: url, Path: filepath.Join(dir, "file", "f"),
+		SHA256: sum(content)}, Options{})
 	if !errors.Is(err, syscall.ENOTDIR) || len(ranges()) != 0 {
 		t.Errorf("got %v after %d requests", err, len(ranges()))
 	}
@@ -285,7 +320,8 @@ func TestUnwritableFolder(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "readonly"), 0o555); err != nil {
 		t.Fatal(err)
 	}
-	err = Get(t.Context(), File{URL: url, Path: filepath.Join(dir, "readonly", "f"), SHA256: sum(content)}, Options{})
+	err = Get(t.Context(), File{URL: url, Path: filepath.Join(dir, "readonly", "f"),
+		SHA256: sum(content)}, Options{})
 	if !errors.Is(err, os.ErrPermission) || len(ranges()) != 0 {
 		t.Errorf("got %v after %d requests", err, len(ranges()))
 	}
@@ -295,13 +331,15 @@ func TestAddresses(t *testing.T) {
 	f := File{Path: filepath.Join(t.TempDir(), "f"), SHA256: sum(content)}
 	for _, u := range []string{"", "file:///etc/passwd", "ftp://x/y", "http://", "http://\x7f"} {
 		f.URL = u
-		if err := Get(t.Context(), f, Options{}); err == nil || !strings.Contains(err.Error(), "is not an http or https address") {
+		if err := Get(t.Context(), f, Options{}); err == nil ||
+			!strings.Contains(err.Error(), "is not an http or https address") {
 			t.Errorf("%q: %v", u, err)
 		}
 	}
 	f.URL = "http://user:secret@127.0.0.1:1/f" // nothing listens on port 1
 	err := Get(t.Context(), f, Options{Attempts: 2, Backoff: time.Millisecond})
-	if err == nil || strings.Contains(err.Error(), "secret") || !errors.Is(err, syscall.ECONNREFUSED) {
+	if err == nil || strings.Contains(err.Error(), "secret") ||
+		!errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -314,7 +352,8 @@ func TestVerify(t *testing.T) {
 	if err := os.WriteFile(path, []byte("abc"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // FIPS 180-2, appendix B.1
+	// FIPS 180-2, appendix B.1
+	const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 	if err := Verify(path, abc, 3); err != nil {
 		t.Error(err)
 	}
@@ -330,10 +369,12 @@ func TestProgressInPipe(t *testing.T) {
 	url, _ := script(t, cut(100_000, whole), whole)
 	var out bytes.Buffer
 	f := File{URL: url, Path: filepath.Join(t.TempDir(), "f"), SHA256: sum(content)}
-	if err := Get(t.Context(), f, Options{Out: &out, Label: "file", Backoff: time.Millisecond}); err != nil {
+	if err := Get(t.Context(), f, Options{Out: &out, Label: "file",
+		Backoff: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"file: 300.0 kB\n", "file: cut after 100000 bytes: unexpected EOF; trying again in ", "file: 300.0 kB in "} {
+	for _, want := range []string{"file: 300.0 kB\n",
+		"file: cut after 100000 bytes: unexpected EOF; trying again in ", "file: 300.0 kB in "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}

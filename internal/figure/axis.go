@@ -28,7 +28,8 @@ func (a Axis) check() error {
 	switch {
 	case a.fromData():
 	case !(length > tiny+1e-9*max(math.Abs(a.Low), math.Abs(a.High))) || math.IsInf(length, 0):
-		return fmt.Errorf("from %g to %g, want low < high, finite and not almost equal", a.Low, a.High)
+		return fmt.Errorf("from %g to %g, want low < high, finite and not almost equal", a.Low,
+			a.High)
 	case a.Log && a.Low <= 0:
 		return fmt.Errorf("logarithmic from %g to %g, want low > 0", a.Low, a.High)
 	}
@@ -79,7 +80,8 @@ func (a Axis) spanning(values []float64, exactly bool) Axis {
 		a.High = min(max(high, 4*tiny), math.MaxFloat64)
 		return a
 	}
-	low, high = max(low, -math.MaxFloat64/4), min(high, math.MaxFloat64/4) // the difference stays finite
+	// the difference stays finite
+	low, high = max(low, -math.MaxFloat64/4), min(high, math.MaxFloat64/4)
 	more := 0.05 * (high - low)
 	if largest := max(math.Abs(low), math.Abs(high)); largest < tiny {
 		more = 1
@@ -100,7 +102,8 @@ func (a Axis) spanning(values []float64, exactly bool) Axis {
 // a little more than what there is within the ends of x.
 func (p Panel) axes() (x, y Axis) {
 	if p.Heat != nil {
-		return p.X.spanning(edges(p.Heat.X, p.X.Log), true), p.Y.spanning(edges(p.Heat.Y, p.Y.Log), true)
+		return p.X.spanning(edges(p.Heat.X, p.X.Log), true),
+			p.Y.spanning(edges(p.Heat.Y, p.Y.Log), true)
 	}
 	var xs, ys []float64
 	add := func(x, y []float64) { xs, ys = append(xs, x...), append(ys, y...) }

@@ -100,10 +100,13 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 func (c *curves) picture() Picture {
 	epochs := Axis{Label: "epoch", Low: c.first, High: c.last}
-	loss := Panel{X: epochs, Y: Axis{Label: "training loss (nats)", Log: true}, Lines: []Line{c.loss}}
-	accuracy := Panel{X: epochs, Y: Axis{Label: "accuracy (%)", High: 100}, Lines: []Line{c.train, c.test}}
+	loss := Panel{X: epochs, Y: Axis{Label: "training loss (nats)", Log: true},
+		Lines: []Line{c.loss}}
+	accuracy := Panel{X: epochs, Y: Axis{Label: "accuracy (%)", High: 100},
+		Lines: []Line{c.train, c.test}}
 	if c.diverged {
-		loss.Marks = []Mark{{X: c.divergedEpoch, Label: fmt.Sprintf("diverged at step %d", c.divergedStep)}}
+		loss.Marks = []Mark{{X: c.divergedEpoch, Label: fmt.Sprintf("diverged at step %d",
+			c.divergedStep)}}
 		accuracy.Marks = []Mark{{X: c.divergedEpoch}}
 	}
 	return Picture{Title: c.title, Panels: [][]Panel{{loss, accuracy}}, Width: 7.2, Height: 2.9}

@@ -27,7 +27,8 @@ func folder(t *testing.T, config string, rows ...string) string {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{"config.json": config, "metrics.jsonl": strings.Join(append(rows, ""), "\n")}
+	files := map[string]string{"config.json": config,
+		"metrics.jsonl": strings.Join(append(rows, ""), "\n")}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
@@ -52,7 +53,8 @@ func run(steps int) []string {
 	for s := range steps {
 		x := float64(s) / 300
 		loss := 2.3*math.Exp(-7*x) + 0.4*x*(1-x)*math.Exp(-4*x)*(1+math.Cos(60*x)) + 3e-4
-		row := fmt.Sprintf(`{"step":%d,"epoch":%d,"loss":%.6g,"train_accuracy":%.4f`, s, s, loss, 1-0.9*math.Exp(-12*x*x-2*x))
+		row := fmt.Sprintf(`{"step":%d,"epoch":%d,"loss":%.6g,"train_accuracy":%.4f`, s, s, loss,
+			1-0.9*math.Exp(-12*x*x-2*x))
 		if s%10 == 0 || s == steps-1 {
 			row += fmt.Sprintf(`,"test_accuracy":%.4f`, 0.47-0.37*math.Exp(-6*x))
 		}
@@ -89,7 +91,8 @@ func TestGolden(t *testing.T) {
 			if err := Curves(dir); err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(svg, read(t, dir, "curves.svg")) || !bytes.Equal(image, read(t, dir, "curves.png")) {
+			if !bytes.Equal(svg, read(t, dir, "curves.svg")) ||
+				!bytes.Equal(image, read(t, dir, "curves.png")) {
 				t.Error("drawing again gave other bytes")
 			}
 			golden := filepath.Join("testdata", test.name)
@@ -101,7 +104,8 @@ func TestGolden(t *testing.T) {
 				t.Errorf("%s.svg has changed (look at it, then -update):\n%s", golden, diff)
 			}
 			if d := pixelDifference(t, read(t, golden+".png"), image); d > 0.001 {
-				t.Errorf("%s.png has changed in %.2f%% of the pixels (look at it, then -update)", golden, 100*d)
+				t.Errorf("%s.png has changed in %.2f%% of the pixels (look at it, then -update)",
+					golden, 100*d)
 			}
 		})
 	}
@@ -140,12 +144,14 @@ func TestCurvesRefuses(t *testing.T) {
 		want   string // %s is the folder
 	}{
 		{"no rows", config, nil, "figure: %s/metrics.jsonl: no rows, want at least one"},
-		{"damaged row", config, []string{`{"step":0}`, `{`}, `rundir: %s/metrics.jsonl:2: "{", want a row such as {"step":3,"loss":0.5}`},
+		{"damaged row", config, []string{`{"step":0}`, `{`},
+			`rundir: %s/metrics.jsonl:2: "{", want a row such as {"step":3,"loss":0.5}`},
 		{"damaged config", "{", run(1), "rundir: %s/config.json:1: unexpected end of JSON input"},
 	}
 	for _, test := range tests {
 		dir := folder(t, test.config, test.rows...)
-		if err, want := Curves(dir), fmt.Sprintf(test.want, dir); err == nil || err.Error() != want {
+		if err, want := Curves(dir), fmt.Sprintf(test.want, dir); err == nil || err.Error() !=
+			want {
 			t.Errorf("%s: got error %v, want %s", test.name, err, want)
 		}
 	}
@@ -164,9 +170,14 @@ func TestOdd(t *testing.T) {
 	}{
 		{"no values", config, []string{`{"step":0}`}, ">epoch<"},
 		{"loss 0", config, []string{`{"step":0,"epoch":0,"loss":0}`}, ">epoch<"},
-		{"never finite", config, []string{`{"step":7,"epoch":7,"loss":"+Inf","train_accuracy":"NaN"}`}, ">diverged at step 7<"},
-		{"extreme", config, []string{`{"step":0,"epoch":0,"loss":1e-300}`, `{"step":1,"epoch":1e300,"loss":1e300}`}, ">1e+300<"},
-		{"accuracy", config, []string{`{"step":0,"epoch":0,"loss":1,"train_accuracy":1e300,"test_accuracy":-1}`}, ">epoch<"},
+		{"never finite", config,
+			[]string{`{"step":7,"epoch":7,"loss":"+Inf","train_accuracy":"NaN"}`},
+			">diverged at step 7<"},
+		{"extreme", config, []string{`{"step":0,"epoch":0,"loss":1e-300}`,
+			`{"step":1,"epoch":1e300,"loss":1e300}`}, ">1e+300<"},
+		{"accuracy", config,
+			[]string{`{"step":0,"epoch":0,"loss":1,"train_accuracy":1e300,"test_accuracy":-1}`},
+			">epoch<"},
 		{"epoch not finite", config, []string{`{"step":0,"epoch":"NaN","loss":1}`}, ">epoch<"},
 		{"long title", `{"settings":{},"derived":{"title":"` + long + `"}}`, run(2), long + "<"},
 		{"title of another type", `{"settings":{},"derived":{"title":3}}`, run(2), ">mini-gdm-s1<"},
@@ -178,7 +189,8 @@ func TestOdd(t *testing.T) {
 			continue
 		}
 		svg := string(read(t, dir, "curves.svg"))
-		if !strings.Contains(svg, test.want) || strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
+		if !strings.Contains(svg, test.want) || strings.Contains(svg, "NaN") ||
+			strings.Contains(svg, "Inf") {
 			t.Errorf("%s: want a picture with %s, without NaN and Inf", test.name, test.want)
 		}
 	}
@@ -209,7 +221,8 @@ func TestThin(t *testing.T) {
 		points = append(points, vg.Point{X: vg.Length(x), Y: y})
 	}
 	got := thin(points, 0, 10, 2)
-	want := []vg.Point{{X: 0, Y: 3}, {X: 1, Y: 1}, {X: 3, Y: 9}, {X: 4, Y: 4}, {X: 5, Y: 5}, {X: 9, Y: 5}}
+	want := []vg.Point{{X: 0, Y: 3}, {X: 1, Y: 1}, {X: 3, Y: 9}, {X: 4, Y: 4}, {X: 5, Y: 5},
+		{X: 9, Y: 5}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -48,7 +48,8 @@ func (h Heat) resolved(logX, logY bool) (*Heat, error) {
 		}
 		for i, v := range c.centers {
 			if !(Axis{Log: c.log}).shows(v) || i > 0 && !(c.centers[i-1] < v) {
-				return nil, fmt.Errorf("%s: center %d is %g, want finite increasing numbers, positive ones on a logarithmic axis", c.name, i, v)
+				return nil, fmt.Errorf("%s: center %d is %g, want finite increasing numbers, "+
+					"positive ones on a logarithmic axis", c.name, i, v)
 			}
 		}
 	}
@@ -57,7 +58,8 @@ func (h Heat) resolved(logX, logY bool) (*Heat, error) {
 	}
 	for i, row := range h.Z {
 		if len(row) != len(h.X) {
-			return nil, fmt.Errorf("%d values in row %d of Z, want %d as in X", len(row), i, len(h.X))
+			return nil, fmt.Errorf("%d values in row %d of Z, want %d as in X", len(row), i,
+				len(h.X))
 		}
 	}
 	if err := h.scale().check(); err != nil {
@@ -73,7 +75,8 @@ func (h *Heat) scale() Axis { return Axis{h.Label, h.Low, h.High, h.Log} }
 
 // missing says whether there are cells without a color.
 func (h *Heat) missing() bool {
-	return slices.ContainsFunc(slices.Concat(h.Z...), func(z float64) bool { return !h.scale().shows(z) })
+	return slices.ContainsFunc(slices.Concat(h.Z...),
+		func(z float64) bool { return !h.scale().shows(z) })
 }
 
 // edges are where cells meet, and the outer ones as far from the first and the
@@ -144,7 +147,8 @@ func (p panel) heat(h *Heat) {
 	frame(p.Canvas, bar.Rectangle)
 	style := textStyle(tickSize, draw.XLeft, yMiddle)
 	var widest vg.Length
-	for _, t := range h.scale().ticks(bar.Size().Y, func(string) vg.Length { return 1.2 * tickSize }) {
+	for _, t := range h.scale().ticks(bar.Size().Y,
+		func(string) vg.Length { return 1.2 * tickSize }) {
 		at := bar.Y(h.scale().at(t.Value))
 		p.StrokeLine2(frameStyle, bar.Max.X, at, bar.Max.X+tickLength(t), at)
 		p.FillText(style, vg.Point{X: bar.Max.X + tickLine + 2, Y: at}, t.Label)
@@ -180,7 +184,8 @@ func hatch(c draw.Canvas, r vg.Rectangle) {
 	c.SetColor(color.Gray{Y: 0xe0})
 	c.Fill(r.Path())
 	style := draw.LineStyle{Color: color.Gray{Y: 0x90}, Width: 0.6}
-	for k := vg.Length(math.Ceil(float64((r.Min.X + r.Min.Y) / apart))); k*apart < r.Max.X+r.Max.Y; k++ {
+	for k := vg.Length(math.Ceil(float64((r.Min.X + r.Min.Y) / apart))); k*apart <
+		r.Max.X+r.Max.Y; k++ {
 		// The line x + y = k apart, from the left or upper edge to the lower or right one.
 		from, to := max(r.Min.X, k*apart-r.Max.Y), min(r.Max.X, k*apart-r.Min.Y)
 		c.StrokeLine2(style, from, k*apart-from, to, k*apart-to)

@@ -11,12 +11,14 @@ import (
 )
 
 const (
-	labelSize = 9.0                    // of an axis' label, a panel's title, the legend and marks, points
-	tickSize  = 8.0                    // of a tick's label
-	guideSize = 7.0                    // of a guide's name
-	tickLine  = vg.Length(3.5)         // length of a labeled tick
-	sample    = vg.Length(16)          // width of a curve's picture in the legend
-	gap       = vg.Length(4)           // between that and the name; three times as much between two names
+	// of an axis' label, a panel's title, the legend and marks, points
+	labelSize = 9.0
+	tickSize  = 8.0            // of a tick's label
+	guideSize = 7.0            // of a guide's name
+	tickLine  = vg.Length(3.5) // length of a labeled tick
+	sample    = vg.Length(16)  // width of a curve's picture in the legend
+	// between that and the name; three times as much between two names
+	gap       = vg.Length(4)
 	columns   = 720                    // more than a panel of the PNG is wide, in pixels
 	few       = 40                     // points of a curve up to which each gets a dot
 	bandAlpha = 0x38                   // of 0xff
@@ -164,7 +166,8 @@ func (p panel) curve(l Line, c color.Color) {
 		}
 		for _, at := range points {
 			if p.Contains(at) {
-				p.DrawGlyphNoClip(draw.GlyphStyle{Color: c, Radius: 1.6, Shape: draw.CircleGlyph{}}, at)
+				p.DrawGlyphNoClip(draw.GlyphStyle{Color: c, Radius: 1.6, Shape: draw.CircleGlyph{}},
+					at)
 			}
 		}
 	}
@@ -242,13 +245,16 @@ func (p panel) guides() {
 		if l.Name == "" {
 			continue
 		}
-		half, edge := vg.Point{X: style.Width(l.Name)/2 + 1.5, Y: guideSize/2 + 1}, vg.Point{X: 6, Y: 6}
+		half, edge := vg.Point{X: style.Width(l.Name)/2 + 1.5, Y: guideSize/2 + 1},
+			vg.Point{X: 6, Y: 6}
 		for _, at := range backward(lines) {
 			box := vg.Rectangle{Min: at.Sub(half), Max: at.Add(half)}
 			overlaps := func(r vg.Rectangle) bool {
-				return box.Min.X < r.Max.X && r.Min.X < box.Max.X && box.Min.Y < r.Max.Y && r.Min.Y < box.Max.Y
+				return box.Min.X < r.Max.X && r.Min.X < box.Max.X && box.Min.Y < r.Max.Y &&
+					r.Min.Y < box.Max.Y
 			}
-			if p.Contains(box.Min.Sub(edge)) && p.Contains(box.Max.Add(edge)) && !slices.ContainsFunc(taken, overlaps) {
+			if p.Contains(box.Min.Sub(edge)) && p.Contains(box.Max.Add(edge)) &&
+				!slices.ContainsFunc(taken, overlaps) {
 				p.SetColor(color.White)
 				p.Fill(box.Path())
 				p.FillText(style, at, l.Name)
@@ -293,7 +299,8 @@ func (p Panel) entries() []entry {
 		all = append(all, entry{l.Name, func(canvas draw.Canvas, end vg.Point) {
 			if l.Low != nil {
 				canvas.SetColor(translucent(c))
-				canvas.Fill(vg.Rectangle{Min: end.Add(vg.Point{X: -sample, Y: -3}), Max: end.Add(vg.Point{Y: 3})}.Path())
+				canvas.Fill(vg.Rectangle{Min: end.Add(vg.Point{X: -sample, Y: -3}),
+					Max: end.Add(vg.Point{Y: 3})}.Path())
 			}
 			canvas.StrokeLine2(lineStyle(l, c, 1.5), end.X-sample, end.Y, end.X, end.Y)
 		}})
@@ -309,7 +316,8 @@ func (p Panel) entries() []entry {
 			name = "diverged"
 		}
 		all = append(all, entry{name, func(canvas draw.Canvas, end vg.Point) {
-			hatch(canvas, vg.Rectangle{Min: end.Add(vg.Point{X: -sample, Y: -4}), Max: end.Add(vg.Point{Y: 4})})
+			hatch(canvas, vg.Rectangle{Min: end.Add(vg.Point{X: -sample, Y: -4}),
+				Max: end.Add(vg.Point{Y: 4})})
 		}})
 	}
 	return slices.DeleteFunc(all, func(e entry) bool { return e.name == "" })
@@ -424,7 +432,8 @@ func (p Panel) markTexts(width vg.Length) []markText {
 		t.from = max(0, min(t.at+gap/2, width-w))
 		t.to = t.from + w
 		for slices.ContainsFunc(all[i+1:], func(u markText) bool {
-			return u.Label != "" && (u.row == t.row && t.to+gap > u.from || u.row > t.row && t.from < u.at && u.at < t.to)
+			return u.Label != "" && (u.row == t.row && t.to+gap > u.from || u.row > t.row &&
+				t.from < u.at && u.at < t.to)
 		}) {
 			t.row++
 		}
@@ -445,7 +454,8 @@ func (p panel) marks() {
 			top = middle + labelSize/3
 		}
 		at := p.Min.X + t.at
-		p.StrokeLine2(draw.LineStyle{Color: c, Width: 0.8, Dashes: []vg.Length{3, 2}}, at, p.Min.Y, at, top)
+		p.StrokeLine2(draw.LineStyle{Color: c, Width: 0.8, Dashes: []vg.Length{3, 2}}, at, p.Min.Y,
+			at, top)
 		style := textStyle(labelSize, draw.XCenter, yMiddle)
 		style.Color = c
 		p.FillText(style, vg.Point{X: p.Min.X + (t.from+t.to)/2, Y: middle}, t.Label)

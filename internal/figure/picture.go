@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	dpi       = 200            // of the PNG
-	margin    = vg.Length(7)   // around the picture, below the title, and half of what is between two panels
+	dpi = 200 // of the PNG
+	// around the picture, below the title, and half of what is between two panels
+	margin    = vg.Length(7)
 	strip     = vg.Length(15)  // height of a row of text above a panel
 	titleSize = vg.Length(9.5) // of the picture's title
 	noteSize  = vg.Length(7.5) // of the note
@@ -53,8 +54,9 @@ type Panel struct {
 	X, Y   Axis
 	Lines  []Line
 	Points []Points
-	Heat   *Heat  // nil: none
-	Guides []Line // thin lines over everything else, with their names at their ends instead of in the legend
+	Heat   *Heat // nil: none
+	// thin lines over everything else, with their names at their ends instead of in the legend
+	Guides []Line
 	Marks  []Mark
 }
 
@@ -92,12 +94,17 @@ const (
 
 // Heat is a map of cells, whose colors stand for numbers.
 type Heat struct {
-	X, Y      []float64   // centers of the cells, increasing; cells meet halfway, on a logarithmic axis at the geometric mean
-	Z         [][]float64 // [len(Y)][len(X)]; cells that are not finite (on a logarithmic scale: nor positive) are hatched
-	Label     string      // of the color scale
-	Low, High float64     // ends of the color scale, whose colors stand for what is beyond them too; both 0: from Z
-	Log       bool        // of the color scale
-	Missing   string      // what the legend calls hatched cells; empty: "diverged"
+	// centers of the cells, increasing; cells meet halfway, on a logarithmic axis at the geometric
+	// mean
+	X, Y []float64
+	// [len(Y)][len(X)]; cells that are not finite (on a logarithmic scale: nor positive) are
+	// hatched
+	Z     [][]float64
+	Label string // of the color scale
+	// ends of the color scale, whose colors stand for what is beyond them too; both 0: from Z
+	Low, High float64
+	Log       bool   // of the color scale
+	Missing   string // what the legend calls hatched cells; empty: "diverged"
 }
 
 // Mark is a dashed vertical line with a text above the panel.
@@ -177,8 +184,9 @@ type layout struct {
 	width, height vg.Length
 	note          []string
 	strips        []vg.Length // [rows]
-	left, right   []vg.Length // [columns] what the axes' labels and the color scales need beside a panel
-	cell          vg.Point    // size of a panel with its labels
+	// [columns] what the axes' labels and the color scales need beside a panel
+	left, right []vg.Length
+	cell        vg.Point // size of a panel with its labels
 }
 
 // layout checks the picture, and replaces what is left to the data in its axes
@@ -210,7 +218,8 @@ func (p Picture) layout() (*layout, error) {
 		l.width = 3.6 * vg.Length(columns) * vg.Inch
 	}
 	l.note = wrap(textStyle(noteSize, draw.XLeft, draw.YTop), p.Note, l.width-2*margin)
-	l.cell.X = (l.width-2*margin)/vg.Length(columns) - 2*margin*vg.Length(columns-1)/vg.Length(columns)
+	l.cell.X = (l.width-2*margin)/vg.Length(columns) -
+		2*margin*vg.Length(columns-1)/vg.Length(columns)
 	used := l.top() + l.bottom() + 2*margin*vg.Length(rows-1)
 	for _, row := range l.Panels {
 		most := vg.Length(0)
@@ -227,8 +236,10 @@ func (p Picture) layout() (*layout, error) {
 	l.cell.Y = (l.height - used) / vg.Length(rows)
 
 	for i := range l.left {
-		if x, y := l.cell.X-l.left[i]-l.right[i], l.cell.Y-below; !(x >= smallest && y >= smallest && l.width+l.height < 200*vg.Inch) {
-			return nil, fmt.Errorf("%.3g by %.3g inches leave panels of %.0f by %.0f points, want at least %.0f: choose another size",
+		if x, y := l.cell.X-l.left[i]-l.right[i],
+			l.cell.Y-below; !(x >= smallest && y >= smallest && l.width+l.height < 200*vg.Inch) {
+			return nil, fmt.Errorf("%.3g by %.3g inches leave panels of %.0f by %.0f points, "+
+				"want at least %.0f: choose another size",
 				l.width/vg.Inch, l.height/vg.Inch, x, y, smallest)
 		}
 	}
@@ -260,7 +271,8 @@ func (l *layout) bottom() vg.Length {
 func (l *layout) draw(canvas draw.Canvas) {
 	canvas.SetColor(color.White)
 	canvas.Fill(canvas.Rectangle.Path())
-	canvas.FillText(l.titleStyle(), vg.Point{X: canvas.Center().X, Y: canvas.Max.Y - margin}, l.Title)
+	canvas.FillText(l.titleStyle(), vg.Point{X: canvas.Center().X, Y: canvas.Max.Y - margin},
+		l.Title)
 
 	top := canvas.Max.Y - l.top()
 	var panels []panel
@@ -268,7 +280,8 @@ func (l *layout) draw(canvas draw.Canvas) {
 		top -= l.strips[r]
 		for i, q := range row {
 			c := canvas
-			c.Min = vg.Point{X: canvas.Min.X + margin + (l.cell.X+2*margin)*vg.Length(i), Y: top - l.cell.Y}
+			c.Min = vg.Point{X: canvas.Min.X + margin + (l.cell.X+2*margin)*vg.Length(i), Y: top -
+				l.cell.Y}
 			c.Max = c.Min.Add(l.cell)
 			panels = append(panels, newPanel(c, q, l.left[i], l.right[i], l.strips[r]))
 		}
@@ -283,7 +296,8 @@ func (l *layout) draw(canvas draw.Canvas) {
 	style := textStyle(noteSize, draw.XLeft, draw.YTop)
 	style.Color = markColor
 	for i, line := range l.note {
-		canvas.FillText(style, vg.Point{X: margin, Y: l.bottom() - margin - noteLine*vg.Length(i)}, line)
+		canvas.FillText(style, vg.Point{X: margin, Y: l.bottom() - margin - noteLine*vg.Length(i)},
+			line)
 	}
 }
 
@@ -317,15 +331,18 @@ func (p Panel) resolved() (Panel, error) {
 	for _, lines := range [][]Line{p.Lines, p.Guides} {
 		for _, l := range lines {
 			n := len(l.X)
-			if len(l.Y) != n || (len(l.Low) != n || len(l.High) != n) && (l.Low != nil || l.High != nil) {
-				return p, fmt.Errorf("line %q: %d, %d, %d and %d values in X, Y, Low and High, want as many in each, or none in Low and High",
+			if len(l.Y) != n || (len(l.Low) != n || len(l.High) != n) &&
+				(l.Low != nil || l.High != nil) {
+				return p, fmt.Errorf("line %q: %d, %d, %d and %d values in X, Y, Low and High, "+
+					"want as many in each, or none in Low and High",
 					l.Name, n, len(l.Y), len(l.Low), len(l.High))
 			}
 		}
 	}
 	for _, q := range p.Points {
 		if len(q.X) != len(q.Y) {
-			return p, fmt.Errorf("points %q: %d and %d values in X and Y, want as many in each", q.Name, len(q.X), len(q.Y))
+			return p, fmt.Errorf("points %q: %d and %d values in X and Y, want as many in each",
+				q.Name, len(q.X), len(q.Y))
 		}
 	}
 	if p.Heat != nil {

@@ -37,7 +37,8 @@ func golden(t *testing.T, name string, svg, png []byte) {
 		t.Errorf("%s.svg has changed (look at it, then -update):\n%s", path, diff)
 	}
 	if d := pixelDifference(t, read(t, path+".png"), png); d > 0.001 {
-		t.Errorf("%s.png has changed in %.2f%% of the pixels (look at it, then -update)", path, 100*d)
+		t.Errorf("%s.png has changed in %.2f%% of the pixels (look at it, then -update)", path,
+			100*d)
 	}
 }
 
@@ -67,27 +68,35 @@ func training() Picture {
 		return func(t float64) float64 { return s * f(t) }
 	}
 	steps := Axis{Label: "step t", Log: true}
-	events := []Mark{{X: 900, Label: "Z₁ learned", Color: Blue}, {X: 1500, Label: "Z₁ learned", Color: Vermilion}, {X: 20_000, Label: "noise memorized"}}
+	events := []Mark{{X: 900, Label: "Z₁ learned", Color: Blue},
+		{X: 1500, Label: "Z₁ learned", Color: Vermilion}, {X: 20_000, Label: "noise memorized"}}
 	return Picture{
-		Title: "GD and GD+M (γ = 0.99) on the distribution D: d = 30, P = 5, m = 5, N = 20,000, 5 seeds",
-		Note: "Means and 95% t intervals over the seeds. α = d^0.49, β = 0.2, σ = 0.5, σ₀ = 0.03, η = 0.2. " +
+		Title: "GD and GD+M (γ = 0.99) on the distribution D: d = 30, P = 5, m = 5, N = 20,000, " +
+			"5 seeds",
+		Note: "Means and 95% t intervals over the seeds. α = d^0.49, β = 0.2, σ = 0.5, σ₀ = " +
+			"0.03, η = 0.2. " +
 			"Accuracies are of 2,000 test samples of each kind; ‖w*‖ = 1, ν₂ = (1/N) ∑ ℓᵢ.",
 		Panels: [][]Panel{{
 			{
 				Title: "(a) training loss", X: steps, Y: Axis{Label: "loss (nats)", Log: true},
-				Lines: []Line{line("GD", 90, loss(300), share(loss(300), 0.4)), line("GD+M", 90, loss(500), share(loss(500), 0.3))},
+				Lines: []Line{line("GD", 90, loss(300), share(loss(300), 0.4)),
+					line("GD+M", 90, loss(500), share(loss(500), 0.3))},
 			},
 			{
-				Title: "(b) test accuracy, large margin", X: steps, Y: Axis{Label: "accuracy (%)", Low: 40, High: 102},
-				Lines: []Line{line("GD", 90, learns(300), unsure(300, 8)), line("GD+M", 90, learns(500), unsure(500, 8))},
+				Title: "(b) test accuracy, large margin", X: steps,
+				Y: Axis{Label: "accuracy (%)", Low: 40, High: 102},
+				Lines: []Line{line("GD", 90, learns(300), unsure(300, 8)),
+					line("GD+M", 90, learns(500), unsure(500, 8))},
 				Marks: []Mark{{X: 900, Label: "Z₁ learned"}},
 			},
 			{
-				Title: "(c) test accuracy, small margin", X: steps, Y: Axis{Label: "accuracy (%)", Low: 40, High: 102},
+				Title: "(c) test accuracy, small margin", X: steps,
+				Y: Axis{Label: "accuracy (%)", Low: 40, High: 102},
 				Lines: []Line{
 					line("GD", 90, func(float64) float64 { return 52 }, unsure(3e4, 3)),
 					line("GD+M", 90, learns(2e4), unsure(2e4, 12)),
-					{Name: "chance", Color: Black, Dashed: true, X: []float64{1, 1e5}, Y: []float64{50, 50}},
+					{Name: "chance", Color: Black, Dashed: true, X: []float64{1, 1e5},
+						Y: []float64{50, 50}},
 				},
 				Marks: events,
 			},
@@ -119,7 +128,8 @@ func phases() Picture {
 	}
 	var equal []Line
 	for _, c := range []float64{0.1, 1, 10} {
-		equal = append(equal, Line{Name: fmt.Sprintf("η/(1−γ) = %g", c), X: []float64{1e-3, 1e2}, Y: []float64{1e-3 / c, 1e2 / c}, Dashed: true})
+		equal = append(equal, Line{Name: fmt.Sprintf("η/(1−γ) = %g", c), X: []float64{1e-3, 1e2},
+			Y: []float64{1e-3 / c, 1e2 / c}, Dashed: true})
 	}
 	x, y := Axis{Label: "learning rate η", Log: true}, Axis{Label: "1 − γ", Log: true}
 
@@ -146,12 +156,15 @@ func phases() Picture {
 		Title: "A map over learning rate and momentum",
 		Panels: [][]Panel{
 			{
-				{Title: "(a)", X: x, Y: y, Heat: &Heat{X: eta, Y: gamma, Z: accuracy, Low: 50, High: 100, Label: "accuracy (%)"}, Guides: equal},
-				{Title: "(b)", X: x, Y: y, Heat: &Heat{X: eta, Y: gamma, Z: loss, Log: true, Label: "training loss (nats)"}},
+				{Title: "(a)", X: x, Y: y, Heat: &Heat{X: eta, Y: gamma, Z: accuracy, Low: 50,
+					High: 100, Label: "accuracy (%)"}, Guides: equal},
+				{Title: "(b)", X: x, Y: y, Heat: &Heat{X: eta, Y: gamma, Z: loss, Log: true,
+					Label: "training loss (nats)"}},
 			},
 			{
 				{
-					Title: "(c)", X: Axis{Label: "along w*"}, Y: Axis{Label: "along the noise"}, Points: []Points{large, small, other},
+					Title: "(c)", X: Axis{Label: "along w*"}, Y: Axis{Label: "along the noise"},
+					Points: []Points{large, small, other},
 					Guides: []Line{{Name: "y = x/2", X: []float64{-2, 3}, Y: []float64{-1, 1.5}}},
 				},
 				{
@@ -186,27 +199,38 @@ func TestWriteRefuses(t *testing.T) {
 		want    string
 	}{
 		{Picture{}, "no panels, want at least one"},
-		{panels(Panel{X: Axis{Low: 2, High: 1}}), "row 1, panel 2: x axis: from 2 to 1, want low < high, finite and not almost equal"},
-		{panels(Panel{X: Axis{Low: 1, High: 1 + 1e-12}}), "row 1, panel 2: x axis: from 1 to 1.000000000001, want low < high, finite and not almost equal"},
-		{panels(Panel{Y: Axis{High: 1, Log: true}}), "row 1, panel 2: y axis: logarithmic from 0 to 1, want low > 0"},
-		{panels(Panel{Y: Axis{Low: math.Inf(-1), High: 1}}), "row 1, panel 2: y axis: from -Inf to 1, want low < high, finite and not almost equal"},
+		{panels(Panel{X: Axis{Low: 2, High: 1}}),
+			"row 1, panel 2: x axis: from 2 to 1, want low < high, finite and not almost equal"},
+		{panels(Panel{X: Axis{Low: 1, High: 1 + 1e-12}}), "row 1, panel 2: x axis: from 1 to " +
+			"1.000000000001, want low < high, finite and not almost equal"},
+		{panels(Panel{Y: Axis{High: 1, Log: true}}),
+			"row 1, panel 2: y axis: logarithmic from 0 to 1, want low > 0"},
+		{panels(Panel{Y: Axis{Low: math.Inf(-1), High: 1}}), "row 1, panel 2: y axis: from -Inf " +
+			"to 1, want low < high, finite and not almost equal"},
 		{panels(Panel{Lines: []Line{{Name: "GD", X: one}}}),
 			`row 1, panel 2: line "GD": 1, 0, 0 and 0 values in X, Y, Low and High, want as many in each, or none in Low and High`},
 		{panels(Panel{Guides: []Line{{X: one, Y: one, Low: one}}}),
 			`row 1, panel 2: line "": 1, 1, 1 and 0 values in X, Y, Low and High, want as many in each, or none in Low and High`},
-		{panels(Panel{Points: []Points{{Name: "a", Y: one}}}), `row 1, panel 2: points "a": 0 and 1 values in X and Y, want as many in each`},
-		{panels(Panel{Heat: &Heat{Y: one, Z: grid}}), "row 1, panel 2: heat: X: no centers, want at least one"},
+		{panels(Panel{Points: []Points{{Name: "a", Y: one}}}),
+			`row 1, panel 2: points "a": 0 and 1 values in X and Y, want as many in each`},
+		{panels(Panel{Heat: &Heat{Y: one, Z: grid}}),
+			"row 1, panel 2: heat: X: no centers, want at least one"},
 		{panels(Panel{Heat: &Heat{X: []float64{1, 1}, Y: one, Z: grid}}),
-			"row 1, panel 2: heat: X: center 1 is 1, want finite increasing numbers, positive ones on a logarithmic axis"},
+			"row 1, panel 2: heat: X: center 1 is 1, want finite increasing numbers, positive " +
+				"ones on a logarithmic axis"},
 		{panels(Panel{Y: Axis{Log: true}, Heat: &Heat{X: one, Y: []float64{0}, Z: grid}}),
-			"row 1, panel 2: heat: Y: center 0 is 0, want finite increasing numbers, positive ones on a logarithmic axis"},
-		{panels(Panel{Heat: &Heat{X: one, Y: one}}), "row 1, panel 2: heat: 0 rows of Z, want 1 as in Y"},
-		{panels(Panel{Heat: &Heat{X: one, Y: one, Z: [][]float64{{}}}}), "row 1, panel 2: heat: 0 values in row 0 of Z, want 1 as in X"},
+			"row 1, panel 2: heat: Y: center 0 is 0, want finite increasing numbers, positive " +
+				"ones on a logarithmic axis"},
+		{panels(Panel{Heat: &Heat{X: one, Y: one}}),
+			"row 1, panel 2: heat: 0 rows of Z, want 1 as in Y"},
+		{panels(Panel{Heat: &Heat{X: one, Y: one, Z: [][]float64{{}}}}),
+			"row 1, panel 2: heat: 0 values in row 0 of Z, want 1 as in X"},
 		{panels(Panel{Heat: &Heat{X: one, Y: one, Z: grid, Low: 3, High: 2}}),
 			"row 1, panel 2: heat: scale: from 3 to 2, want low < high, finite and not almost equal"},
 		{Picture{Panels: [][]Panel{{{}}}, Width: 1, Height: 1},
 			"1 by 1 inches leave panels of 6 by 31 points, want at least 40: choose another size"},
-		{Picture{Panels: [][]Panel{{{}}}, Width: math.NaN()}, "NaN by 2.57 inches leave panels of NaN by 144 points, want at least 40: choose another size"},
+		{Picture{Panels: [][]Panel{{{}}}, Width: math.NaN()}, "NaN by 2.57 inches leave panels " +
+			"of NaN by 144 points, want at least 40: choose another size"},
 	}
 	for _, test := range tests {
 		base := filepath.Join(t.TempDir(), "p")
@@ -227,14 +251,20 @@ func TestOddPictures(t *testing.T) {
 	for _, log := range []bool{false, true} {
 		a := Axis{Log: log}
 		tests := map[string]Panel{
-			"empty":     {X: a, Y: a},
-			"odd":       {X: a, Y: a, Lines: []Line{{Name: "l", X: odd, Y: odd, Low: odd, High: odd}}, Points: []Points{{X: odd, Y: odd}}},
+			"empty": {X: a, Y: a},
+			"odd": {X: a, Y: a, Lines: []Line{{Name: "l", X: odd, Y: odd, Low: odd,
+				High: odd}}, Points: []Points{{X: odd, Y: odd}}},
 			"one point": {X: a, Y: a, Points: []Points{{X: []float64{0.5}, Y: []float64{0.5}}}},
-			"all far":   {X: Axis{Low: 1, High: 2, Log: log}, Y: Axis{Low: 1, High: 2, Log: log}, Lines: []Line{{X: odd, Y: odd, Low: odd, High: odd}}},
-			"one cell":  {X: a, Y: a, Heat: &Heat{X: []float64{1}, Y: []float64{1}, Z: [][]float64{{nan}}, Log: log}},
-			"equal":     {X: a, Y: a, Heat: &Heat{X: []float64{1, 2}, Y: []float64{1}, Z: [][]float64{{7, 7}}, Log: log}},
-			"many names": {X: a, Y: a, Title: strings.Repeat("title ", 50), Lines: []Line{{Name: strings.Repeat("long ", 50)}},
-				Marks: []Mark{{X: 0.5, Label: strings.Repeat("long ", 50)}, {X: 0.6, Label: "b"}, {X: nan, Label: "c"}, {X: 7}}},
+			"all far": {X: Axis{Low: 1, High: 2, Log: log}, Y: Axis{Low: 1, High: 2, Log: log},
+				Lines: []Line{{X: odd, Y: odd, Low: odd, High: odd}}},
+			"one cell": {X: a, Y: a, Heat: &Heat{X: []float64{1}, Y: []float64{1},
+				Z: [][]float64{{nan}}, Log: log}},
+			"equal": {X: a, Y: a, Heat: &Heat{X: []float64{1, 2}, Y: []float64{1},
+				Z: [][]float64{{7, 7}}, Log: log}},
+			"many names": {X: a, Y: a, Title: strings.Repeat("title ", 50),
+				Lines: []Line{{Name: strings.Repeat("long ", 50)}},
+				Marks: []Mark{{X: 0.5, Label: strings.Repeat("long ", 50)}, {X: 0.6, Label: "b"},
+					{X: nan, Label: "c"}, {X: 7}}},
 		}
 		for name, p := range tests {
 			svg, _ := write(t, Picture{Panels: [][]Panel{{p}}, Note: "a\n\nb"})
@@ -254,7 +284,8 @@ func TestCharacters(t *testing.T) {
 		i, err := f.GlyphIndex(&b, r)
 		return err == nil && i != 0
 	}
-	for _, p := range split("αβγδεηθλμνξπρστφψωΓΔΘΛΞΠΣΦΨΩℓ∂∑√∞‖×·±−≤≥≈≠→–…′" + superscripts + subscripts) {
+	for _, p := range split("αβγδεηθλμνξπρστφψωΓΔΘΛΞΠΣΦΨΩℓ∂∑√∞‖×·±−≤≥≈≠→–…′" + superscripts +
+		subscripts) {
 		for _, r := range p.text {
 			if !has(r) {
 				t.Errorf("no %c in %s", r, style.Font.Name())
@@ -270,12 +301,14 @@ func TestCharacters(t *testing.T) {
 
 func TestSplit(t *testing.T) {
 	got := split("aσ₀²b⁻¹ᵀ")
-	want := []piece{{"aσ", 1, 0}, {"0", 0.75, -0.15}, {"2", 0.75, 0.48}, {"b", 1, 0}, {"−1T", 0.75, 0.48}}
+	want := []piece{{"aσ", 1, 0}, {"0", 0.75, -0.15}, {"2", 0.75, 0.48}, {"b", 1, 0},
+		{"−1T", 0.75, 0.48}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(piece{})); diff != "" {
 		t.Error(diff)
 	}
 	style := textStyle(8, 0, 0)
-	if got, want := style.Width("a²"), style.Width("a")+style.Width("2")*0.75; math.Abs(float64(got-want)) > 1e-9 {
+	if got, want := style.Width("a²"), style.Width("a")+style.Width("2")*0.75; math.Abs(
+		float64(got-want)) > 1e-9 {
 		t.Errorf("width %g, want %g", got, want)
 	}
 }
@@ -324,14 +357,16 @@ func TestSpanning(t *testing.T) {
 	for _, test := range tests {
 		got := test.axis.spanning(test.values, test.exactly)
 		if math.Abs(got.Low-test.low) > 1e-12 || math.Abs(got.High-test.high) > 1e-12 {
-			t.Errorf("%v over %v: from %g to %g, want %g to %g", test.axis, test.values, got.Low, got.High, test.low, test.high)
+			t.Errorf("%v over %v: from %g to %g, want %g to %g", test.axis, test.values, got.Low,
+				got.High, test.low, test.high)
 		}
 	}
 }
 
 // The y axis fits what the x axis shows, not what it cuts off.
 func TestAxesOfPart(t *testing.T) {
-	p := Panel{X: Axis{Low: 0, High: 10}, Lines: []Line{{X: []float64{0, 10, 20}, Y: []float64{-1, 1, 1000}, Low: []float64{-3, 0, 0}, High: []float64{0, 2, 0}}}}
+	p := Panel{X: Axis{Low: 0, High: 10}, Lines: []Line{{X: []float64{0, 10, 20},
+		Y: []float64{-1, 1, 1000}, Low: []float64{-3, 0, 0}, High: []float64{0, 2, 0}}}}
 	if _, y := p.axes(); y.Low != -3.25 || y.High != 2.25 {
 		t.Errorf("y from %g to %g, want -3.25 to 2.25", y.Low, y.High)
 	}
@@ -382,7 +417,9 @@ func TestMarkTexts(t *testing.T) {
 	for range 200 {
 		p := Panel{X: Axis{Low: 0, High: width}}
 		for range 1 + r.IntN(6) {
-			p.Marks = append(p.Marks, Mark{X: 140 * r.Float64(), Label: strings.Repeat("x", r.IntN(12))}) // 60 for the text on the right
+			// 60 for the text on the right
+			p.Marks = append(p.Marks, Mark{X: 140 * r.Float64(),
+				Label: strings.Repeat("x", r.IntN(12))})
 		}
 		all := p.markTexts(width)
 		for i, a := range all {
@@ -406,7 +443,8 @@ func TestMarkTexts(t *testing.T) {
 
 // The legend's rows are no wider than the panel, and hold every name once.
 func TestLegendRows(t *testing.T) {
-	p := Panel{Lines: []Line{{Name: "GD"}, {}, {Name: "GD+M"}, {Name: "a longer name"}}, Points: []Points{{Name: "points"}}}
+	p := Panel{Lines: []Line{{Name: "GD"}, {}, {Name: "GD+M"}, {Name: "a longer name"}},
+		Points: []Points{{Name: "points"}}}
 	one := textStyle(labelSize, 0, 0)
 	rows, first := p.legendRows(110)
 	var names []string
@@ -431,8 +469,10 @@ func TestLegendRows(t *testing.T) {
 
 // Bands and curves end at the panel's edges.
 func TestClip(t *testing.T) {
-	far := Line{X: []float64{-10, 10}, Y: []float64{-10, 10}, Low: []float64{-20, -20}, High: []float64{20, 20}}
-	p := Picture{Panels: [][]Panel{{{X: Axis{Low: -1, High: 1}, Y: Axis{Low: -1, High: 1}, Lines: []Line{far}}}}}
+	far := Line{X: []float64{-10, 10}, Y: []float64{-10, 10}, Low: []float64{-20, -20},
+		High: []float64{20, 20}}
+	p := Picture{Panels: [][]Panel{{{X: Axis{Low: -1, High: 1}, Y: Axis{Low: -1, High: 1},
+		Lines: []Line{far}}}}}
 	svg, _ := write(t, p)
 	// 3.6 by 2.57 inches less margins of 7 and the labels' 44, 8 and 27.
 	if want := `d="M51,34L244.2,178"`; !strings.Contains(string(svg), want) {

@@ -92,7 +92,8 @@ func (h scripts) Draw(c vg.Canvas, txt string, style text.Style, at vg.Point) {
 		defer c.Pop()
 		c.Rotate(style.Rotation)
 		sin, cos := math.Sincos(style.Rotation)
-		at.X, at.Y = at.Y*vg.Length(sin)+at.X*vg.Length(cos), at.Y*vg.Length(cos)-at.X*vg.Length(sin)
+		at.X, at.Y = at.Y*vg.Length(sin)+at.X*vg.Length(cos),
+			at.Y*vg.Length(cos)-at.X*vg.Length(sin)
 		style.Rotation = 0
 	}
 	// above is how far the handler puts the base line above the point.
@@ -104,7 +105,8 @@ func (h scripts) Draw(c vg.Canvas, txt string, style text.Style, at vg.Point) {
 	for _, p := range pieces {
 		s := style
 		s.Font.Size *= p.size
-		h.Handler.Draw(c, p.text, s, vg.Point{X: base.X, Y: base.Y + p.raise*style.Font.Size - above(s)})
+		h.Handler.Draw(c, p.text, s, vg.Point{X: base.X, Y: base.Y + p.raise*style.Font.Size -
+			above(s)})
 		base.X += s.Width(p.text)
 	}
 }

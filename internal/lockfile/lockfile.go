@@ -1,8 +1,10 @@
-// Package lockfile is a lock between processes that also holds on a shared file system: a file made with O_EXCL that names its holder and is
-// touched every ten seconds. flock is not used, because it is missing or local to one machine on many network file systems.
+// Package lockfile is a lock between processes that also holds on a shared file system: a file made
+// with O_EXCL that names its holder and is touched every ten seconds. flock is not used, because it
+// is missing or local to one machine on many network file systems.
 //
-// A lock whose holder has died is taken over: at once when the holder ran on this machine, after two minutes without a heartbeat when it ran on
-// another one. That compares this machine's clock with the file's time, so the clocks of machines that share locks must agree within a minute.
+// A lock whose holder has died is taken over: at once when the holder ran on this machine, after
+// two minutes without a heartbeat when it ran on another one. That compares this machine's clock
+// with the file's time, so the clocks of machines that share locks must agree within a minute.
 package lockfile
 
 import (
@@ -18,19 +20,22 @@ import (
 )
 
 const (
-	heartbeat = 10 * time.Second       // between touches of a lock that is held
-	stale     = 2 * time.Minute        // without a heartbeat a holder on another machine is dead
-	torn      = 10 * time.Second       // a lock without a readable holder is being written for at most this long
-	poll      = 200 * time.Millisecond // between attempts of Wait
+	heartbeat = 10 * time.Second // between touches of a lock that is held
+	stale     = 2 * time.Minute  // without a heartbeat a holder on another machine is dead
+	// a lock without a readable holder is being written for at most this long
+	torn = 10 * time.Second
+	poll = 200 * time.Millisecond // between attempts of Wait
 )
 
 // Holder is the process that has a lock, as written in the lock file.
 type Holder struct {
-	Host    string    `json:"host"`
-	Machine string    `json:"machine,omitempty"` // boot and process-id namespace: tells apart containers and machines of one host name
-	PID     int       `json:"pid"`
-	Start   uint64    `json:"start,omitempty"` // start of the process, in clock ticks since boot: tells a process from a later one with its id
-	Since   time.Time `json:"since"`
+	Host string `json:"host"`
+	// boot and process-id namespace: tells apart containers and machines of one host name
+	Machine string `json:"machine,omitempty"`
+	PID     int    `json:"pid"`
+	// start of the process, in clock ticks since boot: tells a process from a later one with its id
+	Start uint64    `json:"start,omitempty"`
+	Since time.Time `json:"since"`
 }
 
 func (h Holder) String() string { return fmt.Sprintf("process %d on %s", h.PID, h.Host) }
@@ -54,7 +59,8 @@ type Lock struct {
 	done chan struct{} // closed when the heartbeat has ended
 }
 
-// Acquire takes the lock at path, whose folder must exist. The error is a *HeldError if a living process has it, this one included.
+// Acquire takes the lock at path, whose folder must exist. The error is a *HeldError if a living
+// process has it, this one included.
 func Acquire(path string) (*Lock, error) {
 	mine, err := take(path)
 	if err != nil {
@@ -66,7 +72,8 @@ func Acquire(path string) (*Lock, error) {
 	return l, nil
 }
 
-// Wait takes the lock at path, and waits while a living process has it. notify, which may be nil, is called once if there is something to wait for.
+// Wait takes the lock at path, and waits while a living process has it. notify, which may be nil,
+// is called once if there is something to wait for.
 func Wait(ctx context.Context, path string, notify func(Holder)) (*Lock, error) {
 	for {
 		l, err := Acquire(path)
@@ -108,7 +115,8 @@ func (l *Lock) Release() error {
 	case err != nil:
 		return fmt.Errorf("lockfile: %w", err)
 	case !bytes.Equal(now, l.mine):
-		return nil // taken over, because this machine stood still for two minutes: it is the other's now
+		// taken over, because this machine stood still for two minutes: it is the other's now
+		return nil
 	}
 	if err := os.Remove(l.path); err != nil {
 		return fmt.Errorf("lockfile: %w", err)
@@ -169,8 +177,9 @@ func take(path string) ([]byte, error) {
 	}
 }
 
-// evict removes the lock of a dead holder. Between judging a holder dead and removing its file another process may do both and make its own
-// lock, which must not be removed: so the judging is repeated, and the file removed, under a second lock of the same kind.
+// evict removes the lock of a dead holder. Between judging a holder dead and removing its file
+// another process may do both and make its own lock, which must not be removed: so the judging is
+// repeated, and the file removed, under a second lock of the same kind.
 func evict(path string) error {
 	guard := path + ".takeover"
 	if _, err := take(guard); err != nil {
@@ -227,8 +236,10 @@ func self() Holder {
 		host = "unknown"
 	}
 	start, _ := process(os.Getpid())
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // both are Linux's: elsewhere the host name alone names the machine
+	// both are Linux's: elsewhere the host name alone names the machine
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	space, _ := os.Readlink("/proc/self/ns/pid")
 	machine := strings.TrimSpace(string(boot)) + " " + space
-	return Holder{Host: host, Machine: strings.TrimSpace(machine), PID: os.Getpid(), Start: start, Since: time.Now().Truncate(time.Second)}
+	return Holder{Host: host, Machine: strings.TrimSpace(machine), PID: os.Getpid(), Start: start,
+		Since: time.Now().Truncate(time.Second)}
 }

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary act as the process that holds a lock: with LOCKFILE_HOLD it takes the lock, says so and waits to be killed.
+// TestMain lets the test binary act as the process that holds a lock: with LOCKFILE_HOLD it takes
+// the lock, says so and waits to be killed.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("LOCKFILE_HOLD"); path != "" {
 		if _, err := Acquire(path); err != nil {
@@ -68,7 +69,8 @@ func TestAcquireAndRelease(t *testing.T) {
 		t.Errorf("held by %v, %v, %v", h, alive, err)
 	}
 	var held *HeldError
-	if _, err := Acquire(path); !errors.As(err, &held) || held.Path != path || held.Holder.PID != os.Getpid() || held.Since.IsZero() {
+	if _, err := Acquire(path); !errors.As(err, &held) || held.Path != path || held.Holder.PID !=
+		os.Getpid() || held.Since.IsZero() {
 		t.Fatalf("second Acquire: %v", err)
 	}
 	for range 2 {
@@ -92,7 +94,8 @@ func TestAcquireAndRelease(t *testing.T) {
 }
 
 func TestMissingFolder(t *testing.T) {
-	if _, err := Acquire(filepath.Join(t.TempDir(), "none", "lock")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Acquire(filepath.Join(t.TempDir(), "none", "lock")); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -127,11 +130,13 @@ func TestDeadHolders(t *testing.T) {
 		age    time.Duration
 		held   bool
 	}{
-		"this process":           {me, time.Hour, true}, // no heartbeat needed on one machine: it may have been suspended
-		"reused process id":      {reused, 0, false},
-		"other host, beating":    {foreign, 90 * time.Second, true},
-		"other host, no beat":    {foreign, 3 * time.Minute, false},
-		"other container, alive": {Holder{Host: me.Host, Machine: "x pid:[1]", PID: 1 << 30}, time.Second, true},
+		// no heartbeat needed on one machine: it may have been suspended
+		"this process":        {me, time.Hour, true},
+		"reused process id":   {reused, 0, false},
+		"other host, beating": {foreign, 90 * time.Second, true},
+		"other host, no beat": {foreign, 3 * time.Minute, false},
+		"other container, alive": {Holder{Host: me.Host, Machine: "x pid:[1]", PID: 1 << 30},
+			time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "lock")
@@ -152,7 +157,8 @@ func TestDeadHolders(t *testing.T) {
 	}
 }
 
-// A holder killed between making and filling its file leaves an empty one. One that is still filling it is waited for.
+// A holder killed between making and filling its file leaves an empty one. One that is still
+// filling it is waited for.
 func TestTornLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	if err := os.WriteFile(path, nil, 0o666); err != nil {
@@ -222,7 +228,8 @@ func TestWait(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := Wait(ctx, path, nil); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "held by process") {
+	if _, err := Wait(ctx, path, nil); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "held by process") {
 		t.Errorf("Wait that ends: %v", err)
 	}
 	notified := 0
@@ -234,7 +241,8 @@ func TestWait(t *testing.T) {
 	l.Release()
 }
 
-// A process that stood still and lost its lock must not remove the lock of the one that took it over.
+// A process that stood still and lost its lock must not remove the lock of the one that took it
+// over.
 func TestReleaseOfLostLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	l, err := Acquire(path)
@@ -251,9 +259,11 @@ func TestReleaseOfLostLock(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
-	// proc(5): field 22 is the start time; the name in brackets may itself hold brackets and spaces.
+	// proc(5): field 22 is the start time; the name in brackets may itself hold brackets and
+	// spaces.
 	const rest = " 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9"
-	for s, want := range map[string]bool{"12 (a b) c) S" + rest: true, "12 (sh) Z" + rest: false, "12 (sh)": false, "": false} {
+	for s, want := range map[string]bool{"12 (a b) c) S" + rest: true, "12 (sh) Z" + rest: false,
+		"12 (sh)": false, "": false} {
 		start, running := parseStat(s)
 		if running != want || (want && start != 4711) {
 			t.Errorf("%q: %d, %v; want %v", s, start, running, want)

@@ -1,14 +1,16 @@
-// Package margin trains the paper's cubic network on its distribution D (datasets.Margin): many settings at once, many steps per call, and
-// the quantities of the theory ([Observables]) beside the loss.
+// Package margin trains the paper's cubic network on its distribution D (datasets.Margin): many
+// settings at once, many steps per call, and the quantities of the theory ([Observables]) beside
+// the loss.
 //
-// The settings are lanes: a leading axis of the weights. All lanes see the same samples and start from the same weights, so GD and GD+M differ
-// by their rule and nothing else. One call is a While loop over full-batch steps
+// The settings are lanes: a leading axis of the weights. All lanes see the same samples and start
+// from the same weights, so GD and GD+M differ by their rule and nothing else. One call is a While
+// loop over full-batch steps
 //
 //	for each block of samples:  z = W·x;  ℓ = sigmoid(−Σ z³);  sum += ℓ 3z² x        the gradient by hand
 //	buffer ← γ buffer + gain·∇L;  w ← w − η buffer                                    descent.Update
 //
-// The data are folded (see models.Cubic), the signal patch, being a multiple of a known vector, takes one product per lane, and the noise patches
-// lie in blocks that fit a processor's cache.
+// The data are folded (see models.Cubic), the signal patch, being a multiple of a known vector,
+// takes one product per lane, and the noise patches lie in blocks that fit a processor's cache.
 package margin
 
 import (
@@ -31,7 +33,8 @@ type Lane struct {
 	descent.Rule
 	Eta float64 // η
 
-	// Interventions, for experiments on the mechanism. Then, if not nil, takes over at the step at which Z1 is fitted ([Fit1]).
+	// Interventions, for experiments on the mechanism. Then, if not nil, takes over at the step at
+	// which Z1 is fitted ([Fit1]).
 	Then  *Phase
 	Apart bool // gradients of Z1 stay out of the momentum buffer and act at once, as in GD
 }
@@ -73,7 +76,8 @@ func (l Lane) row() []float64 {
 	if l.Apart {
 		apart = 1
 	}
-	return []float64{l.Eta, late.Eta, l.Gamma, late.Gamma, l.Gain(), late.Gain(), l.WeightDecay, reset, apart}
+	return []float64{l.Eta, late.Eta, l.Gamma, late.Gamma, l.Gain(), late.Gain(), l.WeightDecay,
+		reset, apart}
 }
 
 // The columns of a lane's row: before and after the fit of Z1.
@@ -87,10 +91,12 @@ const (
 	pars                   = 9
 )
 
-// Event is something of which the first step is kept, for each lane. An event of step t is seen in the weights before step t.
+// Event is something of which the first step is kept, for each lane. An event of step t is seen in
+// the weights before step t.
 type Event int
 
-// The events. Z1 and Z2 are the large- and the small-margin training samples; ℓ = sigmoid(−y f) of a sample.
+// The events. Z1 and Z2 are the large- and the small-margin training samples; ℓ = sigmoid(−y f) of
+// a sample.
 const (
 	Fit1     Event = iota // the mean of ℓ over Z1 is below Options.Fitted
 	Fit2                  // the same over Z2
@@ -132,15 +138,18 @@ type Lanes struct {
 	run, observe *Exec
 }
 
-// New prepares lanes on a training set, with a test set of which only the noise is used: each test sample is tried with either margin.
-func New(b *backend.Backend, train, test *datasets.Margin, lanes []Lane, o Options) (*Lanes, error) {
+// New prepares lanes on a training set, with a test set of which only the noise is used: each test
+// sample is tried with either margin.
+func New(b *backend.Backend, train, test *datasets.Margin, lanes []Lane, o Options) (*Lanes,
+	error) {
 	for i, l := range lanes {
 		if err := l.Validate(); err != nil {
 			return nil, fmt.Errorf("margin: lane %d: %w", i, err)
 		}
 	}
 	if len(lanes) == 0 || o.M < 1 || train.D != test.D {
-		return nil, fmt.Errorf("margin: %d lanes of %d neurons, training data in d = %d and test data in d = %d; want at least one of each and one d", len(lanes), o.M, train.D, test.D)
+		return nil, fmt.Errorf("margin: %d lanes of %d neurons, training data in d = %d and test "+
+			"data in d = %d; want at least one of each and one d", len(lanes), o.M, train.D, test.D)
 	}
 	if o.Fitted == 0 {
 		o.Fitted = 0.1
@@ -187,7 +196,8 @@ func New(b *backend.Backend, train, test *datasets.Margin, lanes []Lane, o Optio
 // Steps is the number of steps taken.
 func (l *Lanes) Steps() int { return l.steps }
 
-// Run takes k steps in every lane. If the context ends first, some or none of them are taken, and the state is that after the last one.
+// Run takes k steps in every lane. If the context ends first, some or none of them are taken, and
+// the state is that after the last one.
 func (l *Lanes) Run(ctx context.Context, k int) error {
 	return backend.Try("margin: steps", func() {
 		at := 1
@@ -199,7 +209,8 @@ func (l *Lanes) Run(ctx context.Context, k int) error {
 				panic(err)
 			}
 			out := l.run.MustCall(l.inputs(
-				tensors.FromScalar(int32(l.steps)), tensors.FromScalar(int32(l.steps+at)), l.params, l.w, l.buffer, l.events)...)
+				tensors.FromScalar(int32(l.steps)), tensors.FromScalar(int32(l.steps+at)), l.params,
+				l.w, l.buffer, l.events)...)
 			l.w, l.buffer, l.events = out[0], out[1], out[2]
 			l.steps += at
 		}
@@ -218,7 +229,8 @@ func (l *Lanes) inputs(first ...*tensors.Tensor) []any {
 	return all
 }
 
-// runGraph is the loop: from inputs (t, end, params, W, buffer, events, blocks...) to (W, buffer, events).
+// runGraph is the loop: from inputs (t, end, params, W, buffer, events, blocks...) to (W, buffer,
+// events).
 func (l *Lanes) runGraph(inputs []*Node) []*Node {
 	if l.Unlooped {
 		return l.stepGraph(inputs)[3:6]
@@ -247,17 +259,22 @@ func (l *Lanes) stepGraph(state []*Node) []*Node {
 	fit2 := LessThan(grad.ell[1], l.number(w, l.Fitted))
 	zero1, zero2 := l.positive(grad.least[0]), l.positive(grad.least[1])
 	finite := And(IsFinite(Add(grad.ell[0], grad.ell[1])), IsFinite(ReduceSum(w, 1, 2)))
-	now := Stack([]*Node{fit1, fit2, zero1, zero2, And(zero1, zero2), Not(finite)}, 1) // [S, Events]
+	// [S, Events]
+	now := Stack([]*Node{fit1, fit2, zero1, zero2, And(zero1, zero2), Not(finite)}, 1)
 	never := LessThan(events, Const(t.Graph(), [][]int32{{0}}))
 	first := And(now, never)
 	events = Where(first, BroadcastToShape(t, events.Shape()), events)
 
 	// What applies to this step: [S, 1, 1] each.
-	column := func(x *Node, i int) *Node { return InsertAxes(Slice(x, AxisRange(), AxisElem(i)), -1) }
+	column := func(x *Node, i int) *Node {
+		return InsertAxes(Slice(x, AxisRange(), AxisElem(i)),
+			-1)
+	}
 	par := func(i int) *Node { return column(params, i) }
 	fitted := GreaterOrEqual(column(events, int(Fit1)), Const(t.Graph(), [][][]int32{{{0}}}))
 	choose := func(early, late int) *Node { return Where(fitted, par(late), par(early)) }
-	eta, gamma, gain := choose(parEta, parEtaLate), choose(parGamma, parGammaLate), choose(parGain, parGainLate)
+	eta, gamma, gain := choose(parEta, parEtaLate), choose(parGamma, parGammaLate),
+		choose(parGain, parGainLate)
 	keep := Sub(OnesLike(eta), Mul(par(parReset), ConvertDType(column(first, int(Fit1)), l.dtype)))
 
 	apart := Mul(par(parApart), grad.set[0])
@@ -270,7 +287,8 @@ func (l *Lanes) stepGraph(state []*Node) []*Node {
 	return next
 }
 
-// gradient is the loss' gradient at the weights of all lanes, for Z1 (index 0) and Z2 (index 1) apart.
+// gradient is the loss' gradient at the weights of all lanes, for Z1 (index 0) and Z2 (index 1)
+// apart.
 type gradient struct {
 	total *Node    // ∇L without weight decay [S, m, d]
 	set   [2]*Node // the part of each set in it
@@ -280,7 +298,8 @@ type gradient struct {
 	wrong [2]*Node // share of the set with y f < 0 [S]
 }
 
-// gradientGraph builds the gradient. What a caller does not use of it costs nothing: the compiler drops it.
+// gradientGraph builds the gradient. What a caller does not use of it costs nothing: the compiler
+// drops it.
 func (l *Lanes) gradientGraph(w *Node, x [2][]*Node) gradient {
 	g := w.Graph()
 	lanes, d := w.Shape().Dim(0), w.Shape().Dim(2)
@@ -293,7 +312,8 @@ func (l *Lanes) gradientGraph(w *Node, x [2][]*Node) gradient {
 			out.least[k] = BroadcastToDims(l.number(w, math.Inf(1)), lanes)
 			continue
 		}
-		// The signal patch of every sample of the set is amplitude·direction once the label is folded in.
+		// The signal patch of every sample of the set is amplitude·direction once the label is
+		// folded in.
 		along := l.project(w, l.signals.direction[k])                            // c_r [S, m]
 		signal := Mul(along, l.number(w, l.signals.amplitude[k]))                // [S, m]
 		fromSignal := l.Model.Sum(Reshape(signal, lanes, -1, 1, 1))              // [S, 1]
@@ -312,10 +332,14 @@ func (l *Lanes) gradientGraph(w *Node, x [2][]*Node) gradient {
 		out.least[k] = ReduceMin(margin, 1)
 		out.loss[k] = ReduceSum(softplus(Neg(margin)), 1)
 		out.wrong[k] = ReduceSum(ConvertDType(LessThan(margin, ZerosLike(margin)), l.dtype), 1)
-		fromDirection := Mul(InsertAxes(Mul(slope, InsertAxes(ell, 1)), -1), l.constant(g, l.signals.direction[k], 1, 1, d)) // [S, m, d]
-		out.set[k] = Mul(Add(pull, fromDirection), l.number(w, -1/float64(l.train.size[0]+l.train.size[1])))
+		// [S, m, d]
+		fromDirection := Mul(InsertAxes(Mul(slope, InsertAxes(ell, 1)), -1),
+			l.constant(g, l.signals.direction[k], 1, 1, d))
+		out.set[k] = Mul(Add(pull, fromDirection),
+			l.number(w, -1/float64(l.train.size[0]+l.train.size[1])))
 		mean := l.number(w, 1/float64(n))
-		out.ell[k], out.loss[k], out.wrong[k] = Mul(ell, mean), Mul(out.loss[k], mean), Mul(out.wrong[k], mean)
+		out.ell[k], out.loss[k], out.wrong[k] = Mul(ell, mean), Mul(out.loss[k], mean),
+			Mul(out.wrong[k], mean)
 	}
 	out.total = Add(out.set[0], out.set[1])
 	return out
@@ -339,7 +363,8 @@ func softplus(x *Node) *Node { return Add(Max(x, ZerosLike(x)), Log1P(Exp(Neg(Ab
 
 func (l *Lanes) positive(x *Node) *Node { return GreaterThan(x, ZerosLike(x)) }
 
-// number is a constant. Scalars of the graph package are cached per graph, which a loop's body must not see.
+// number is a constant. Scalars of the graph package are cached per graph, which a loop's body must
+// not see.
 func (l *Lanes) number(like *Node, x float64) *Node {
 	if l.Float64 {
 		return Const(like.Graph(), x)
@@ -362,7 +387,8 @@ func (l *Lanes) tensor(v []float64, dims ...int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(narrow, dims...)
 }
 
-// signals says what the signal patches of Z1 and Z2 are: amplitude times direction, once the label is folded in.
+// signals says what the signal patches of Z1 and Z2 are: amplitude times direction, once the label
+// is folded in.
 type signals struct {
 	amplitude [2]float64
 	direction [2][]float64 // [d]
@@ -377,7 +403,8 @@ func newSignals(m *datasets.Margin) signals {
 	}
 }
 
-// blocks are the folded noise patches of a data set on the device: of Z1 (index 0) and Z2 (index 1), each block [d, q·n].
+// blocks are the folded noise patches of a data set on the device: of Z1 (index 0) and Z2 (index
+// 1), each block [d, q·n].
 type blocks struct {
 	q     int // noise patches of a sample
 	size  [2]int

@@ -18,11 +18,12 @@ import (
 	"momentum/internal/descent"
 )
 
-// diverging is a lane whose weights a too strong weight decay multiplies by about −10⁶ in each step, whatever the gradient is.
+// diverging is a lane whose weights a too strong weight decay multiplies by about −10⁶ in each
+// step, whatever the gradient is.
 var diverging = Lane{Rule: descent.Rule{Form: descent.Damped, WeightDecay: 1}, Eta: 1e6}
 
-// The gradient by hand, over folded blocks with the signal patch apart, is that of automatic differentiation through the definition: the mean
-// logistic loss of Cubic.Logits on whole samples.
+// The gradient by hand, over folded blocks with the signal patch apart, is that of automatic
+// differentiation through the definition: the mean logistic loss of Cubic.Logits on whole samples.
 func TestGradient(t *testing.T) {
 	b := openGo(t)
 	train, test := draw(t, small)
@@ -34,7 +35,8 @@ func TestGradient(t *testing.T) {
 	for _, byRow := range []bool{false, true} {
 		for _, degree := range []int{1, 3} {
 			o := options
-			o.Model.ByRow, o.Model.Degree, o.Patches = byRow, degree, 60 // blocks of 20, 13 and 7 samples
+			// blocks of 20, 13 and 7 samples
+			o.Model.ByRow, o.Model.Degree, o.Patches = byRow, degree, 60
 			l, err := New(b, train, test, []Lane{gd, damped}, o)
 			if err != nil {
 				t.Fatal(err)
@@ -50,19 +52,22 @@ func TestGradient(t *testing.T) {
 				w[len(w)/2+i] = math.Sin(float64(i))
 			}
 			args := l.inputs(l.tensor(w, l.w.Shape().Dimensions...),
-				tensors.FromFlatDataAndDimensions(x, train.N, train.P, train.D), tensors.FromFlatDataAndDimensions(y, 1, train.N))
+				tensors.FromFlatDataAndDimensions(x, train.N, train.P, train.D),
+				tensors.FromFlatDataAndDimensions(y, 1, train.N))
 			out := exec.MustCall(args...)
 			hand, auto := floats(out[0]), floats(out[1])
 			for i := range hand {
 				if !near(hand[i], auto[i], 1e-11) {
-					t.Errorf("by row %v, degree %d: component %d is %v, by differentiation %v", byRow, degree, i, hand[i], auto[i])
+					t.Errorf("by row %v, degree %d: component %d is %v, by differentiation %v",
+						byRow, degree, i, hand[i], auto[i])
 				}
 			}
 		}
 	}
 }
 
-// GD is momentum 0: in both forms, and with every gradient apart, each step is w − η∇L to the last bit.
+// GD is momentum 0: in both forms, and with every gradient apart, each step is w − η∇L to the last
+// bit.
 func TestNoMomentumIsGD(t *testing.T) {
 	b := openGo(t)
 	undampedGD := Lane{Rule: descent.Rule{Form: descent.Undamped}, Eta: gd.Eta}
@@ -86,12 +91,13 @@ func TestNoMomentumIsGD(t *testing.T) {
 	}
 }
 
-// The undamped form takes the steps of the damped one at its effective rate η/(1−γ): to the last bit where γ = 1/2, so that each product with it
-// is exact, and to rounding where not.
+// The undamped form takes the steps of the damped one at its effective rate η/(1−γ): to the last
+// bit where γ = 1/2, so that each product with it is exact, and to rounding where not.
 func TestFormsAgree(t *testing.T) {
 	for _, c := range []struct{ gamma, tolerance float64 }{{0.5, 0}, {0.9, 1e-12}} {
 		d := Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: c.gamma}, Eta: 0.5}
-		u := Lane{Rule: descent.Rule{Form: descent.Undamped, Gamma: c.gamma}, Eta: 0.5 * (1 - c.gamma)}
+		u := Lane{Rule: descent.Rule{Form: descent.Undamped, Gamma: c.gamma}, Eta: 0.5 *
+			(1 - c.gamma)}
 		l := newLanes(t, openGo(t), small, options, d, u)
 		l.mustRun(t, 20)
 		got, want := l.weights(1), l.weights(0)
@@ -103,8 +109,8 @@ func TestFormsAgree(t *testing.T) {
 	}
 }
 
-// A lane's numbers do not depend on the lanes beside it, even on one that diverges, nor on how often the same settings are trained. On the Go
-// backend that holds to the last bit.
+// A lane's numbers do not depend on the lanes beside it, even on one that diverges, nor on how
+// often the same settings are trained. On the Go backend that holds to the last bit.
 func TestLanesAreIndependent(t *testing.T) {
 	b := openGo(t)
 	together := newLanes(t, b, small, options, damped, diverging, gd, undamped)
@@ -118,7 +124,8 @@ func TestLanesAreIndependent(t *testing.T) {
 		}
 		a := alone.mustObserve(t)
 		if !same(o.Values[s], a.Values[0]) || !slices.Equal(o.Events[s], a.Events[0]) {
-			t.Errorf("lane %d: %v, events %v; alone %v, events %v", s, o.Values[s], o.Events[s], a.Values[0], a.Events[0])
+			t.Errorf("lane %d: %v, events %v; alone %v, events %v", s, o.Values[s], o.Events[s],
+				a.Values[0], a.Events[0])
 		}
 		if o.Events[s][Diverged] >= 0 {
 			t.Errorf("lane %d is marked as diverged", s)
@@ -134,8 +141,9 @@ func TestLanesAreIndependent(t *testing.T) {
 	}
 }
 
-// A linear model has bounded gradients, so after t steps the weights of the diverging lane are 10⁶ᵗ times a number near 0.3: 10³⁰⁵ before step 51
-// and, since the largest float64 is 10³⁰⁸, infinite before step 52.
+// A linear model has bounded gradients, so after t steps the weights of the diverging lane are 10⁶ᵗ
+// times a number near 0.3: 10³⁰⁵ before step 51 and, since the largest float64 is 10³⁰⁸, infinite
+// before step 52.
 func TestDiverged(t *testing.T) {
 	o := options
 	o.Model.Degree = 1
@@ -146,13 +154,15 @@ func TestDiverged(t *testing.T) {
 	}
 }
 
-// Blocks are a matter of speed: unequal ones, and more than one sample's patches or less to a block, give the sums of a single block.
+// Blocks are a matter of speed: unequal ones, and more than one sample's patches or less to a
+// block, give the sums of a single block.
 func TestBlocks(t *testing.T) {
 	b := openGo(t)
 	whole := newLanes(t, b, small, options, gd, undamped)
 	whole.mustRun(t, 20)
 	want := whole.mustObserve(t)
-	for patches, blocks := range map[int][2]int{1: {33, 7}, 15: {7, 2}, 60: {2, 1}} { // of 3 patches per sample; at least one sample
+	// of 3 patches per sample; at least one sample
+	for patches, blocks := range map[int][2]int{1: {33, 7}, 15: {7, 2}, 60: {2, 1}} {
 		o := options
 		o.Patches = patches
 		l := newLanes(t, b, small, o, gd, undamped)
@@ -164,15 +174,17 @@ func TestBlocks(t *testing.T) {
 		for s := range got.Values {
 			for i, name := range got.Names {
 				if !near(got.Values[s][i], want.Values[s][i], 1e-11) {
-					t.Errorf("blocks of %d patches, lane %d: %s is %v, want %v", patches, s, name, got.Values[s][i], want.Values[s][i])
+					t.Errorf("blocks of %d patches, lane %d: %s is %v, want %v", patches, s, name,
+						got.Values[s][i], want.Values[s][i])
 				}
 			}
 		}
 	}
 }
 
-// On XLA in float32, with a lane that diverges among the others: k steps in one call are the same bytes as in several calls, and so is another
-// set of lanes of the same seed that takes them without a loop. A lane alone with more blocks agrees to rounding: sums are taken in another
+// On XLA in float32, with a lane that diverges among the others: k steps in one call are the same
+// bytes as in several calls, and so is another set of lanes of the same seed that takes them
+// without a loop. A lane alone with more blocks agrees to rounding: sums are taken in another
 // order.
 func TestLoop(t *testing.T) {
 	const steps = 12
@@ -237,8 +249,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// Gradients of Z1 that stay out of the buffer act as in GD: without Z2, all of the lane is GD, to the last bit, whatever γ is, and its buffer stays
-// zero. Without Z1, there is nothing to keep out.
+// Gradients of Z1 that stay out of the buffer act as in GD: without Z2, all of the lane is GD, to
+// the last bit, whatever γ is, and its buffer stays zero. Without Z1, there is nothing to keep out.
 func TestApart(t *testing.T) {
 	b := openGo(t)
 	apart := undamped
@@ -253,7 +265,8 @@ func TestApart(t *testing.T) {
 	if !same(l.weights(0), l.weights(1)) {
 		t.Error("without Z2, the lane is not GD")
 	}
-	if slices.ContainsFunc(floats(l.buffer)[:len(l.weights(0))], func(x float64) bool { return x != 0 }) {
+	if slices.ContainsFunc(floats(l.buffer)[:len(l.weights(0))],
+		func(x float64) bool { return x != 0 }) {
 		t.Error("without Z2, the buffer is not zero")
 	}
 	if same(l.weights(0), l.weights(2)) {
@@ -280,7 +293,8 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	values, err := l.Weights()
-	if err != nil || values.Name != "W" || !slices.Equal(values.Shape, []int{2, o.M, small.D}) || !same(wide(values.Data), floats(l.w)) {
+	if err != nil || values.Name != "W" || !slices.Equal(values.Shape, []int{2, o.M, small.D}) ||
+		!same(wide(values.Data), floats(l.w)) {
 		t.Errorf("weights %v of shape %v, error %v", values.Name, values.Shape, err)
 	}
 	l.mustRun(t, 10)
@@ -290,7 +304,8 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	if resumed.Steps() != 60 || resumed.event(0, Fit1) < 0 {
-		t.Errorf("%d steps and the fit at %d, want 60 and some step", resumed.Steps(), resumed.event(0, Fit1))
+		t.Errorf("%d steps and the fit at %d, want 60 and some step", resumed.Steps(),
+			resumed.event(0, Fit1))
 	}
 	resumed.mustRun(t, 10)
 	if !same(snapshot(resumed), snapshot(l)) {
@@ -298,14 +313,16 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 
 	other := newLanes(t, b, small, o, gd)
-	if err := other.Load(dir); err == nil || !strings.Contains(err.Error(), "state.json: 12 events") {
+	if err := other.Load(dir); err == nil || !strings.Contains(err.Error(),
+		"state.json: 12 events") {
 		t.Errorf("the state of two lanes is read into one: %v", err)
 	}
 	wider := o
 	wider.M++
 	other = newLanes(t, b, small, wider, gd, damped)
 	before := snapshot(other)
-	if err := other.Load(dir); err == nil || !strings.Contains(err.Error(), "want W and buffer of shape [2 4 6]") {
+	if err := other.Load(dir); err == nil || !strings.Contains(err.Error(),
+		"want W and buffer of shape [2 4 6]") {
 		t.Errorf("weights of three neurons are read into four: %v", err)
 	}
 	if !same(snapshot(other), before) || other.Steps() != 0 {
@@ -343,22 +360,26 @@ func TestLaneValidate(t *testing.T) {
 		{with(func(l *Lane) { l.Gamma = 1 }), "gamma must be in [0, 1), got 1"},
 		{with(func(l *Lane) { l.WeightDecay = -1 }), "weight decay"},
 		{with(func(l *Lane) { l.Then = &Phase{Gamma: 0.5} }), "after the fit of Z1: eta"},
-		{with(func(l *Lane) { l.Then = &Phase{Eta: 1, Gamma: -0.5} }), "after the fit of Z1: gamma"},
+		{with(func(l *Lane) { l.Then = &Phase{Eta: 1, Gamma: -0.5} }),
+			"after the fit of Z1: gamma"},
 	} {
 		err := c.lane.Validate()
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && err != nil || c.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%+v: %v, want %q", c.lane, err, c.want)
 		}
 	}
 	train, test := draw(t, small)
-	if _, err := New(openGo(t), train, test, []Lane{gd, {}}, options); err == nil || !strings.Contains(err.Error(), "margin: lane 1: form") {
+	if _, err := New(openGo(t), train, test, []Lane{gd, {}}, options); err == nil ||
+		!strings.Contains(err.Error(), "margin: lane 1: form") {
 		t.Errorf("a lane without a form is taken: %v", err)
 	}
 }
 
 // Full-batch steps at the paper's size, in settings × steps per second.
 func BenchmarkSteps(b *testing.B) {
-	spec := datasets.MarginSpec{N: 20000, Small: 40, D: 30, P: 5, Alpha: 5.3, Beta: 0.2, Sigma: 0.5, Seed: 1}
+	spec := datasets.MarginSpec{N: 20000, Small: 40, D: 30, P: 5, Alpha: 5.3, Beta: 0.2, Sigma: 0.5,
+		Seed: 1}
 	for _, settings := range []int{1, 2, 16} {
 		b.Run(fmt.Sprintf("S=%d", settings), func(b *testing.B) {
 			const steps = 100
@@ -368,7 +389,8 @@ func BenchmarkSteps(b *testing.B) {
 			}
 			var lanes []Lane
 			for s := range settings {
-				lanes = append(lanes, Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: 0.99 * float64(s%2)}, Eta: 0.2})
+				lanes = append(lanes, Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: 0.99 *
+					float64(s%2)}, Eta: 0.2})
 			}
 			l := newLanes(b, be, spec, Options{Model: options.Model, M: 5, Sigma0: 0.03}, lanes...)
 			l.mustRun(b, steps) // compiles
@@ -398,5 +420,8 @@ func (l *Lanes) event(lane int, e Event) int {
 
 // same says whether two lists have the same bits.
 func same(u, v []float64) bool {
-	return slices.EqualFunc(u, v, func(x, y float64) bool { return math.Float64bits(x) == math.Float64bits(y) })
+	return slices.EqualFunc(u, v, func(x, y float64) bool {
+		return math.Float64bits(x) ==
+			math.Float64bits(y)
+	})
 }

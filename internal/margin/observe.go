@@ -11,8 +11,9 @@ import (
 	"momentum/internal/backend"
 )
 
-// Observables names what [Lanes.Observe] measures, in its order. Samples of Z1 have a large margin, those of Z2 a small one; r counts neurons
-// from 1, i samples, j noise patches. Without small-margin training samples (or without large-margin ones) what is taken over them is 0.
+// Observables names what [Lanes.Observe] measures, in its order. Samples of Z1 have a large margin,
+// those of Z2 a small one; r counts neurons from 1, i samples, j noise patches. Without
+// small-margin training samples (or without large-margin ones) what is taken over them is 0.
 //
 //	loss, loss_1, loss_2     mean of log(1 + exp(−y f)) over all, Z1, Z2 (nats), without weight decay
 //	error, error_1, error_2  share of training samples with y f < 0
@@ -27,8 +28,10 @@ import (
 //	c_r, G_r, M_r            c_r, G_r = ⟨∇_{w_r}L, w*⟩ and 𝒢_r = ⟨g_r, w*⟩ of each neuron, as c1, c2, …, G1, …, M1, …
 func (o Options) Observables() []string {
 	names := []string{
-		"loss", "loss_1", "loss_2", "error", "error_1", "error_2", "test_1", "test_2", "c", "c_small", "nu_1", "nu_2", "xi_max_1", "xi_max_2",
-		"xi_q50_2", "xi_q90_2", "xi_q99_2", "noise_min_1", "noise_mean_1", "noise_max_1", "noise_min_2", "noise_mean_2", "noise_max_2",
+		"loss", "loss_1", "loss_2", "error", "error_1", "error_2", "test_1", "test_2", "c",
+		"c_small", "nu_1", "nu_2", "xi_max_1", "xi_max_2",
+		"xi_q50_2", "xi_q90_2", "xi_q99_2", "noise_min_1", "noise_mean_1", "noise_max_1",
+		"noise_min_2", "noise_mean_2", "noise_max_2",
 		"grad_noise_1", "grad_noise_2", "mom_noise_1", "mom_noise_2", "grad_norm", "norm",
 	}
 	for _, name := range []string{"c", "G", "M"} {
@@ -60,7 +63,8 @@ func (o *Observation) Get(lane int, name string) float64 {
 	panic("margin: no observable " + name)
 }
 
-// Observe measures the present weights. All of it is computed on the device; a row of numbers per lane is read back.
+// Observe measures the present weights. All of it is computed on the device; a row of numbers per
+// lane is read back.
 func (l *Lanes) Observe(ctx context.Context) (*Observation, error) {
 	o := &Observation{Step: l.steps, Names: l.Observables()}
 	err := backend.Try("margin: observe", func() {
@@ -85,7 +89,8 @@ func (l *Lanes) Observe(ctx context.Context) (*Observation, error) {
 	return o, err
 }
 
-// observeGraph builds the table [S, len(Observables)] from (params, W, buffer, training blocks, test blocks).
+// observeGraph builds the table [S, len(Observables)] from (params, W, buffer, training blocks,
+// test blocks).
 func (l *Lanes) observeGraph(inputs []*Node) *Node {
 	w, buffer := inputs[1], inputs[2]
 	g := w.Graph()
@@ -100,7 +105,8 @@ func (l *Lanes) observeGraph(inputs []*Node) *Node {
 
 	c := l.project(w, l.signals.feature) // [S, m]
 	columns := []*Node{
-		share(grad.loss), grad.loss[0], grad.loss[1], share(grad.wrong), grad.wrong[0], grad.wrong[1],
+		share(grad.loss), grad.loss[0], grad.loss[1], share(grad.wrong), grad.wrong[0],
+		grad.wrong[1],
 		l.accuracyGraph(w, test, 0), l.accuracyGraph(w, test, 1),
 		ReduceMax(c, 1), ReduceMax(l.project(w, l.signals.direction[1]), 1),
 		MulScalar(grad.ell[0], n1/(n1+n2)), MulScalar(grad.ell[1], n2/(n1+n2)),
@@ -119,18 +125,21 @@ func (l *Lanes) observeGraph(inputs []*Node) *Node {
 			columns = append(columns, l.noiseGraph(direction, train[k]).largest)
 		}
 	}
-	columns = append(columns, Sqrt(ReduceSum(Square(grad.total), 1, 2)), Sqrt(ReduceSum(Square(w), 1, 2)))
+	columns = append(columns, Sqrt(ReduceSum(Square(grad.total), 1, 2)),
+		Sqrt(ReduceSum(Square(w), 1, 2)))
 	for i := range columns {
 		if columns[i] == nil {
 			columns[i] = Zeros(g, ReduceMax(c, 1).Shape())
 		}
 		columns[i] = Reshape(columns[i], lanes, 1)
 	}
-	columns = append(columns, c, l.project(grad.total, l.signals.feature), l.project(buffer, l.signals.feature))
+	columns = append(columns, c, l.project(grad.total, l.signals.feature),
+		l.project(buffer, l.signals.feature))
 	return Concatenate(columns, 1)
 }
 
-// noise is what weights (or another direction) make of a set's noise patches, over all samples i, patches j and neurons r.
+// noise is what weights (or another direction) make of a set's noise patches, over all samples i,
+// patches j and neurons r.
 type noise struct {
 	samples          int
 	largest          *Node // |Ξ_{i,j,r}| [S]; nil for an empty set, as the others
@@ -147,10 +156,12 @@ func (l *Lanes) noiseGraph(w *Node, x []*Node) noise {
 		size := Abs(Reshape(z, lanes, -1))
 		largest, least, most := ReduceMax(size, 1), ReduceMin(total, 1), ReduceMax(total, 1)
 		if out.samples > 0 {
-			largest, least, most = Max(largest, out.largest), Min(least, out.least), Max(most, out.most)
+			largest, least, most = Max(largest, out.largest), Min(least, out.least),
+				Max(most, out.most)
 			size = Concatenate([]*Node{out.all, size}, 1)
 		}
-		out = noise{out.samples + total.Shape().Dim(1), largest, least, plus(out.sum, ReduceSum(total, 1)), most, size}
+		out = noise{out.samples + total.Shape().Dim(1), largest, least,
+			plus(out.sum, ReduceSum(total, 1)), most, size}
 	}
 	if out.sum == nil {
 		out.sum = Zeros(w.Graph(), ReduceMax(w, 1, 2).Shape())
@@ -158,7 +169,8 @@ func (l *Lanes) noiseGraph(w *Node, x []*Node) noise {
 	return out
 }
 
-// quantileGraph is, for each of the quantiles p, the smallest value that a share p of the values [S, n] does not exceed: [S, 1], or nil without values.
+// quantileGraph is, for each of the quantiles p, the smallest value that a share p of the values
+// [S, n] does not exceed: [S, 1], or nil without values.
 func quantileGraph(values *Node) []*Node {
 	out := make([]*Node, len(quantiles))
 	if values == nil {
@@ -172,7 +184,8 @@ func quantileGraph(values *Node) []*Node {
 	return out
 }
 
-// accuracyGraph is the share of the test samples that are classified correctly [S] when their signal patch is that of Z1 (k = 0) or Z2 (k = 1).
+// accuracyGraph is the share of the test samples that are classified correctly [S] when their
+// signal patch is that of Z1 (k = 0) or Z2 (k = 1).
 func (l *Lanes) accuracyGraph(w *Node, x [2][]*Node, k int) *Node {
 	lanes := w.Shape().Dim(0)
 	signal := MulScalar(l.project(w, l.signals.direction[k]), l.signals.amplitude[k]) // [S, m]
@@ -181,7 +194,8 @@ func (l *Lanes) accuracyGraph(w *Node, x [2][]*Node, k int) *Node {
 	for _, set := range x {
 		for _, patches := range set {
 			margin := Add(fromSignal, l.Model.Sum(l.Model.Project(w, patches, l.test.q)))
-			right = plus(right, ReduceSum(ConvertDType(GreaterOrEqual(margin, ZerosLike(margin)), l.dtype), 1))
+			right = plus(right, ReduceSum(ConvertDType(GreaterOrEqual(margin, ZerosLike(margin)),
+				l.dtype), 1))
 		}
 	}
 	return MulScalar(right, 1/float64(l.test.size[0]+l.test.size[1]))

@@ -14,7 +14,8 @@ import (
 
 // every lane of the comparison with the definitions: the rules, weight decay and each intervention.
 func everyLane() []Lane {
-	decayed, decayedUndamped, late, reset, apart, apartDecayed := damped, undamped, damped, undamped, damped, undamped
+	decayed, decayedUndamped, late, reset, apart, apartDecayed := damped, undamped, damped,
+		undamped, damped, undamped
 	decayed.WeightDecay, decayedUndamped.WeightDecay = 0.05, 0.02
 	late.Then = &Phase{Eta: 0.05, Gamma: 0.5}
 	reset.Then = &Phase{Eta: 0.2, Gamma: 0.7, Reset: true}
@@ -23,8 +24,9 @@ func everyLane() []Lane {
 	return []Lane{gd, damped, undamped, decayed, decayedUndamped, late, reset, apart, apartDecayed}
 }
 
-// All observables and events of all lanes, before the first step and after 25, against loops over samples, patches and neurons. On the Go backend
-// in float64 they agree to 1e-9, on XLA in float32 to 1e-4.
+// All observables and events of all lanes, before the first step and after 25, against loops over
+// samples, patches and neurons. On the Go backend in float64 they agree to 1e-9, on XLA in float32
+// to 1e-4.
 func TestObservables(t *testing.T) {
 	type sizes struct {
 		name string
@@ -33,7 +35,8 @@ func TestObservables(t *testing.T) {
 	}
 	with := func(name string, change func(*datasets.MarginSpec, *Options)) sizes {
 		c := sizes{name, small, options}
-		c.o.Fitted = 0.4 // which the lanes come below on their way, so that interventions take place
+		// which the lanes come below on their way, so that interventions take place
+		c.o.Fitted = 0.4
 		change(&c.spec, &c.o)
 		return c
 	}
@@ -58,16 +61,19 @@ func TestObservables(t *testing.T) {
 				}
 				values := w.observe()
 				if len(values) != len(got.Names) || len(got.Values[s]) != len(got.Names) {
-					t.Fatalf("%d names and %d values, want %d", len(got.Names), len(got.Values[s]), len(values))
+					t.Fatalf("%d names and %d values, want %d", len(got.Names), len(got.Values[s]),
+						len(values))
 				}
 				for _, name := range got.Names {
 					x, ok := values[name]
 					if !ok || !near(got.Get(s, name), x, tolerance) {
-						t.Errorf("after %d steps, lane %d: %s is %v, want %v", steps, s, name, got.Get(s, name), x)
+						t.Errorf("after %d steps, lane %d: %s is %v, want %v", steps, s, name,
+							got.Get(s, name), x)
 					}
 				}
 				if !slices.Equal(got.Events[s], w.events) {
-					t.Errorf("after %d steps, lane %d: events %v, want %v", steps, s, got.Events[s], w.events)
+					t.Errorf("after %d steps, lane %d: events %v, want %v", steps, s, got.Events[s],
+						w.events)
 				}
 			}
 		}
@@ -103,7 +109,8 @@ func TestObservables(t *testing.T) {
 //
 //	𝒢_r ← γ 𝒢_r + gain (G_r + λ c_r);   c_r ← c_r − η 𝒢_r
 //
-// Z1 is fitted on the way: from then on the later η and γ hold, and the buffer that is set to zero is so at exactly that step.
+// Z1 is fitted on the way: from then on the later η and γ hold, and the buffer that is set to zero
+// is so at exactly that step.
 func TestUpdateOfTheSignal(t *testing.T) {
 	lanes := slices.DeleteFunc(everyLane(), func(l Lane) bool { return l.Apart })
 	o := options
@@ -123,7 +130,8 @@ func TestUpdateOfTheSignal(t *testing.T) {
 			}
 			for r := range o.M {
 				c, g, m := fmt.Sprintf("c%d", r+1), fmt.Sprintf("G%d", r+1), fmt.Sprintf("M%d", r+1)
-				wantM := keep*rule.Gamma*before.Get(s, m) + rule.Gain()*(before.Get(s, g)+rule.WeightDecay*before.Get(s, c))
+				wantM := keep*rule.Gamma*before.Get(s, m) +
+					rule.Gain()*(before.Get(s, g)+rule.WeightDecay*before.Get(s, c))
 				if got := after.Get(s, m); !near(got, wantM, 1e-12) {
 					t.Errorf("step %d, lane %d: %s is %v, want %v", before.Step, s, m, got, wantM)
 				}
@@ -142,7 +150,8 @@ func TestUpdateOfTheSignal(t *testing.T) {
 	}
 }
 
-// What a step of GD adds to the noise products Ξ_{i,j,r} is −η⟨∇_{w_r}L, X_i[j]⟩: the largest that the weights show is the one observed.
+// What a step of GD adds to the noise products Ξ_{i,j,r} is −η⟨∇_{w_r}L, X_i[j]⟩: the largest that
+// the weights show is the one observed.
 func TestUpdateOfTheNoise(t *testing.T) {
 	l := newLanes(t, openGo(t), small, options, gd)
 	m, _ := draw(t, small)
@@ -168,14 +177,16 @@ func TestUpdateOfTheNoise(t *testing.T) {
 		}
 		for k, name := range []string{"grad_noise_1", "grad_noise_2"} {
 			if got := o.Get(0, name); !near(got, largest[k], 1e-10) {
-				t.Errorf("step %d: %s is %v, the weights moved by %v", o.Step, name, got, largest[k])
+				t.Errorf("step %d: %s is %v, the weights moved by %v", o.Step, name, got,
+					largest[k])
 			}
 		}
 	}
 }
 
-// The theory's equation of the signal: noise is orthogonal to w*, so G_r = −3 c_r² (α³ ν_1 + β³ ν_2). Noise that is rounded to float32 is
-// orthogonal to 1e-7. With unshared features Z2 drops out of it.
+// The theory's equation of the signal: noise is orthogonal to w*, so G_r = −3 c_r² (α³ ν_1 + β³
+// ν_2). Noise that is rounded to float32 is orthogonal to 1e-7. With unshared features Z2 drops out
+// of it.
 func TestSignalGradient(t *testing.T) {
 	for _, unshared := range []bool{false, true} {
 		spec := small
@@ -197,8 +208,10 @@ func TestSignalGradient(t *testing.T) {
 				}
 				for r := range options.M {
 					c := o.Get(s, fmt.Sprintf("c%d", r+1))
-					if got, want := o.Get(s, fmt.Sprintf("G%d", r+1)), -3*c*c*force; !near(got, want, 1e-5) {
-						t.Errorf("unshared %v, step %d, lane %d: G%d is %v, want %v", unshared, o.Step, s, r+1, got, want)
+					if got, want := o.Get(s, fmt.Sprintf("G%d", r+1)),
+						-3*c*c*force; !near(got, want, 1e-5) {
+						t.Errorf("unshared %v, step %d, lane %d: G%d is %v, want %v", unshared,
+							o.Step, s, r+1, got, want)
 					}
 				}
 			}
@@ -207,19 +220,23 @@ func TestSignalGradient(t *testing.T) {
 	}
 }
 
-// Two samples, one neuron and weights that are set by hand. With w = (2, 1), w* = (1, 0), α = 1, β = 1/2 and noise patches (0, 1) and (0, 3/2):
+// Two samples, one neuron and weights that are set by hand. With w = (2, 1), w* = (1, 0), α = 1, β
+// = 1/2 and noise patches (0, 1) and (0, 3/2):
 //
 //	Z2, y = 1:   signal ⟨w, w*/2⟩³ = 1,  noise 1³ = 1             y f = 2
 //	Z1, y = −1:  signal −2³ = −8,        noise 1.5³ = 3.375       y f = 4.625
 //
-// ν_1 = sigmoid(−4.625)/2, ν_2 = sigmoid(−2)/2, G = −3·2²(ν_1 + ν_2/8). With the small margin, the second sample's noise wins: 1 − 3.375 < 0.
+// ν_1 = sigmoid(−4.625)/2, ν_2 = sigmoid(−2)/2, G = −3·2²(ν_1 + ν_2/8). With the small margin, the
+// second sample's noise wins: 1 − 3.375 < 0.
 func TestObserveByHand(t *testing.T) {
 	m := &datasets.Margin{
 		MarginSpec: datasets.MarginSpec{N: 2, Small: 1, D: 2, P: 2, Alpha: 1, Beta: 0.5, Sigma: 1},
 		Feature:    []float64{1, 0}, SmallFeature: []float64{1, 0},
-		Labels: []float32{1, -1}, Signal: []float32{0.5, -1}, Position: []int{0, 1}, Noise: []float32{0, 1, 0, 1.5},
+		Labels: []float32{1, -1}, Signal: []float32{0.5, -1}, Position: []int{0, 1},
+		Noise: []float32{0, 1, 0, 1.5},
 	}
-	l, err := New(openGo(t), m, m, []Lane{gd}, Options{Model: options.Model, M: 1, Sigma0: 1, Float64: true})
+	l, err := New(openGo(t), m, m, []Lane{gd}, Options{Model: options.Model, M: 1, Sigma0: 1,
+		Float64: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,9 +244,12 @@ func TestObserveByHand(t *testing.T) {
 	o := l.mustObserve(t)
 	nu1, nu2 := 1/(1+math.Exp(4.625))/2, 1/(1+math.Exp(2))/2
 	for name, want := range map[string]float64{
-		"loss": (math.Log1p(math.Exp(-4.625)) + math.Log1p(math.Exp(-2))) / 2, "loss_1": math.Log1p(math.Exp(-4.625)), "error": 0,
-		"c": 2, "c1": 2, "nu_1": nu1, "nu_2": nu2, "G1": -12 * (nu1 + nu2/8), "M1": 0, "norm": math.Sqrt(5),
-		"xi_max_1": 1.5, "xi_q50_2": 1, "noise_mean_1": -3.375, "noise_mean_2": 1, "test_1": 1, "test_2": 0.5,
+		"loss":   (math.Log1p(math.Exp(-4.625)) + math.Log1p(math.Exp(-2))) / 2,
+		"loss_1": math.Log1p(math.Exp(-4.625)), "error": 0,
+		"c": 2, "c1": 2, "nu_1": nu1, "nu_2": nu2, "G1": -12 * (nu1 + nu2/8), "M1": 0,
+		"norm":     math.Sqrt(5),
+		"xi_max_1": 1.5, "xi_q50_2": 1, "noise_mean_1": -3.375, "noise_mean_2": 1, "test_1": 1,
+		"test_2": 0.5,
 	} {
 		if got := o.Get(0, name); !near(got, want, 1e-12) {
 			t.Errorf("%s is %v, want %v", name, got, want)
@@ -252,7 +272,8 @@ func TestEvents(t *testing.T) {
 		for s := range lanes {
 			zero1, zero2 := o.Get(s, "error_1") == 0, o.Get(s, "error_2") == 0
 			for e, now := range map[Event]bool{
-				Fit1: o.Get(s, "nu_1")*float64(small.N)/n1 < 0.1, Fit2: o.Get(s, "nu_2")*float64(small.N)/n2 < 0.1,
+				Fit1:  o.Get(s, "nu_1")*float64(small.N)/n1 < 0.1,
+				Fit2:  o.Get(s, "nu_2")*float64(small.N)/n2 < 0.1,
 				Zero1: zero1, Zero2: zero2, Zero: zero1 && zero2,
 			} {
 				if now && want[s][e] < 0 {

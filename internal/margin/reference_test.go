@@ -13,8 +13,8 @@ import (
 	"momentum/models"
 )
 
-// byDefinition is one lane in plain Go and float64: loops over samples, patches and neurons, whole samples from Margin.Patches, no folding and no
-// blocks. It is what the lanes are compared with.
+// byDefinition is one lane in plain Go and float64: loops over samples, patches and neurons, whole
+// samples from Margin.Patches, no folding and no blocks. It is what the lanes are compared with.
 type byDefinition struct {
 	Options
 	lane        Lane
@@ -25,7 +25,8 @@ type byDefinition struct {
 }
 
 func newByDefinition(o Options, lane Lane, train, test *datasets.Margin) *byDefinition {
-	b := &byDefinition{Options: o, lane: lane, train: train, test: test, events: slices.Repeat([]int{-1}, int(Events))}
+	b := &byDefinition{Options: o, lane: lane, train: train, test: test,
+		events: slices.Repeat([]int{-1}, int(Events))}
 	if b.Fitted == 0 {
 		b.Fitted = 0.1
 	}
@@ -87,7 +88,8 @@ func (b *byDefinition) set(k int) (samples []int) {
 	return samples
 }
 
-// gradient is the part of ∇L that comes from Z1 (k = 0) or Z2 (k = 1): −(1/N) Σ_i ℓ_i y_i Σ_j σ'(⟨w_r, X_i[j]⟩) X_i[j].
+// gradient is the part of ∇L that comes from Z1 (k = 0) or Z2 (k = 1): −(1/N) Σ_i ℓ_i y_i Σ_j
+// σ'(⟨w_r, X_i[j]⟩) X_i[j].
 func (b *byDefinition) gradient(k int) [][]float64 {
 	g := make([][]float64, b.M)
 	for r := range g {
@@ -98,7 +100,8 @@ func (b *byDefinition) gradient(k int) [][]float64 {
 		ell := b.ell(i)
 		for r, w := range b.w {
 			for _, x := range patches {
-				factor := -ell * float64(b.train.Labels[i]) * b.slope(dot(w, x)) / float64(b.train.N)
+				factor := -ell * float64(b.train.Labels[i]) * b.slope(dot(w, x)) /
+					float64(b.train.N)
 				for c := range x {
 					g[r][c] += factor * x[c]
 				}
@@ -127,7 +130,8 @@ func (b *byDefinition) step() {
 			finite = finite && !math.IsNaN(x) && !math.IsInf(x, 0)
 		}
 	}
-	for e, now := range []bool{ell[0] < b.Fitted, ell[1] < b.Fitted, zero[0], zero[1], zero[0] && zero[1], !finite} {
+	for e, now := range []bool{ell[0] < b.Fitted, ell[1] < b.Fitted, zero[0], zero[1], zero[0] &&
+		zero[1], !finite} {
 		if now && b.events[e] < 0 {
 			b.events[e] = b.steps
 		}
@@ -173,7 +177,8 @@ func (b *byDefinition) observe() map[string]float64 {
 	for k, suffix := range []string{"_1", "_2"} {
 		samples := b.set(k)
 		size := max(1, float64(len(samples)))
-		for _, name := range []string{"loss", "error", "nu", "test", "xi_max", "noise_mean", "grad_noise", "mom_noise"} {
+		for _, name := range []string{"loss", "error", "nu", "test", "xi_max", "noise_mean",
+			"grad_noise", "mom_noise"} {
 			o[name+suffix] = 0
 		}
 		var xi, total []float64
@@ -198,7 +203,8 @@ func (b *byDefinition) observe() map[string]float64 {
 					xi = append(xi, math.Abs(dot(b.w[r], x)))
 					sum += float64(y) * b.power(dot(b.w[r], x))
 					o["grad_noise"+suffix] = max(o["grad_noise"+suffix], math.Abs(dot(g[r], x)))
-					o["mom_noise"+suffix] = max(o["mom_noise"+suffix], math.Abs(dot(b.buffer[r], x)))
+					o["mom_noise"+suffix] = max(o["mom_noise"+suffix],
+						math.Abs(dot(b.buffer[r], x)))
 				}
 			}
 			total = append(total, sum)
@@ -264,17 +270,21 @@ func TestReference(t *testing.T) {
 				w[c] = at - h
 				below := b.observe()["loss"]
 				w[c] = at
-				if got, want := g1[r][c]+g2[r][c], (above-below)/(2*h); math.Abs(got-want) > 1e-8*max(1, math.Abs(want)) {
-					t.Errorf("degree %d: ∂L/∂w[%d][%d] is %v, by differences %v", degree, r, c, got, want)
+				if got, want := g1[r][c]+g2[r][c], (above-below)/(2*h); math.Abs(got-want) >
+					1e-8*max(1, math.Abs(want)) {
+					t.Errorf("degree %d: ∂L/∂w[%d][%d] is %v, by differences %v", degree, r, c, got,
+						want)
 				}
 			}
 		}
 	}
 }
 
-// A draw that is computed in a moment and yet has several samples, patches and neurons of each kind.
+// A draw that is computed in a moment and yet has several samples, patches and neurons of each
+// kind.
 var (
-	small   = datasets.MarginSpec{N: 40, Small: 7, D: 6, P: 4, Alpha: 1.5, Beta: 0.25, Sigma: 0.5, Seed: 1}
+	small = datasets.MarginSpec{N: 40, Small: 7, D: 6, P: 4, Alpha: 1.5, Beta: 0.25, Sigma: 0.5,
+		Seed: 1}
 	options = Options{Model: models.Cubic{Degree: 3}, M: 3, Sigma0: 0.3, Seed: 2, Float64: true}
 
 	gd       = Lane{Rule: descent.Rule{Form: descent.Damped}, Eta: 0.3}
@@ -282,8 +292,9 @@ var (
 	undamped = Lane{Rule: descent.Rule{Form: descent.Undamped, Gamma: 0.9}, Eta: 0.1}
 )
 
-// draw draws training and test samples. Features are rounded to multiples of 2⁻¹⁶ so that signals are exact in float32 patches: amplitudes have
-// few bits. Nothing in this package needs features of exactly unit length.
+// draw draws training and test samples. Features are rounded to multiples of 2⁻¹⁶ so that signals
+// are exact in float32 patches: amplitudes have few bits. Nothing in this package needs features of
+// exactly unit length.
 func draw(t testing.TB, spec datasets.MarginSpec) (train, test *datasets.Margin) {
 	t.Helper()
 	var sets []*datasets.Margin
@@ -321,7 +332,8 @@ func openXLA(t testing.TB) *backend.Backend {
 	return b
 }
 
-func newLanes(t testing.TB, b *backend.Backend, spec datasets.MarginSpec, o Options, lanes ...Lane) *Lanes {
+func newLanes(t testing.TB, b *backend.Backend, spec datasets.MarginSpec, o Options,
+	lanes ...Lane) *Lanes {
 	t.Helper()
 	train, test := draw(t, spec)
 	l, err := New(b, train, test, lanes, o)
@@ -353,7 +365,8 @@ func (l *Lanes) weights(lane int) []float64 {
 	return floats(l.w)[lane*size:][:size]
 }
 
-// near says whether two numbers agree to a relative tolerance, or an absolute one where they are below 0.001.
+// near says whether two numbers agree to a relative tolerance, or an absolute one where they are
+// below 0.001.
 func near(got, want, tolerance float64) bool {
 	return math.Abs(got-want) <= tolerance*max(1e-3, math.Abs(want))
 }

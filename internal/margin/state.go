@@ -18,15 +18,17 @@ type state struct {
 	Events []int32 `json:"events"` // [S, Events], row by row
 }
 
-// Save writes the state into a folder: state.safetensors has W and the momentum buffer [S, m, d], state.json the rest. It is not atomic: give
-// it a folder that is renamed afterwards.
+// Save writes the state into a folder: state.safetensors has W and the momentum buffer [S, m, d],
+// state.json the rest. It is not atomic: give it a folder that is renamed afterwards.
 func (l *Lanes) Save(dir string) error {
 	var values []safetensors.Tensor
 	s := state{Steps: l.steps}
 	err := backend.Try("margin: save", func() {
 		values = []safetensors.Tensor{
-			{Name: "W", Shape: l.w.Shape().Dimensions, Data: tensors.MustCopyFlatData[float32](l.w)},
-			{Name: "buffer", Shape: l.buffer.Shape().Dimensions, Data: tensors.MustCopyFlatData[float32](l.buffer)},
+			{Name: "W", Shape: l.w.Shape().Dimensions,
+				Data: tensors.MustCopyFlatData[float32](l.w)},
+			{Name: "buffer", Shape: l.buffer.Shape().Dimensions,
+				Data: tensors.MustCopyFlatData[float32](l.buffer)},
 		}
 		s.Events = tensors.MustCopyFlatData[int32](l.events)
 	})
@@ -51,7 +53,8 @@ func (l *Lanes) Save(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "state.json"), text, 0o644)
 }
 
-// Load reads what [Lanes.Save] wrote. The lanes are changed only if all of it could be read and fits.
+// Load reads what [Lanes.Save] wrote. The lanes are changed only if all of it could be read and
+// fits.
 func (l *Lanes) Load(dir string) error {
 	var s state
 	path := filepath.Join(dir, "state.json")
@@ -63,7 +66,8 @@ func (l *Lanes) Load(dir string) error {
 		return fmt.Errorf("margin: %s: %w", path, err)
 	}
 	if want := len(l.lanes) * int(Events); len(s.Events) != want || s.Steps < 0 {
-		return fmt.Errorf("margin: %s: %d events after %d steps, want %d", path, len(s.Events), s.Steps, want)
+		return fmt.Errorf("margin: %s: %d events after %d steps, want %d", path, len(s.Events),
+			s.Steps, want)
 	}
 	path = filepath.Join(dir, "state.safetensors")
 	f, err := os.Open(path)
@@ -97,6 +101,7 @@ func (l *Lanes) Load(dir string) error {
 // Weights copies W to the host, as float32 [S, m, d] under the name W.
 func (l *Lanes) Weights() (safetensors.Tensor, error) {
 	t := safetensors.Tensor{Name: "W", Shape: l.w.Shape().Dimensions}
-	err := backend.Try("margin: read weights", func() { t.Data = tensors.MustCopyFlatData[float32](l.w) })
+	err := backend.Try("margin: read weights",
+		func() { t.Data = tensors.MustCopyFlatData[float32](l.w) })
 	return t, err
 }

@@ -1,5 +1,5 @@
-// Package measure times what speed is judged by: the exact full-batch step and, to compare it with, a bare matrix product. It is what
-// scripts/bench and scripts/gpucheck have in common.
+// Package measure times what speed is judged by: the exact full-batch step and, to compare it with,
+// a bare matrix product. It is what scripts/bench and scripts/gpucheck have in common.
 package measure
 
 import (
@@ -43,10 +43,12 @@ func (s Setting) Trainer(b *backend.Backend, train *descent.Data) (*descent.Trai
 		return nil, err
 	}
 	rule := descent.Rule{Form: descent.Undamped, Gamma: 0.9}
-	return descent.NewTrainer(b, net, rule, train, descent.Options{Precision: s.Precision, Chunk: s.Chunk, Seed: 1})
+	return descent.NewTrainer(b, net, rule, train,
+		descent.Options{Precision: s.Precision, Chunk: s.Chunk, Seed: 1})
 }
 
-// Images copies n images to the device: the embedded training images, over and over. The host's copy is given back to the system.
+// Images copies n images to the device: the embedded training images, over and over. The host's
+// copy is given back to the system.
 func Images(ctx context.Context, b *backend.Backend, n int) (*descent.Data, error) {
 	mini, _, err := datasets.Load(ctx, "cifar10-mini", datasets.Options{})
 	if err != nil {
@@ -69,8 +71,8 @@ type Step struct {
 	Seconds float64
 }
 
-// Steps takes n full-batch steps at rate eta. The first one of a trainer includes its compilation. A step whose numbers are not finite is an
-// error, after the steps before it.
+// Steps takes n full-batch steps at rate eta. The first one of a trainer includes its compilation.
+// A step whose numbers are not finite is an error, after the steps before it.
 func Steps(ctx context.Context, t *descent.Trainer, eta float64, n int) ([]Step, error) {
 	var steps []Step
 	for i := range n {
@@ -96,7 +98,8 @@ func PerSecond(n float64, steps []Step) []float64 {
 	return rates
 }
 
-// Mean is the rate over equal pieces of work done at the given rates: their harmonic mean, so that time counts and not the pieces.
+// Mean is the rate over equal pieces of work done at the given rates: their harmonic mean, so that
+// time counts and not the pieces.
 func Mean(rates []float64) float64 {
 	seconds := 0.0
 	for _, r := range rates {
@@ -111,7 +114,8 @@ func Median(values []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// Matmul multiplies two [size, size] matrices n times, after a first time that is not counted, and returns the GFLOP/s of each.
+// Matmul multiplies two [size, size] matrices n times, after a first time that is not counted, and
+// returns the GFLOP/s of each.
 func Matmul(b *backend.Backend, p descent.Precision, size, n int) (rates []float64, err error) {
 	dtype := dtypes.Float32
 	if p == descent.BF16 {

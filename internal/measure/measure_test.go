@@ -39,10 +39,12 @@ func TestStepsAndMatmul(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps, err := Steps(t.Context(), trainer, 0.01, 2)
-	if err != nil || len(steps) != 2 || !(steps[1].Loss < steps[0].Loss) || !(steps[1].Seconds > 0) {
+	if err != nil || len(steps) != 2 || !(steps[1].Loss < steps[0].Loss) ||
+		!(steps[1].Seconds > 0) {
 		t.Errorf("got %+v, %v", steps, err)
 	}
-	if steps, err := Steps(t.Context(), trainer, math.Inf(1), 1); err == nil || len(steps) != 0 || !strings.HasPrefix(err.Error(), "update norm is ") {
+	if steps, err := Steps(t.Context(), trainer, math.Inf(1), 1); err == nil || len(steps) != 0 ||
+		!strings.HasPrefix(err.Error(), "update norm is ") {
 		t.Errorf("got %+v, %v", steps, err)
 	}
 

@@ -11,8 +11,10 @@ import (
 	"syscall"
 )
 
-// Run runs a command, decodes the JSON that it prints into result, and returns its peak memory in bytes (as Linux counts it: resident).
-func Run(ctx context.Context, stderr io.Writer, result any, name string, args ...string) (peak int64, err error) {
+// Run runs a command, decodes the JSON that it prints into result, and returns its peak memory in
+// bytes (as Linux counts it: resident).
+func Run(ctx context.Context, stderr io.Writer, result any, name string,
+	args ...string) (peak int64, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
@@ -25,8 +27,8 @@ func Run(ctx context.Context, stderr io.Writer, result any, name string, args ..
 	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, nil
 }
 
-// Self runs this program again, as PROGRAM -child TASK with the task as JSON, and goes on as [Run] does: a fresh process has its own memory,
-// settings of its libraries and faults.
+// Self runs this program again, as PROGRAM -child TASK with the task as JSON, and goes on as [Run]
+// does: a fresh process has its own memory, settings of its libraries and faults.
 func Self(ctx context.Context, stderr io.Writer, task, result any) (peak int64, err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -39,7 +41,8 @@ func Self(ctx context.Context, stderr io.Writer, task, result any) (peak int64, 
 	return Run(ctx, stderr, result, program, "-child", string(text))
 }
 
-// Child says whether the arguments are those of a process that [Self] started, and decodes its task.
+// Child says whether the arguments are those of a process that [Self] started, and decodes its
+// task.
 func Child(args []string, task any) (bool, error) {
 	if len(args) != 2 || args[0] != "-child" {
 		return false, nil

@@ -1,7 +1,8 @@
-// Package progress shows how far a download or a training run is: one bar on a terminal, plain lines anywhere else, so that a log file or a
-// pipe never gets a control character.
+// Package progress shows how far a download or a training run is: one bar on a terminal, plain
+// lines anywhere else, so that a log file or a pipe never gets a control character.
 //
-// Rates and times left are those of the last half minute, so they follow a connection that slows down and forget a first step that compiles.
+// Rates and times left are those of the last half minute, so they follow a connection that slows
+// down and forget a first step that compiles.
 package progress
 
 import (
@@ -51,8 +52,9 @@ type sample struct {
 	n  int64
 }
 
-// Bytes starts a transfer of total bytes (<= 0: unknown) and shows the rate and the time left. In a pipe it prints a line now, one every five
-// seconds at most, and one on Close. w may be nil for no output.
+// Bytes starts a transfer of total bytes (<= 0: unknown) and shows the rate and the time left. In a
+// pipe it prints a line now, one every five seconds at most, and one on Close. w may be nil for no
+// output.
 func Bytes(w io.Writer, label string, total int64) *Bar {
 	b := start(w, label, total, true)
 	if b.bar == nil {
@@ -64,8 +66,12 @@ func Bytes(w io.Writer, label string, total int64) *Bar {
 	return b
 }
 
-// Steps starts total steps of work and shows the count and the time left. In a pipe it prints nothing but the lines given to Println.
-func Steps(w io.Writer, label string, total int) *Bar { return start(w, label, int64(total), false) }
+// Steps starts total steps of work and shows the count and the time left. In a pipe it prints
+// nothing but the lines given to Println.
+func Steps(w io.Writer, label string, total int) *Bar {
+	return start(w, label, int64(total),
+		false)
+}
 
 func start(w io.Writer, label string, total int64, bytes bool) *Bar {
 	if w == nil {
@@ -85,7 +91,8 @@ func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
 	if total <= 0 {
 		total = -1 // draws a spinner
 	}
-	// Counts, rates and times come from this package: the library's start from zero, which is wrong for work that is resumed.
+	// Counts, rates and times come from this package: the library's start from zero, which is wrong
+	// for work that is resumed.
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetWidth(barWidth),
@@ -97,8 +104,8 @@ func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
 	)
 }
 
-// Set says how much is done. The first call, unless Add came before it, says where the work starts from: that part does not count towards the rate.
-// A smaller number than before starts over.
+// Set says how much is done. The first call, unless Add came before it, says where the work starts
+// from: that part does not count towards the rate. A smaller number than before starts over.
 func (b *Bar) Set(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -200,7 +207,8 @@ func (b *Bar) draw() {
 	if b.text != "" {
 		text += ", " + b.text
 	}
-	b.bar.Describe(cut(text, columns-14)) // beside it: the percentage, the ends of the bar and the spaces between
+	// beside it: the percentage, the ends of the bar and the spaces between
+	b.bar.Describe(cut(text, columns-14))
 	b.bar.Set64(b.n)
 	b.bar.RenderBlank()
 	if b.bar.IsFinished() {
@@ -226,7 +234,8 @@ func (b *Bar) rate() float64 {
 	return float64(b.n-first.n) / d
 }
 
-// status is for example "76.5 MB of 170.1 MB (45%), 1.2 MB/s, 1m18s left", or "120/300, 1m18s left".
+// status is for example "76.5 MB of 170.1 MB (45%), 1.2 MB/s, 1m18s left", or "120/300, 1m18s
+// left".
 func (b *Bar) status() string {
 	s := b.count()
 	rate := b.rate()

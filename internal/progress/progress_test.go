@@ -49,7 +49,8 @@ func TestResumed(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		b.Set(100 * mb)
 		b.Close()
-		want := "file: 100.0 MB\nfile: 95.0 MB of 100.0 MB (95%), 1.0 MB/s, 5s left\nfile: 100.0 MB (100%), 1.0 MB/s\nfile: 100.0 MB in 10s, 1.0 MB/s\n"
+		want := "file: 100.0 MB\nfile: 95.0 MB of 100.0 MB (95%), 1.0 MB/s, 5s left\nfile: 100.0 " +
+			"MB (100%), 1.0 MB/s\nfile: 100.0 MB in 10s, 1.0 MB/s\n"
 		if d := cmp.Diff(want, out.String()); d != "" {
 			t.Error(d)
 		}
@@ -128,7 +129,8 @@ func TestDrawing(t *testing.T) {
 		b.Println("after the end")
 		b.Close()
 		got := out.String()
-		for _, want := range []string{" 50% |", "train 2/4, 2s left, loss 0.5", "\ra row\n", "100% |", "train 4/4"} {
+		for _, want := range []string{" 50% |", "train 2/4, 2s left, loss 0.5", "\ra row\n",
+			"100% |", "train 4/4"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("no %q in %q", want, got)
 			}
@@ -154,12 +156,14 @@ func TestTerminal(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	for n, want := range map[int64]string{999: "999 B", 1500: "1.5 kB", 170_052_171: "170.1 MB", 2_500_000_000: "2.50 GB"} {
+	for n, want := range map[int64]string{999: "999 B", 1500: "1.5 kB", 170_052_171: "170.1 MB",
+		2_500_000_000: "2.50 GB"} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) = %q, want %q", n, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{59 * time.Second: "59s", 80 * time.Second: "1m20s", 125 * time.Minute: "2h05m"} {
+	for d, want := range map[time.Duration]string{59 * time.Second: "59s",
+		80 * time.Second: "1m20s", 125 * time.Minute: "2h05m"} {
 		if got := duration(d); got != want {
 			t.Errorf("duration(%v) = %q, want %q", d, got, want)
 		}

@@ -28,10 +28,12 @@ type Provenance struct {
 	WallSeconds  float64           `json:"wall_seconds"` // over all resumes, compilation included
 }
 
-// Collect describes this process, which starts now or goes on with what an earlier one has started; that one left before, which is zero without one.
+// Collect describes this process, which starts now or goes on with what an earlier one has started;
+// that one left before, which is zero without one.
 func Collect(ctx context.Context, be *backend.Backend, before Provenance) Provenance {
 	p := Provenance{
-		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(), Backend: string(be.Kind), Device: be.Device,
+		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(),
+		Backend: string(be.Kind), Device: be.Device,
 		PluginSHA256: be.PluginSHA256, Started: time.Now().UTC().Truncate(time.Second),
 	}
 	if be.Plugin != "" {
@@ -43,14 +45,16 @@ func Collect(ctx context.Context, be *backend.Backend, before Provenance) Proven
 	return p
 }
 
-// Read reads a manifest that an earlier process has left into v. What is missing or damaged stays as it is: it costs the earlier wall time, no more.
+// Read reads a manifest that an earlier process has left into v. What is missing or damaged stays
+// as it is: it costs the earlier wall time, no more.
 func Read(path string, v any) {
 	if old, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(old, v)
 	}
 }
 
-// revision is the revision of the code: what `go build` stamped or, since `go run` stamps nothing, what git says in the working folder.
+// revision is the revision of the code: what `go build` stamped or, since `go run` stamps nothing,
+// what git says in the working folder.
 func revision(ctx context.Context) string {
 	rev, dirty := "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -66,7 +70,8 @@ func revision(ctx context.Context) string {
 	if rev != "" {
 		return rev + dirty
 	}
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").Output()
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=40",
+		"--exclude=*").Output()
 	if err != nil {
 		return "unknown"
 	}

@@ -69,7 +69,8 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 // LoadCheckpoint calls load with the folder of the newest checkpoint whose
 // checksums hold and that load accepts. Newer ones that failed are described in
 // warnings and set aside as NAME.damaged. Without any, found is false.
-func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnings []string, err error) {
+func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnings []string,
+	err error) {
 	names, err := d.checkpoints()
 	if err != nil {
 		return false, nil, fmt.Errorf("rundir: %w", err)
@@ -83,7 +84,8 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 		if bad == nil {
 			return true, warnings, nil
 		}
-		warnings = append(warnings, fmt.Sprintf("%s: damaged checkpoint, going back to the one before it: %v", folder, bad))
+		warnings = append(warnings, fmt.Sprintf("%s: damaged checkpoint, going back to the one "+
+			"before it: %v", folder, bad))
 		aside := folder + ".damaged"
 		if err := errors.Join(os.RemoveAll(aside), os.Rename(folder, aside)); err != nil {
 			return false, warnings, fmt.Errorf("rundir: %w", err)

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// saved makes a run folder with checkpoints of the given steps, each of one file that holds its step.
+// saved makes a run folder with checkpoints of the given steps, each of one file that holds its
+// step.
 func saved(t *testing.T, steps ...int64) *Dir {
 	t.Helper()
 	d, err := Open(Spec{Root: t.TempDir(), Label: "run", Settings: map[string]any{"seed": 1}})
@@ -48,7 +49,8 @@ func TestNewestCheckpointsAreKept(t *testing.T) {
 	// Past eight digits the names grow: the newest is still the largest step.
 	d := saved(t, 5, 99_999_999, 100_000_000)
 	names, err := d.checkpoints()
-	if want := []string{"step-99999999", "step-100000000"}; err != nil || !slices.Equal(names, want) {
+	if want := []string{"step-99999999", "step-100000000"}; err != nil ||
+		!slices.Equal(names, want) {
 		t.Errorf("%q, %v, want %q", names, err, want)
 	}
 	if got, warnings := loaded(t, d); got != "100000000" || warnings != nil {
@@ -61,7 +63,10 @@ func TestNewestCheckpointsAreKept(t *testing.T) {
 
 func TestDamagedCheckpointIsSetAside(t *testing.T) {
 	for name, damage := range map[string]func(folder string) error{
-		"bit":       func(f string) error { return os.WriteFile(filepath.Join(f, "state"), []byte("3"), 0o666) },
+		"bit": func(f string) error {
+			return os.WriteFile(filepath.Join(f, "state"),
+				[]byte("3"), 0o666)
+		},
 		"truncated": func(f string) error { return os.Truncate(filepath.Join(f, "state"), 0) },
 		"file":      func(f string) error { return os.Remove(filepath.Join(f, "state")) },
 		"sums":      func(f string) error { return os.Remove(filepath.Join(f, sumsFile)) },
@@ -73,7 +78,8 @@ func TestDamagedCheckpointIsSetAside(t *testing.T) {
 		}
 		got, warnings := loaded(t, d)
 		if got != "1" || len(warnings) != 1 || !strings.Contains(warnings[0], "step-00000002") {
-			t.Errorf("%s: loaded %q, warnings %q; want step 1 and a warning about step 2", name, got, warnings)
+			t.Errorf("%s: loaded %q, warnings %q; want step 1 and a warning about step 2", name,
+				got, warnings)
 		}
 		if _, err := os.Stat(d.Path(checkpointsDir, "step-00000002.damaged")); err != nil {
 			t.Errorf("%s: the damaged checkpoint is not kept: %v", name, err)
@@ -97,17 +103,20 @@ func TestFailedSave(t *testing.T) {
 	}
 }
 
-// Whatever SHA256SUMS says, a checkpoint is accepted only if each of its lines is the checksum of a file that is there.
+// Whatever SHA256SUMS says, a checkpoint is accepted only if each of its lines is the checksum of a
+// file that is there.
 func FuzzVerify(f *testing.F) {
 	content := []byte("weights")
 	sum := sha256.Sum256(content)
 	good := hex.EncodeToString(sum[:]) + "  state\n"
-	for _, s := range []string{good, good + good, good[:30], "", "\n", "  state\n", good + "x", strings.Replace(good, "state", "../state", 1), strings.ToUpper(good)} {
+	for _, s := range []string{good, good + good, good[:30], "", "\n", "  state\n", good + "x",
+		strings.Replace(good, "state", "../state", 1), strings.ToUpper(good)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, sums string) {
 		dir := t.TempDir()
-		if err := errors.Join(os.WriteFile(filepath.Join(dir, "state"), content, 0o666), os.WriteFile(filepath.Join(dir, sumsFile), []byte(sums), 0o666)); err != nil {
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "state"), content, 0o666),
+			os.WriteFile(filepath.Join(dir, sumsFile), []byte(sums), 0o666)); err != nil {
 			t.Fatal(err)
 		}
 		if verify(dir) != nil {

@@ -45,7 +45,8 @@ func parseConfig(path string, b []byte) (settings, derived, execution json.RawMe
 		return nil, nil, nil, fmt.Errorf("%s:%d: %w", path, line, err)
 	}
 	if !bytes.HasPrefix(c.Settings, []byte("{")) {
-		return nil, nil, nil, fmt.Errorf("%s: settings are %.40q, want a JSON object", path, c.Settings)
+		return nil, nil, nil, fmt.Errorf("%s: settings are %.40q, want a JSON object", path,
+			c.Settings)
 	}
 	return c.Settings, c.Derived, c.Execution, nil
 }
@@ -129,7 +130,8 @@ func text(v any) string {
 	return string(b)
 }
 
-// Difference describes the first value, by name, in which two JSON objects differ, as "NAME is GOT, want WANT"; "" if none does.
+// Difference describes the first value, by name, in which two JSON objects differ, as "NAME is GOT,
+// want WANT"; "" if none does.
 func Difference(got, want json.RawMessage) string {
 	a, err := object(got)
 	if err != nil {

@@ -20,9 +20,17 @@ func testDisk(t *testing.T, mount string) {
 	s := spec(filepath.Join(mount, "runs"))
 	d := open(t, s)
 	must(t, d.SetState(Running))
-	must(t, d.WriteFile("weights", func(w io.Writer) error { _, err := w.Write(make([]byte, 100_000)); return err }))
+	must(t, d.WriteFile("weights", func(w io.Writer) error {
+		_,
+			err := w.Write(make([]byte, 100_000))
+		return err
+	}))
 
-	err := d.WriteFile("weights", func(w io.Writer) error { _, err := w.Write(make([]byte, 200_000)); return err })
+	err := d.WriteFile("weights", func(w io.Writer) error {
+		_,
+			err := w.Write(make([]byte, 200_000))
+		return err
+	})
 	wantError(t, err, "rundir: cannot write "+d.Path("weights")+": no space left on device")
 	if n := len(content(t, d.Path("weights"))); n != 100_000 {
 		t.Errorf("weights has %d bytes, want the old 100000", n)
@@ -49,7 +57,8 @@ func testDisk(t *testing.T, mount string) {
 		t.Errorf("got error %v, want no space", err)
 	}
 	if size := len(content(t, d.Path("metrics.jsonl"))); step < 10 || size%4096 == 0 {
-		t.Errorf("%d rows in %d bytes, want the last one to be torn by the end of a block", step, size)
+		t.Errorf("%d rows in %d bytes, want the last one to be torn by the end of a block", step,
+			size)
 	}
 	must(t, os.Remove(ballast))
 	must(t, d.AppendRow(row(step, 1)))
@@ -62,7 +71,8 @@ func testDisk(t *testing.T, mount string) {
 
 	must(t, syscall.Mount("", mount, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 	_, err = Open(s)
-	if !errors.Is(err, syscall.EROFS) || errors.As(err, new(*lockfile.HeldError)) || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, syscall.EROFS) || errors.As(err, new(*lockfile.HeldError)) ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("got error %v, want one line: read-only file system", err)
 	}
 }

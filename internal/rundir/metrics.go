@@ -90,7 +90,8 @@ func parseMetrics(path string, b []byte) (rows []Row, ends []int64, err error) {
 // parseRow reads the object token by token, which keeps the order of its values.
 func parseRow(line []byte) (Row, error) {
 	if !json.Valid(line) || bytes.TrimLeft(line, " \t")[0] != '{' {
-		return Row{}, fmt.Errorf(`%.40q, want a row such as {"step":3,"loss":0.5}`, bytes.TrimSpace(line))
+		return Row{}, fmt.Errorf(`%.40q, want a row such as {"step":3,"loss":0.5}`,
+			bytes.TrimSpace(line))
 	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
@@ -152,10 +153,12 @@ func appendRow(b []byte, r Row) ([]byte, error) {
 	b = strconv.AppendInt(b, r.Step, 10)
 	for i, v := range r.Values {
 		if v.Name == "step" || !utf8.ValidString(v.Name) {
-			return nil, fmt.Errorf("step %d: a value is named %q, want UTF-8 and not \"step\"", r.Step, v.Name)
+			return nil, fmt.Errorf("step %d: a value is named %q, want UTF-8 and not \"step\"",
+				r.Step, v.Name)
 		}
 		if slices.ContainsFunc(r.Values[:i], func(u Value) bool { return u.Name == v.Name }) {
-			return nil, fmt.Errorf("step %d: two values are named %q, want different names", r.Step, v.Name)
+			return nil, fmt.Errorf("step %d: two values are named %q, want different names", r.Step,
+				v.Name)
 		}
 		name, err := json.Marshal(v.Name)
 		if err != nil {
@@ -181,7 +184,8 @@ func (d *Dir) Metrics() ([]Row, error) { return ReadMetrics(d.Path(metricsFile))
 // disk. After an error the file is as it was.
 func (d *Dir) AppendRow(r Row) error {
 	if r.Step <= d.last {
-		return fmt.Errorf("rundir: %s: row of step %d after step %d, want increasing steps from 0", d.Path(metricsFile), r.Step, d.last)
+		return fmt.Errorf("rundir: %s: row of step %d after step %d, want increasing steps from 0",
+			d.Path(metricsFile), r.Step, d.last)
 	}
 	line, err := appendRow(nil, r)
 	if err != nil {

@@ -22,7 +22,8 @@ func TestMetrics(t *testing.T) {
 	rows := []Row{
 		{0, []Value{{"epoch", 0}, {"loss", 2.302585092994046}, {"test, accuracy", 0.1}}},
 		{1, []Value{{"epoch", 1}, {"loss", 1e-7}}},
-		{5, []Value{{"loss", math.NaN()}, {"epoch", 5}, {"grad_norm", math.Inf(1)}, {"low", math.Inf(-1)}}},
+		{5, []Value{{"loss", math.NaN()}, {"epoch", 5}, {"grad_norm", math.Inf(1)},
+			{"low", math.Inf(-1)}}},
 		{7, nil},
 	}
 	for _, r := range rows {
@@ -54,9 +55,12 @@ func TestMetrics(t *testing.T) {
 
 	// Bad rows leave no trace.
 	path := d.Path("metrics.jsonl")
-	wantError(t, d.AppendRow(Row{7, nil}), "rundir: "+path+": row of step 7 after step 7, want increasing steps from 0")
-	wantError(t, d.AppendRow(Row{8, []Value{{"step", 1}}}), "rundir: "+path+`: step 8: a value is named "step", want UTF-8 and not "step"`)
-	wantError(t, d.AppendRow(Row{8, []Value{{"a", 1}, {"a", 1}}}), "rundir: "+path+`: step 8: two values are named "a", want different names`)
+	wantError(t, d.AppendRow(Row{7, nil}),
+		"rundir: "+path+": row of step 7 after step 7, want increasing steps from 0")
+	wantError(t, d.AppendRow(Row{8, []Value{{"step", 1}}}),
+		"rundir: "+path+`: step 8: a value is named "step", want UTF-8 and not "step"`)
+	wantError(t, d.AppendRow(Row{8, []Value{{"a", 1}, {"a", 1}}}),
+		"rundir: "+path+`: step 8: two values are named "a", want different names`)
 	if diff := cmp.Diff(want, content(t, path)); diff != "" {
 		t.Error(diff)
 	}
@@ -66,10 +70,12 @@ func TestMetrics(t *testing.T) {
 	must(t, d.AppendRow(row(2, 1)))
 	must(t, d.Close())
 	d = open(t, s)
-	wantError(t, d.AppendRow(row(2, 1)), "rundir: "+path+": row of step 2 after step 2, want increasing steps from 0")
+	wantError(t, d.AppendRow(row(2, 1)),
+		"rundir: "+path+": row of step 2 after step 2, want increasing steps from 0")
 	must(t, d.CutRows(1))
 	must(t, d.CutRows(-1))
-	wantError(t, d.AppendRow(Row{Step: -1}), "rundir: "+path+": row of step -1 after step -1, want increasing steps from 0")
+	wantError(t, d.AppendRow(Row{Step: -1}),
+		"rundir: "+path+": row of step -1 after step -1, want increasing steps from 0")
 	must(t, d.AppendRow(Row{Step: 0}))
 	if got := content(t, path); got != "{\"step\":0}\n" {
 		t.Errorf("got %s", got)
@@ -128,7 +134,8 @@ func TestReadMetricsRefuses(t *testing.T) {
 		_, err := ReadMetrics(path)
 		wantError(t, err, "rundir: "+path+":2: "+test.want)
 	}
-	if _, err := ReadMetrics(path + "x"); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "rundir: ") {
+	if _, err := ReadMetrics(path + "x"); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.HasPrefix(err.Error(), "rundir: ") {
 		t.Errorf("missing file: got error %v", err)
 	}
 }
@@ -136,7 +143,8 @@ func TestReadMetricsRefuses(t *testing.T) {
 // What is read can be written again, and a file cut anywhere is a shorter file,
 // not a bad one.
 func FuzzMetrics(f *testing.F) {
-	f.Add([]byte("{\"step\":0,\"loss\":1.5}\n{\"step\":2,\"loss\":\"NaN\",\"x\":-1e-300}\n{\"st"), 30)
+	f.Add([]byte("{\"step\":0,\"loss\":1.5}\n{\"step\":2,\"loss\":\"NaN\",\"x\":-1e-300}\n{\"st"),
+		30)
 	f.Add([]byte(" { \"a\" : \"+Inf\" , \"step\" : 3 } \r\n"), 3)
 	f.Add([]byte("\n"), 0)
 	f.Fuzz(func(t *testing.T, in []byte, cut int) {

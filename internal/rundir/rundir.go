@@ -7,13 +7,12 @@
 //	SHA256SUMS      checksums of a run that has ended: done or diverged
 //	...             whatever else the run writes
 //
-// The package knows nothing of what is run. The folder's name ends in a hash of
-// the settings, so the same command finds its folder again and another one gets
-// its own. While it is open it is locked by the file NAME.lock beside it.
+// The package knows nothing of what is run. The folder's name ends in a hash of the settings, so
+// the same command finds its folder again and another one gets its own. While it is open it is
+// locked by the file NAME.lock beside it.
 //
-// A process killed at any moment leaves a folder that Open brings back: files
-// are written aside and renamed, rows are appended in one write, and a last row
-// without its newline does not count.
+// A process killed at any moment leaves a folder that Open brings back: files are written aside and
+// renamed, rows are appended in one write, and a last row without its newline does not count.
 package rundir
 
 import (
@@ -35,8 +34,9 @@ import (
 
 // Spec says which folder to open.
 type Spec struct {
-	Root  string // where run folders lie; made if missing
-	Label string // readable beginning of the folder's name, for example "cifar10-mini-resnet18w16-gdm-s1"
+	Root string // where run folders lie; made if missing
+	// readable beginning of the folder's name, for example "cifar10-mini-resnet18w16-gdm-s1"
+	Label string
 
 	// Settings, Derived and Execution are stored in config.json. Settings must
 	// become a JSON object; the two others may be nil.
@@ -73,7 +73,8 @@ type Dir struct {
 // Name is the name of the run folder for settings: LABEL-HASH.
 func Name(label string, settings any) (string, error) {
 	if label == "" || label[0] == '.' || strings.ContainsAny(label, "/\\\x00") {
-		return "", fmt.Errorf("rundir: label %q, want a file name that does not begin with a dot", label)
+		return "", fmt.Errorf("rundir: label %q, want a file name that does not begin with a dot",
+			label)
 	}
 	text, err := canonical(settings)
 	if err != nil {
@@ -196,7 +197,8 @@ func (d *Dir) writeConfig(s Spec) error {
 			return err
 		}
 		if len(entries) > 0 {
-			return fmt.Errorf("%s: has %s but no %s, want a run folder; %s", d.path, entries[0].Name(), configFile, remedy)
+			return fmt.Errorf("%s: has %s but no %s, want a run folder; %s", d.path,
+				entries[0].Name(), configFile, remedy)
 		}
 	} else if err != nil {
 		return err

@@ -81,13 +81,16 @@ func row(step int64, loss float64) Row {
 	return Row{step, []Value{{"epoch", float64(step)}, {"loss", loss}}}
 }
 
-// printf '%s' '{"momentum":0.9,"rate":0.02,"schedule":{"kind":"cosine"},"seed":18446744073709551615}' | sha256sum
+// printf '%s'
+// '{"momentum":0.9,"rate":0.02,"schedule":{"kind":"cosine"},"seed":18446744073709551615}' |
+// sha256sum
 const name = "mini-gdm-s1-7e1832c033"
 
 func TestOpen(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "made", "runs")
 	d := open(t, spec(root))
-	if d.Name() != name || d.Path() != filepath.Join(root, name) || d.Path("a", "b") != filepath.Join(root, name, "a", "b") {
+	if d.Name() != name || d.Path() != filepath.Join(root, name) || d.Path("a", "b") !=
+		filepath.Join(root, name, "a", "b") {
 		t.Errorf("got name %s, path %s, want name %s", d.Name(), d.Path(), name)
 	}
 	const want = `{
@@ -112,16 +115,20 @@ func TestOpen(t *testing.T) {
 	}
 	gotSettings, derived, execution, err := ReadConfig(d.Path("config.json"))
 	must(t, err)
-	if !strings.Contains(string(gotSettings), `"rate": 0.02`) || !strings.Contains(string(derived), "eta_eff") || !strings.Contains(string(execution), "chunk") {
+	if !strings.Contains(string(gotSettings), `"rate": 0.02`) ||
+		!strings.Contains(string(derived), "eta_eff") || !strings.Contains(string(execution),
+		"chunk") {
 		t.Errorf("got %s, %s, %s", gotSettings, derived, execution)
 	}
 	if d.State() != "" || d.SetAside() != "" {
 		t.Errorf("a new folder has state %q, set aside %q, want none", d.State(), d.SetAside())
 	}
 	must(t, d.SetState(Running))
-	wantError(t, d.SetState("finished"), `rundir: state "finished", want running, done, failed, diverged or preempted`)
+	wantError(t, d.SetState("finished"),
+		`rundir: state "finished", want running, done, failed, diverged or preempted`)
 	must(t, d.WriteJSON("manifest.json", map[string]string{"go": "<1.26>"}))
-	if got, want := content(t, d.Path("manifest.json")), "{\n  \"go\": \"<1.26>\"\n}\n"; got != want {
+	if got, want := content(t, d.Path("manifest.json")), "{\n  \"go\": \"<1.26>\"\n}\n"; got !=
+		want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	must(t, d.Close())
@@ -148,7 +155,8 @@ func TestOpen(t *testing.T) {
 
 	// A finished run keeps its record.
 	d = open(t, spec(root))
-	if got := content(t, d.Path("config.json")); !strings.Contains(got, `"chunk": 128`) || d.State() != Done {
+	if got := content(t, d.Path("config.json")); !strings.Contains(got, `"chunk": 128`) ||
+		d.State() != Done {
 		t.Errorf("state %q, config.json %s", d.State(), got)
 	}
 	must(t, d.Close())
@@ -211,16 +219,30 @@ func TestDamaged(t *testing.T) {
 		content string
 		want    string // %s is the folder
 	}{
-		{"no config", "config.json", "", "rundir: %s: has metrics.jsonl but no config.json, want a run folder" + remedy},
-		{"cut config", "config.json", "{\n  \"settings\": {\n    \"rate\": 0.0", "rundir: %s/config.json:3: unexpected end of JSON input" + remedy},
-		{"config of another kind", "config.json", "\n[1]", "rundir: %s/config.json:2: array, want an object with settings" + remedy},
-		{"config without settings", "config.json", "{}", `rundir: %s/config.json: settings are "", want a JSON object` + remedy},
-		{"other setting", "config.json", `{"settings":{"rate":0.02,"momentum":0.8,"seed":1}}`, "rundir: %s/config.json: written with other settings: momentum is 0.8, want 0.9" + remedy},
-		{"other nested setting", "config.json", `{"settings":{"rate":0.02,"momentum":0.9,"seed":18446744073709551615,"schedule":{"kind":"step"}}}`, `rundir: %s/config.json: written with other settings: schedule.kind is "step", want "cosine"` + remedy},
-		{"missing setting", "config.json", `{"settings":{"rate":0.02}}`, "rundir: %s/config.json: written with other settings: momentum is missing, want 0.9" + remedy},
-		{"more settings", "config.json", `{"settings":{"decay":0.1,"rate":0.02}}`, "rundir: %s/config.json: written with other settings: decay is 0.1, want no such setting" + remedy},
-		{"state", "state", "finished\n", `rundir: %s/state: state "finished", want running, done, failed, diverged or preempted` + remedy},
-		{"metrics", "metrics.jsonl", "{\"step\":0}\nhello\n", `rundir: %s/metrics.jsonl:2: "hello", want a row such as {"step":3,"loss":0.5}` + remedy},
+		{"no config", "config.json", "",
+			"rundir: %s: has metrics.jsonl but no config.json, want a run folder" + remedy},
+		{"cut config", "config.json", "{\n  \"settings\": {\n    \"rate\": 0.0",
+			"rundir: %s/config.json:3: unexpected end of JSON input" + remedy},
+		{"config of another kind", "config.json", "\n[1]",
+			"rundir: %s/config.json:2: array, want an object with settings" + remedy},
+		{"config without settings", "config.json", "{}",
+			`rundir: %s/config.json: settings are "", want a JSON object` + remedy},
+		{"other setting", "config.json", `{"settings":{"rate":0.02,"momentum":0.8,"seed":1}}`,
+			"rundir: %s/config.json: written with other settings: momentum is 0.8, want 0.9" +
+				remedy},
+		{"other nested setting", "config.json",
+			`{"settings":{"rate":0.02,"momentum":0.9,"seed":18446744073709551615,"schedule":{"kind":"step"}}}`, `rundir: %s/config.json: written with other settings: schedule.kind is "step", want "cosine"` + remedy},
+		{"missing setting", "config.json", `{"settings":{"rate":0.02}}`,
+			"rundir: %s/config.json: written with other settings: momentum is missing, want 0.9" +
+				remedy},
+		{"more settings", "config.json", `{"settings":{"decay":0.1,"rate":0.02}}`,
+			"rundir: %s/config.json: written with other settings: decay is 0.1, want no such " +
+				"setting" + remedy},
+		{"state", "state", "finished\n",
+			`rundir: %s/state: state "finished", want running, done, failed, diverged or preempted` + remedy},
+		{"metrics", "metrics.jsonl", "{\"step\":0}\nhello\n",
+			`rundir: %s/metrics.jsonl:2: "hello", want a row such as {"step":3,"loss":0.5}` +
+				remedy},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -291,7 +313,8 @@ func TestWriteFile(t *testing.T) {
 	if got := content(t, path); got != "new" {
 		t.Errorf("got %q, want the new content", got)
 	}
-	wantError(t, WriteFile(filepath.Join(path, "x"), func(io.Writer) error { return nil }), "rundir: cannot write "+path+"/x: not a directory")
+	wantError(t, WriteFile(filepath.Join(path, "x"), func(io.Writer) error { return nil }),
+		"rundir: cannot write "+path+"/x: not a directory")
 	entries, err := os.ReadDir(dir)
 	must(t, err)
 	for _, e := range entries {
@@ -334,7 +357,8 @@ func TestInUse(t *testing.T) {
 	var held *lockfile.HeldError
 	if !errors.As(err, &held) || held.Holder.PID != cmd.Process.Pid {
 		t.Errorf("got error %v, want a HeldError of process %d", err, cmd.Process.Pid)
-	} else if want := "rundir: " + filepath.Join(root, name) + " is in use, wait for it or stop it: "; !strings.HasPrefix(err.Error(), want) {
+	} else if want := "rundir: " + filepath.Join(root, name) +
+		" is in use, wait for it or stop it: "; !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got error %v, want %s...", err, want)
 	}
 	stdin.Close()
@@ -373,7 +397,8 @@ func TestKill(t *testing.T) {
 		must(t, err)
 		must(t, cmd.Start())
 		kill := func() {
-			time.AfterFunc(time.Duration(random.IntN(60))*time.Millisecond, func() { cmd.Process.Kill() })
+			time.AfterFunc(time.Duration(random.IntN(60))*time.Millisecond,
+				func() { cmd.Process.Kill() })
 		}
 		if i%3 == 0 { // often while it opens the folder
 			kill()
@@ -400,7 +425,8 @@ func TestKill(t *testing.T) {
 				t.Fatal(diff)
 			}
 		}
-		if b, err := os.ReadFile(d.Path("weights")); err == nil && !bytes.Equal(b, bytes.Repeat(b[:1], 100_000)) {
+		if b, err := os.ReadFile(d.Path("weights")); err == nil &&
+			!bytes.Equal(b, bytes.Repeat(b[:1], 100_000)) {
 			t.Fatalf("weights is torn: %d bytes", len(b))
 		}
 		entries, err := os.ReadDir(d.Path())

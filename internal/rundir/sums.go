@@ -31,7 +31,8 @@ func damaged(path, format string, args ...any) error {
 	return &DamagedError{path, fmt.Errorf("%s: "+format, append([]any{path}, args...)...)}
 }
 
-// unreadable is the error of a file whose content is wrong, and stays what it is if the file could not be read.
+// unreadable is the error of a file whose content is wrong, and stays what it is if the file could
+// not be read.
 func unreadable(path string, err error) error {
 	if errors.As(err, new(*fs.PathError)) {
 		return err
@@ -39,8 +40,9 @@ func unreadable(path string, err error) error {
 	return &DamagedError{path, err}
 }
 
-// writeSums flushes all files below a folder for which listed is true of their path in it to the disk, and writes SHA256SUMS: a line for each,
-// with its SHA-256 in hex, two spaces and its path in the folder.
+// writeSums flushes all files below a folder for which listed is true of their path in it to the
+// disk, and writes SHA256SUMS: a line for each, with its SHA-256 in hex, two spaces and its path in
+// the folder.
 func writeSums(folder string, listed func(name string) bool) error {
 	var names []string
 	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
@@ -104,8 +106,9 @@ func flush(path string) error {
 	return f.Sync()
 }
 
-// verify checks a folder against its SHA256SUMS, which must be there and list the wanted files at least. Files that it does not list may be
-// there: a run that is done is not damaged by a note beside it.
+// verify checks a folder against its SHA256SUMS, which must be there and list the wanted files at
+// least. Files that it does not list may be there: a run that is done is not damaged by a note
+// beside it.
 func verify(folder string, want ...string) error {
 	path := filepath.Join(folder, sumsFile)
 	text, err := os.ReadFile(path)
@@ -122,7 +125,8 @@ func verify(folder string, want ...string) error {
 		n++
 		sum, name, found := strings.Cut(strings.TrimSuffix(string(line), "\n"), "  ")
 		if !found || !filepath.IsLocal(name) || name != filepath.ToSlash(filepath.Clean(name)) {
-			return damaged(path, "line %d is %.80q, want a checksum, two spaces and a file of the folder", n, line)
+			return damaged(path,
+				"line %d is %.80q, want a checksum, two spaces and a file of the folder", n, line)
 		}
 		file := filepath.Join(folder, name)
 		got, err := checksum(file)
@@ -142,18 +146,24 @@ func verify(folder string, want ...string) error {
 	return nil
 }
 
-// Seal writes SHA256SUMS over all files of the folder but state: what they are when the run ends. It comes before that state is set.
+// Seal writes SHA256SUMS over all files of the folder but state: what they are when the run ends.
+// It comes before that state is set.
 func (d *Dir) Seal() error {
-	if err := writeSums(d.path, func(name string) bool { return name != stateFile && name != sumsFile }); err != nil {
+	if err := writeSums(d.path, func(name string) bool {
+		return name != stateFile && name !=
+			sumsFile
+	}); err != nil {
 		return fmt.Errorf("rundir: cannot seal: %w", err)
 	}
 	return nil
 }
 
-// Check reads a run folder, changes nothing, and returns the run's state: "" if it has none yet. The error is a [*DamagedError] if a file is
-// missing or is not what the run has left: a state that is no state, a config.json whose settings do not belong to the folder's name, rows that
-// are none, and in the folder of a run that is done or has diverged any difference from SHA256SUMS. What a killed process may leave is not
-// damage: a last row without its newline, temporary files, a checkpoint (the run itself goes back to the one before it).
+// Check reads a run folder, changes nothing, and returns the run's state: "" if it has none yet.
+// The error is a [*DamagedError] if a file is missing or is not what the run has left: a state that
+// is no state, a config.json whose settings do not belong to the folder's name, rows that are none,
+// and in the folder of a run that is done or has diverged any difference from SHA256SUMS. What a
+// killed process may leave is not damage: a last row without its newline, temporary files, a
+// checkpoint (the run itself goes back to the one before it).
 func Check(path string) (State, error) {
 	state, err := check(path)
 	if err != nil {
@@ -218,8 +228,9 @@ func Held(path string) (holder lockfile.Holder, held bool, err error) {
 	return holder, held, err
 }
 
-// SetAside renames a damaged folder as Fresh does and returns its new path: "" if [Check] finds nothing wrong with it, as when another process
-// has set it aside before and made it anew. The error has a *lockfile.HeldError in its chain if a process has the folder open.
+// SetAside renames a damaged folder as Fresh does and returns its new path: "" if [Check] finds
+// nothing wrong with it, as when another process has set it aside before and made it anew. The
+// error has a *lockfile.HeldError in its chain if a process has the folder open.
 func SetAside(path string) (aside string, err error) {
 	err = locked(path, func(d *Dir) error {
 		if _, err := check(path); err == nil || !errors.As(err, new(*DamagedError)) {
@@ -232,7 +243,8 @@ func SetAside(path string) (aside string, err error) {
 	return aside, err
 }
 
-// Fail sets the state of a run whose process has ended without setting one, if it came as far as a folder, to failed.
+// Fail sets the state of a run whose process has ended without setting one, if it came as far as a
+// folder, to failed.
 func Fail(path string) error {
 	return locked(path, func(d *Dir) error {
 		if _, err := os.Stat(d.Path(configFile)); errors.Is(err, fs.ErrNotExist) {

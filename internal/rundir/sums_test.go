@@ -21,8 +21,14 @@ func ended(t *testing.T, s Spec, state State) *Dir {
 	must(t, d.SetState(Running))
 	must(t, d.AppendRow(row(0, 1)))
 	must(t, d.AppendRow(row(1, 0.5)))
-	must(t, d.SaveCheckpoint(1, func(folder string) error { return os.WriteFile(filepath.Join(folder, "w"), []byte("0.5"), 0o666) }))
-	must(t, d.WriteFile("weights", func(w io.Writer) error { _, err := io.WriteString(w, "0.25"); return err }))
+	must(t, d.SaveCheckpoint(1, func(folder string) error {
+		return os.WriteFile(filepath.Join(folder, "w"), []byte("0.5"), 0o666)
+	}))
+	must(t, d.WriteFile("weights", func(w io.Writer) error {
+		_,
+			err := io.WriteString(w, "0.25")
+		return err
+	}))
 	write(t, "half", d.Path(".curves.svg.tmp-1"))
 	must(t, d.Seal())
 	must(t, d.SetState(state))
@@ -37,7 +43,8 @@ func TestSeal(t *testing.T) {
 	for line := range strings.Lines(content(t, d.Path("SHA256SUMS"))) {
 		names = append(names, strings.TrimSpace(line[64:]))
 	}
-	if got, want := strings.Join(names, " "), "checkpoints/step-00000001/SHA256SUMS checkpoints/step-00000001/w config.json metrics.jsonl weights"; got != want {
+	if got, want := strings.Join(names, " "), "checkpoints/step-00000001/SHA256SUMS "+
+		"checkpoints/step-00000001/w config.json metrics.jsonl weights"; got != want {
 		t.Errorf("sums of %s, want %s", got, want)
 	}
 	if path, err := exec.LookPath("sha256sum"); err != nil {
@@ -64,7 +71,8 @@ func TestSeal(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	root := t.TempDir()
-	if _, err := Check(filepath.Join(root, "none-0123456789")); !errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*DamagedError)) {
+	if _, err := Check(filepath.Join(root, "none-0123456789")); !errors.Is(err, fs.ErrNotExist) ||
+		errors.As(err, new(*DamagedError)) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 	s := spec(root)
@@ -77,23 +85,31 @@ func TestCheck(t *testing.T) {
 		{Done, "", "", ""},
 		{Diverged, "", "", ""},
 		// printf 0.26 | sha256sum, and of 0.25
-		{Done, "weights", "0.26", "/weights: has SHA-256 5552c3489bf6…, want a30a043314fa… as in SHA256SUMS"},
+		{Done, "weights", "0.26",
+			"/weights: has SHA-256 5552c3489bf6…, want a30a043314fa… as in SHA256SUMS"},
 		{Diverged, "weights", "-", "/weights: is missing, but SHA256SUMS lists it"},
-		{Done, "checkpoints/step-00000001/w", "-", "/checkpoints/step-00000001/w: is missing, but SHA256SUMS lists it"},
+		{Done, "checkpoints/step-00000001/w", "-",
+			"/checkpoints/step-00000001/w: is missing, but SHA256SUMS lists it"},
 		{Done, "SHA256SUMS", "-", "/SHA256SUMS: is missing"},
-		{Done, "SHA256SUMS", " ", "/SHA256SUMS: ends in the middle of a line, want a line for each file"},
-		{Done, "SHA256SUMS", "abc  ../config.json\n", `/SHA256SUMS: line 1 is "abc  ../config.json\n", want a checksum, two spaces and a file of the folder`},
-		{Done, "SHA256SUMS", "a30a043314fa89294fa2c1c989a01fbb5329e5c085a5c5a8d27317656de24ae0  weights\n", "/SHA256SUMS: does not list config.json"},
-		{Done, "state", "dune\n", `/state: state "dune", want running, done, failed, diverged or preempted`},
+		{Done, "SHA256SUMS", " ",
+			"/SHA256SUMS: ends in the middle of a line, want a line for each file"},
+		{Done, "SHA256SUMS", "abc  ../config.json\n",
+			`/SHA256SUMS: line 1 is "abc  ../config.json\n", want a checksum, two spaces and a file of the folder`},
+		{Done, "SHA256SUMS", "a30a043314fa89294fa2c1c989a01fbb5329e5c085a5c5a8d27317656de24ae0  " +
+			"weights\n", "/SHA256SUMS: does not list config.json"},
+		{Done, "state", "dune\n",
+			`/state: state "dune", want running, done, failed, diverged or preempted`},
 		{Running, "", "", ""},
 		{Running, "weights", "-", ""},
 		{Failed, "checkpoints/step-00000001/w", "-", ""},
 		{Preempted, "metrics.jsonl", "-", ""},
 		{Running, "metrics.jsonl", "{\"step\":0}\n{\"st", ""},
-		{Running, "metrics.jsonl", "{\"st\n{\"step\":0}\n", `/metrics.jsonl:1: "{\"st", want a row such as {"step":3,"loss":0.5}`},
+		{Running, "metrics.jsonl", "{\"st\n{\"step\":0}\n",
+			`/metrics.jsonl:1: "{\"st", want a row such as {"step":3,"loss":0.5}`},
 		{Running, "config.json", "-", "/config.json: is missing"},
 		{Running, "config.json", config[:40], "/config.json:4: unexpected end of JSON input"},
-		{Running, "config.json", strings.Replace(config, "0.02", "0.03", 1), "/config.json: has settings of another run, want those of FOLDER"},
+		{Running, "config.json", strings.Replace(config, "0.02", "0.03", 1),
+			"/config.json: has settings of another run, want those of FOLDER"},
 		{Running, "state", "-", ""},
 	} {
 		s.Label = fmt.Sprintf("check%d", i)
@@ -118,7 +134,8 @@ func TestCheck(t *testing.T) {
 		}
 		want := "rundir: " + d.Path() + strings.Replace(tt.want, "FOLDER", d.Name(), 1)
 		var damage *DamagedError
-		if !errors.As(err, &damage) || !strings.HasPrefix(err.Error(), want) || damage.Path != d.Path(tt.file) {
+		if !errors.As(err, &damage) || !strings.HasPrefix(err.Error(), want) || damage.Path !=
+			d.Path(tt.file) {
 			t.Errorf("%+v: error %v\nwant %s", tt, err, want)
 		}
 		// It is set aside, once.
@@ -168,7 +185,8 @@ func TestSetAside(t *testing.T) {
 // Only a run without an outcome becomes a failed one, and only in a folder that is one.
 func TestFail(t *testing.T) {
 	s := spec(t.TempDir())
-	for before, want := range map[State]State{"": Failed, Running: Failed, Done: Done, Diverged: Diverged, Preempted: Preempted, Failed: Failed} {
+	for before, want := range map[State]State{"": Failed, Running: Failed, Done: Done,
+		Diverged: Diverged, Preempted: Preempted, Failed: Failed} {
 		s.Label = "fail" + string(before)
 		d := ended(t, s, Running)
 		if must(t, os.Remove(d.Path("state"))); before != "" {

@@ -10,9 +10,11 @@ import (
 	"momentum/internal/cli"
 )
 
-// FillUp runs a command again and again on a disk of 1 MB that is full but for so many pages of 4 KiB more each time, until it is done. Each
-// time before, it must fail with one line that names the full disk. FillUp returns how often it did.
-func FillUp(t *testing.T, disk string, pages int, run func() (status int, stderr string)) (stops int) {
+// FillUp runs a command again and again on a disk of 1 MB that is full but for so many pages of 4
+// KiB more each time, until it is done. Each time before, it must fail with one line that names the
+// full disk. FillUp returns how often it did.
+func FillUp(t *testing.T, disk string, pages int,
+	run func() (status int, stderr string)) (stops int) {
 	t.Helper()
 	ballast := filepath.Join(disk, "ballast")
 	var lines []string
@@ -29,7 +31,8 @@ func FillUp(t *testing.T, disk string, pages int, run func() (status int, stderr
 		if status == cli.Done {
 			break
 		}
-		if status != cli.Failed || !strings.Contains(stderr, "no space left on device") || strings.Count(stderr, "\n") != 1 {
+		if status != cli.Failed || !strings.Contains(stderr, "no space left on device") ||
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%d free pages: status %d, %q", free, status, stderr)
 		}
 		if free > 200 {

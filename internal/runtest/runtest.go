@@ -1,4 +1,5 @@
-// Package runtest holds what the tests of several commands need: reading run folders, and running on a disk that is full.
+// Package runtest holds what the tests of several commands need: reading run folders, and running
+// on a disk that is full.
 package runtest
 
 import (

@@ -100,7 +100,8 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 // check reports what the format cannot express.
 func (t Tensor) check() error {
 	if t.Name == metadataKey {
-		return fmt.Errorf("a tensor is named %q, which the format keeps for the metadata", metadataKey)
+		return fmt.Errorf("a tensor is named %q, which the format keeps for the metadata",
+			metadataKey)
 	}
 	if !utf8.ValidString(t.Name) {
 		return fmt.Errorf("tensor name %q is not UTF-8", t.Name)
@@ -110,7 +111,8 @@ func (t Tensor) check() error {
 		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
 	if uint64(len(t.Data)) != want {
-		return fmt.Errorf("tensor %q: %d values, want %d for shape %v", t.Name, len(t.Data), want, t.Shape)
+		return fmt.Errorf("tensor %q: %d values, want %d for shape %v", t.Name, len(t.Data), want,
+			t.Shape)
 	}
 	return nil
 }
@@ -151,7 +153,8 @@ func read(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 		return nil, nil, fmt.Errorf("header's length: %w", err)
 	}
 	if limit := min(size-8, maxHeader); length > uint64(limit) {
-		return nil, nil, fmt.Errorf("header of %d bytes, want at most %d in a file of %d", length, limit, size)
+		return nil, nil, fmt.Errorf("header of %d bytes, want at most %d in a file of %d", length,
+			limit, size)
 	}
 	text := make([]byte, length)
 	if _, err := io.ReadFull(file, text); err != nil {
@@ -171,7 +174,8 @@ func read(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 			return nil, nil, fmt.Errorf("tensor %q: %w", e.name, err)
 		}
 		if e.Offsets[0] != end || e.Offsets[1] > dataSize {
-			return nil, nil, fmt.Errorf("tensor %q: data_offsets %v, want a begin of %d and an end of at most %d", e.name, e.Offsets, end, dataSize)
+			return nil, nil, fmt.Errorf("tensor %q: data_offsets %v, want a begin of %d and an "+
+				"end of at most %d", e.name, e.Offsets, end, dataSize)
 		}
 		end = e.Offsets[1]
 	}
@@ -207,7 +211,8 @@ func (e entry) check() error {
 		return err
 	}
 	if size := e.Offsets[1] - e.Offsets[0]; size%elementSize != 0 || size/elementSize != n {
-		return fmt.Errorf("%d bytes, want %d values of %d bytes for shape %v", size, n, elementSize, e.Shape)
+		return fmt.Errorf("%d bytes, want %d values of %d bytes for shape %v", size, n, elementSize,
+			e.Shape)
 	}
 	return nil
 }

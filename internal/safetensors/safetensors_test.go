@@ -72,12 +72,17 @@ func TestWriteRefuses(t *testing.T) {
 		tensors []Tensor
 		want    string
 	}{
-		{[]Tensor{{Name: "w", Shape: []int{2, 2}, Data: make([]float32, 3)}}, `safetensors: tensor "w": 3 values, want 4 for shape [2 2]`},
+		{[]Tensor{{Name: "w", Shape: []int{2, 2}, Data: make([]float32, 3)}},
+			`safetensors: tensor "w": 3 values, want 4 for shape [2 2]`},
 		{[]Tensor{{Name: "w", Shape: []int{-1}}}, `safetensors: tensor "w": impossible shape [-1]`},
-		{[]Tensor{{Name: "w", Shape: []int{1 << 40, 1 << 40}}}, `safetensors: tensor "w": impossible shape [1099511627776 1099511627776]`},
-		{[]Tensor{{Name: "w", Data: []float32{1}}, {Name: "w", Data: []float32{2}}}, `safetensors: two tensors are named "w", want different names`},
-		{[]Tensor{{Name: "\xff", Data: []float32{1}}}, `safetensors: tensor name "\xff" is not UTF-8`},
-		{[]Tensor{{Name: "__metadata__", Data: []float32{1}}}, `safetensors: a tensor is named "__metadata__", which the format keeps for the metadata`},
+		{[]Tensor{{Name: "w", Shape: []int{1 << 40, 1 << 40}}},
+			`safetensors: tensor "w": impossible shape [1099511627776 1099511627776]`},
+		{[]Tensor{{Name: "w", Data: []float32{1}}, {Name: "w", Data: []float32{2}}},
+			`safetensors: two tensors are named "w", want different names`},
+		{[]Tensor{{Name: "\xff", Data: []float32{1}}},
+			`safetensors: tensor name "\xff" is not UTF-8`},
+		{[]Tensor{{Name: "__metadata__", Data: []float32{1}}},
+			`safetensors: a tensor is named "__metadata__", which the format keeps for the metadata`},
 	}
 	for _, test := range tests {
 		var b bytes.Buffer
@@ -98,25 +103,40 @@ func TestReadRefuses(t *testing.T) {
 		want string
 	}{
 		{"empty", nil, "0 bytes, want at least 8 (the header's length)"},
-		{"huge header", []byte("\xff\xff\xff\xff\xff\xff\xff\xff{}"), "header of 18446744073709551615 bytes, want at most 2 in a file of 10"},
-		{"header past the end", file(`{`+a+`}`, "")[:20], "header of 54 bytes, want at most 12 in a file of 20"},
+		{"huge header", []byte("\xff\xff\xff\xff\xff\xff\xff\xff{}"),
+			"header of 18446744073709551615 bytes, want at most 2 in a file of 10"},
+		{"header past the end", file(`{`+a+`}`, "")[:20],
+			"header of 54 bytes, want at most 12 in a file of 20"},
 		{"no JSON", file("hello", ""), "header: not a JSON object"},
 		{"no object", file("[]", ""), "header: not a JSON object"},
 		{"cut JSON", file(`{`+a, "1234"), "header: the JSON object does not end: EOF"},
 		{"more text", file(`{`+a+`} x`, "1234"), "header: text after the JSON object"},
 		{"twice", file(`{`+a+`,`+a+`}`, "1234"), `header: "a" appears twice`},
-		{"metadata", file(`{"__metadata__":{"a":1}}`, ""), "header: __metadata__: json: cannot unmarshal number into Go value of type string"},
-		{"dtype", file(`{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, "1234"), `tensor "a": dtype "F16", want "F32"`},
-		{"no shape", file(`{"a":{"dtype":"F32","data_offsets":[0,4]}}`, "1234"), `tensor "a": no shape`},
-		{"negative", file(`{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, "1234"), `tensor "a": impossible shape [-1]`},
-		{"overflow", file(`{"a":{"dtype":"F32","shape":[4294967296,4294967297],"data_offsets":[0,4]}}`, "1234"), `tensor "a": impossible shape [4294967296 4294967297]`},
-		{"shape", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "1234"), `tensor "a": 4 bytes, want 2 values of 4 bytes for shape [2]`},
-		{"half a value", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,6]}}`, "123456"), `tensor "a": 6 bytes, want 1 values of 4 bytes for shape [1]`},
-		{"offsets", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4]}}`, "1234"), `tensor "a": data_offsets [4], want [begin, end]`},
-		{"backwards", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "1234"), `tensor "a": data_offsets [4 0], want [begin, end]`},
-		{"overlap", file(`{`+a+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "1234"), `tensor "b": data_offsets [0 4], want a begin of 4 and an end of at most 4`},
-		{"gap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678"), `tensor "a": data_offsets [4 8], want a begin of 0 and an end of at most 8`},
-		{"cut data", file(`{`+a+`}`, "12"), `tensor "a": data_offsets [0 4], want a begin of 0 and an end of at most 2`},
+		{"metadata", file(`{"__metadata__":{"a":1}}`, ""),
+			"header: __metadata__: json: cannot unmarshal number into Go value of type string"},
+		{"dtype", file(`{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, "1234"),
+			`tensor "a": dtype "F16", want "F32"`},
+		{"no shape", file(`{"a":{"dtype":"F32","data_offsets":[0,4]}}`, "1234"),
+			`tensor "a": no shape`},
+		{"negative", file(`{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, "1234"),
+			`tensor "a": impossible shape [-1]`},
+		{"overflow",
+			file(`{"a":{"dtype":"F32","shape":[4294967296,4294967297],"data_offsets":[0,4]}}`,
+				"1234"), `tensor "a": impossible shape [4294967296 4294967297]`},
+		{"shape", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "1234"),
+			`tensor "a": 4 bytes, want 2 values of 4 bytes for shape [2]`},
+		{"half a value", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,6]}}`, "123456"),
+			`tensor "a": 6 bytes, want 1 values of 4 bytes for shape [1]`},
+		{"offsets", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4]}}`, "1234"),
+			`tensor "a": data_offsets [4], want [begin, end]`},
+		{"backwards", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "1234"),
+			`tensor "a": data_offsets [4 0], want [begin, end]`},
+		{"overlap", file(`{`+a+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "1234"),
+			`tensor "b": data_offsets [0 4], want a begin of 4 and an end of at most 4`},
+		{"gap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678"),
+			`tensor "a": data_offsets [4 8], want a begin of 0 and an end of at most 8`},
+		{"cut data", file(`{`+a+`}`, "12"),
+			`tensor "a": data_offsets [0 4], want a begin of 0 and an end of at most 2`},
 		{"more data", file(`{`+a+`}`, "123456"), "6 bytes of data, want 4 as the header says"},
 	}
 	for _, test := range tests {
@@ -148,7 +168,10 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bitwise := cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) })
+		bitwise := cmp.Comparer(func(a, b float32) bool {
+			return math.Float32bits(a) ==
+				math.Float32bits(b)
+		})
 		if diff := cmp.Diff(tensors, again, bitwise); diff != "" {
 			t.Error(diff)
 		}
@@ -161,9 +184,11 @@ func TestPython(t *testing.T) {
 	if python == "" {
 		python = "python3"
 	}
-	if out, err := exec.Command(python, "-c", "import numpy, safetensors").CombinedOutput(); err != nil {
+	if out, err := exec.Command(python, "-c", "import numpy, safetensors").CombinedOutput(); err !=
+		nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Skipf("%s cannot import numpy and safetensors (set MOMENTUM_PYTHON): %v: %s", python, err, lines[len(lines)-1])
+		t.Skipf("%s cannot import numpy and safetensors (set MOMENTUM_PYTHON): %v: %s", python, err,
+			lines[len(lines)-1])
 	}
 	dir := t.TempDir()
 	ours, theirs := filepath.Join(dir, "ours.safetensors"), filepath.Join(dir, "theirs.safetensors")

@@ -1,5 +1,6 @@
-// Package slurmtest gives a test a Slurm cluster: one node of two processors, on loopback, of the programs that Debian's packages slurm-wlm and
-// munge install. Nothing needs to be set up, and nothing is left behind.
+// Package slurmtest gives a test a Slurm cluster: one node of two processors, on loopback, of the
+// programs that Debian's packages slurm-wlm and munge install. Nothing needs to be set up, and
+// nothing is left behind.
 package slurmtest
 
 import (
@@ -22,7 +23,8 @@ const patience = 2 * time.Minute
 
 // conf is the slurm.conf. What it sets and why:
 //   - pgid and none: no control groups, which a container may not make;
-//   - config_overrides: the node has the two processors that stand here, also on a machine with one;
+//   - config_overrides: the node has the two processors that stand here, also on a machine with
+//     one;
 //   - batch_sched_delay and sched_interval: jobs start within a second;
 //   - cred_expire: for so many seconds a task that was requeued waits, and not for two minutes;
 //   - KillWait: seconds from TERM to KILL.
@@ -57,8 +59,9 @@ PartitionName=test Nodes=n1 Default=YES State=UP MaxTime=INFINITE
 
 // Cluster is a cluster that is up.
 type Cluster struct {
-	user    string
-	dir     string // all of its files; short, since the path of a socket must have less than 108 bytes
+	user string
+	// all of its files; short, since the path of a socket must have less than 108 bytes
+	dir     string
 	daemons []*daemon
 }
 
@@ -69,13 +72,15 @@ type daemon struct {
 	ended chan struct{}
 }
 
-// Start starts a cluster that ends with the test, its jobs first, and points sbatch, squeue, scancel and scontrol to it by the environment. It
-// skips the test where one of the programs is missing.
+// Start starts a cluster that ends with the test, its jobs first, and points sbatch, squeue,
+// scancel and scontrol to it by the environment. It skips the test where one of the programs is
+// missing.
 func Start(t *testing.T) *Cluster {
 	t.Helper()
 	var folders []string
 	program := map[string]string{}
-	for _, name := range []string{"munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo"} {
+	for _, name := range []string{"munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel",
+		"scontrol", "sinfo"} {
 		path, err := find(name)
 		if err != nil {
 			t.Skipf("%s is not installed: apt-get install slurm-wlm munge", name)
@@ -116,9 +121,15 @@ func Start(t *testing.T) *Cluster {
 	}
 
 	// --force: the folder that the socket is in may belong to another user, as /tmp does.
-	c.start(t, program["munged"], "--force", "--foreground", "--key-file="+c.path("munge.key"), "--socket="+c.path("munge.socket"),
-		"--pid-file="+c.path("munged.pid"), "--log-file="+c.path("munged.log"), "--seed-file="+c.path("munged.seed"))
-	c.Until(t, "munged's socket is there", func() bool { _, err := os.Stat(c.path("munge.socket")); return err == nil })
+	c.start(t, program["munged"], "--force", "--foreground", "--key-file="+c.path("munge.key"),
+		"--socket="+c.path("munge.socket"),
+		"--pid-file="+c.path("munged.pid"), "--log-file="+c.path("munged.log"),
+		"--seed-file="+c.path("munged.seed"))
+	c.Until(t, "munged's socket is there", func() bool {
+		_,
+			err := os.Stat(c.path("munge.socket"))
+		return err == nil
+	})
 	c.start(t, program["slurmctld"], "-D", "-c", "-f", c.path("slurm.conf"))
 	c.start(t, program["slurmd"], "-D", "-N", "n1", "-f", c.path("slurm.conf"))
 	c.Until(t, "the node is idle", func() bool {
@@ -153,11 +164,12 @@ func freePort(t *testing.T) int {
 
 func (c *Cluster) path(name string) string { return filepath.Join(c.dir, name) }
 
-// start starts a daemon with its output in a file. It dies with the test's process, even if that is killed: the kernel sees to it when the
-// thread that started it ends, so that thread waits for it.
+// start starts a daemon with its output in a file. It dies with the test's process, even if that is
+// killed: the kernel sees to it when the thread that started it ends, so that thread waits for it.
 func (c *Cluster) start(t *testing.T, path string, args ...string) {
 	t.Helper()
-	d := &daemon{name: filepath.Base(path), cmd: exec.Command(path, args...), ended: make(chan struct{})}
+	d := &daemon{name: filepath.Base(path), cmd: exec.Command(path, args...),
+		ended: make(chan struct{})}
 	out, err := os.Create(c.path(d.name + ".out"))
 	if err != nil {
 		t.Fatal(err)
@@ -209,11 +221,15 @@ func (c *Cluster) logs() string {
 	return all.String()
 }
 
-// end cancels all jobs, waits for their processes, which are slurmd's and not the daemons', and ends the daemons, the last one first.
+// end cancels all jobs, waits for their processes, which are slurmd's and not the daemons', and
+// ends the daemons, the last one first.
 func (c *Cluster) end(t *testing.T) {
 	if len(c.daemons) == 3 {
 		c.Do(t, "scancel", "--user="+c.user)
-		c.Until(t, "all jobs have ended", func() bool { return c.Do(t, "squeue", "--noheader") == "" })
+		c.Until(t, "all jobs have ended", func() bool {
+			return c.Do(t, "squeue", "--noheader") ==
+				""
+		})
 	}
 	if t.Failed() {
 		t.Log(c.logs())

@@ -15,8 +15,12 @@ func TestCluster(t *testing.T) {
 		c := Start(t)
 		dir = c.dir
 		here := t.TempDir()
-		c.Do(t, "sbatch", "--output="+here+"/%a", "--array=3,5", "--wrap=echo $SLURM_ARRAY_TASK_ID of $SLURM_JOB_NODELIST")
-		c.Until(t, "both tasks have ended", func() bool { return c.Do(t, "squeue", "--noheader") == "" })
+		c.Do(t, "sbatch", "--output="+here+"/%a", "--array=3,5",
+			"--wrap=echo $SLURM_ARRAY_TASK_ID of $SLURM_JOB_NODELIST")
+		c.Until(t, "both tasks have ended", func() bool {
+			return c.Do(t, "squeue", "--noheader") ==
+				""
+		})
 		for _, task := range []string{"3", "5"} {
 			if got, err := os.ReadFile(filepath.Join(here, task)); string(got) != task+" of n1\n" {
 				t.Errorf("task %s has printed %q, %v", task, got, err)
@@ -35,7 +39,8 @@ func TestCluster(t *testing.T) {
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is left: %v", dir, err)
 	}
-	if out, err := exec.Command("ps", "-o", "stat=,args=", "-p", pid).Output(); err == nil && !strings.HasPrefix(string(out), "Z") {
+	if out, err := exec.Command("ps", "-o", "stat=,args=", "-p", pid).Output(); err == nil &&
+		!strings.HasPrefix(string(out), "Z") {
 		t.Errorf("the job's process is left: %s", out)
 	}
 	if out, err := exec.Command("pgrep", "-fa", dir).Output(); err == nil {

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// Run calls the rest of a test with a small disk: a tmpfs of a size such as "1m" in a mount namespace of its own, which ends with the
-// process. For that the test runs once more, alone, in another process. It skips where there are no namespaces.
+// Run calls the rest of a test with a small disk: a tmpfs of a size such as "1m" in a mount
+// namespace of its own, which ends with the process. For that the test runs once more, alone, in
+// another process. It skips where there are no namespaces.
 func Run(t *testing.T, size string, rest func(disk string)) {
 	t.Helper()
 	const variable = "MOMENTUM_TEST_DISK"

@@ -30,7 +30,8 @@ func Mean95(x []float64) Interval {
 	return Interval{Mean: mean, Half: t * s / math.Sqrt(n), N: len(x)}
 }
 
-// String is "93.48 ± 0.25", with two digits of what is not known, the mean alone for one value, and "none" without any.
+// String is "93.48 ± 0.25", with two digits of what is not known, the mean alone for one value, and
+// "none" without any.
 func (i Interval) String() string {
 	switch i.N {
 	case 0:

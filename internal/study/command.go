@@ -34,7 +34,8 @@ type Figure struct {
 	Manual string // what -h prints above the flags
 	Scales []Scale
 	Title  func(o *Options) string
-	// Flags adds the figure's own flags; may be nil. Their names and a title are returned for the manual.
+	// Flags adds the figure's own flags; may be nil. Their names and a title are returned for the
+	// manual.
 	Flags func(fs *flag.FlagSet, o *Options) cli.FlagGroup
 	// Cells are the comparisons for the options, and Measures what is compared in them.
 	Cells    func(o *Options) ([]Cell, error)
@@ -88,25 +89,38 @@ func (f *Figure) flags(o *Options, scale Scale) (*flag.FlagSet, []cli.FlagGroup)
 	fs.Usage = func() {}
 	b, s := &o.Base, &o.study
 	*b = config.Preset("paper", "gd")
-	groups := []cli.FlagGroup{{Title: "What is compared"}, {Title: "How settings are chosen"}, {Title: "How runs are made"}, {Title: "On a Slurm cluster"}}
+	groups := []cli.FlagGroup{{Title: "What is compared"}, {Title: "How settings are chosen"},
+		{Title: "How runs are made"}, {Title: "On a Slurm cluster"}}
 	group := 0
-	in := func(name string) string { groups[group].Names = append(groups[group].Names, name); return name }
+	in := func(name string) string {
+		groups[group].Names = append(groups[group].Names,
+			name)
+		return name
+	}
 
 	var names []string
 	for _, s := range f.Scales {
 		names = append(names, s.Name)
 	}
-	fs.StringVar(&o.Scale, in("scale"), scale.Name, strings.Join(names, "|")+": values to start from; every other flag overrides them")
-	fs.Var(cli.Remembered(cli.Words(&o.Data, datasets.Names()...)), in("data"), "sets of images, with commas: "+strings.Join(datasets.Names(), "|"))
-	fs.Var(cli.Remembered(func(v string) error { o.Models = strings.Split(v, ","); return nil }), in("model"), "networks, with commas: resnet18|wrn16-K|vgg19")
-	fs.IntVar(&b.Width, in("width"), 0, "channels of the stem; 0: the network's own (64 of resnet18 and vgg19, 16 of wrn16-K)")
-	fs.StringVar(&b.Norm, in("norm"), b.Norm, "none|batch: with batch normalization, whose statistics are those of -chunk images")
+	fs.StringVar(&o.Scale, in("scale"), scale.Name,
+		strings.Join(names, "|")+": values to start from; every other flag overrides them")
+	fs.Var(cli.Remembered(cli.Words(&o.Data, datasets.Names()...)), in("data"),
+		"sets of images, with commas: "+strings.Join(datasets.Names(), "|"))
+	fs.Var(cli.Remembered(func(v string) error { o.Models = strings.Split(v, ","); return nil }),
+		in("model"), "networks, with commas: resnet18|wrn16-K|vgg19")
+	fs.IntVar(&b.Width, in("width"), 0,
+		"channels of the stem; 0: the network's own (64 of resnet18 and vgg19, 16 of wrn16-K)")
+	fs.StringVar(&b.Norm, in("norm"), b.Norm,
+		"none|batch: with batch normalization, whose statistics are those of -chunk images")
 	fs.IntVar(&b.Images, in("images"), 0, "training images; 0: all")
-	fs.IntVar(&b.Epochs, in("epochs"), b.Epochs, "passes over the training images; with full batch, one step each")
-	fs.IntVar(&b.EvalEvery, in("eval-every"), b.EvalEvery, "epochs between evaluations; 0: as often as costs less than a tenth of the training")
+	fs.IntVar(&b.Epochs, in("epochs"), b.Epochs,
+		"passes over the training images; with full batch, one step each")
+	fs.IntVar(&b.EvalEvery, in("eval-every"), b.EvalEvery,
+		"epochs between evaluations; 0: as often as costs less than a tenth of the training")
 	fs.IntVar(&b.Warmup, in("warmup"), b.Warmup, "epochs of linear warm-up before the schedule")
 	fs.Float64Var(&s.Gamma, in("momentum"), 0.9, "γ of GD+M")
-	fs.StringVar(&s.Form, in("form"), "undamped", "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← γb+∇L (PyTorch's); both have the same effective rates here")
+	fs.StringVar(&s.Form, in("form"), "undamped", "damped: g ← γg+(1−γ)∇L (the "+
+		"paper's)|undamped: b ← γb+∇L (PyTorch's); both have the same effective rates here")
 	fs.StringVar(&b.Precision, in("precision"), b.Precision, "f32|tf32 (GPU)|bf16")
 	if f.Flags != nil {
 		g := f.Flags(fs, o)
@@ -114,38 +128,56 @@ func (f *Figure) flags(o *Options, scale Scale) (*flag.FlagSet, []cli.FlagGroup)
 	}
 
 	group++
-	fs.Var(cli.Remembered(floats(&s.Rates)), in("rates"), "effective learning rates of the grid, increasing, with commas")
-	fs.Var(cli.Remembered(func(v string) error { s.Schedules = strings.Split(v, ","); return nil }), in("schedules"), "constant|cosine|step, with commas")
+	fs.Var(cli.Remembered(floats(&s.Rates)), in("rates"),
+		"effective learning rates of the grid, increasing, with commas")
+	fs.Var(cli.Remembered(func(v string) error { s.Schedules = strings.Split(v, ","); return nil }),
+		in("schedules"), "constant|cosine|step, with commas")
 	fs.Var(cli.Remembered(floats(&s.WeightDecays)), in("weight-decays"), "λ, with commas")
-	fs.IntVar(&s.Holdout, in("holdout"), 5000, "training images, from the end of the set, that the trials leave out and are judged by")
-	fs.StringVar(&s.Choose, in("choose"), Fitted, "fitted: the best of those that reach zero training error, if any does|any: the best")
-	fs.IntVar(&s.Grow, in("grow"), 1, "how often the grid grows by two rates where the best one is its first or last")
+	fs.IntVar(&s.Holdout, in("holdout"), 5000,
+		"training images, from the end of the set, that the trials leave out and are judged by")
+	fs.StringVar(&s.Choose, in("choose"), Fitted,
+		"fitted: the best of those that reach zero training error, if any does|any: the best")
+	fs.IntVar(&s.Grow, in("grow"), 1,
+		"how often the grid grows by two rates where the best one is its first or last")
 	fs.IntVar(&s.Seeds, in("seeds"), 3, "of the final runs, from 2 on; the trials have seed 1")
-	fs.IntVar(&s.Longer, in("longer"), 10, "the control in which GD gets so many times the epochs; 0: none")
+	fs.IntVar(&s.Longer, in("longer"), 10,
+		"the control in which GD gets so many times the epochs; 0: none")
 
 	group++
-	fs.StringVar(&o.out, in("out"), "", "`folder` of this study; empty: sweeps/NAME, with the flags that differ from the scale's")
+	fs.StringVar(&o.out, in("out"), "",
+		"`folder` of this study; empty: sweeps/NAME, with the flags that differ from the scale's")
 	fs.BoolVar(&o.dryRun, in("dry-run"), false, "write the list, say what it costs, stop")
 	fs.StringVar(&o.launcher, in("launcher"), "local", "local|slurm: where runs are made")
-	fs.IntVar(&o.pool.jobs, in("jobs"), 0, "runs at a time; 0: one a GPU, or two on a CPU with at least two cores")
-	fs.StringVar(&o.pool.gpus, in("gpus"), "", "GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
+	fs.IntVar(&o.pool.jobs, in("jobs"), 0,
+		"runs at a time; 0: one a GPU, or two on a CPU with at least two cores")
+	fs.StringVar(&o.pool.gpus, in("gpus"), "",
+		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
 	fs.BoolVar(&o.failFast, in("fail-fast"), false, "stop at the first run that fails")
-	fs.StringVar(&o.cifar, in("cifar"), "", "the `program` that makes a run; empty: go build ./cifar")
+	fs.StringVar(&o.cifar, in("cifar"), "",
+		"the `program` that makes a run; empty: go build ./cifar")
 	fs.StringVar(&b.Runs, in("runs"), b.Runs, "`folder` of the run folders, which studies share")
-	fs.StringVar(&b.Backend, in("backend"), b.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
-	fs.IntVar(&b.Chunk, in("chunk"), 0, "images per call of the compiled step; 0: chosen for the backend")
-	fs.TextVar(&b.CheckpointEvery, in("checkpoint-every"), b.CheckpointEvery, "time between checkpoints")
-	fs.StringVar(&b.DataDir, in("data-dir"), "", "`folder` of CIFAR; empty: the user's cache folder")
-	fs.StringVar(&b.Mirror, in("mirror"), "", "`URL` to fetch CIFAR from in place of the official host")
+	fs.StringVar(&b.Backend, in("backend"), b.Backend,
+		"auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
+	fs.IntVar(&b.Chunk, in("chunk"), 0,
+		"images per call of the compiled step; 0: chosen for the backend")
+	fs.TextVar(&b.CheckpointEvery, in("checkpoint-every"), b.CheckpointEvery,
+		"time between checkpoints")
+	fs.StringVar(&b.DataDir, in("data-dir"), "",
+		"`folder` of CIFAR; empty: the user's cache folder")
+	fs.StringVar(&b.Mirror, in("mirror"), "",
+		"`URL` to fetch CIFAR from in place of the official host")
 	fs.BoolVar(&b.Offline, in("offline"), false, "never use the network")
 
 	group++
 	fs.IntVar(&o.slurm.Concurrent, in("concurrent"), 8, "tasks at a time")
 	fs.IntVar(&o.slurm.GPUs, in("gpus-per-run"), 1, "GPUs of a task; 0: none")
-	fs.DurationVar(&o.slurm.Time, in("time"), 4*time.Hour, "limit of a task; two minutes before it, the run saves and ends")
+	fs.DurationVar(&o.slurm.Time, in("time"), 4*time.Hour,
+		"limit of a task; two minutes before it, the run saves and ends")
 	fs.StringVar(&o.slurm.Partition, in("partition"), "", "of the cluster; empty: its default")
-	fs.BoolVar(&o.slurm.Requeue, in("requeue"), false, "put a task that was stopped with a checkpoint back into the queue")
-	fs.StringVar(&o.sbatch, in("sbatch"), "", "more `flags` of sbatch, with blanks between them, such as '--account=A --mem=16G'")
+	fs.BoolVar(&o.slurm.Requeue, in("requeue"), false,
+		"put a task that was stopped with a checkpoint back into the queue")
+	fs.StringVar(&o.sbatch, in("sbatch"), "",
+		"more `flags` of sbatch, with blanks between them, such as '--account=A --mem=16G'")
 	return fs, groups
 }
 
@@ -164,13 +196,15 @@ func floats(list *[]float64) func(string) error {
 	}
 }
 
-// Parse turns arguments into what to do and the options: the scale's values, overridden by the flags.
+// Parse turns arguments into what to do and the options: the scale's values, overridden by the
+// flags.
 func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
 	verb = "run"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		verb, args = args[0], args[1:]
 		if verbs[verb] == "" {
-			return verb, nil, cli.Usagef("nothing called %q to do, want run, plan, status, retry or collect", verb)
+			return verb, nil, cli.Usagef("nothing called %q to do, want run, plan, status, retry "+
+				"or collect", verb)
 		}
 	}
 	scale := f.Scales[0]
@@ -182,7 +216,8 @@ func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
 		fs, groups = f.flags(o, scale)
 		for name, value := range scale.Values {
 			if err := fs.Set(name, value); err != nil {
-				return verb, nil, fmt.Errorf("%s: scale %s: -%s=%s: %w", f.Name, scale.Name, name, value, err)
+				return verb, nil, fmt.Errorf("%s: scale %s: -%s=%s: %w", f.Name, scale.Name, name,
+					value, err)
 			}
 		}
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -197,7 +232,8 @@ func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
 		scale = f.Scales[i]
 	}
 	if fs.NArg() > 0 {
-		return verb, nil, cli.Usagef("unexpected argument %q: flags are written -name=value, after the word that says what to do", fs.Arg(0))
+		return verb, nil, cli.Usagef("unexpected argument %q: flags are written -name=value, "+
+			"after the word that says what to do", fs.Arg(0))
 	}
 	given := map[string]bool{}
 	fs.Visit(func(g *flag.Flag) { given[g.Name] = true })
@@ -222,7 +258,9 @@ func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
 	for i := range s.Cells {
 		c := &s.Cells[i]
 		if keys[c.Key] {
-			return verb, nil, cli.Usagef("%s is asked for twice: name each set of images, network and batch size once (%d images or more are the full batch)", c.Title, c.Images)
+			return verb, nil, cli.Usagef("%s is asked for twice: name each set of images, "+
+				"network and batch size once (%d images or more are the full batch)", c.Title,
+				c.Images)
 		}
 		keys[c.Key] = true
 		// With the flags that were given, since what is 0 and was not given has a value of its own.
@@ -256,7 +294,8 @@ func variant(fs *flag.FlagSet, scale Scale, names []string) (other []string) {
 // Cell is a comparison of the study, as it was resolved.
 func (o *Options) Cell(i int) Cell { return o.study.Cells[i] }
 
-// Cells are comparisons on every set of images, with every network and at every batch size; 0, and all images or more, is the full batch.
+// Cells are comparisons on every set of images, with every network and at every batch size; 0, and
+// all images or more, is the full batch.
 func (o *Options) Cells(batches []int) ([]Cell, error) {
 	var cells []Cell
 	networks := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}
@@ -273,15 +312,18 @@ func (o *Options) Cells(batches []int) ([]Cell, error) {
 				if all == 0 {
 					all = facts.Train
 				}
-				least := all // images that a run trains on: a trial, if all are asked for, leaves some out
+				// images that a run trains on: a trial, if all are asked for, leaves some out
+				least := all
 				if c.Images == 0 {
 					least -= o.study.Holdout
 				}
 				if all+o.study.Holdout > facts.Train && c.Images > 0 || least < 1 {
-					return nil, fmt.Errorf("-images + -holdout must be at most the %d training images of %s, got %d + %d", facts.Train, data, c.Images, o.study.Holdout)
+					return nil, fmt.Errorf("-images + -holdout must be at most the %d training "+
+						"images of %s, got %d + %d", facts.Train, data, c.Images, o.study.Holdout)
 				}
 				if batch > least && batch < all {
-					return nil, fmt.Errorf("batches must be of at most the %d images that a trial trains on, or of all %d, got %d", least, all, batch)
+					return nil, fmt.Errorf("batches must be of at most the %d images that a "+
+						"trial trains on, or of all %d, got %d", least, all, batch)
 				}
 				key, title := "full", "full batch"
 				if batch > 0 && batch < all {
@@ -305,9 +347,12 @@ func (o *Options) Cells(batches []int) ([]Cell, error) {
 					network += " with batch normalization"
 				}
 				cells = append(cells, Cell{
-					Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all, Classes: facts.Classes,
-					Paper: Setting{Data: strings.TrimSuffix(data, "-mini"), Model: strings.Split(model, "-")[0], Batch: c.Batch},
-					Title: fmt.Sprintf("%s (%d images), %s of width %d, %s", facts.Title, all, network, c.Width, title),
+					Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all,
+					Classes: facts.Classes,
+					Paper: Setting{Data: strings.TrimSuffix(data, "-mini"),
+						Model: strings.Split(model, "-")[0], Batch: c.Batch},
+					Title: fmt.Sprintf("%s (%d images), %s of width %d, %s", facts.Title, all,
+						network, c.Width, title),
 				})
 			}
 		}
@@ -320,10 +365,12 @@ func (o *Options) check(given map[string]bool) error {
 	s := &o.study
 	for _, name := range []string{"jobs", "gpus"} {
 		if given[name] && o.launcher == "slurm" {
-			return fmt.Errorf("-%s is about this machine, got -launcher=slurm: use -concurrent and -gpus-per-run, or leave it out", name)
+			return fmt.Errorf("-%s is about this machine, got -launcher=slurm: use -concurrent "+
+				"and -gpus-per-run, or leave it out", name)
 		}
 	}
-	for _, name := range []string{"concurrent", "gpus-per-run", "time", "partition", "requeue", "sbatch"} {
+	for _, name := range []string{"concurrent", "gpus-per-run", "time", "partition", "requeue",
+		"sbatch"} {
 		if given[name] && o.launcher == "local" {
 			return fmt.Errorf("-%s is about a cluster: add -launcher=slurm, or leave it out", name)
 		}
@@ -338,13 +385,16 @@ func (o *Options) check(given map[string]bool) error {
 	}
 	switch {
 	case repeats(s.Schedules) || repeats(s.WeightDecays):
-		return fmt.Errorf("-schedules and -weight-decays must not name a value twice, got %s and %s", strings.Join(s.Schedules, ","), list(s.WeightDecays))
+		return fmt.Errorf(
+			"-schedules and -weight-decays must not name a value twice, got %s and %s",
+			strings.Join(s.Schedules, ","), list(s.WeightDecays))
 	case len(s.Rates) == 0 || s.Rates[0] <= 0 || !slices.IsSorted(s.Rates) || repeats(s.Rates):
 		return fmt.Errorf("-rates must be positive and increasing, got %s", list(s.Rates))
 	case len(s.WeightDecays) == 0 || slices.Min(s.WeightDecays) < 0:
 		return fmt.Errorf("-weight-decays must not be negative, got %s", list(s.WeightDecays))
 	case s.Holdout < 1:
-		return fmt.Errorf("-holdout must be at least 1 image, got %d: settings are never chosen on test images", s.Holdout)
+		return fmt.Errorf("-holdout must be at least 1 image, got %d: settings are never chosen "+
+			"on test images", s.Holdout)
 	case s.Choose != Fitted && s.Choose != Any:
 		return fmt.Errorf("-choose must be %s or %s, got %q", Fitted, Any, s.Choose)
 	case s.Grow < 0:
@@ -356,7 +406,8 @@ func (o *Options) check(given map[string]bool) error {
 	case s.Longer != 0 && s.Longer < 2:
 		return fmt.Errorf("-longer must be 0 or at least 2, got %d", s.Longer)
 	case !(s.Gamma > 0 && s.Gamma < 1):
-		return fmt.Errorf("-momentum must be in (0, 1), got %v: what is compared is descent with and without it", s.Gamma)
+		return fmt.Errorf("-momentum must be in (0, 1), got %v: what is compared is descent with "+
+			"and without it", s.Gamma)
 	case o.launcher != "local" && o.launcher != "slurm":
 		return fmt.Errorf("-launcher must be local or slurm, got %q", o.launcher)
 	case o.pool.jobs < 0:
@@ -458,9 +509,11 @@ func (j *job) lock() (*lockfile.Lock, error) {
 // errEnough ends the stages early, but well.
 var errEnough = errors.New("enough")
 
-// stages goes through the stages of the study, from the run folders of one to the list of the next, and returns the results. at deals with each
-// stage: when it returns nil, all its runs must have ended.
-func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage string, l *sweep.List) error) ([]result, error) {
+// stages goes through the stages of the study, from the run folders of one to the list of the next,
+// and returns the results. at deals with each stage: when it returns nil, all its runs must have
+// ended.
+func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage string,
+	l *sweep.List) error) ([]result, error) {
 	s := &j.study
 	results := make([]result, len(s.Cells))
 	best := make([][2]choice, len(s.Cells))
@@ -512,7 +565,8 @@ func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage str
 		}
 		configs = append(configs, slices.Concat(finals[i][:]...)...)
 	}
-	slices.SortStableFunc(configs, func(a, b config.Config) int { return b.Epochs - a.Epochs }) // the longest first: then no slot is left with one at the end
+	// the longest first: then no slot is left with one at the end
+	slices.SortStableFunc(configs, func(a, b config.Config) int { return b.Epochs - a.Epochs })
 	if err := j.stage(ctx, "final", configs, at); err != nil {
 		return nil, err
 	}
@@ -526,7 +580,8 @@ func (j *job) stages(ctx context.Context, at func(ctx context.Context, stage str
 }
 
 // stage plans a stage and deals with it.
-func (j *job) stage(ctx context.Context, name string, configs []config.Config, at func(context.Context, string, *sweep.List) error) error {
+func (j *job) stage(ctx context.Context, name string, configs []config.Config,
+	at func(context.Context, string, *sweep.List) error) error {
 	lines, err := runs(configs)
 	if err != nil {
 		return err
@@ -534,7 +589,8 @@ func (j *job) stage(ctx context.Context, name string, configs []config.Config, a
 	dir := filepath.Join(j.out, name)
 	if j.readOnly {
 		if _, err := sweep.Read(dir, j.Base.Runs); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags makes it", dir, j.Figure.Name)
+			return fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags "+
+				"makes it", dir, j.Figure.Name)
 		}
 	}
 	l, err := sweep.Plan(dir, j.Base.Runs, lines)
@@ -603,7 +659,8 @@ func (j *job) build(ctx context.Context) (string, error) {
 	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
 		return "", ctx.Err()
 	} else if err != nil {
-		return "", fmt.Errorf("go build momentum/cifar: %w: %s; run this in the repository, or build cifar elsewhere and name it with -cifar", err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("go build momentum/cifar: %w: %s; run this in the repository, or "+
+			"build cifar elsewhere and name it with -cifar", err, strings.TrimSpace(string(out)))
 	}
 	return path, os.Rename(aside, path)
 }
@@ -642,7 +699,8 @@ func (j *job) make(ctx context.Context, stage string, l *sweep.List, retry bool)
 			return err
 		}
 	}
-	return l.Run(ctx, with, sweep.Options{Retry: retry, FailFast: j.failFast, Stdout: j.stdout, Stderr: j.stderr})
+	return l.Run(ctx, with, sweep.Options{Retry: retry, FailFast: j.failFast, Stdout: j.stdout,
+		Stderr: j.stderr})
 }
 
 // plan says what a stage costs, and ends at the first that is not made.
@@ -654,7 +712,8 @@ func (j *job) plan(ctx context.Context, stage string, l *sweep.List) error {
 	} else if !errors.Is(err, errMissing) {
 		return err
 	}
-	fmt.Fprintf(j.stdout, "%-9s %d runs: %s\n", stage, len(l.Runs), filepath.Join(l.Dir, "runs.jsonl"))
+	fmt.Fprintf(j.stdout, "%-9s %d runs: %s\n", stage, len(l.Runs),
+		filepath.Join(l.Dir, "runs.jsonl"))
 	if stage == "trials-1" {
 		if err := j.printCost(ctx, l); err != nil {
 			return err
@@ -688,7 +747,9 @@ func (j *job) complete(_ context.Context, stage string, l *sweep.List) error {
 	}
 	for _, s := range statuses {
 		if !s.State.Ended() {
-			return fmt.Errorf("%s: %s, line %d, is %s, %w: go run ./scripts/%s run makes what is missing, retry what has failed", l.Dir, s.Run.Name, s.Index+1, s.State, errMissing, j.Figure.Name)
+			return fmt.Errorf("%s: %s, line %d, is %s, %w: go run ./scripts/%s run makes what is "+
+				"missing, retry what has failed", l.Dir, s.Run.Name, s.Index+1, s.State, errMissing,
+				j.Figure.Name)
 		}
 	}
 	return nil
@@ -704,8 +765,9 @@ type cost struct {
 	Device       string  `json:"device"`
 }
 
-// printCost says what the whole study costs, of which l is the first list: in floating-point operations and, unless a cluster makes the runs, in
-// time on this machine, by measuring a step of each cell.
+// printCost says what the whole study costs, of which l is the first list: in floating-point
+// operations and, unless a cluster makes the runs, in time on this machine, by measuring a step of
+// each cell.
 func (j *job) printCost(ctx context.Context, l *sweep.List) error {
 	s := &j.study
 	settings := len(s.Rates) * len(s.Schedules) * len(s.WeightDecays)
@@ -713,19 +775,23 @@ func (j *job) printCost(ctx context.Context, l *sweep.List) error {
 	if s.Longer > 0 {
 		long = s.Seeds
 	}
-	growth := s.Grow * 2 * 2 * 2 * len(s.Schedules) * len(s.WeightDecays) // two rates on both sides for both algorithms
-	fmt.Fprintf(j.stdout, "study     %d comparison(s), in each %d trials, half of them with momentum, and %d final runs (%d seeds of GD, GD+M and GD at the effective rate of GD+M)",
+	// two rates on both sides for both algorithms
+	growth := s.Grow * 2 * 2 * 2 * len(s.Schedules) * len(s.WeightDecays)
+	fmt.Fprintf(j.stdout, "study     %d comparison(s), in each %d trials, half of them with "+
+		"momentum, and %d final runs (%d seeds of GD, GD+M and GD at the effective rate of GD+M)",
 		len(s.Cells), trials, finals, s.Seeds)
 	if long > 0 {
 		fmt.Fprintf(j.stdout, " and %d of %d times the epochs", long, s.Longer)
 	}
-	fmt.Fprintf(j.stdout, "; at most %d more trials where a best rate lies at the edge of the grid\n", growth)
+	fmt.Fprintf(j.stdout,
+		"; at most %d more trials where a best rate lies at the edge of the grid\n", growth)
 
 	units := float64(trials + finals + long*s.Longer) // of a cell, each as long as a trial
 	flop := 0.0
 	for _, cell := range s.Cells {
 		c := cell.Base
-		net, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: cell.Classes, BranchScale: c.BranchScale})
+		net, err := models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm,
+			Classes: cell.Classes, BranchScale: c.BranchScale})
 		if err != nil {
 			return err
 		}
@@ -733,7 +799,8 @@ func (j *job) printCost(ctx context.Context, l *sweep.List) error {
 		flop += units * step * float64(cell.Images) * float64(c.Epochs)
 	}
 	const gpu = 1e13 // FLOP/s
-	fmt.Fprintf(j.stdout, "cost      %.3g FLOP for training: %s of a GPU that does 10 TFLOP/s\n", flop, duration(flop/gpu))
+	fmt.Fprintf(j.stdout, "cost      %.3g FLOP for training: %s of a GPU that does 10 TFLOP/s\n",
+		flop, duration(flop/gpu))
 	if j.launcher == "slurm" {
 		return nil
 	}
@@ -747,7 +814,8 @@ func (j *job) printCost(ctx context.Context, l *sweep.List) error {
 		// With momentum: a little more memory and time than without.
 		at := slices.IndexFunc(l.Runs, func(r sweep.Run) bool {
 			var c config.Settings
-			return json.Unmarshal(r.Settings, &c) == nil && c.Data == cell.Base.Data && c.Model == cell.Base.Model && c.Batch == cell.Base.Batch && config.IsMomentum(c.Opt)
+			return json.Unmarshal(r.Settings, &c) == nil && c.Data == cell.Base.Data && c.Model ==
+				cell.Base.Model && c.Batch == cell.Base.Batch && config.IsMomentum(c.Opt)
 		})
 		fmt.Fprintf(j.stdout, "          measuring a step of %s …\n", cell.Title)
 		c, err := j.measure(ctx, l, at, jobs, gpus)
@@ -756,19 +824,24 @@ func (j *job) printCost(ctx context.Context, l *sweep.List) error {
 		}
 		seconds += units*c.Seconds + float64(trials+finals+long)*executables*c.Compile
 		disk += float64(finals+long+jobs)*c.Disk + float64(trials)*c.Kept
-		fmt.Fprintf(j.stdout, "          %.0f images/s a run on %s, %d run(s) at a time\n", c.ImagesPerSec, c.Device, jobs)
+		fmt.Fprintf(j.stdout, "          %.0f images/s a run on %s, %d run(s) at a time\n",
+			c.ImagesPerSec, c.Device, jobs)
 	}
-	fmt.Fprintf(j.stdout, "          about %s on this machine, and at most %.2g GB of disk\n", duration(seconds/float64(jobs)), disk/1e9)
+	fmt.Fprintf(j.stdout, "          about %s on this machine, and at most %.2g GB of disk\n",
+		duration(seconds/float64(jobs)), disk/1e9)
 	return nil
 }
 
-// executables that a run compiles, each in about the time of the one that is measured: gradient, update and evaluation, some for two sizes of a chunk.
+// executables that a run compiles, each in about the time of the one that is measured: gradient,
+// update and evaluation, some for two sizes of a chunk.
 const executables = 3
 
 // measure asks cifar for the cost of a run, as fast as it is beside the others.
-func (j *job) measure(ctx context.Context, l *sweep.List, index, jobs int, gpus []string) (c cost, err error) {
+func (j *job) measure(ctx context.Context, l *sweep.List, index, jobs int, gpus []string) (c cost,
+	err error) {
 	file := filepath.Join(l.Dir, "cost.json")
-	cmd := exec.CommandContext(ctx, j.program, "-config="+filepath.Join(l.Dir, "runs.jsonl"), "-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
+	cmd := exec.CommandContext(ctx, j.program, "-config="+filepath.Join(l.Dir, "runs.jsonl"),
+		"-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
 	cmd.Env = (&sweep.Pool{Jobs: jobs, GPUs: gpus}).Env(0)
 	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
 		return c, ctx.Err()

@@ -21,17 +21,22 @@ import (
 	"momentum/internal/sweep"
 )
 
-// tiny is a figure whose runs take a second on the Go backend: 5 images, networks of 788 parameters.
+// tiny is a figure whose runs take a second on the Go backend: 5 images, networks of 788
+// parameters.
 func tiny() *Figure {
 	return &Figure{
 		Name: "figure", Manual: "a figure for tests\n",
 		Scales: []Scale{{Name: "tiny", Says: "seconds", Values: map[string]string{
-			"data": "cifar10-mini", "model": "wrn16-1", "width": "1", "images": "5", "holdout": "5", "epochs": "2", "eval-every": "1", "rates": "0.1,0.2",
+			"data": "cifar10-mini", "model": "wrn16-1", "width": "1", "images": "5", "holdout": "5",
+			"epochs": "2", "eval-every": "1", "rates": "0.1,0.2",
 			"schedules": "cosine", "weight-decays": "0", "seeds": "2", "grow": "0", "longer": "2",
 		}}},
-		Title:    func(*Options) string { return "A figure" },
-		Cells:    func(o *Options) ([]Cell, error) { return o.Cells([]int{0}) },
-		Measures: func(*Options) []Measure { return []Measure{{Column: "test_accuracy", Title: "test accuracy"}} },
+		Title: func(*Options) string { return "A figure" },
+		Cells: func(o *Options) ([]Cell, error) { return o.Cells([]int{0}) },
+		Measures: func(*Options) []Measure {
+			return []Measure{{Column: "test_accuracy",
+				Title: "test accuracy"}}
+		},
 	}
 }
 
@@ -39,7 +44,8 @@ func tiny() *Figure {
 func program(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "cifar")
-	if out, err := exec.Command("go", "build", "-o", path, "momentum/cifar").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", path,
+		"momentum/cifar").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
 	}
 	return path
@@ -52,12 +58,14 @@ func start(ctx context.Context, root, cifar string, args ...string) (stdout stri
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		words, args = args[:1:1], args[1:]
 	}
-	words = append(words, "-cifar="+cifar, "-out="+filepath.Join(root, "out"), "-runs="+filepath.Join(root, "runs"), "-backend=go", "-offline", "-chunk=5")
+	words = append(words, "-cifar="+cifar, "-out="+filepath.Join(root, "out"),
+		"-runs="+filepath.Join(root, "runs"), "-backend=go", "-offline", "-chunk=5")
 	err = tiny().Run(ctx, &out, &errs, append(words, args...))
 	return out.String() + errs.String(), err
 }
 
-// A whole study: the stages follow from one another, nothing is made twice, and the tables are the same bytes again, also after the study was stopped.
+// A whole study: the stages follow from one another, nothing is made twice, and the tables are the
+// same bytes again, also after the study was stopped.
 func TestStudy(t *testing.T) {
 	cifar := program(t)
 	calm := t.TempDir()
@@ -68,17 +76,21 @@ func TestStudy(t *testing.T) {
 		t.Fatal(err, stdout)
 	}
 	for _, want := range []string{
-		`trials-1  4 runs`, `1 comparison\(s\), in each 4 trials, half of them with momentum, and 6 final runs \(2 seeds of GD, GD\+M and GD at the effective rate of GD\+M\) and 2 of 2 times the epochs`,
-		`(?m)^cost      \S+ FLOP for training: `, `(?m)^          about \d+ min on this machine, and at most \S+ GB of disk$`,
+		`trials-1  4 runs`,
+		`1 comparison\(s\), in each 4 trials, half of them with momentum, and 6 final runs \(2 seeds of GD, GD\+M and GD at the effective rate of GD\+M\) and 2 of 2 times the epochs`,
+		`(?m)^cost      \S+ FLOP for training: `,
+		`(?m)^          about \d+ min on this machine, and at most \S+ GB of disk$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no %s in\n%s", want, stdout)
 		}
 	}
-	if found, _ := filepath.Glob(filepath.Join(calm, "runs", "*", "metrics.jsonl")); len(found) > 0 {
+	if found, _ := filepath.Glob(filepath.Join(calm, "runs", "*", "metrics.jsonl")); len(found) >
+		0 {
 		t.Errorf("a plan made %q", found)
 	}
-	if _, err := start(t.Context(), calm, cifar, "collect"); err == nil || !strings.Contains(err.Error(), "is pending, want every run done") {
+	if _, err := start(t.Context(), calm, cifar, "collect"); err == nil ||
+		!strings.Contains(err.Error(), "is pending, want every run done") {
 		t.Errorf("collecting nothing: %v", err)
 	}
 
@@ -86,7 +98,8 @@ func TestStudy(t *testing.T) {
 		t.Fatal(err, stdout)
 	}
 	out := filepath.Join(calm, "out")
-	for _, name := range []string{"report.md", "table.md", "table.csv", "table.json", "curves-cifar10-mini-wrn16-1-full.png", "trials-cifar10-mini-wrn16-1-full.svg"} {
+	for _, name := range []string{"report.md", "table.md", "table.csv", "table.json",
+		"curves-cifar10-mini-wrn16-1-full.png", "trials-cifar10-mini-wrn16-1-full.svg"} {
 		if runtest.Read(t, out, name) == "" {
 			t.Errorf("%s is empty", name)
 		}
@@ -96,7 +109,8 @@ func TestStudy(t *testing.T) {
 		t.Errorf("the table is not printed, or lacks a control:\n%s", stdout)
 	}
 	report := runtest.Read(t, out, "report.md")
-	for _, want := range []string{"    go run ./scripts/figure -cifar=", "| revision | ", "| device | ", "| precision | f32 |", "| time | "} {
+	for _, want := range []string{"    go run ./scripts/figure -cifar=", "| revision | ",
+		"| device | ", "| precision | f32 |", "| time | "} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report lacks %q:\n%s", want, report)
 		}
@@ -107,7 +121,8 @@ func TestStudy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range finals.Runs {
-		if !strings.Contains(string(r.Settings), `"holdout":0,`) || strings.Contains(string(r.Settings), `"seed":1}`) {
+		if !strings.Contains(string(r.Settings), `"holdout":0,`) ||
+			strings.Contains(string(r.Settings), `"seed":1}`) {
 			t.Errorf("final run %s", r.Settings)
 		}
 	}
@@ -115,7 +130,8 @@ func TestStudy(t *testing.T) {
 	// Once more: nothing is made, the same bytes.
 	runs := runtest.Files(t, filepath.Join(calm, "runs"))
 	tables := runtest.Files(t, out)
-	if stdout, err = start(t.Context(), calm, cifar); err != nil || !strings.Contains(stdout, "0 to make") {
+	if stdout, err = start(t.Context(), calm, cifar); err != nil ||
+		!strings.Contains(stdout, "0 to make") {
 		t.Errorf("once more: %v\n%s", err, stdout)
 	}
 	if stdout, err = start(t.Context(), calm, cifar, "collect"); err != nil {
@@ -130,7 +146,8 @@ func TestStudy(t *testing.T) {
 		}
 	}
 
-	// Killed in the middle of a stage, stopped in the middle of another, a run damaged; and then let go on.
+	// Killed in the middle of a stage, stopped in the middle of another, a run damaged; and then
+	// let go on.
 	root := t.TempDir()
 	ended := func() int {
 		found, _ := filepath.Glob(filepath.Join(root, "runs", "*", "SHA256SUMS"))
@@ -179,7 +196,8 @@ func TestStudy(t *testing.T) {
 	if stdout, err = start(t.Context(), root, cifar); err != nil {
 		t.Fatal(err, stdout)
 	}
-	if want := filepath.Dir(metrics) + ".old-1, and the run is made again"; !strings.Contains(stdout, metrics+": has SHA-256 ") || !strings.Contains(stdout, want) {
+	if want := filepath.Dir(metrics) + ".old-1, and the run is made again"; !strings.Contains(
+		stdout, metrics+": has SHA-256 ") || !strings.Contains(stdout, want) {
 		t.Errorf("the damaged run is not named, or not said to be set aside:\n%s", stdout)
 	}
 	for _, ending := range []string{".md", ".csv", ".json"} {
@@ -209,7 +227,8 @@ func TestLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := runtest.Files(t, root)
-	if _, err = start(t.Context(), root, "/absent/cifar"); err == nil || !strings.Contains(err.Error(), "is worked on already, wait for it or stop it") {
+	if _, err = start(t.Context(), root, "/absent/cifar"); err == nil ||
+		!strings.Contains(err.Error(), "is worked on already, wait for it or stop it") {
 		t.Errorf("error %v", err)
 	}
 	if !equalFiles(runtest.Files(t, root), before) {
@@ -224,7 +243,8 @@ func TestLocked(t *testing.T) {
 func TestReadOnly(t *testing.T) {
 	root := t.TempDir()
 	for _, verb := range []string{"status", "collect"} {
-		if _, err := start(t.Context(), root, "/absent/cifar", verb); err == nil || !strings.Contains(err.Error(), "trials-1: not planned yet: go run ./scripts/figure") {
+		if _, err := start(t.Context(), root, "/absent/cifar", verb); err == nil ||
+			!strings.Contains(err.Error(), "trials-1: not planned yet: go run ./scripts/figure") {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}
@@ -253,7 +273,8 @@ func TestUsage(t *testing.T) {
 		{"-rates=0.1,0.1", "-rates must be positive and increasing"},
 		{"-rates=x", `"x" is no number`},
 		{"-rates=NaN", `"NaN" is no number`},
-		{"-holdout=0", "-holdout must be at least 1 image, got 0: settings are never chosen on test images"},
+		{"-holdout=0",
+			"-holdout must be at least 1 image, got 0: settings are never chosen on test images"},
 		{"-choose=test", `-choose must be fitted or any, got "test"`},
 		{"-momentum=0", "-momentum must be in (0, 1), got 0"},
 		{"-longer=1", "-longer must be 0 or at least 2, got 1"},
@@ -264,11 +285,14 @@ func TestUsage(t *testing.T) {
 		{"-data=mnist", `"mnist" is none of`},
 		{"run 3", `unexpected argument "3"`},
 		{"-data=cifar10-mini,cifar10-mini", "is asked for twice"},
-		{"-schedules=cosine,cosine", "-schedules and -weight-decays must not name a value twice, got cosine,cosine and 0"},
-		{"-holdout=996", "-images + -holdout must be at most the 1000 training images of cifar10-mini, got 5 + 996"},
+		{"-schedules=cosine,cosine",
+			"-schedules and -weight-decays must not name a value twice, got cosine,cosine and 0"},
+		{"-holdout=996", "-images + -holdout must be at most the 1000 training images of " +
+			"cifar10-mini, got 5 + 996"},
 		{"-images=0 -holdout=1000", "-images + -holdout must be at most the 1000"},
 		{"-launcher=slurm -time=1m", "the time limit of a task must be at least 5m"},
-		{"-launcher=slurm -concurrent=-1", "tasks at a time and GPUs of each must be at least 0, got -1 and 1"},
+		{"-launcher=slurm -concurrent=-1",
+			"tasks at a time and GPUs of each must be at least 0, got -1 and 1"},
 		{"-launcher=slurm -jobs=2", "-jobs is about this machine, got -launcher=slurm"},
 		{"-requeue", "-requeue is about a cluster: add -launcher=slurm"},
 		{"-gpus=0,,1", `-gpus must be numbers with commas between them, got "0,,1"`},
@@ -281,14 +305,16 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// The folder's name says what differs from the scale; what only changes how runs are made is not in it.
+// The folder's name says what differs from the scale; what only changes how runs are made is not in
+// it.
 func TestFolderName(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"", "sweeps/figure-tiny"},
 		{"-jobs=3 -images=5", "sweeps/figure-tiny"},
 		{"-launcher=slurm -concurrent=2", "sweeps/figure-tiny"},
 		{"-norm=batch -seeds=5", "sweeps/figure-tiny-norm=batch-seeds=5"},
-		{"-momentum=0.9 -rates=0.1,0.3 -precision=f32", "sweeps/figure-tiny-rates=0.1,0.3"}, // the others are what they would be anyway
+		// the others are what they would be anyway
+		{"-momentum=0.9 -rates=0.1,0.3 -precision=f32", "sweeps/figure-tiny-rates=0.1,0.3"},
 	} {
 		_, o, err := tiny().Parse(strings.Fields(tt.args))
 		if err != nil {

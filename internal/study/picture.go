@@ -12,21 +12,25 @@ import (
 )
 
 // colors of the arms, the same in all pictures.
-var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilion, effective: figure.Green, longer: figure.Purple}
+var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilion,
+	effective: figure.Green, longer: figure.Purple}
 
-// curves is the picture of a cell's final runs: training loss and accuracies against epochs, the mean over the seeds with a band from the least
-// to the largest. The longer runs are drawn against their share of the epochs.
+// curves is the picture of a cell's final runs: training loss and accuracies against epochs, the
+// mean over the seeds with a band from the least to the largest. The longer runs are drawn against
+// their share of the epochs.
 func (s *Study) curves(r result) figure.Picture {
 	last := float64(r.Base.Epochs)
 	epochs := figure.Axis{Label: "epoch", High: last}
-	loss := figure.Panel{Title: "(a)", X: epochs, Y: figure.Axis{Label: "training loss (nats)", Log: true}}
+	loss := figure.Panel{Title: "(a)", X: epochs, Y: figure.Axis{Label: "training loss (nats)",
+		Log: true}}
 	loss.Lines = lines(r, func(o sweep.Outcome) ([]float64, []float64) { return o.Series("loss") })
 	panels := []figure.Panel{loss}
 	for _, m := range s.Measures {
 		if m.Over != "" {
 			continue
 		}
-		p := figure.Panel{Title: fmt.Sprintf("(%c)", 'a'+len(panels)), X: epochs, Y: figure.Axis{Label: m.Title + " (%)"}}
+		p := figure.Panel{Title: fmt.Sprintf("(%c)", 'a'+len(panels)), X: epochs,
+			Y: figure.Axis{Label: m.Title + " (%)"}}
 		p.Lines = lines(r, func(o sweep.Outcome) ([]float64, []float64) {
 			x, y := o.Series(m.Column)
 			y = slices.Clone(y)
@@ -42,14 +46,19 @@ func (s *Study) curves(r result) figure.Picture {
 			panels[i+1].Lines[j].Name = ""
 		}
 	}
-	note := fmt.Sprintf("%d seeds; bands from the least to the largest.", len(r.Arms[plain].Outcomes))
+	note := fmt.Sprintf("%d seeds; bands from the least to the largest.",
+		len(r.Arms[plain].Outcomes))
 	for _, a := range r.Arms[:effective] {
-		note += fmt.Sprintf(" %s: η_eff = %g, %s, λ = %g.", a.Title, tidy(a.Config.Rule().EffectiveRate(a.Config.Rate)), a.Config.Schedule, a.Config.WeightDecay)
+		note += fmt.Sprintf(" %s: η_eff = %g, %s, λ = %g.", a.Title,
+			tidy(a.Config.Rule().EffectiveRate(a.Config.Rate)), a.Config.Schedule,
+			a.Config.WeightDecay)
 	}
 	if r.Arms[longer].has() {
-		note += fmt.Sprintf(" The runs of %d times the epochs are drawn against a %dth of their epochs.", s.Longer, s.Longer)
+		note += fmt.Sprintf(" The runs of %d times the epochs are drawn against a %dth of their "+
+			"epochs.", s.Longer, s.Longer)
 	}
-	return figure.Picture{Title: r.Title, Note: note, Panels: [][]figure.Panel{panels}, Width: 2.9 * float64(len(panels)), Height: 2.9}
+	return figure.Picture{Title: r.Title, Note: note, Panels: [][]figure.Panel{panels}, Width: 2.9 *
+		float64(len(panels)), Height: 2.9}
 }
 
 // lines are the curves of all arms.
@@ -71,7 +80,8 @@ func lines(r result, series func(sweep.Outcome) (x, y []float64)) []figure.Line 
 	return all
 }
 
-// band is the mean over the seeds, from the least to the largest, at the epochs that all of them have.
+// band is the mean over the seeds, from the least to the largest, at the epochs that all of them
+// have.
 func band(a arm, series func(sweep.Outcome) (x, y []float64)) figure.Line {
 	at := map[float64][]float64{}
 	for _, o := range a.Outcomes {
@@ -99,8 +109,9 @@ func band(a arm, series func(sweep.Outcome) (x, y []float64)) figure.Line {
 	return l
 }
 
-// grid is the picture of a cell's trials: accuracy on the held-out images against the effective rate, a panel for each algorithm and a curve for
-// each schedule and weight decay. Settings that diverged lie at the bottom; a ring is around those that fitted all training images.
+// grid is the picture of a cell's trials: accuracy on the held-out images against the effective
+// rate, a panel for each algorithm and a curve for each schedule and weight decay. Settings that
+// diverged lie at the bottom; a ring is around those that fitted all training images.
 func (s *Study) grid(r result) figure.Picture {
 	var panels []figure.Panel
 	top := 0.0
@@ -113,20 +124,26 @@ func (s *Study) grid(r result) figure.Picture {
 	for _, t := range r.trials {
 		rates = append(rates, t.effective)
 	}
-	xs := figure.Axis{Label: "effective learning rate", Log: true, Low: slices.Min(rates) / 1.3, High: slices.Max(rates) * 1.3}
+	xs := figure.Axis{Label: "effective learning rate", Log: true, Low: slices.Min(rates) / 1.3,
+		High: slices.Max(rates) * 1.3}
 	for algorithm := range 2 {
-		p := figure.Panel{Title: r.Arms[algorithm].Title, X: xs, Y: figure.Axis{Label: "held-out accuracy (%)", High: 1.1*top + 1}}
-		fitted := figure.Points{Name: "zero training error", Color: figure.Black, Shape: figure.Square}
-		diverged := figure.Points{Name: "diverged", Color: figure.Black, Shape: figure.Triangle, Filled: true}
+		p := figure.Panel{Title: r.Arms[algorithm].Title, X: xs,
+			Y: figure.Axis{Label: "held-out accuracy (%)", High: 1.1*top + 1}}
+		fitted := figure.Points{Name: "zero training error", Color: figure.Black,
+			Shape: figure.Square}
+		diverged := figure.Points{Name: "diverged", Color: figure.Black, Shape: figure.Triangle,
+			Filled: true}
 		for _, schedule := range s.Schedules {
 			for _, decay := range s.WeightDecays {
 				l := figure.Line{Name: fmt.Sprintf("%s, λ = %g", schedule, decay)}
 				for i, t := range r.trials {
-					if t.momentum != (algorithm == momentum) || t.config.Schedule != schedule || t.config.WeightDecay != decay {
+					if t.momentum != (algorithm == momentum) || t.config.Schedule != schedule ||
+						t.config.WeightDecay != decay {
 						continue
 					}
 					if r.tried[i].Diverged {
-						diverged.X, diverged.Y = append(diverged.X, t.effective), append(diverged.Y, 0)
+						diverged.X, diverged.Y = append(diverged.X, t.effective),
+							append(diverged.Y, 0)
 						continue
 					}
 					y := 100 * r.tried[i].Last(s.Measures[0].Column)
@@ -145,7 +162,8 @@ func (s *Study) grid(r result) figure.Picture {
 			}
 		}
 		best := r.Arms[algorithm].best
-		p.Marks = []figure.Mark{{X: best.effective, Label: fmt.Sprintf("chosen: %g", best.effective)}}
+		p.Marks = []figure.Mark{{X: best.effective,
+			Label: fmt.Sprintf("chosen: %g", best.effective)}}
 		panels = append(panels, p)
 	}
 	for i := range panels[1].Lines {
@@ -153,7 +171,8 @@ func (s *Study) grid(r result) figure.Picture {
 	}
 	return figure.Picture{
 		Title: r.Title + ": the trials", Panels: [][]figure.Panel{panels},
-		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, seed %d.", s.Holdout, trialSeed),
+		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, "+
+			"seed %d.", s.Holdout, trialSeed),
 	}
 }
 
@@ -176,8 +195,9 @@ func sortByX(l *figure.Line) {
 	}
 }
 
-// byBatch are pictures of the first measure against the batch size, one for all cells that differ in nothing else: the mean over the seeds at the
-// last step, with a band from the least to the largest. A set of images and a network with one batch size has none.
+// byBatch are pictures of the first measure against the batch size, one for all cells that differ
+// in nothing else: the mean over the seeds at the last step, with a band from the least to the
+// largest. A set of images and a network with one batch size has none.
 func (s *Study) byBatch(results []result) []figure.Picture {
 	var pictures []figure.Picture
 	for i, first := range results {
@@ -198,7 +218,8 @@ func (s *Study) byBatch(results []result) []figure.Picture {
 			continue
 		}
 		m := s.Measures[0]
-		p := figure.Panel{X: figure.Axis{Label: "images per step", Log: true}, Y: figure.Axis{Label: m.Title + " (%)"}}
+		p := figure.Panel{X: figure.Axis{Label: "images per step", Log: true},
+			Y: figure.Axis{Label: m.Title + " (%)"}}
 		for arm := range arms {
 			l := figure.Line{Color: colors[arm], Dashed: arm >= effective}
 			for _, r := range cells {
@@ -215,7 +236,8 @@ func (s *Study) byBatch(results []result) []figure.Picture {
 				l.Name = strings.Replace(a.Title, "SGD", "GD", -1)
 				l.X = append(l.X, float64(cmp.Or(r.Base.Batch, r.Images)))
 				l.Y = append(l.Y, mean95(values).Mean)
-				l.Low, l.High = append(l.Low, slices.Min(values)), append(l.High, slices.Max(values))
+				l.Low, l.High = append(l.Low, slices.Min(values)),
+					append(l.High, slices.Max(values))
 			}
 			sortByX(&l)
 			p.Lines = append(p.Lines, l)
@@ -224,7 +246,9 @@ func (s *Study) byBatch(results []result) []figure.Picture {
 		title, _, _ = strings.Cut(title, ", full batch")
 		pictures = append(pictures, figure.Picture{
 			Title: title, Panels: [][]figure.Panel{{p}}, Width: 5, Height: 3.2,
-			Note: fmt.Sprintf("%d seeds, at the last step; bands from the least to the largest. The rightmost point is the full batch where it has all %d images.", s.Seeds, first.Images),
+			Note: fmt.Sprintf("%d seeds, at the last step; bands from the least to the largest. "+
+				"The rightmost point is the full batch where it has all %d images.", s.Seeds,
+				first.Images),
 		})
 	}
 	return pictures

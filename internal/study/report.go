@@ -17,8 +17,8 @@ import (
 	"momentum/internal/sweep"
 )
 
-// collect makes everything that is drawn from the run folders: tables and pictures, the same bytes each time, and report.md, which shows
-// them and says by what they were made.
+// collect makes everything that is drawn from the run folders: tables and pictures, the same bytes
+// each time, and report.md, which shows them and says by what they were made.
 func (j *job) collect(ctx context.Context, results []result, args []string) error {
 	s := &j.study
 	table, err := s.writeTables(filepath.Join(j.out, "table"), results)
@@ -52,7 +52,8 @@ func (j *job) collect(ctx context.Context, results []result, args []string) erro
 		more += "\n\n"
 	}
 	err = rundir.WriteFile(filepath.Join(j.out, "report.md"), func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s%s## How it was made\n\n%s", s.Title, commandLine(s.Name, args), table, pictures.String(), more, made(results))
+		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s%s## How it was made\n\n%s", s.Title,
+			commandLine(s.Name, args), table, pictures.String(), more, made(results))
 		return err
 	})
 	if err != nil {
@@ -90,7 +91,8 @@ func (f facts) add(o sweep.Outcome) manifest {
 	var m manifest
 	provenance.Read(filepath.Join(o.Folder, "manifest.json"), &m)
 	values := map[string]string{
-		"revision": m.Revision, "device": m.Device, "backend": m.Backend, "precision": m.Precision, "Go": m.Go, "plugin": m.Plugin,
+		"revision": m.Revision, "device": m.Device, "backend": m.Backend, "precision": m.Precision,
+		"Go": m.Go, "plugin": m.Plugin,
 	}
 	maps.Copy(values, m.Modules)
 	for what, value := range values {
@@ -144,7 +146,8 @@ func made(results []result) string {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "| | |\n|---|---|\n| runs | %d |\n| time | %s, the wall time of the runs added up |\n| last run begun | %s |\n",
+	fmt.Fprintf(&b, "| | |\n|---|---|\n| runs | %d |\n| time | %s, the wall time of the runs "+
+		"added up |\n| last run begun | %s |\n",
 		len(seen), duration(seconds), last.Format("2006-01-02 15:04 UTC"))
 	text := f.text()
 	for _, what := range slices.Sorted(maps.Keys(text)) {

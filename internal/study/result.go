@@ -78,8 +78,9 @@ func ratio(a, b []float64) float64 {
 	return x / y
 }
 
-// level is the training loss at which the arms of a cell are compared: the largest at which a seed of the two algorithms ends with zero training
-// error, so that all of those reach it; if none has zero training error, the largest at which one ends.
+// level is the training loss at which the arms of a cell are compared: the largest at which a seed
+// of the two algorithms ends with zero training error, so that all of those reach it; if none has
+// zero training error, the largest at which one ends.
 func (r result) level() float64 {
 	fitted, largest := math.NaN(), math.NaN()
 	for _, a := range r.Arms[:effective] {
@@ -102,7 +103,8 @@ func (r result) level() float64 {
 	return fitted
 }
 
-// status compares the difference that momentum makes with the paper's, both in points: paper is the paper's, d ours over the seeds.
+// status compares the difference that momentum makes with the paper's, both in points: paper is the
+// paper's, d ours over the seeds.
 //
 //	reproduced      our interval holds the paper's difference, and leaves out 0 or, if the paper's is less than a point, is at most a point to either side
 //	direction only  our interval leaves out 0, on the paper's side of it
@@ -144,7 +146,8 @@ func outcomes(root string, configs []config.Config) ([]sweep.Outcome, error) {
 }
 
 // read takes the final runs of a cell from the run folders into a result that has the trials.
-func (s *Study) read(root string, r result, best [2]choice, finals [arms][]config.Config) (_ result, err error) {
+func (s *Study) read(root string, r result, best [2]choice, finals [arms][]config.Config) (_ result,
+	err error) {
 	for i, configs := range finals {
 		if len(configs) == 0 {
 			continue
@@ -162,7 +165,8 @@ func (s *Study) read(root string, r result, best [2]choice, finals [arms][]confi
 }
 
 // best reads the trials of a cell and chooses.
-func (s *Study) best(root string, trials []trial) (best [2]choice, tried []sweep.Outcome, err error) {
+func (s *Study) best(root string, trials []trial) (best [2]choice, tried []sweep.Outcome,
+	err error) {
 	var configs []config.Config
 	for _, t := range trials {
 		configs = append(configs, t.config)

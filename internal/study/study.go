@@ -1,10 +1,12 @@
-// Package study compares plain descent with momentum on images, fairly: the same number of trials for both over one grid of rates, schedules
-// and weight decays, judged by training images that are held out; then the best setting of each, trained with other seeds and nothing held out, and
-// two controls that tell momentum from a larger rate and from a longer training.
+// Package study compares plain descent with momentum on images, fairly: the same number of trials
+// for both over one grid of rates, schedules and weight decays, judged by training images that are
+// held out; then the best setting of each, trained with other seeds and nothing held out, and two
+// controls that tell momentum from a larger rate and from a longer training.
 //
-// A study is made in stages, each a sweep (internal/sweep) in a folder of its own: trials-1, on the grid; trials-2 and so on, where the best rate
-// was the grid's first or last one and the grid grew; and final. Every number, table and picture is taken from the run folders alone, so a
-// study that was interrupted anywhere ends with the same bytes.
+// A study is made in stages, each a sweep (internal/sweep) in a folder of its own: trials-1, on the
+// grid; trials-2 and so on, where the best rate was the grid's first or last one and the grid grew;
+// and final. Every number, table and picture is taken from the run folders alone, so a study that
+// was interrupted anywhere ends with the same bytes.
 package study
 
 import (
@@ -28,9 +30,10 @@ type Study struct {
 	Cells    []Cell
 	Measures []Measure // the first one chooses, on held-out images, and is drawn
 
-	Gamma        float64   // γ of the rule with momentum
-	Form         string    // of momentum
-	Rates        []float64 // effective: η of plain descent, and of momentum the η whose effective rate this is; increasing
+	Gamma float64 // γ of the rule with momentum
+	Form  string  // of momentum
+	// effective: η of plain descent, and of momentum the η whose effective rate this is; increasing
+	Rates        []float64
 	Schedules    []string
 	WeightDecays []float64
 	Holdout      int    // training images kept out of the trials
@@ -48,23 +51,25 @@ const (
 
 // Cell is one comparison: a data set, a network and a batch size.
 type Cell struct {
-	Key     string        // names its files, such as "cifar10-resnet18-full"
-	Title   string        // such as "CIFAR-10, ResNet-18, full batch"
-	Base    config.Config // all but the rule, the rate, the schedule, the weight decay and the seed; Opt is gd or sgd
-	Images  int           // for training
+	Key   string // names its files, such as "cifar10-resnet18-full"
+	Title string // such as "CIFAR-10, ResNet-18, full batch"
+	// all but the rule, the rate, the schedule, the weight decay and the seed; Opt is gd or sgd
+	Base    config.Config
+	Images  int // for training
 	Classes int
 	Paper   Setting // whose numbers of the paper stand beside it
 }
 
-// Setting is what the paper's numbers are about. It has no other sizes than the batch's: with fewer images or channels than the paper's, its
-// numbers stand beside ours all the same.
+// Setting is what the paper's numbers are about. It has no other sizes than the batch's: with fewer
+// images or channels than the paper's, its numbers stand beside ours all the same.
 type Setting struct {
 	Data  string // cifar10 or cifar100
 	Model string // resnet18 or wrn16
 	Batch int    // 0: full
 }
 
-// paper returns the paper's numbers for a cell, if it has any: none with batch normalization, whose gain it only says to be smaller.
+// paper returns the paper's numbers for a cell, if it has any: none with batch normalization, whose
+// gain it only says to be smaller.
 func (m Measure) paper(c Cell) (numbers [2]float64, ok bool) {
 	if c.Base.Norm != "none" {
 		return numbers, false
@@ -108,14 +113,17 @@ const (
 )
 
 // config is a run of a cell.
-func (s *Study) config(cell Cell, withMomentum bool, effective float64, schedule string, decay float64) (config.Config, error) {
+func (s *Study) config(cell Cell, withMomentum bool, effective float64, schedule string,
+	decay float64) (config.Config, error) {
 	c := cell.Base
 	if withMomentum {
 		c.Opt, c.Momentum, c.Form = c.Opt+"m", s.Gamma, s.Form
 	}
 	c.Schedule, c.WeightDecay, c.Seed = schedule, decay, trialSeed
-	c.Rate = 1                                            // so that an error of Validate is about something else
-	if err := c.Validate(map[string]bool{}); err != nil { // sets the form, which the effective rate needs
+	// so that an error of Validate is about something else
+	c.Rate = 1
+	// sets the form, which the effective rate needs
+	if err := c.Validate(map[string]bool{}); err != nil {
 		return c, fmt.Errorf("%s: %w", cell.Title, err)
 	}
 	c.Rate = tidy(effective / c.Rule().EffectiveRate(1))
@@ -171,8 +179,9 @@ type choice struct {
 	none    bool    // all trials diverged: then edge is −1, and nothing is chosen
 }
 
-// choose picks the setting of an algorithm that is best on held-out images at the last step, among those that fitted all training images if any has;
-// ties go to the lower loss on held-out images, then to the smaller rate. outcomes are those of all trials of the cell.
+// choose picks the setting of an algorithm that is best on held-out images at the last step, among
+// those that fitted all training images if any has; ties go to the lower loss on held-out images,
+// then to the smaller rate. outcomes are those of all trials of the cell.
 func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bool) choice {
 	var all []choice
 	var rates []float64
@@ -182,7 +191,8 @@ func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bo
 		}
 		rates = append(rates, t.effective)
 		if o := outcomes[i]; !o.Diverged {
-			all = append(all, choice{trial: t, heldOut: o.Last(s.Measures[0].Column), loss: o.Last("test_loss"), fitted: o.Last("train_accuracy") == 1})
+			all = append(all, choice{trial: t, heldOut: o.Last(s.Measures[0].Column),
+				loss: o.Last("test_loss"), fitted: o.Last("train_accuracy") == 1})
 		}
 	}
 	if len(all) == 0 {
@@ -195,7 +205,8 @@ func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bo
 		return 0
 	}
 	best := slices.MinFunc(all, func(a, b choice) int {
-		return cmp.Or(misses(a)-misses(b), cmp.Compare(b.heldOut, a.heldOut), cmp.Compare(a.loss, b.loss), cmp.Compare(a.effective, b.effective))
+		return cmp.Or(misses(a)-misses(b), cmp.Compare(b.heldOut, a.heldOut),
+			cmp.Compare(a.loss, b.loss), cmp.Compare(a.effective, b.effective))
 	})
 	best.tried = len(rates)
 	if least, most := slices.Min(rates), slices.Max(rates); least < most {
@@ -209,8 +220,9 @@ func (s *Study) choose(trials []trial, outcomes []sweep.Outcome, withMomentum bo
 	return best
 }
 
-// grow returns the rates by which the grid of a cell grows after its trials, since the best one of an algorithm is its first or last one. Both
-// algorithms get them, so that the numbers of their trials stay equal.
+// grow returns the rates by which the grid of a cell grows after its trials, since the best one of
+// an algorithm is its first or last one. Both algorithms get them, so that the numbers of their
+// trials stay equal.
 func grow(best [2]choice, rates []float64) (more []float64) {
 	for _, side := range []int{-1, 1} {
 		if best[0].edge == side || best[1].edge == side {
@@ -221,7 +233,8 @@ func grow(best [2]choice, rates []float64) (more []float64) {
 	return more
 }
 
-// final are the last runs of a cell, by arm and then by seed: both algorithms at their best, and the controls.
+// final are the last runs of a cell, by arm and then by seed: both algorithms at their best, and
+// the controls.
 func (s *Study) final(cell int, best [2]choice) ([arms][]config.Config, error) {
 	var all [arms][]config.Config
 	at := func(arm int, c config.Config) error {
@@ -237,15 +250,18 @@ func (s *Study) final(cell int, best [2]choice) ([arms][]config.Config, error) {
 	}
 	for i, b := range best {
 		if b.none {
-			return all, fmt.Errorf("study: %s: all %d trials %s diverged: begin with lower -rates", s.Cells[cell].Title, b.tried, [2]string{"without momentum", "with momentum"}[i])
+			return all, fmt.Errorf("study: %s: all %d trials %s diverged: begin with lower -rates",
+				s.Cells[cell].Title, b.tried, [2]string{"without momentum", "with momentum"}[i])
 		}
 	}
 	m := best[momentum]
-	same, err := s.config(s.Cells[cell], false, m.effective, m.config.Schedule, m.config.WeightDecay)
+	same, err := s.config(s.Cells[cell], false, m.effective, m.config.Schedule,
+		m.config.WeightDecay)
 	if err != nil {
 		return all, err
 	}
-	for arm, c := range [3]config.Config{plain: best[plain].config, momentum: m.config, effective: same} {
+	for arm, c := range [3]config.Config{plain: best[plain].config, momentum: m.config,
+		effective: same} {
 		if err := at(arm, c); err != nil {
 			return all, err
 		}
@@ -259,7 +275,8 @@ func (s *Study) final(cell int, best [2]choice) ([arms][]config.Config, error) {
 	return all, nil
 }
 
-// runs are the lines of a sweep's list for some configurations; one that occurs twice stands there once.
+// runs are the lines of a sweep's list for some configurations; one that occurs twice stands there
+// once.
 func runs(configs []config.Config) ([]sweep.Run, error) {
 	var all []sweep.Run
 	seen := map[string]bool{}

@@ -17,34 +17,41 @@ import (
 
 // row is a line of the CSV and an object of the JSON: one measure of one arm of one cell.
 type row struct {
-	of       int             // the arm
-	Cell     string          `json:"cell"`
-	Arm      string          `json:"arm"`
-	Measure  string          `json:"measure"`
-	Paper    *float64        `json:"paper,omitempty"`    // %
-	Ours     *stats.Interval `json:"ours"`               // %, at the last step; this and other intervals: null without any value
-	Seeds    []*float64      `json:"seeds"`              // %, by seed from 2 on; null: diverged
-	Equal    *stats.Interval `json:"at_equal_loss"`      // %, at the first evaluation with a training loss of at most Level
-	Level    *float64        `json:"equal_loss"`         // nats; null: all seeds diverged
-	Momentum *stats.Interval `json:"momentum_minus_it"`  // points, paired by seed: the arm with momentum minus this one
-	Ratio    *float64        `json:"momentum_over_it"`   // of the means
-	Status   string          `json:"status,omitempty"`   // of the difference, beside the paper's
-	Train    *stats.Interval `json:"train_accuracy"`     // %, at the last step
-	Zero     []int           `json:"zero_error_at"`      // epoch of the first zero training error by seed; −1: never
-	Diverged int             `json:"diverged,omitempty"` // seeds
-	Rule     string          `json:"rule"`
-	Rate     float64         `json:"lr"`
-	EtaEff   float64         `json:"eta_eff"`
-	Schedule string          `json:"schedule"`
-	Decay    float64         `json:"weight_decay"`
-	Epochs   int             `json:"epochs"`
-	Batch    int             `json:"batch"` // 0: full
-	Trials   int             `json:"trials,omitempty"`
-	HeldOut  float64         `json:"held_out_accuracy,omitempty"` // %, of the trial that was chosen
-	Edge     string          `json:"edge,omitempty"`              // of the grid, at which the chosen rate lies
-	Fitted   *bool           `json:"trial_fitted,omitempty"`      // whether that trial reached zero training error
+	of      int      // the arm
+	Cell    string   `json:"cell"`
+	Arm     string   `json:"arm"`
+	Measure string   `json:"measure"`
+	Paper   *float64 `json:"paper,omitempty"` // %
+	// %, at the last step; this and other intervals: null without any value
+	Ours  *stats.Interval `json:"ours"`
+	Seeds []*float64      `json:"seeds"` // %, by seed from 2 on; null: diverged
+	// %, at the first evaluation with a training loss of at most Level
+	Equal *stats.Interval `json:"at_equal_loss"`
+	Level *float64        `json:"equal_loss"` // nats; null: all seeds diverged
+	// points, paired by seed: the arm with momentum minus this one
+	Momentum *stats.Interval `json:"momentum_minus_it"`
+	Ratio    *float64        `json:"momentum_over_it"` // of the means
+	Status   string          `json:"status,omitempty"` // of the difference, beside the paper's
+	Train    *stats.Interval `json:"train_accuracy"`   // %, at the last step
+	// epoch of the first zero training error by seed; −1: never
+	Zero     []int   `json:"zero_error_at"`
+	Diverged int     `json:"diverged,omitempty"` // seeds
+	Rule     string  `json:"rule"`
+	Rate     float64 `json:"lr"`
+	EtaEff   float64 `json:"eta_eff"`
+	Schedule string  `json:"schedule"`
+	Decay    float64 `json:"weight_decay"`
+	Epochs   int     `json:"epochs"`
+	Batch    int     `json:"batch"` // 0: full
+	Trials   int     `json:"trials,omitempty"`
+	HeldOut  float64 `json:"held_out_accuracy,omitempty"` // %, of the trial that was chosen
+	// of the grid, at which the chosen rate lies
+	Edge string `json:"edge,omitempty"`
+	// whether that trial reached zero training error
+	Fitted *bool `json:"trial_fitted,omitempty"`
 
-	// By what the runs were made, as their manifests say; command and time stand in report.md, since they differ each time.
+	// By what the runs were made, as their manifests say; command and time stand in report.md,
+	// since they differ each time.
 	Revision  string `json:"revision"`
 	Device    string `json:"device"`
 	Precision string `json:"precision"`
@@ -65,12 +72,18 @@ func (s *Study) rows(results []result) []row {
 				last := func(o sweep.Outcome) float64 { return m.of(o.Last) }
 				values := a.each(last)
 				w := row{
-					of: i, Cell: r.Title, Arm: a.Title, Measure: m.Title, Ours: known(mean95(values)), Level: number(level),
+					of: i, Cell: r.Title, Arm: a.Title, Measure: m.Title,
+					Ours: known(mean95(values)), Level: number(level),
 					Equal: known(mean95(a.each(func(o sweep.Outcome) float64 {
 						return m.of(func(column string) float64 { return o.AtLoss(level, column) })
 					}))),
-					Train: known(mean95(a.each(func(o sweep.Outcome) float64 { return 100 * o.Last("train_accuracy") }))), Diverged: a.diverged(), Rule: c.Rule().String(), Rate: c.Rate,
-					EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)), Schedule: c.Schedule, Decay: c.WeightDecay, Epochs: c.Epochs, Batch: c.Batch,
+					Train: known(mean95(a.each(func(o sweep.Outcome) float64 {
+						return 100 *
+							o.Last("train_accuracy")
+					}))), Diverged: a.diverged(),
+					Rule: c.Rule().String(), Rate: c.Rate,
+					EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)), Schedule: c.Schedule,
+					Decay: c.WeightDecay, Epochs: c.Epochs, Batch: c.Batch,
 				}
 				for j, o := range a.Outcomes {
 					w.Zero = append(w.Zero, o.ZeroError())
@@ -145,7 +158,8 @@ func (s *Study) writeTables(base string, results []result) (markdown string, err
 func (s *Study) markdown(results []result, rows []row) string {
 	var b strings.Builder
 	several := len(s.Measures) > 1
-	heading := []string{"", "", "paper, %", "ours, %", "at equal training loss, %", "training accuracy, %", "zero training error at epoch"}
+	heading := []string{"", "", "paper, %", "ours, %", "at equal training loss, %",
+		"training accuracy, %", "zero training error at epoch"}
 	if several {
 		heading = slices.Insert(heading, 2, "")
 	}
@@ -160,15 +174,18 @@ func (s *Study) markdown(results []result, rows []row) string {
 		if r.Diverged > 0 {
 			ours += fmt.Sprintf(", %d diverged", r.Diverged)
 		}
-		cells := []string{r.Cell, r.Arm, percent(r.Paper), ours, withN(r.Equal), text(r.Train), epochs(r.Zero)}
+		cells := []string{r.Cell, r.Arm, percent(r.Paper), ours, withN(r.Equal), text(r.Train),
+			epochs(r.Zero)}
 		if several {
 			cells = slices.Insert(cells, 2, r.Measure)
 		}
 		line(cells...)
 	}
 
-	fmt.Fprintf(&b, "\nWhat momentum adds, in points, paired by seed, and the ratio of the accuracies with momentum and without:\n\n")
-	heading = []string{"", "measure", "momentum against", "paper", "ours", "ratio, paper", "ratio, ours", "beside the paper"}
+	fmt.Fprintf(&b, "\nWhat momentum adds, in points, paired by seed, and the ratio of the "+
+		"accuracies with momentum and without:\n\n")
+	heading = []string{"", "measure", "momentum against", "paper", "ours", "ratio, paper",
+		"ratio, ours", "beside the paper"}
 	begin(heading...)
 	for _, r := range rows {
 		if r.of == momentum {
@@ -178,7 +195,8 @@ func (s *Study) markdown(results []result, rows []row) string {
 		for _, m := range s.Measures {
 			if m.Title == r.Measure && r.Status != "" {
 				numbers, _ := m.paper(cellOf(results, r.Cell))
-				paper, paperRatio = fmt.Sprintf("%+.2f", numbers[momentum]-numbers[plain]), fmt.Sprintf("%.2f", numbers[momentum]/numbers[plain])
+				paper, paperRatio = fmt.Sprintf("%+.2f", numbers[momentum]-numbers[plain]),
+					fmt.Sprintf("%.2f", numbers[momentum]/numbers[plain])
 			}
 		}
 		ratio := ""
@@ -188,7 +206,8 @@ func (s *Study) markdown(results []result, rows []row) string {
 		line(r.Cell, r.Measure, r.Arm, paper, withN(r.Momentum), paperRatio, ratio, beside)
 	}
 
-	fmt.Fprintf(&b, "\nThe settings, each algorithm's own best of its trials on held-out training images:\n\n")
+	fmt.Fprintf(&b,
+		"\nThe settings, each algorithm's own best of its trials on held-out training images:\n\n")
 	begin("", "", "rule", "η", "η_eff", "schedule", "epochs", "trials", "held-out accuracy, %", "")
 	for _, r := range rows {
 		if r.Measure != s.Measures[0].Title {
@@ -199,17 +218,21 @@ func (s *Study) markdown(results []result, rows []row) string {
 			trials, heldOut = strconv.Itoa(r.Trials), fmt.Sprintf("%.2f", r.HeldOut)
 			var remarks []string
 			if r.Edge != "" {
-				remarks = append(remarks, fmt.Sprintf("the %s rate of the grid: a better one may lie beyond", r.Edge))
+				remarks = append(remarks,
+					fmt.Sprintf("the %s rate of the grid: a better one may lie beyond", r.Edge))
 			}
-			if largest := slices.Max(s.WeightDecays); len(s.WeightDecays) > 1 && r.Decay == largest {
-				remarks = append(remarks, "the largest weight decay of the grid: a better one may lie beyond")
+			if largest := slices.Max(s.WeightDecays); len(s.WeightDecays) > 1 && r.Decay ==
+				largest {
+				remarks = append(remarks,
+					"the largest weight decay of the grid: a better one may lie beyond")
 			}
 			if !*r.Fitted {
 				remarks = append(remarks, "did not reach zero training error as a trial")
 			}
 			remark = strings.Join(remarks, "; ")
 		}
-		line(r.Cell, r.Arm, r.Rule, fmt.Sprintf("%g", r.Rate), fmt.Sprintf("%g", r.EtaEff), r.Schedule, strconv.Itoa(r.Epochs), trials, heldOut, remark)
+		line(r.Cell, r.Arm, r.Rule, fmt.Sprintf("%g", r.Rate), fmt.Sprintf("%g", r.EtaEff),
+			r.Schedule, strconv.Itoa(r.Epochs), trials, heldOut, remark)
 	}
 	fmt.Fprintf(&b, "\n%s\n", s.notes(results))
 	return b.String()
@@ -229,10 +252,13 @@ over the effective rates %s (and more where the grid grew: see the pictures), th
 momentum (b ← γb + ∇L, w ← w − ηb), η otherwise. Beside the paper: "reproduced", our interval holds the paper's difference and leaves out 0
 (or, where the paper's is less than a point, has at most a point to either side); "direction only", it leaves out 0 on the paper's side; "undecided", it holds
 the paper's difference and 0; "not", none of these.`,
-		strings.Join(levels, ", "), trialSeed, s.Holdout, list(s.Rates), strings.Join(s.Schedules, ", "), list(s.WeightDecays),
-		map[string]string{Fitted: " among those that reached zero training error, if any did", Any: ""}[s.Choose])
+		strings.Join(levels, ", "), trialSeed, s.Holdout, list(s.Rates),
+		strings.Join(s.Schedules, ", "), list(s.WeightDecays),
+		map[string]string{Fitted: " among those that reached zero training error, if any did",
+			Any: ""}[s.Choose])
 	if slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Base.Batch > 0 }) {
-		text += " With mini-batches the training loss and accuracy of an epoch are sums while the weights move, and its test accuracy is that of the epoch's start."
+		text += " With mini-batches the training loss and accuracy of an epoch are sums while " +
+			"the weights move, and its test accuracy is that of the epoch's start."
 	}
 	if s.Note != "" {
 		text += "\n\n" + s.Note
@@ -290,8 +316,11 @@ func writeCSV(w io.Writer, rows []row) error {
 	text := csv.NewWriter(w)
 	write := func(cells ...string) { _ = text.Write(cells) } // kept by the writer until Error
 	interval := func(name string) []string { return []string{name, name + "_half", name + "_n"} }
-	write(slices.Concat([]string{"cell", "arm", "measure", "paper"}, interval("ours"), interval("at_equal_loss"), []string{"equal_loss"}, interval("momentum_minus_it"),
-		[]string{"momentum_over_it", "status"}, interval("train_accuracy"), []string{"zero_error_at", "diverged", "rule", "lr", "eta_eff", "schedule", "weight_decay", "epochs",
+	write(slices.Concat([]string{"cell", "arm", "measure", "paper"}, interval("ours"),
+		interval("at_equal_loss"), []string{"equal_loss"}, interval("momentum_minus_it"),
+		[]string{"momentum_over_it", "status"}, interval("train_accuracy"),
+		[]string{"zero_error_at", "diverged", "rule", "lr", "eta_eff", "schedule",
+			"weight_decay", "epochs",
 			"batch", "trials", "held_out_accuracy", "edge", "revision", "device", "precision"})...)
 	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 8, 64) }
 	p := func(x *float64) string {
@@ -314,9 +343,13 @@ func writeCSV(w io.Writer, rows []row) error {
 		if r.Trials > 0 {
 			trials, heldOut = strconv.Itoa(r.Trials), f(r.HeldOut)
 		}
-		write(slices.Concat([]string{r.Cell, r.Arm, r.Measure, p(r.Paper)}, three(r.Ours), three(r.Equal), []string{p(r.Level)}, three(r.Momentum),
-			[]string{p(r.Ratio), r.Status}, three(r.Train), []string{strings.ReplaceAll(epochs(r.Zero), ", ", " "), strconv.Itoa(r.Diverged), r.Rule, f(r.Rate), f(r.EtaEff),
-				r.Schedule, f(r.Decay), strconv.Itoa(r.Epochs), strconv.Itoa(r.Batch), trials, heldOut, r.Edge, r.Revision, r.Device, r.Precision})...)
+		write(slices.Concat([]string{r.Cell, r.Arm, r.Measure, p(r.Paper)}, three(r.Ours),
+			three(r.Equal), []string{p(r.Level)}, three(r.Momentum),
+			[]string{p(r.Ratio), r.Status}, three(r.Train),
+			[]string{strings.ReplaceAll(epochs(r.Zero), ", ", " "), strconv.Itoa(r.Diverged),
+				r.Rule, f(r.Rate), f(r.EtaEff),
+				r.Schedule, f(r.Decay), strconv.Itoa(r.Epochs), strconv.Itoa(r.Batch), trials,
+				heldOut, r.Edge, r.Revision, r.Device, r.Precision})...)
 	}
 	text.Flush()
 	return text.Error()

@@ -10,10 +10,13 @@ import (
 	"momentum/internal/smalldisk"
 )
 
-// A full disk stops the sweep with one line, and no run counts as failed. When there is room the same command goes on.
+// A full disk stops the sweep with one line, and no run counts as failed. When there is room the
+// same command goes on.
 func TestFullDisk(t *testing.T) {
 	smalldisk.Run(t, "1m", func(disk string) {
-		all := []descent{{Steps: 7, Rate: 0.1, Seed: 1, Size: 50_000}, {Steps: 7, Rate: 0.1, Seed: 2, Size: 50_000}, {Steps: 12, Rate: 1e60, Seed: 1}, {Steps: 7, Rate: 0.1, Seed: 3}}
+		all := []descent{{Steps: 7, Rate: 0.1, Seed: 1, Size: 50_000},
+			{Steps: 7, Rate: 0.1, Seed: 2, Size: 50_000}, {Steps: 12, Rate: 1e60, Seed: 1},
+			{Steps: 7, Rate: 0.1, Seed: 3}}
 		calm := list(t, t.TempDir(), execution{}, all...)
 		p := pool(t, 2)
 		succeed(t, calm, p)
@@ -27,7 +30,8 @@ func TestFullDisk(t *testing.T) {
 				_, err = run(t.Context(), l, p, Options{})
 			}
 			if l != nil {
-				if states := statesOf(t, l); strings.Contains(states, "failed") || strings.Contains(states, "damaged") {
+				if states := statesOf(t, l); strings.Contains(states, "failed") ||
+					strings.Contains(states, "damaged") {
 					t.Errorf("states %s", states)
 				}
 			}

@@ -1,5 +1,6 @@
-// Package sweep runs a list of runs: on this machine, several at a time, or as an array of a Slurm cluster's jobs. It knows nothing of what is
-// run; a run is a JSON object of settings and the name of its run folder (internal/rundir), and a command that can make it.
+// Package sweep runs a list of runs: on this machine, several at a time, or as an array of a Slurm
+// cluster's jobs. It knows nothing of what is run; a run is a JSON object of settings and the name
+// of its run folder (internal/rundir), and a command that can make it.
 //
 // A sweep's folder holds
 //
@@ -8,8 +9,9 @@
 //	sweep.lock     while a process works on it
 //	slurm.sh       the last array of jobs that was submitted, and slurm.json its number
 //
-// The run folders themselves lie elsewhere, shared by all sweeps. What has become of a run is read from its folder alone, so any process may be
-// killed at any time: the next one goes on with what is missing.
+// The run folders themselves lie elsewhere, shared by all sweeps. What has become of a run is read
+// from its folder alone, so any process may be killed at any time: the next one goes on with what
+// is missing.
 package sweep
 
 import (
@@ -44,8 +46,8 @@ type List struct {
 	Runs []Run
 }
 
-// Plan writes the list of a sweep into its folder, which is made if it is missing. A list that is there already must be the same one: it is
-// never changed. Runs must have different names.
+// Plan writes the list of a sweep into its folder, which is made if it is missing. A list that is
+// there already must be the same one: it is never changed. Runs must have different names.
 func Plan(dir, root string, runs []Run) (*List, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -64,7 +66,11 @@ func Plan(dir, root string, runs []Run) (*List, error) {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
-		err = rundir.WriteFile(path, func(w io.Writer) error { _, err := w.Write(text.Bytes()); return err })
+		err = rundir.WriteFile(path, func(w io.Writer) error {
+			_,
+				err := w.Write(text.Bytes())
+			return err
+		})
 	} else if err == nil && !bytes.Equal(old, text.Bytes()) {
 		err = different(path, old, text.Bytes())
 	}
@@ -81,9 +87,11 @@ func different(path string, old, want []byte) error {
 	for i := range max(len(a), len(b)) {
 		switch {
 		case i >= len(a) || a[i] == "":
-			return fmt.Errorf("%s: ends after %d runs, want %d: %s", path, i, bytes.Count(want, []byte("\n")), remedy)
+			return fmt.Errorf("%s: ends after %d runs, want %d: %s", path, i,
+				bytes.Count(want, []byte("\n")), remedy)
 		case i >= len(b) || b[i] == "":
-			return fmt.Errorf("%s: has %d runs, want %d: %s", path, bytes.Count(old, []byte("\n")), i, remedy)
+			return fmt.Errorf("%s: has %d runs, want %d: %s", path, bytes.Count(old, []byte("\n")),
+				i, remedy)
 		case a[i] != b[i]:
 			var r, s Run
 			if json.Unmarshal([]byte(a[i]), &r) != nil || json.Unmarshal([]byte(b[i]), &s) != nil {
@@ -92,7 +100,8 @@ func different(path string, old, want []byte) error {
 			if d := rundir.Difference(r.Settings, s.Settings); d != "" {
 				return fmt.Errorf("%s:%d: a list with other settings: %s; %s", path, i+1, d, remedy)
 			}
-			return fmt.Errorf("%s:%d: a list with another way to run: %s; %s", path, i+1, rundir.Difference(r.Execution, s.Execution), remedy)
+			return fmt.Errorf("%s:%d: a list with another way to run: %s; %s", path, i+1,
+				rundir.Difference(r.Execution, s.Execution), remedy)
 		}
 	}
 	return nil
@@ -130,7 +139,8 @@ func parseRuns(path string, text []byte) ([]Run, error) {
 				err = errors.New("more follows the JSON object")
 			}
 		}
-		if err == nil && (r.Name == "" || r.Name[0] == '.' || strings.ContainsAny(r.Name, "/\\\x00")) {
+		if err == nil && (r.Name == "" || r.Name[0] == '.' ||
+			strings.ContainsAny(r.Name, "/\\\x00")) {
 			err = fmt.Errorf("name is %q, want that of a run folder", r.Name)
 		}
 		for _, part := range []json.RawMessage{r.Settings, r.Execution} {
@@ -142,7 +152,8 @@ func parseRuns(path string, text []byte) ([]Run, error) {
 			err = fmt.Errorf("the run %s stands on line %d too", r.Name, before)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("sweep: %s:%d: %w; want a run as {\"name\": …, \"settings\": {…}, \"execution\": {…}}", path, i+1, err)
+			return nil, fmt.Errorf("sweep: %s:%d: %w; want a run as {\"name\": …, \"settings\": "+
+				"{…}, \"execution\": {…}}", path, i+1, err)
 		}
 		seen[r.Name] = i + 1
 		runs = append(runs, r)
@@ -153,8 +164,8 @@ func parseRuns(path string, text []byte) ([]Run, error) {
 // arrays are the variables in which engines tell a task its number, from 0.
 var arrays = []string{"SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX"}
 
-// TaskIndex is the number of a task, from 0: value itself or, if that is auto, what Slurm, a Kubernetes Indexed Job or AWS Batch says in the
-// environment.
+// TaskIndex is the number of a task, from 0: value itself or, if that is auto, what Slurm, a
+// Kubernetes Indexed Job or AWS Batch says in the environment.
 func TaskIndex(value string, getenv func(string) string) (int, error) {
 	from := "the task"
 	if value == "auto" {
@@ -166,12 +177,14 @@ func TaskIndex(value string, getenv func(string) string) (int, error) {
 			}
 		}
 		if value == "" {
-			return -1, fmt.Errorf("auto needs one of %s in the environment, got none: give the number itself", strings.Join(arrays, ", "))
+			return -1, fmt.Errorf("auto needs one of %s in the environment, got none: give the "+
+				"number itself", strings.Join(arrays, ", "))
 		}
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 {
-		return -1, fmt.Errorf("%s must be a whole number of at least 0, or auto, got %q", from, value)
+		return -1, fmt.Errorf("%s must be a whole number of at least 0, or auto, got %q", from,
+			value)
 	}
 	return n, nil
 }

@@ -24,7 +24,8 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "runs.jsonl")
-	const want = `{"name":"gd-1","settings":{"lr":0.1,"seed":1},"execution":{"runs":"r<s"}}` + "\n" +
+	const want = `{"name":"gd-1","settings":{"lr":0.1,"seed":1},"execution":{"runs":"r<s"}}` +
+		"\n" +
 		`{"name":"gd-2","settings":{"lr":0.1,"seed":2},"execution":{"runs":"r<s"}}` + "\n"
 	if got := runtest.Read(t, path); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -42,14 +43,19 @@ func TestPlan(t *testing.T) {
 		runs []Run
 		want string
 	}{
-		"same":            {[]Run{a, b}, ""},
-		"other settings":  {[]Run{a, other}, "sweep: " + path + ":2: a list with other settings: lr is 0.1, want 0.2; " + remedy},
-		"other execution": {[]Run{a, elsewhere}, "sweep: " + path + `:2: a list with another way to run: runs is "r\u003cs", want "t"; ` + remedy},
-		"fewer":           {[]Run{a}, "sweep: " + path + ": has 2 runs, want 1: " + remedy},
-		"more":            {[]Run{a, b, {"gd-3", a.Settings, a.Execution}}, "sweep: " + path + ": ends after 2 runs, want 3: " + remedy},
-		"twice":           {[]Run{a, a}, "sweep: " + path + `:2: the run gd-1 stands on line 1 too; want a run as {"name": …, "settings": {…}, "execution": {…}}`},
+		"same": {[]Run{a, b}, ""},
+		"other settings": {[]Run{a, other}, "sweep: " + path +
+			":2: a list with other settings: lr is 0.1, want 0.2; " + remedy},
+		"other execution": {[]Run{a, elsewhere}, "sweep: " + path +
+			`:2: a list with another way to run: runs is "r\u003cs", want "t"; ` + remedy},
+		"fewer": {[]Run{a}, "sweep: " + path + ": has 2 runs, want 1: " + remedy},
+		"more": {[]Run{a, b, {"gd-3", a.Settings, a.Execution}}, "sweep: " + path +
+			": ends after 2 runs, want 3: " + remedy},
+		"twice": {[]Run{a, a}, "sweep: " + path +
+			`:2: the run gd-1 stands on line 1 too; want a run as {"name": …, "settings": {…}, "execution": {…}}`},
 	} {
-		if _, err := Plan(dir, root, tt.runs); tt.want == "" && err != nil || tt.want != "" && (err == nil || err.Error() != tt.want) {
+		if _, err := Plan(dir, root, tt.runs); tt.want == "" && err != nil || tt.want != "" &&
+			(err == nil || err.Error() != tt.want) {
 			t.Errorf("%s: got %v\nwant %s", name, err, tt.want)
 		}
 		if runtest.Read(t, path) != want {
@@ -59,7 +65,8 @@ func TestPlan(t *testing.T) {
 	if err := os.WriteFile(path, []byte(want[:100]), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Plan(dir, root, []Run{a, b}); err == nil || err.Error() != "sweep: "+path+":2: damaged: remove the file, it is written again" {
+	if _, err := Plan(dir, root, []Run{a, b}); err == nil || err.Error() !=
+		"sweep: "+path+":2: damaged: remove the file, it is written again" {
 		t.Errorf("a list that is cut: %v", err)
 	}
 }
@@ -68,7 +75,8 @@ func TestPlan(t *testing.T) {
 func FuzzParseRuns(f *testing.F) {
 	for _, s := range []string{
 		`{"name":"a","settings":{},"execution":{}}`,
-		`{"name":"a","settings":{"lr":1e-3},"execution":{"runs":"r"}}` + "\n" + `{"name":"b","settings":{},"execution":{}}` + "\n",
+		`{"name":"a","settings":{"lr":1e-3},"execution":{"runs":"r"}}` + "\n" +
+			`{"name":"b","settings":{},"execution":{}}` + "\n",
 		`{"name":"../a","settings":{},"execution":{}}`,
 		`{"name":"a","settings":[],"execution":{}}`,
 		`{"name":"a","settings":{},"execution":{}} {}`,
@@ -114,15 +122,19 @@ func TestTaskIndex(t *testing.T) {
 		{"auto", "SLURM_ARRAY_TASK_ID=4", 4, ""},
 		{"auto", "JOB_COMPLETION_INDEX=0", 0, ""},
 		{"auto", "AWS_BATCH_JOB_ARRAY_INDEX=12", 12, ""},
-		{"auto", "JOB_COMPLETION_INDEX=x", -1, `JOB_COMPLETION_INDEX must be a whole number of at least 0, or auto, got "x"`},
-		{"auto", "=", -1, "auto needs one of SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX, AWS_BATCH_JOB_ARRAY_INDEX in the environment, got none: give the number itself"},
+		{"auto", "JOB_COMPLETION_INDEX=x", -1,
+			`JOB_COMPLETION_INDEX must be a whole number of at least 0, or auto, got "x"`},
+		{"auto", "=", -1, "auto needs one of SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX, " +
+			"AWS_BATCH_JOB_ARRAY_INDEX in the environment, got none: give the number itself"},
 		{"-1", "=", -1, `the task must be a whole number of at least 0, or auto, got "-1"`},
 		{"", "=", -1, `the task must be a whole number of at least 0, or auto, got ""`},
 	} {
 		name, value, _ := strings.Cut(tt.variable, "=")
-		n, err := TaskIndex(tt.value, func(v string) string { return map[string]string{name: value}[v] })
+		n, err := TaskIndex(tt.value,
+			func(v string) string { return map[string]string{name: value}[v] })
 		if n != tt.want || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
-			t.Errorf("%q with %s: %d, %v; want %d, %s", tt.value, tt.variable, n, err, tt.want, tt.err)
+			t.Errorf("%q with %s: %d, %v; want %d, %s", tt.value, tt.variable, n, err, tt.want,
+				tt.err)
 		}
 	}
 }
@@ -134,9 +146,12 @@ func FuzzTaskIndex(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		given, err1 := TaskIndex(s, func(string) string { return "" })
-		found, err2 := TaskIndex("auto", func(name string) string { return map[string]string{"JOB_COMPLETION_INDEX": s}[name] })
+		found, err2 := TaskIndex("auto", func(name string) string {
+			return map[string]string{"JOB_COMPLETION_INDEX": s}[name]
+		})
 		if given != found || (err1 == nil) != (err2 == nil) {
-			t.Errorf("%q: %d, %v as an argument; %d, %v from the environment", s, given, err1, found, err2)
+			t.Errorf("%q: %d, %v as an argument; %d, %v from the environment", s, given, err1,
+				found, err2)
 		}
 		if n, err := strconv.Atoi(s); err1 == nil && (err != nil || n != given || n < 0) {
 			t.Errorf("%q is taken for %d", s, given)

@@ -12,7 +12,8 @@ import (
 type Outcome struct {
 	Folder   string
 	Diverged bool
-	Rows     []rundir.Row // one an epoch, the last one at the final weights unless the run has diverged
+	// one an epoch, the last one at the final weights unless the run has diverged
+	Rows []rundir.Row
 }
 
 // Outcome reads the folder of a run, which must be done or have diverged.
@@ -26,7 +27,8 @@ func ReadOutcome(folder string) (Outcome, error) {
 		return o, fmt.Errorf("sweep: %w", err)
 	}
 	if state != rundir.Done && state != rundir.Diverged {
-		return o, fmt.Errorf("sweep: %s: state is %q, want %q: let the run end, or leave it out", folder, state, rundir.Done)
+		return o, fmt.Errorf("sweep: %s: state is %q, want %q: let the run end, or leave it out",
+			folder, state, rundir.Done)
 	}
 	o.Diverged = state == rundir.Diverged
 	if o.Rows, err = rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl")); err != nil {
@@ -49,7 +51,8 @@ func (o Outcome) Last(name string) float64 {
 // ZeroError is the epoch at which the training error was first zero, -1 if it never was.
 func (o Outcome) ZeroError() int { return ZeroError(o.Rows) }
 
-// ZeroError is the epoch of the first row in which every training image is classified correctly, or -1.
+// ZeroError is the epoch of the first row in which every training image is classified correctly, or
+// -1.
 func ZeroError(rows []rundir.Row) int {
 	for _, row := range rows {
 		if accuracy, _ := row.Get("train_accuracy"); accuracy == 1 {
@@ -60,7 +63,8 @@ func ZeroError(rows []rundir.Row) int {
 	return -1
 }
 
-// AtLoss is a number at the first evaluation at which the training loss is at most level; NaN if that never happens.
+// AtLoss is a number at the first evaluation at which the training loss is at most level; NaN if
+// that never happens.
 func (o Outcome) AtLoss(level float64, name string) float64 {
 	for _, row := range o.Rows {
 		loss, measured := row.Get("loss")

@@ -21,13 +21,16 @@ import (
 	"momentum/internal/rundir"
 )
 
-// Pool runs on this machine, one process a run: Command... -config=DIR/runs.jsonl -task=N. Command must be the program itself, which saves and
-// exits with 75 at a SIGTERM, not a shell or "go run" around it, which keep signals to themselves.
+// Pool runs on this machine, one process a run: Command... -config=DIR/runs.jsonl -task=N. Command
+// must be the program itself, which saves and exits with 75 at a SIGTERM, not a shell or "go run"
+// around it, which keep signals to themselves.
 type Pool struct {
 	Command []string
-	Jobs    int      // runs at a time; 0 is one for each GPU, or one
-	GPUs    []string // as CUDA_VISIBLE_DEVICES names them, shared out among the jobs; none leaves that variable as it is
-	Stdout  io.Writer
+	Jobs    int // runs at a time; 0 is one for each GPU, or one
+	// as CUDA_VISIBLE_DEVICES names them, shared out among the jobs; none leaves that variable as
+	// it is
+	GPUs   []string
+	Stdout io.Writer
 }
 
 func (p *Pool) jobs() int {
@@ -37,8 +40,9 @@ func (p *Pool) jobs() int {
 	return max(1, len(p.GPUs))
 }
 
-// Env is the environment of the runs in a slot, from 0 to Jobs-1. Several runs on a CPU share its cores: a pool of as many threads as there are
-// cores in each of them would be slower. NPROC is what XLA asks for their number.
+// Env is the environment of the runs in a slot, from 0 to Jobs-1. Several runs on a CPU share its
+// cores: a pool of as many threads as there are cores in each of them would be slower. NPROC is
+// what XLA asks for their number.
 func (p *Pool) Env(slot int) []string {
 	env := os.Environ()
 	if len(p.GPUs) > 0 {
@@ -47,7 +51,8 @@ func (p *Pool) Env(slot int) []string {
 	if p.jobs() > 1 {
 		for _, name := range []string{"NPROC", "GOMAXPROCS"} {
 			if os.Getenv(name) == "" {
-				env = append(env, fmt.Sprintf("%s=%d", name, max(1, runtime.GOMAXPROCS(0)/p.jobs())))
+				env = append(env, fmt.Sprintf("%s=%d", name,
+					max(1, runtime.GOMAXPROCS(0)/p.jobs())))
 			}
 		}
 	}
@@ -57,8 +62,9 @@ func (p *Pool) Env(slot int) []string {
 // errFailFast is the cause of a context that ends because a run failed.
 var errFailFast = errors.New("a run failed")
 
-// Run implements [Launcher]. When ctx ends the runs get a SIGTERM and are waited for; the error then wraps [cli.ErrStopped]. On a full disk
-// nothing more is started, and what runs goes on as far as it can.
+// Run implements [Launcher]. When ctx ends the runs get a SIGTERM and are waited for; the error
+// then wraps [cli.ErrStopped]. On a full disk nothing more is started, and what runs goes on as far
+// as it can.
 func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) error {
 	if err := os.MkdirAll(filepath.Join(l.Dir, logsDir), 0o777); err != nil {
 		return fmt.Errorf("sweep: %w", err)
@@ -86,7 +92,8 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) e
 			for index, ok := next(); ok; index, ok = next() {
 				s, err := p.one(ctx, l, index, slot, t)
 				if err == nil && s.State == Failed && failFast {
-					err = fmt.Errorf("sweep: stopped at the first failure, %s: %s; what it printed is in %s", s.Run.Name, s.Reason, l.Log(index))
+					err = fmt.Errorf("sweep: stopped at the first failure, %s: %s; what it "+
+						"printed is in %s", s.Run.Name, s.Reason, l.Log(index))
 					stop(errFailFast)
 				}
 				mu.Lock()
@@ -99,12 +106,14 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) e
 	}
 	slots.Wait()
 	if ctx.Err() != nil && context.Cause(ctx) != errFailFast && t.n < t.total {
-		return fmt.Errorf("sweep: %w with %d of %d runs ended; the same command goes on", cli.ErrStopped, t.n, t.total)
+		return fmt.Errorf("sweep: %w with %d of %d runs ended; the same command goes on",
+			cli.ErrStopped, t.n, t.total)
 	}
 	return first
 }
 
-// one makes a run, or waits until another process has made it, and returns its status. After an error nothing more should be started.
+// one makes a run, or waits until another process has made it, and returns its status. After an
+// error nothing more should be started.
 func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *tally) (Status, error) {
 	began := time.Now()
 	for {
@@ -128,8 +137,8 @@ func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *tally) (Sta
 	}
 }
 
-// awaitFree waits while a living process has the folder of a run: one of another sweep, or one that the last start of this sweep has left behind
-// and that still saves.
+// awaitFree waits while a living process has the folder of a run: one of another sweep, or one that
+// the last start of this sweep has left behind and that still saves.
 func (l *List) awaitFree(ctx context.Context, index int, t *tally) (waited bool, err error) {
 	for {
 		holder, held, err := rundir.Held(l.Folder(index))
@@ -141,7 +150,8 @@ func (l *List) awaitFree(ctx context.Context, index int, t *tally) (waited bool,
 		}
 		if !waited {
 			waited = true
-			t.bar.Println(fmt.Sprintf("%-10s%s: waiting for %s, which has it", "", l.Runs[index].Name, holder))
+			t.bar.Println(fmt.Sprintf("%-10s%s: waiting for %s, which has it", "",
+				l.Runs[index].Name, holder))
 		}
 		select {
 		case <-time.After(poll):
@@ -160,13 +170,17 @@ func (p *Pool) process(ctx context.Context, l *List, index, slot int) (Status, e
 		return Status{}, fmt.Errorf("sweep: %w", err)
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, p.Command[0], append(slices.Clone(p.Command[1:]), "-config="+filepath.Join(l.Dir, listFile), "-task="+strconv.Itoa(index))...)
+	cmd := exec.CommandContext(ctx, p.Command[0],
+		append(slices.Clone(p.Command[1:]), "-config="+filepath.Join(l.Dir, listFile),
+			"-task="+strconv.Itoa(index))...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Env = p.Env(slot)
-	cmd.Stdout, cmd.Stderr = log, log // files, not pipes: a process whose parent was killed can still print, and save
+	// files, not pipes: a process whose parent was killed can still print, and save
+	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
 
-	// To Linux the parent that a child outlives is the thread that has started it: this goroutine keeps its thread until the child has ended.
+	// To Linux the parent that a child outlives is the thread that has started it: this goroutine
+	// keeps its thread until the child has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
@@ -179,8 +193,8 @@ func (p *Pool) process(ctx context.Context, l *List, index, slot int) (Status, e
 	return l.verdict(index, cmd.ProcessState)
 }
 
-// verdict is the status of a run whose process has ended. If it left without a result, and was neither stopped nor killed, the run has failed, and
-// its folder says so from now on.
+// verdict is the status of a run whose process has ended. If it left without a result, and was
+// neither stopped nor killed, the run has failed, and its folder says so from now on.
 func (l *List) verdict(index int, exit *os.ProcessState) (Status, error) {
 	s, err := l.status(index)
 	if err != nil || s.State != Interrupted && s.State != Pending && s.State != Failed {
@@ -192,7 +206,8 @@ func (l *List) verdict(index int, exit *os.ProcessState) (Status, error) {
 	switch {
 	case fullDisk(s.Reason) || !l.room():
 		s.State = Interrupted
-		return s, fmt.Errorf("sweep: %w, so nothing more was started (%s: %s); the same command goes on when there is room", syscall.ENOSPC, s.Run.Name, s.Reason)
+		return s, fmt.Errorf("sweep: %w, so nothing more was started (%s: %s); the same command "+
+			"goes on when there is room", syscall.ENOSPC, s.Run.Name, s.Reason)
 	case s.State == Failed || !broke(exit):
 		return s, nil
 	case s.State == Interrupted:
@@ -207,10 +222,12 @@ func (l *List) verdict(index int, exit *os.ProcessState) (Status, error) {
 	return s, nil
 }
 
-// broke says whether a process has ended by an error: not by one of the signals that stop or kill, nor with the status of one that was stopped.
+// broke says whether a process has ended by an error: not by one of the signals that stop or kill,
+// nor with the status of one that was stopped.
 func broke(exit *os.ProcessState) bool {
 	if w, ok := exit.Sys().(syscall.WaitStatus); ok && w.Signaled() {
-		return !slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGKILL}, w.Signal())
+		return !slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP,
+			syscall.SIGUSR1, syscall.SIGKILL}, w.Signal())
 	}
 	return exit.ExitCode() != cli.Stopped
 }
@@ -218,14 +235,20 @@ func broke(exit *os.ProcessState) bool {
 // fullDisk says whether a line tells of a full disk, or of a quota that is used up.
 func fullDisk(line string) bool {
 	line = strings.ToLower(line)
-	return strings.Contains(line, syscall.ENOSPC.Error()) || strings.Contains(line, syscall.EDQUOT.Error())
+	return strings.Contains(line, syscall.ENOSPC.Error()) ||
+		strings.Contains(line, syscall.EDQUOT.Error())
 }
 
-// room says whether the disk of the logs takes a block more. If not, the line that would have told of the full disk may be missing.
+// room says whether the disk of the logs takes a block more. If not, the line that would have told
+// of the full disk may be missing.
 func (l *List) room() bool {
 	path := filepath.Join(l.Dir, logsDir, "room")
 	defer os.Remove(path)
-	err := rundir.WriteFile(path, func(w io.Writer) error { _, err := w.Write(make([]byte, 4096)); return err })
+	err := rundir.WriteFile(path, func(w io.Writer) error {
+		_,
+			err := w.Write(make([]byte, 4096))
+		return err
+	})
 	return err == nil || !fullDisk(err.Error())
 }
 
@@ -239,7 +262,8 @@ type tally struct {
 }
 
 func newTally(out io.Writer, total int) *tally {
-	t := &tally{bar: progress.Steps(out, "runs", total), lines: !progress.Terminal(out), total: total}
+	t := &tally{bar: progress.Steps(out, "runs", total), lines: !progress.Terminal(out),
+		total: total}
 	t.bar.Set(0)
 	return t
 }

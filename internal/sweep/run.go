@@ -12,10 +12,11 @@ import (
 	"momentum/internal/rundir"
 )
 
-// Launcher starts the runs of a list with these numbers, each once, and returns when none of them is under way any more. Some may be under way
-// before, by a process of an earlier start that still saves or of another sweep: these are waited for, and started if they did not end. Its
-// error says why it did not start them all, or has stopped some; that a run failed is none, unless failFast: then nothing starts after the first
-// failure, and what is under way is stopped as by a signal.
+// Launcher starts the runs of a list with these numbers, each once, and returns when none of them
+// is under way any more. Some may be under way before, by a process of an earlier start that still
+// saves or of another sweep: these are waited for, and started if they did not end. Its error says
+// why it did not start them all, or has stopped some; that a run failed is none, unless failFast:
+// then nothing starts after the first failure, and what is under way is stopped as by a signal.
 type Launcher interface {
 	Run(ctx context.Context, l *List, indices []int, failFast bool) error
 }
@@ -27,8 +28,9 @@ type Options struct {
 	Stdout, Stderr io.Writer
 }
 
-// Run makes the runs that are missing. Those that are done or have diverged are never repeated, those that have failed only with Retry. A damaged
-// folder is set aside and its run made anew. One process at a time may work on a sweep. The error says how many runs failed or were not ended, and
+// Run makes the runs that are missing. Those that are done or have diverged are never repeated,
+// those that have failed only with Retry. A damaged folder is set aside and its run made anew. One
+// process at a time may work on a sweep. The error says how many runs failed or were not ended, and
 // what to do about it.
 func (l *List) Run(ctx context.Context, with Launcher, o Options) (err error) {
 	lock, err := lockfile.Acquire(filepath.Join(l.Dir, "sweep.lock"))
@@ -101,7 +103,8 @@ func (l *List) setAside(out io.Writer, s Status) error {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	if aside != "" {
-		fmt.Fprintf(out, "warning: %s; the folder is now %s, and the run is made again\n", s.Reason, aside)
+		fmt.Fprintf(out, "warning: %s; the folder is now %s, and the run is made again\n", s.Reason,
+			aside)
 	}
 	return nil
 }
@@ -125,9 +128,11 @@ func (l *List) missing(all []Status, retry bool) error {
 		if some[0].Reason != "" {
 			first += ": " + some[0].Reason
 		}
-		parts = append(parts, fmt.Sprintf("%d of %d runs %s, the first is %s; %s", len(some), len(all), did, first, remedy))
+		parts = append(parts, fmt.Sprintf("%d of %d runs %s, the first is %s; %s", len(some),
+			len(all), did, first, remedy))
 	}
-	say(failed, "failed", "retry starts failed runs again; what they printed is in "+filepath.Join(l.Dir, logsDir))
+	say(failed, "failed", "retry starts failed runs again; what they printed is in "+filepath.Join(
+		l.Dir, logsDir))
 	if retry {
 		say(open, "have not been made", "a start without retry makes them")
 	} else {

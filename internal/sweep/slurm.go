@@ -25,28 +25,34 @@ import (
 const (
 	scriptFile = "slurm.sh"   // what each task of the array runs
 	arrayFile  = "slurm.json" // how the array was submitted, for people
-	warning    = 120          // seconds before the time limit at which Slurm signals USR1, for the run to save
+	// seconds before the time limit at which Slurm signals USR1, for the run to save
+	warning = 120
 )
 
-// Slurm runs a list as an array of jobs of a Slurm cluster, a job a run; the number of a task is that of its run in the list. The command and the
-// folders must have the same paths on all nodes.
+// Slurm runs a list as an array of jobs of a Slurm cluster, a job a run; the number of a task is
+// that of its run in the list. The command and the folders must have the same paths on all nodes.
 //
-// The array belongs to the cluster, not to this process, which only waits for it. One that is stopped or killed leaves the array alone, and the
-// next one asks the queue for the tasks that are still in it, submits the others that are wanted, and waits for all.
+// The array belongs to the cluster, not to this process, which only waits for it. One that is
+// stopped or killed leaves the array alone, and the next one asks the queue for the tasks that are
+// still in it, submits the others that are wanted, and waits for all.
 type Slurm struct {
-	Command    []string      // with -config=DIR/runs.jsonl -task=auto it makes the run of SLURM_ARRAY_TASK_ID
+	// with -config=DIR/runs.jsonl -task=auto it makes the run of SLURM_ARRAY_TASK_ID
+	Command    []string
 	Concurrent int           // tasks that run at a time; 0: as many as the cluster gives
 	GPUs       int           // of each task
 	Time       time.Duration // limit of each task, at least 5 minutes; 0: that of the partition
 	Partition  string        // "": the cluster's default
-	Requeue    bool          // a task that is told to stop early, or whose node fails, goes back into the queue and on from its checkpoint
-	Extra      []string      // more flags of sbatch, such as --mem=16G
-	Poll       time.Duration // between two looks at the queue; 0: 10 s
-	Stdout     io.Writer
+	// a task that is told to stop early, or whose node fails, goes back into the queue and on from
+	// its checkpoint
+	Requeue bool
+	Extra   []string      // more flags of sbatch, such as --mem=16G
+	Poll    time.Duration // between two looks at the queue; 0: 10 s
+	Stdout  io.Writer
 }
 
-// Run implements [Launcher]. It submits those of the runs that are not in the cluster's queue already, and waits until none of the sweep's tasks
-// is there any more. With failFast the first failure cancels what is left.
+// Run implements [Launcher]. It submits those of the runs that are not in the cluster's queue
+// already, and waits until none of the sweep's tasks is there any more. With failFast the first
+// failure cancels what is left.
 func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) error {
 	if err := s.Check(); err != nil {
 		return err
@@ -59,7 +65,8 @@ func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) 
 	if err != nil {
 		return err
 	}
-	w := &watch{list: l, dir: dir, unsubmitted: map[int]bool{}, waiting: map[int]task{}, began: map[int]time.Time{}, reasons: map[string]bool{}}
+	w := &watch{list: l, dir: dir, unsubmitted: map[int]bool{}, waiting: map[int]task{},
+		began: map[int]time.Time{}, reasons: map[string]bool{}}
 	for _, t := range queue {
 		if t.index < len(l.Runs) {
 			w.waiting[t.index] = t
@@ -73,7 +80,8 @@ func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) 
 	w.tally = newTally(s.Stdout, len(w.waiting)+len(w.unsubmitted))
 	defer w.tally.bar.Close()
 	if len(w.waiting) > 0 {
-		w.println("%d of the runs are in Slurm's queue already, in array %s", len(w.waiting), numbers(w.waiting))
+		w.println("%d of the runs are in Slurm's queue already, in array %s", len(w.waiting),
+			numbers(w.waiting))
 	}
 
 	every := s.Poll
@@ -99,9 +107,12 @@ func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) 
 			select {
 			case <-ctx.Done():
 				if len(w.waiting) == 0 {
-					return fmt.Errorf("sweep: %w with nothing in Slurm's queue; the same command goes on", cli.ErrStopped)
+					return fmt.Errorf("sweep: %w with nothing in Slurm's queue; the same command "+
+						"goes on", cli.ErrStopped)
 				}
-				return fmt.Errorf("sweep: %w while waiting for Slurm's array %[2]s, which goes on: the same command waits again, scancel %[2]s ends it", cli.ErrStopped, numbers(w.waiting))
+				return fmt.Errorf("sweep: %w while waiting for Slurm's array %[2]s, which goes "+
+					"on: the same command waits again, scancel %[2]s ends it", cli.ErrStopped,
+					numbers(w.waiting))
 			case <-time.After(every):
 			}
 			if queue, err = squeue(dir); err == nil {
@@ -120,15 +131,18 @@ func (s *Slurm) Run(ctx context.Context, l *List, indices []int, failFast bool) 
 // Check refuses what Slurm would take without a word, to no good.
 func (s *Slurm) Check() error {
 	if s.Concurrent < 0 || s.GPUs < 0 {
-		return cli.Usagef("tasks at a time and GPUs of each must be at least 0, got %d and %d", s.Concurrent, s.GPUs)
+		return cli.Usagef("tasks at a time and GPUs of each must be at least 0, got %d and %d",
+			s.Concurrent, s.GPUs)
 	}
 	if s.Time != 0 && s.Time < 5*time.Minute {
-		return cli.Usagef("the time limit of a task must be at least 5m, since Slurm tells it to stop %d seconds before, got %v", warning, s.Time)
+		return cli.Usagef("the time limit of a task must be at least 5m, since Slurm tells it to "+
+			"stop %d seconds before, got %v", warning, s.Time)
 	}
 	return nil
 }
 
-// submitFree submits the runs that wait for it, but for those that another process has: they come later, unless they have ended by then.
+// submitFree submits the runs that wait for it, but for those that another process has: they come
+// later, unless they have ended by then.
 func (s *Slurm) submitFree(w *watch) error {
 	var free []int
 	for _, i := range slices.Sorted(maps.Keys(w.unsubmitted)) {
@@ -195,7 +209,8 @@ func (w *watch) look(queue []task) error {
 			if w.began[t.index].IsZero() {
 				w.began[t.index] = time.Now()
 			}
-		case t.state == "PENDING" && t.reason != "" && !slices.Contains(usual, t.reason) && !w.reasons[t.reason]:
+		case t.state == "PENDING" && t.reason != "" && !slices.Contains(usual, t.reason) &&
+			!w.reasons[t.reason]:
 			w.reasons[t.reason] = true
 			w.println("task %s_%d does not run yet: %s", t.array, t.index, t.reason)
 		}
@@ -209,7 +224,9 @@ func (w *watch) look(queue []task) error {
 			return err
 		}
 		if status.State == Running {
-			continue // a network file system shows its lock a while longer, and that of a node that died for two minutes
+			// a network file system shows its lock a while longer, and that of a node that died for
+			// two minutes
+			continue
 		}
 		delete(w.waiting, i)
 		if err := w.ended(status); err != nil {
@@ -247,8 +264,9 @@ func (w *watch) ended(s Status) (err error) {
 	return nil
 }
 
-// broke says whether the process of a run that left no outcome has ended by an error, as the script has noted: not because it was stopped or
-// killed, with the script or without it, and not for a full disk.
+// broke says whether the process of a run that left no outcome has ended by an error, as the script
+// has noted: not because it was stopped or killed, with the script or without it, and not for a
+// full disk.
 func (l *List) broke(index int) bool {
 	text, err := os.ReadFile(strings.TrimSuffix(l.Log(index), ".log") + ".exit")
 	if err != nil {
@@ -256,12 +274,14 @@ func (l *List) broke(index int) bool {
 	}
 	status, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	line, e := lastLine(l.Log(index))
-	return err == nil && e == nil && status != 0 && status != cli.Stopped && status <= 128 && !fullDisk(line)
+	return err == nil && e == nil && status != 0 && status != cli.Stopped && status <= 128 &&
+		!fullDisk(line)
 }
 
 // cancel ends what is left of the sweep's arrays, and waits until it has saved and ended.
 func (w *watch) cancel(ctx context.Context, every time.Duration) error {
-	err := fmt.Errorf("sweep: stopped at the first failure, %s: %s; what it printed is in %s", w.failed.Run.Name, w.failed.Reason, w.list.Log(w.failed.Index))
+	err := fmt.Errorf("sweep: stopped at the first failure, %s: %s; what it printed is in %s",
+		w.failed.Run.Name, w.failed.Reason, w.list.Log(w.failed.Index))
 	if len(w.waiting) == 0 {
 		return err
 	}
@@ -297,7 +317,11 @@ func (s *Slurm) submit(dir string, l *List, indices []int) (array string, err er
 		return "", fmt.Errorf("sweep: %w", err)
 	}
 	script := filepath.Join(dir, scriptFile)
-	err = rundir.WriteFile(script, func(w io.Writer) error { _, err := io.WriteString(w, s.script(dir, here, l.Runs)); return err })
+	err = rundir.WriteFile(script, func(w io.Writer) error {
+		_,
+			err := io.WriteString(w, s.script(dir, here, l.Runs))
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("sweep: %w", err)
 	}
@@ -308,20 +332,25 @@ func (s *Slurm) submit(dir string, l *List, indices []int) (array string, err er
 	if err := sbatch.Run(); err != nil {
 		err = clientError("sbatch", err, stderr.String())
 		if strings.Contains(stderr.String(), "Invalid job array specification") {
-			err = fmt.Errorf("%w: the largest task is %d, and the cluster's MaxArraySize (see scontrol show config) must be larger than that: let the cluster's administrator raise it, or plan a smaller sweep",
+			err = fmt.Errorf("%w: the largest task is %d, and the cluster's MaxArraySize (see "+
+				"scontrol show config) must be larger than that: let the cluster's administrator "+
+				"raise it, or plan a smaller sweep",
 				err, slices.Max(indices))
 		}
 		return "", err
 	}
-	array, _, _ = strings.Cut(strings.TrimSpace(stdout.String()), ";") // a cluster's name may follow
+	// a cluster's name may follow
+	array, _, _ = strings.Cut(strings.TrimSpace(stdout.String()), ";")
 	if _, err := strconv.ParseUint(array, 10, 64); err != nil {
-		return "", fmt.Errorf("sweep: sbatch --parsable has printed %q, want a number", stdout.String())
+		return "", fmt.Errorf("sweep: sbatch --parsable has printed %q, want a number",
+			stdout.String())
 	}
 	err = rundir.WriteFile(filepath.Join(dir, arrayFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"array": array, "tasks": ranges(indices), "sbatch": append([]string{"sbatch"}, append(args, script)...)})
+		return e.Encode(map[string]any{"array": array, "tasks": ranges(indices),
+			"sbatch": append([]string{"sbatch"}, append(args, script)...)})
 	})
 	if err != nil {
 		return "", fmt.Errorf("sweep: array %s is submitted: %w", array, err)
@@ -329,20 +358,24 @@ func (s *Slurm) submit(dir string, l *List, indices []int) (array string, err er
 	return array, nil
 }
 
-// flags are those of sbatch. The user's come after those that have a reason to differ and before those that must not. The folder is the tasks'
-// working folder until the script leaves it, so that its path need not stand in --output, which has a syntax of its own.
+// flags are those of sbatch. The user's come after those that have a reason to differ and before
+// those that must not. The folder is the tasks' working folder until the script leaves it, so that
+// its path need not stand in --output, which has a syntax of its own.
 func (s *Slurm) flags(dir string, indices []int) []string {
-	flags := []string{"--nodes=1", "--ntasks=1", fmt.Sprintf("--signal=B:USR1@%d", warning), "--no-requeue"}
+	flags := []string{"--nodes=1", "--ntasks=1", fmt.Sprintf("--signal=B:USR1@%d", warning),
+		"--no-requeue"}
 	if s.Requeue {
 		flags[len(flags)-1] = "--requeue"
 	}
 	if s.GPUs > 0 {
-		// Not --gpus-per-task, which is for the tasks that srun starts in a job: a script without srun sees those that the job has on its node.
+		// Not --gpus-per-task, which is for the tasks that srun starts in a job: a script without
+		// srun sees those that the job has on its node.
 		flags = append(flags, fmt.Sprintf("--gres=gpu:%d", s.GPUs))
 	}
 	if s.Time > 0 {
 		d := s.Time.Round(time.Second)
-		flags = append(flags, fmt.Sprintf("--time=%d:%02d:%02d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60))
+		flags = append(flags, fmt.Sprintf("--time=%d:%02d:%02d", int(d.Hours()),
+			int(d.Minutes())%60, int(d.Seconds())%60))
 	}
 	if s.Partition != "" {
 		flags = append(flags, "--partition="+s.Partition)
@@ -351,12 +384,13 @@ func (s *Slurm) flags(dir string, indices []int) []string {
 	if s.Concurrent > 0 {
 		array += fmt.Sprintf("%%%d", s.Concurrent)
 	}
-	return append(append(flags, s.Extra...), "--parsable", "--job-name="+jobName(dir), "--array="+array, "--chdir="+dir,
+	return append(append(flags, s.Extra...), "--parsable", "--job-name="+jobName(dir),
+		"--array="+array, "--chdir="+dir,
 		"--output="+logsDir+"/slurm.log", "--open-mode=append")
 }
 
-// jobName is that of all arrays of a sweep, by which they are found in the queue: also one that was submitted by a process that was killed before
-// it could note the array's number.
+// jobName is that of all arrays of a sweep, by which they are found in the queue: also one that was
+// submitted by a process that was killed before it could note the array's number.
 func jobName(dir string) string {
 	hash := sha256.Sum256([]byte(dir))
 	return "sweep-" + hex.EncodeToString(hash[:])[:12]
@@ -415,7 +449,8 @@ if [ "$told" = USR1 ] && { [ $status -eq %d ] || [ $status -gt 128 ]; }; then
 fi
 `, cli.Stopped)
 	}
-	fmt.Fprintf(&b, "echo $status >%s/\"$name.exit\"\nexit $status\n", cli.Quote(filepath.Join(dir, logsDir)))
+	fmt.Fprintf(&b, "echo $status >%s/\"$name.exit\"\nexit $status\n",
+		cli.Quote(filepath.Join(dir, logsDir)))
 	return b.String()
 }
 
@@ -449,7 +484,8 @@ type task struct {
 // squeue lists the tasks of a sweep that have not ended, in any array.
 func squeue(dir string) ([]task, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command("squeue", "--noheader", "--array", "--name="+jobName(dir), "--format=%F %K %T %r")
+	cmd := exec.Command("squeue", "--noheader", "--array", "--name="+jobName(dir),
+		"--format=%F %K %T %r")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return nil, clientError("squeue", err, stderr.String())
@@ -457,7 +493,8 @@ func squeue(dir string) ([]task, error) {
 	return parseQueue(stdout.String())
 }
 
-// parseQueue reads what squeue prints: a line a task, with the array, the index, the state and the reason, which may have blanks.
+// parseQueue reads what squeue prints: a line a task, with the array, the index, the state and the
+// reason, which may have blanks.
 func parseQueue(text string) ([]task, error) {
 	var tasks []task
 	for line := range strings.Lines(text) {
@@ -472,9 +509,11 @@ func parseQueue(text string) ([]task, error) {
 			}
 		}
 		if index < 0 {
-			return nil, fmt.Errorf("sweep: squeue: %.80q, want a line such as \"12 3 PENDING Resources\"", line)
+			return nil, fmt.Errorf(
+				"sweep: squeue: %.80q, want a line such as \"12 3 PENDING Resources\"", line)
 		}
-		tasks = append(tasks, task{array: words[0], index: index, state: words[2], reason: strings.Join(words[3:], " ")})
+		tasks = append(tasks, task{array: words[0], index: index, state: words[2],
+			reason: strings.Join(words[3:], " ")})
 	}
 	return tasks, nil
 }
@@ -491,7 +530,8 @@ func numbers(tasks map[int]task) string {
 // clientError makes one line of what a program of Slurm has said.
 func clientError(name string, err error, stderr string) error {
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("sweep: %s is not installed here: start this where jobs are submitted from, such as a cluster's login node: %w", name, err)
+		return fmt.Errorf("sweep: %s is not installed here: start this where jobs are submitted "+
+			"from, such as a cluster's login node: %w", name, err)
 	}
 	var lines []string
 	for line := range strings.Lines(stderr) {

@@ -36,10 +36,12 @@ const logsDir = "logs"
 
 // Status is what has become of a run.
 type Status struct {
-	Run    Run
-	Index  int // in the list
-	State  State
-	Reason string // the last line of its log if it has failed or was interrupted, the damage if it is damaged, the process that runs it
+	Run   Run
+	Index int // in the list
+	State State
+	// the last line of its log if it has failed or was interrupted, the damage if it is damaged,
+	// the process that runs it
+	Reason string
 }
 
 // Folder is the path of a run's folder.
@@ -141,8 +143,8 @@ func count(all []Status) string {
 	return strings.Join(parts, ", ")
 }
 
-// PrintStatus prints how many runs are in each state, then a line for each that has failed, is damaged or did not begin
-// although it was started: its number, its name and why.
+// PrintStatus prints how many runs are in each state, then a line for each that has failed, is
+// damaged or did not begin although it was started: its number, its name and why.
 func PrintStatus(out io.Writer, all []Status) {
 	fmt.Fprintf(out, "%-10s%d runs: %s\n", "sweep", len(all), count(all))
 	for _, s := range all {

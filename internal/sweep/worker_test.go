@@ -19,8 +19,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// With this variable in its environment the test's binary is a command, so that tests can kill it: with "run" it makes a run of a list, with
-// "sweep" all of them.
+// With this variable in its environment the test's binary is a command, so that tests can kill it:
+// with "run" it makes a run of a list, with "sweep" all of them.
 const asCommand = "MOMENTUM_TEST_AS"
 
 func TestMain(m *testing.M) {
@@ -33,13 +33,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// descent is a run of the tests: gradient descent on w²/2 from w = seed, so that w after t steps is seed·(1−lr)^t.
+// descent is a run of the tests: gradient descent on w²/2 from w = seed, so that w after t steps is
+// seed·(1−lr)^t.
 type descent struct {
-	Steps  int     `json:"steps"`
-	Rate   float64 `json:"lr"`
-	Seed   int     `json:"seed"`
-	FailAt int     `json:"fail_at"` // the step, from 1, that fails as long as the file Broken is there
-	Size   int     `json:"size"`    // bytes of the weights
+	Steps int     `json:"steps"`
+	Rate  float64 `json:"lr"`
+	Seed  int     `json:"seed"`
+	// the step, from 1, that fails as long as the file Broken is there
+	FailAt int `json:"fail_at"`
+	Size   int `json:"size"` // bytes of the weights
 }
 
 type execution struct {
@@ -72,7 +74,8 @@ func list(t testing.TB, root string, x execution, all ...descent) *List {
 	return l
 }
 
-// descend makes the run of a line. It has a checkpoint after every fifth step, and prints one line when it starts.
+// descend makes the run of a line. It has a checkpoint after every fifth step, and prints one line
+// when it starts.
 func descend(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	set := flag.NewFlagSet("descend", flag.ContinueOnError)
 	path, task := set.String("config", "", ""), set.Int("task", -1, "")
@@ -85,7 +88,8 @@ func descend(ctx context.Context, stdout, stderr io.Writer, args []string) error
 	}
 	var d descent
 	var x execution
-	if err := errors.Join(json.Unmarshal(runs[*task].Settings, &d), json.Unmarshal(runs[*task].Execution, &x)); err != nil {
+	if err := errors.Join(json.Unmarshal(runs[*task].Settings, &d),
+		json.Unmarshal(runs[*task].Execution, &x)); err != nil {
 		return err
 	}
 	if d.Steps < 1 {
@@ -100,7 +104,8 @@ func descend(ctx context.Context, stdout, stderr io.Writer, args []string) error
 		fmt.Fprintln(stdout, "nothing to do")
 		return nil
 	}
-	fmt.Fprintf(stdout, "start with CUDA_VISIBLE_DEVICES=%q NPROC=%q GOMAXPROCS=%q\n", os.Getenv("CUDA_VISIBLE_DEVICES"), os.Getenv("NPROC"), os.Getenv("GOMAXPROCS"))
+	fmt.Fprintf(stdout, "start with CUDA_VISIBLE_DEVICES=%q NPROC=%q GOMAXPROCS=%q\n",
+		os.Getenv("CUDA_VISIBLE_DEVICES"), os.Getenv("NPROC"), os.Getenv("GOMAXPROCS"))
 	err = cli.End(dir, d.in(ctx, dir, x))
 	if errors.As(err, new(*cli.DivergedError)) {
 		fmt.Fprintln(stderr, err)
@@ -122,12 +127,14 @@ func (d descent) in(ctx context.Context, dir *rundir.Dir, x execution) error {
 	if err == nil && !found {
 		step, w = 0, float64(d.Seed)
 	}
-	if err := errors.Join(err, dir.CutRows(int64(step)-1), dir.SetState(rundir.Running)); err != nil {
+	if err := errors.Join(err, dir.CutRows(int64(step)-1), dir.SetState(rundir.Running)); err !=
+		nil {
 		return err
 	}
 	save := func() error {
 		return dir.SaveCheckpoint(int64(step), func(folder string) error {
-			return os.WriteFile(filepath.Join(folder, "w"), fmt.Appendf(nil, "%d %x", step, w), 0o666)
+			return os.WriteFile(filepath.Join(folder, "w"), fmt.Appendf(nil, "%d %x", step, w),
+				0o666)
 		})
 	}
 	for ; step < d.Steps; step++ {
@@ -145,7 +152,8 @@ func (d descent) in(ctx context.Context, dir *rundir.Dir, x execution) error {
 		if _, err := os.Stat(x.Broken); err == nil && step == d.FailAt && step > 0 {
 			return fmt.Errorf("step %d does not work", step)
 		}
-		if err := dir.AppendRow(rundir.Row{Step: int64(step), Values: []rundir.Value{{Name: "loss", X: w * w / 2}}}); err != nil {
+		if err := dir.AppendRow(rundir.Row{Step: int64(step),
+			Values: []rundir.Value{{Name: "loss", X: w * w / 2}}}); err != nil {
 			return err
 		}
 		if w -= d.Rate * w; math.IsInf(w*w, 0) {
@@ -158,14 +166,16 @@ func (d descent) in(ctx context.Context, dir *rundir.Dir, x execution) error {
 	})
 }
 
-// sweepAll is a parent that can be killed: arguments are the sweep's folder and the root of the run folders.
+// sweepAll is a parent that can be killed: arguments are the sweep's folder and the root of the run
+// folders.
 func sweepAll(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	l, err := Read(args[0], args[1])
 	if err != nil {
 		return err
 	}
 	os.Setenv(asCommand, "run")
-	return l.Run(ctx, &Pool{Command: []string{os.Args[0]}, Jobs: 2, Stdout: stdout}, Options{Stdout: stdout, Stderr: stderr})
+	return l.Run(ctx, &Pool{Command: []string{os.Args[0]}, Jobs: 2, Stdout: stdout},
+		Options{Stdout: stdout, Stderr: stderr})
 }
 
 // pool runs the command of this file.

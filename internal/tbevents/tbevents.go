@@ -115,9 +115,11 @@ func (w *Writer) resume(keepUpToStep int64) error {
 // Steps must not decrease.
 func (w *Writer) Scalars(step int64, wall time.Time, values []Scalar) error {
 	if step < w.step {
-		return fmt.Errorf("tbevents: %s: step %d after step %d, want increasing steps", w.f.Name(), step, w.step)
+		return fmt.Errorf("tbevents: %s: step %d after step %d, want increasing steps", w.f.Name(),
+			step, w.step)
 	}
-	err := w.append(frame(appendEvent(nil, Event{Wall: seconds(wall), Step: step, Scalars: values})))
+	err := w.append(frame(appendEvent(nil, Event{Wall: seconds(wall), Step: step,
+		Scalars: values})))
 	if err != nil {
 		return fmt.Errorf("tbevents: %w", err)
 	}

@@ -51,7 +51,8 @@ func TestFirstRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []byte("\x18\x00\x00\x00\x00\x00\x00\x00\xa3\x7f\x4b\x22" + "\x09"); !bytes.HasPrefix(got, want) {
+	if want := []byte("\x18\x00\x00\x00\x00\x00\x00\x00\xa3\x7f\x4b\x22" +
+		"\x09"); !bytes.HasPrefix(got, want) {
 		t.Errorf("got % x, want % x ...", got, want)
 	}
 	if want := []byte("\x1a\x0dbrain.Event:2"); !bytes.Equal(got[21:36], want) {
@@ -83,7 +84,8 @@ func open(t *testing.T, path string, keepUpToStep int64) *Writer {
 func write(t *testing.T, w *Writer, from, to int64) {
 	t.Helper()
 	for s := from; s <= to; s++ {
-		if err := w.Scalars(s, time.Unix(100+s, 0), []Scalar{{"loss", float64(s) / 2}}); err != nil {
+		if err := w.Scalars(s, time.Unix(100+s, 0), []Scalar{{"loss", float64(s) / 2}}); err !=
+			nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,22 +119,26 @@ func TestResume(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
 	w := open(t, path, -1)
 	write(t, w, 0, 3)
-	if err := w.Scalars(2, time.Unix(0, 0), nil); err == nil || !strings.Contains(err.Error(), "step 2 after step 3") {
+	if err := w.Scalars(2, time.Unix(0, 0), nil); err == nil ||
+		!strings.Contains(err.Error(), "step 2 after step 3") {
 		t.Errorf("a smaller step: got error %v", err)
 	}
 	w.Close()
-	const all = "brain.Event:2; 0 100 [{loss 0}]; 1 101 [{loss 0.5}]; 2 102 [{loss 1}]; 3 103 [{loss 1.5}]"
+	const all = "brain.Event:2; 0 100 [{loss 0}]; 1 101 [{loss 0.5}]; 2 102 [{loss 1}]; 3 103 " +
+		"[{loss 1.5}]"
 	if got := lines(t, path); got != all {
 		t.Fatalf("got  %s\nwant %s", got, all)
 	}
 
 	// Going on at step 2, with other times, keeps the times of what was kept.
 	w = open(t, path, 1)
-	if err := w.Scalars(2, time.Unix(200, 500e6), []Scalar{{"loss", math.Inf(1)}, {"accuracy", 0.25}}); err != nil {
+	if err := w.Scalars(2, time.Unix(200, 500e6),
+		[]Scalar{{"loss", math.Inf(1)}, {"accuracy", 0.25}}); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
-	want := "brain.Event:2; 0 100 [{loss 0}]; 1 101 [{loss 0.5}]; 2 200.5 [{loss +Inf} {accuracy 0.25}]"
+	want := "brain.Event:2; 0 100 [{loss 0}]; 1 101 [{loss 0.5}]; 2 200.5 [{loss +Inf} {accuracy " +
+		"0.25}]"
 	if got := lines(t, path); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -168,7 +174,8 @@ func TestTorn(t *testing.T) {
 
 	// A flipped bit and zeros after a power failure are cut off as well.
 	for _, damaged := range [][]byte{
-		append(bytes.Clone(whole[:second+20]), append([]byte{whole[second+20] ^ 4}, whole[second+21:]...)...),
+		append(bytes.Clone(whole[:second+20]),
+			append([]byte{whole[second+20] ^ 4}, whole[second+21:]...)...),
 		append(bytes.Clone(whole[:second]), make([]byte, 4096)...),
 	} {
 		if err := os.WriteFile(path, damaged, 0o666); err != nil {
@@ -182,20 +189,23 @@ func TestTorn(t *testing.T) {
 }
 
 func TestForeignFile(t *testing.T) {
-	for _, content := range []string{"notes", strings.Repeat("notes", 100), string(make([]byte, 100))} {
+	for _, content := range []string{"notes", strings.Repeat("notes", 100),
+		string(make([]byte, 100))} {
 		path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
 		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Open(path, 10)
-		if want := "tbevents: " + path + ": does not begin like an event file; move it away"; err == nil || err.Error() != want {
+		if want := "tbevents: " + path + ": does not begin like an event file; move it away"; err ==
+			nil || err.Error() != want {
 			t.Errorf("got error %v, want %s", err, want)
 		}
 		if got, _ := os.ReadFile(path); string(got) != content {
 			t.Errorf("the file was changed to %q", got)
 		}
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "missing", "events"), 0); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(filepath.Join(t.TempDir(), "missing", "events"), 0); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("missing folder: got error %v", err)
 	}
 }
@@ -209,7 +219,8 @@ func TestReaderRefuses(t *testing.T) {
 		want string
 	}{
 		{"torn length", []byte("12345"), "length: unexpected EOF"},
-		{"wrong checksum of the length", make([]byte, 12), fmt.Sprintf("checksum of the length is 00000000, want %08x", checksum(make([]byte, 8)))},
+		{"wrong checksum of the length", make([]byte, 12), fmt.Sprintf("checksum of the length "+
+			"is 00000000, want %08x", checksum(make([]byte, 8)))},
 		{"huge length", append(huge, "abc"...), "3 bytes, want 4611686018427387908: EOF"},
 		{"torn varint", frame([]byte("\x10\xff")), "damaged protocol buffer"},
 		{"torn string", frame([]byte("\x1a\x09ab")), "damaged protocol buffer"},
@@ -226,7 +237,8 @@ func TestReaderRefuses(t *testing.T) {
 
 func FuzzReader(f *testing.F) {
 	f.Add(append(frame(appendEvent(nil, Event{Wall: 1, Version: version})),
-		frame(appendEvent(nil, Event{Wall: 2, Step: -3, Scalars: []Scalar{{"a", 1}, {"", math.NaN()}}}))...))
+		frame(appendEvent(nil, Event{Wall: 2, Step: -3,
+			Scalars: []Scalar{{"a", 1}, {"", math.NaN()}}}))...))
 	f.Add(frame([]byte("\x2a\x03\x0a\x01\x15")))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := NewReader(bytes.NewReader(in))
@@ -271,7 +283,8 @@ func TestPython(t *testing.T) {
 	find := `import importlib.util as u; assert u.find_spec("tensorboard"), "no tensorboard"`
 	if out, err := exec.Command(python, "-c", find).CombinedOutput(); err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Skipf("%s has no tensorboard (set MOMENTUM_PYTHON): %v: %s", python, err, lines[len(lines)-1])
+		t.Skipf("%s has no tensorboard (set MOMENTUM_PYTHON): %v: %s", python, err,
+			lines[len(lines)-1])
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "events.out.tfevents.0")
@@ -280,7 +293,8 @@ func TestPython(t *testing.T) {
 	w.Close()
 	w = open(t, path, 2)
 	for s := int64(3); s <= 4; s++ {
-		if err := w.Scalars(s, time.Unix(200+s, 0), []Scalar{{"loss", math.NaN()}, {"test/accuracy", 0.5}}); err != nil {
+		if err := w.Scalars(s, time.Unix(200+s, 0),
+			[]Scalar{{"loss", math.NaN()}, {"test/accuracy", 0.5}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,8 +28,10 @@ func TestUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"-fast", "flag provided but not defined: -fast; see -h"},
 		{"now", `unexpected argument "now"; see -h`},
-		{"-models=vgg", `invalid value "vgg" for flag -models: "vgg" is none of [resnet18 wrn16-4]; see -h`},
-		{"-precision=tf32", `invalid value "tf32" for flag -precision: "tf32" is none of [f32 bf16]; see -h`},
+		{"-models=vgg",
+			`invalid value "vgg" for flag -models: "vgg" is none of [resnet18 wrn16-4]; see -h`},
+		{"-precision=tf32",
+			`invalid value "tf32" for flag -precision: "tf32" is none of [f32 bf16]; see -h`},
 		{"-steps=0", "-steps must be at least 1, got 0"},
 		{"-images=16", "-chunks must be at most the 16 -images, got 32"},
 		{"-backend=tpu", `backend: unknown backend "tpu"`},
@@ -38,7 +40,8 @@ func TestUsage(t *testing.T) {
 		{"-synthetic -images=64", "-synthetic has no use for -images: leave it out"},
 		{"-synthetic -samples=0", "-samples must be at least 1, got 0"},
 		{"-settings=1", "-settings needs -synthetic"},
-		{"-program -images=1000", "-program trains on the embedded images: -images must be less than 1000, got 1000"},
+		{"-program -images=1000",
+			"-program trains on the embedded images: -images must be less than 1000, got 1000"},
 		{"-program -venv=v", "-program has no use for -venv: leave it out"},
 		{"-memory -chunks=8", "-memory has no use for -chunks: leave it out"},
 	} {
@@ -52,7 +55,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// python is a program that stands for Python with JAX: it imports anything and is as fast as 1 step at 50 and 1 step at 100 images/s are.
+// python is a program that stands for Python with JAX: it imports anything and is as fast as 1 step
+// at 50 and 1 step at 100 images/s are.
 func python(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "python")
@@ -74,18 +78,21 @@ func TestSteppers(t *testing.T) {
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	args := []string{
-		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2,4", "-images=4", "-steps=1", "-rounds=2", "-matmul=32",
+		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2,4", "-images=4", "-steps=1",
+		"-rounds=2", "-matmul=32",
 		"-python-jax=" + python(t), "-python-torch=/no/python", "-out=" + out,
 	}
 	if err := run(t.Context(), &stdout, &stderr, args); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
-	for _, want := range []string{"PyTorch is left out: fork/exec /no/python: no such file or directory", "-venv=.venv installs it"} {
+	for _, want := range []string{"PyTorch is left out: fork/exec /no/python: no such file or " +
+		"directory", "-venv=.venv installs it"} {
 		if !strings.Contains(stdout.String(), want) || !strings.Contains(stderr.String(), want) {
 			t.Errorf("%q is not said", want)
 		}
 	}
-	if !strings.Contains(stdout.String(), "| ours/JAX |") || strings.Contains(stdout.String(), "ours/PyTorch") {
+	if !strings.Contains(stdout.String(), "| ours/JAX |") ||
+		strings.Contains(stdout.String(), "ours/PyTorch") {
 		t.Errorf("want columns for JAX and none for PyTorch:\n%s", &stdout)
 	}
 	text, err := os.ReadFile(filepath.Join(out, "bench.md"))
@@ -113,7 +120,8 @@ func TestFailure(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	fake := python(t)
 	args := []string{
-		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2", "-images=2", "-steps=1", "-matmul=32",
+		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2", "-images=2", "-steps=1",
+		"-matmul=32",
 		"-python-jax=" + fake, "-python-torch=" + fake, "-out=" + out,
 	}
 	err := run(t.Context(), &stdout, &stderr, args)
@@ -141,11 +149,14 @@ func TestProgram(t *testing.T) {
 	}
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	args := []string{"-program", "-backend=go", "-models=resnet18", "-widths=1", "-chunks=4", "-images=4", "-steps=2", "-rounds=1", "-out=" + out}
+	args := []string{"-program", "-backend=go", "-models=resnet18", "-widths=1", "-chunks=4",
+		"-images=4", "-steps=2", "-rounds=1", "-out=" + out}
 	if err := run(t.Context(), &stdout, &stderr, args); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
-	if r := read(t, filepath.Join(out, "program.json")); len(r.Results) != 1 || !(r.Results[0].Rates[cifar][0] > 0) || !strings.Contains(stdout.String(), "| cifar/bare step |") {
+	if r := read(t, filepath.Join(out, "program.json")); len(r.Results) != 1 ||
+		!(r.Results[0].Rates[cifar][0] > 0) ||
+		!strings.Contains(stdout.String(), "| cifar/bare step |") {
 		t.Errorf("got %+v\n%s", r.Results, &stdout)
 	}
 }
@@ -154,14 +165,17 @@ func TestMemory(t *testing.T) {
 	r := newReport("", t.Output())
 	o := options{backend: "go"}
 	tiny := measure.Setting{Model: "resnet18", Width: 1, Precision: descent.F32, Chunk: 2}
-	if err := o.peaksOf(t.Context(), r, []task{{Setting: tiny, Images: 2}}, t.Output()); err != nil {
+	if err := o.peaksOf(t.Context(), r, []task{{Setting: tiny, Images: 2}}, t.Output()); err !=
+		nil {
 		t.Fatal(err)
 	}
 	if p := r.Peaks[0]; p.Bytes < 1e6 || p.Bytes > 1e9 {
 		t.Errorf("a peak of %d bytes", p.Bytes)
 	}
-	// 1000 images more are 3,072,000 bytes: 1 MB + 3.072 MB = 4.072 MB are expected, and there is twice as much.
-	if got := growth(peak{Images: 10, Bytes: 1_000_000}, peak{Images: 1010, Bytes: 2 * 4_072_000}); got != 2 {
+	// 1000 images more are 3,072,000 bytes: 1 MB + 3.072 MB = 4.072 MB are expected, and there is
+	// twice as much.
+	if got := growth(peak{Images: 10, Bytes: 1_000_000},
+		peak{Images: 1010, Bytes: 2 * 4_072_000}); got != 2 {
 		t.Errorf("growth %v, want 2", got)
 	}
 }
@@ -171,10 +185,15 @@ func TestTable(t *testing.T) {
 	large := small
 	large.Chunk = 16
 	r := report{
-		columns: []column{{of: ours}, {of: jax}, {of: torch}, {of: ours, gflop: true}, {of: matmul, gflop: true}, {of: ours, by: jax}, {of: ours, by: torch}, {of: ours, by: matmul}},
+		columns: []column{{of: ours}, {of: jax}, {of: torch}, {of: ours, gflop: true},
+			{of: matmul, gflop: true}, {of: ours, by: jax}, {of: ours, by: torch},
+			{of: ours, by: matmul}},
 		Results: []result{
-			{Setting: small, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {100, 300, 200}, jax: {100}, matmul: {400, 200}}}, // 200 images/s = 100 GFLOP/s
-			{Setting: large, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {150}, jax: {160}, matmul: {300}}},
+			// 200 images/s = 100 GFLOP/s
+			{Setting: small, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {100, 300, 200},
+				jax: {100}, matmul: {400, 200}}},
+			{Setting: large, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {150},
+				jax: {160}, matmul: {300}}},
 		},
 	}
 	want := `

@@ -19,14 +19,17 @@ type peak struct {
 // imageBytes is the size of an image.
 const imageBytes = 32 * 32 * 3
 
-// peaks measures what 45,000 more images cost, at a width at which a step over 50,000 takes a minute, and how much a network of full width needs.
+// peaks measures what 45,000 more images cost, at a width at which a step over 50,000 takes a
+// minute, and how much a network of full width needs.
 //
-// While images are copied to the device they are in memory twice. That is not the peak unless the network is tiny: at width 2 it is.
+// While images are copied to the device they are in memory twice. That is not the peak unless the
+// network is tiny: at width 2 it is.
 func (o *options) peaks(ctx context.Context, r *report, stderr io.Writer) error {
 	small := measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32, Chunk: 32}
 	full := small
 	full.Width = 64
-	return o.peaksOf(ctx, r, []task{{Setting: small, Images: 5_000}, {Setting: small, Images: 50_000}, {Setting: full, Images: 256, Steps: 2}}, stderr)
+	return o.peaksOf(ctx, r, []task{{Setting: small, Images: 5_000},
+		{Setting: small, Images: 50_000}, {Setting: full, Images: 256, Steps: 2}}, stderr)
 }
 
 // peaksOf measures the peak memory of each of the tasks, in a process of its own.

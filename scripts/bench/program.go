@@ -14,8 +14,9 @@ import (
 	"momentum/internal/tbevents"
 )
 
-// programs compares the whole of ./cifar, built as it is and with evaluations and checkpoints as good as off, with the bare step. Both do the same
-// steps on as many images; the program's times are those between the rows of its event file, from the first to the last step's.
+// programs compares the whole of ./cifar, built as it is and with evaluations and checkpoints as
+// good as off, with the bare step. Both do the same steps on as many images; the program's times
+// are those between the rows of its event file, from the first to the last step's.
 func (o *options) programs(ctx context.Context, r *report, stderr io.Writer) error {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -30,7 +31,10 @@ func (o *options) programs(ctx context.Context, r *report, stderr io.Writer) err
 	}
 	r.columns = []column{{of: bareStep}, {of: cifar}, {of: cifar, by: bareStep}}
 	return o.compare(ctx, r, []contender[measure.Setting]{
-		{bareStep, func(ctx context.Context, s measure.Setting) (sample, error) { return o.own(ctx, s, 0, stderr) }},
+		{bareStep, func(ctx context.Context, s measure.Setting) (sample,
+			error) {
+			return o.own(ctx, s, 0, stderr)
+		}},
 		{cifar, func(ctx context.Context, s measure.Setting) (sample, error) {
 			return o.whole(ctx, program, dir, s, stderr)
 		}},
@@ -38,16 +42,20 @@ func (o *options) programs(ctx context.Context, r *report, stderr io.Writer) err
 }
 
 // whole runs the program in a fresh run folder and reads its rates.
-func (o *options) whole(ctx context.Context, program, dir string, s measure.Setting, stderr io.Writer) (sample, error) {
+func (o *options) whole(ctx context.Context, program, dir string, s measure.Setting,
+	stderr io.Writer) (sample, error) {
 	runs, err := os.MkdirTemp(dir, "runs")
 	if err != nil {
 		return sample{}, err
 	}
 	defer os.RemoveAll(runs)
 	epochs := 1 + o.steps
-	cmd := exec.CommandContext(ctx, program, "-preset=quick", "-opt=gdm", "-schedule=constant", fmt.Sprintf("-lr=%g", eta),
-		"-backend="+o.backend, "-model="+s.Model, fmt.Sprintf("-width=%d", s.Width), "-precision="+string(s.Precision), fmt.Sprintf("-chunk=%d", s.Chunk),
-		fmt.Sprintf("-images=%d", o.images), fmt.Sprintf("-epochs=%d", epochs), // full batch: an epoch is a step
+	cmd := exec.CommandContext(ctx, program, "-preset=quick", "-opt=gdm", "-schedule=constant",
+		fmt.Sprintf("-lr=%g", eta),
+		"-backend="+o.backend, "-model="+s.Model, fmt.Sprintf("-width=%d", s.Width),
+		"-precision="+string(s.Precision), fmt.Sprintf("-chunk=%d", s.Chunk),
+		// full batch: an epoch is a step
+		fmt.Sprintf("-images=%d", o.images), fmt.Sprintf("-epochs=%d", epochs),
 		"-holdout=1", fmt.Sprintf("-eval-every=%d", epochs), "-checkpoint-every=24h", "-runs="+runs)
 	cmd.Stderr = stderr
 	if err := cmd.Run(); err != nil {

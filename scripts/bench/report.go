@@ -20,11 +20,12 @@ import (
 
 // report is everything that a run of this command found out.
 type report struct {
-	Command   string            `json:"command"`
-	Started   time.Time         `json:"started"`
-	Go        string            `json:"go"`
-	Modules   map[string]string `json:"modules"`
-	LoadStart float64           `json:"load_average_at_start"` // of the last minute; 0 where it is not known
+	Command string            `json:"command"`
+	Started time.Time         `json:"started"`
+	Go      string            `json:"go"`
+	Modules map[string]string `json:"modules"`
+	// of the last minute; 0 where it is not known
+	LoadStart float64           `json:"load_average_at_start"`
 	LoadEnd   float64           `json:"load_average_at_end"`
 	Notes     []string          `json:"notes"`
 	Versions  map[string]sample `json:"versions"` // by contender
@@ -40,11 +41,13 @@ const busy = 1.5
 
 func newReport(command string, stderr io.Writer) *report {
 	r := &report{
-		Command: command, Started: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), Modules: backend.Modules(),
+		Command: command, Started: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(),
+		Modules:   backend.Modules(),
 		LoadStart: loadAverage(), Notes: []string{}, Versions: map[string]sample{},
 	}
 	if r.LoadStart > busy {
-		r.note(stderr, "warning: the machine was busy at the start (load average %.2f)", r.LoadStart)
+		r.note(stderr, "warning: the machine was busy at the start (load average %.2f)",
+			r.LoadStart)
 	}
 	return r
 }
@@ -53,7 +56,8 @@ func newReport(command string, stderr io.Writer) *report {
 func (r *report) end(stderr io.Writer) {
 	r.LoadEnd = loadAverage()
 	if r.LoadEnd > busy+float64(runtime.NumCPU()) {
-		r.note(stderr, "warning: the machine was busy with more than this at the end (load average %.2f)", r.LoadEnd)
+		r.note(stderr, "warning: the machine was busy with more than this at the end (load "+
+			"average %.2f)", r.LoadEnd)
 	}
 }
 
@@ -90,7 +94,8 @@ func (r *report) save(path, text string) error {
 func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s`\n\n", r.Command)
-	fmt.Fprintf(&b, "%s, load average %.2f at the start and %.2f at the end. %s", r.Started.Format("2006-01-02 15:04 MST"), r.LoadStart, r.LoadEnd, r.Go)
+	fmt.Fprintf(&b, "%s, load average %.2f at the start and %.2f at the end. %s",
+		r.Started.Format("2006-01-02 15:04 MST"), r.LoadStart, r.LoadEnd, r.Go)
 	for _, module := range slices.Sorted(maps.Keys(r.Modules)) {
 		fmt.Fprintf(&b, ", %s %s", module, r.Modules[module])
 	}
@@ -150,7 +155,8 @@ func (c column) cell(rates map[string][]float64, gflop float64) string {
 	if !c.gflop {
 		of = rates[c.of]
 	}
-	return fmt.Sprintf("%s (%s–%s)", number(measure.Median(of)), number(slices.Min(of)), number(slices.Max(of)))
+	return fmt.Sprintf("%s (%s–%s)", number(measure.Median(of)), number(slices.Min(of)),
+		number(slices.Max(of)))
 }
 
 // gflops are a contender's rates in GFLOP/s.
@@ -201,7 +207,8 @@ func sameNetwork(a, b result) bool {
 	return a.Model == b.Model && a.Width == b.Width && a.Precision == b.Precision
 }
 
-// chunksUpTo are the results of the same network as result i that stand right before it, and result i.
+// chunksUpTo are the results of the same network as result i that stand right before it, and result
+// i.
 func (r *report) chunksUpTo(i int) []result {
 	from := i
 	for from > 0 && sameNetwork(r.Results[from-1], r.Results[i]) {
@@ -210,8 +217,8 @@ func (r *report) chunksUpTo(i int) []result {
 	return r.Results[from : i+1]
 }
 
-// bestOf takes each contender's rates at the chunk at which its median is highest, and says which chunk that is. The bare product, which has
-// no chunks, keeps all its rates.
+// bestOf takes each contender's rates at the chunk at which its median is highest, and says which
+// chunk that is. The bare product, which has no chunks, keeps all its rates.
 func bestOf(group []result) (best result, chunks map[string]int) {
 	best, chunks = group[0], map[string]int{}
 	best.Rates = map[string][]float64{}
@@ -234,11 +241,14 @@ func bestOf(group []result) (best result, chunks map[string]int) {
 func (r *report) memory() string {
 	rows := [][]string{{"model", "width", "precision", "chunk", "images", "peak memory"}}
 	for _, p := range r.Peaks {
-		rows = append(rows, []string{p.Model, fmt.Sprint(p.Width), string(p.Precision), fmt.Sprint(p.Chunk), fmt.Sprint(p.Images), fmt.Sprintf("%.0f MB", float64(p.Bytes)/1e6)})
+		rows = append(rows, []string{p.Model, fmt.Sprint(p.Width), string(p.Precision),
+			fmt.Sprint(p.Chunk), fmt.Sprint(p.Images),
+			fmt.Sprintf("%.0f MB", float64(p.Bytes)/1e6)})
 	}
 	text := table(rows)
 	if len(r.Peaks) == 3 {
-		text += fmt.Sprintf("\nMany images: %.3f times the peak of few plus the images themselves (goal: at most 1.1).\nFull width: %.2f GB (goal: under 2.5).\n",
+		text += fmt.Sprintf("\nMany images: %.3f times the peak of few plus the images "+
+			"themselves (goal: at most 1.1).\nFull width: %.2f GB (goal: under 2.5).\n",
 			growth(r.Peaks[0], r.Peaks[1]), float64(r.Peaks[2].Bytes)/1e9)
 	}
 	return text

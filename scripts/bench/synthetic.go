@@ -22,7 +22,8 @@ import (
 	"momentum/models"
 )
 
-// synthetic is the full-batch step of the paper's cubic network on its distribution D, at the sizes of Figure 3 but for N.
+// synthetic is the full-batch step of the paper's cubic network on its distribution D, at the sizes
+// of Figure 3 but for N.
 type synthetic struct {
 	Samples  int `json:"samples"`  // N
 	Settings int `json:"settings"` // S, trained at once
@@ -32,14 +33,18 @@ type synthetic struct {
 // syntheticResult holds what was measured at one S.
 type syntheticResult struct {
 	synthetic
-	GFLOPPerStep float64              `json:"gflop_per_step"` // of one setting
-	Rates        map[string][]float64 `json:"rates"`          // by contender, one of each round: steps × settings per second, of the bare product GFLOP/s
+	GFLOPPerStep float64 `json:"gflop_per_step"` // of one setting
+	// by contender, one of each round: steps × settings per second, of the bare product GFLOP/s
+	Rates map[string][]float64 `json:"rates"`
 }
 
-// What does not vary. Gamma is that of the damped form; setting s of 1 to S has the rate syntheticEta·s/S.
+// What does not vary. Gamma is that of the damped form; setting s of 1 to S has the rate
+// syntheticEta·s/S.
 const (
-	syntheticM      = 5   // m, neurons
-	syntheticSigma0 = 0.1 // σ0; at Figure 3's 0.03 noise is slow to move, and losses would not tell whether its gradient is right
+	syntheticM = 5 // m, neurons
+	// σ0; at Figure 3's 0.03 noise is slow to move, and losses would not tell whether its gradient
+	// is right
+	syntheticSigma0 = 0.1
 	syntheticEta    = 0.2
 	syntheticGamma  = 0.9
 	syntheticBlock  = 20000 // noise patches of a block, in ours and in JAX's by hand
@@ -52,12 +57,14 @@ func (s synthetic) String() string {
 // spec is the distribution, with a share of 0.002 of small margins.
 func (s synthetic) spec() datasets.MarginSpec {
 	return datasets.MarginSpec{
-		N: s.Samples, Small: max(1, s.Samples/500), D: 30, P: 5, Alpha: math.Pow(30, 0.49), Beta: 0.2, Sigma: 0.5, Seed: 1,
+		N: s.Samples, Small: max(1, s.Samples/500), D: 30, P: 5, Alpha: math.Pow(30, 0.49),
+		Beta: 0.2, Sigma: 0.5, Seed: 1,
 	}
 }
 
-// gflop is the work of a step of one setting by the definition: a product of all patches with the weights and one with the slopes, 2·2·N·P·m·d.
-// Those who know where the signal is save a P-th of it.
+// gflop is the work of a step of one setting by the definition: a product of all patches with the
+// weights and one with the slopes, 2·2·N·P·m·d. Those who know where the signal is save a P-th of
+// it.
 func (s synthetic) gflop() float64 {
 	spec := s.spec()
 	return 4 * float64(spec.N*spec.P*syntheticM*spec.D) / 1e9
@@ -78,9 +85,11 @@ func (s synthetic) do(ctx context.Context, b *backend.Backend) (rates, loss []fl
 	var lanes []margin.Lane
 	for i := range s.Settings {
 		rule := descent.Rule{Form: descent.Damped, Gamma: syntheticGamma}
-		lanes = append(lanes, margin.Lane{Rule: rule, Eta: syntheticEta * float64(i+1) / float64(s.Settings)})
+		lanes = append(lanes, margin.Lane{Rule: rule, Eta: syntheticEta * float64(i+1) /
+			float64(s.Settings)})
 	}
-	o := margin.Options{Model: models.Cubic{Degree: 3}, M: syntheticM, Sigma0: syntheticSigma0, Seed: 1, Patches: syntheticBlock}
+	o := margin.Options{Model: models.Cubic{Degree: 3}, M: syntheticM, Sigma0: syntheticSigma0,
+		Seed: 1, Patches: syntheticBlock}
 	l, err := margin.New(b, train, test, lanes, o)
 	if err != nil {
 		return nil, nil, err
@@ -103,7 +112,8 @@ func (s synthetic) do(ctx context.Context, b *backend.Backend) (rates, loss []fl
 	return rates, loss, nil
 }
 
-// write writes the samples and the initial weights for the other contenders, as synthetic_jax.py has it.
+// write writes the samples and the initial weights for the other contenders, as synthetic_jax.py
+// has it.
 func (s synthetic) write(path string) error {
 	m, err := s.spec().Draw("train")
 	if err != nil {
@@ -129,7 +139,8 @@ func (s synthetic) write(path string) error {
 // arguments are those of the other contenders' programs.
 func (s synthetic) arguments(data string) []string {
 	m := s.spec()
-	return strings.Fields(fmt.Sprintln(data, m.N, m.Small, m.P, m.D, syntheticM, s.Settings, s.Steps, m.Alpha, m.Beta, syntheticEta, syntheticGamma))
+	return strings.Fields(fmt.Sprintln(data, m.N, m.Small, m.P, m.D, syntheticM, s.Settings,
+		s.Steps, m.Alpha, m.Beta, syntheticEta, syntheticGamma))
 }
 
 // Names of contenders that others do not have.
@@ -141,7 +152,8 @@ const (
 // cFlags are given to the C compiler.
 const cFlags = "-O3 -march=native -ffast-math"
 
-// synthetics compares the synthetic step here, in JAX by the definition, in JAX by hand with our layout, in C on one core, and a bare product.
+// synthetics compares the synthetic step here, in JAX by the definition, in JAX by hand with our
+// layout, in C on one core, and a bare product.
 func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) error {
 	if o.venv != "" {
 		if err := makeVenv(ctx, o.venv, stderr); err != nil {
@@ -157,9 +169,11 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 	if err := (synthetic{Samples: o.samples}).write(data); err != nil {
 		return err
 	}
-	program := func(name string, before ...string) func(context.Context, synthetic) (sample, error) {
+	program := func(name string, before ...string) func(context.Context, synthetic) (sample,
+		error) {
 		return func(ctx context.Context, s synthetic) (got sample, err error) {
-			_, err = measure.Run(ctx, stderr, &got, name, slices.Concat(before, s.arguments(data))...)
+			_, err = measure.Run(ctx, stderr, &got, name,
+				slices.Concat(before, s.arguments(data))...)
 			return got, err
 		}
 	}
@@ -169,26 +183,36 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 		return got, err
 	}
 
-	all := []contender[synthetic]{{ours, func(_ context.Context, s synthetic) (sample, error) { return own(task{Synthetic: &s}) }}}
+	all := []contender[synthetic]{{ours, func(_ context.Context, s synthetic) (sample,
+		error) {
+		return own(task{Synthetic: &s})
+	}}}
 	if r.hasPython(ctx, jax, "jax", o.jax, stderr) {
 		script := filepath.Join("scripts", "bench", "synthetic_jax.py")
 		all = append(all,
 			contender[synthetic]{jax, program(o.jax, script)},
-			contender[synthetic]{jaxByHand, program(o.jax, script, fmt.Sprintf("--blocks=%d", syntheticBlock))})
+			contender[synthetic]{jaxByHand, program(o.jax, script,
+				fmt.Sprintf("--blocks=%d", syntheticBlock))})
 	}
 	compiled := filepath.Join(dir, "synthetic")
 	source := filepath.Join("scripts", "bench", "c", "synthetic.c")
-	compile := exec.CommandContext(ctx, "cc", append(strings.Fields(cFlags), "-o", compiled, source, "-lm")...)
+	compile := exec.CommandContext(ctx, "cc", append(strings.Fields(cFlags), "-o", compiled, source,
+		"-lm")...)
 	if out, err := compile.CombinedOutput(); err != nil {
 		r.note(stderr, "%s is left out: %v %s", plainC, err, lastLine(out))
 	} else {
 		r.note(stderr, "%s: compiled with cc %s", plainC, cFlags)
 		all = append(all, contender[synthetic]{plainC, program(compiled)})
 	}
-	all = append(all, contender[synthetic]{matmul, func(context.Context, synthetic) (sample, error) { return own(task{Matmul: o.matmul, Steps: 5}) }})
+	all = append(all, contender[synthetic]{matmul, func(context.Context, synthetic) (sample,
+		error) {
+		return own(task{Matmul: o.matmul, Steps: 5})
+	}})
 	r.columns = []column{
-		{of: ours}, {of: jax}, {of: jaxByHand}, {of: plainC}, {of: ours, gflop: true}, {of: matmul, gflop: true},
-		{of: ours, by: jax}, {of: ours, by: jaxByHand}, {of: ours, by: plainC}, {of: ours, by: matmul},
+		{of: ours}, {of: jax}, {of: jaxByHand}, {of: plainC}, {of: ours, gflop: true},
+		{of: matmul, gflop: true},
+		{of: ours, by: jax}, {of: ours, by: jaxByHand}, {of: ours, by: plainC},
+		{of: ours, by: matmul},
 	}
 
 	for _, settings := range o.settingCounts {
@@ -205,7 +229,8 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 // synthetics is the table of the results on D.
 func (r *report) synthetics() string {
 	columns := slices.DeleteFunc(slices.Clone(r.columns), func(c column) bool {
-		return !slices.ContainsFunc(r.Synthetic, func(at syntheticResult) bool { return c.measured(at.Rates) })
+		return !slices.ContainsFunc(r.Synthetic,
+			func(at syntheticResult) bool { return c.measured(at.Rates) })
 	})
 	rows := [][]string{{"S"}}
 	for _, c := range columns {
@@ -219,6 +244,7 @@ func (r *report) synthetics() string {
 		rows = append(rows, row)
 	}
 	s := r.Synthetic[0].spec()
-	return fmt.Sprintf("The step on D with N = %d, P = %d, d = %d, m = %d, float32, full batch, S settings at once. steps/s are steps × settings per second.\n\n%s",
+	return fmt.Sprintf("The step on D with N = %d, P = %d, d = %d, m = %d, float32, full batch, "+
+		"S settings at once. steps/s are steps × settings per second.\n\n%s",
 		s.N, s.P, s.D, syntheticM, table(rows))
 }

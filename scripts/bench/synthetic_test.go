@@ -17,7 +17,8 @@ import (
 	"momentum/internal/measure"
 )
 
-// sayLosses makes a program that stands for Python with JAX: it takes 100 steps a second and ends at the given losses.
+// sayLosses makes a program that stands for Python with JAX: it takes 100 steps a second and ends
+// at the given losses.
 func sayLosses(t *testing.T, losses []float64) string {
 	t.Helper()
 	text, err := json.Marshal(losses)
@@ -25,34 +26,40 @@ func sayLosses(t *testing.T, losses []float64) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "python")
-	script := fmt.Sprintf("#!/bin/sh\ntest \"$1\" = -c || echo '{\"version\": \"0.1\", \"device\": \"cpu\", \"steps_per_s\": [100], \"losses\": %s}'\n", text)
+	script := fmt.Sprintf("#!/bin/sh\ntest \"$1\" = -c || echo '{\"version\": \"0.1\", "+
+		"\"device\": \"cpu\", \"steps_per_s\": [100], \"losses\": %s}'\n", text)
 	if err := os.WriteFile(path, []byte(script), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// The whole comparison, small, on the Go backend. What the C program computes is real, so this is a test of the step too.
+// The whole comparison, small, on the Go backend. What the C program computes is real, so this is a
+// test of the step too.
 func TestSynthetic(t *testing.T) {
 	t.Chdir(filepath.Join("..", ".."))
 	b, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := synthetic{Samples: 150, Settings: 2, Steps: 10} // more than a block of the C program, and not a multiple
+	// more than a block of the C program, and not a multiple
+	s := synthetic{Samples: 150, Settings: 2, Steps: 10}
 	_, losses, err := s.do(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// η = 0.1 and 0.2: the second setting is ahead, and both are below log 2, where weights near 0 begin.
+	// η = 0.1 and 0.2: the second setting is ahead, and both are below log 2, where weights near 0
+	// begin.
 	if len(losses) != 2 || !(losses[1] < losses[0]) || !(losses[0] < math.Ln2) {
 		t.Errorf("losses %v", losses)
 	}
 
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	args := []string{"-synthetic", "-backend=go", "-samples=150", "-settings=2", "-steps=20", "-rounds=2", "-matmul=32", "-out=" + out}
-	if err := run(t.Context(), &stdout, &stderr, append(args, "-python-jax="+sayLosses(t, losses))); err != nil {
+	args := []string{"-synthetic", "-backend=go", "-samples=150", "-settings=2", "-steps=20",
+		"-rounds=2", "-matmul=32", "-out=" + out}
+	if err := run(t.Context(), &stdout, &stderr,
+		append(args, "-python-jax="+sayLosses(t, losses))); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
 	r := read(t, filepath.Join(out, "synthetic.json"))
@@ -77,22 +84,27 @@ func TestSynthetic(t *testing.T) {
 	// One that does something else is found out.
 	losses[1] *= 1.002
 	err = run(t.Context(), &stdout, &stderr, append(args, "-python-jax="+sayLosses(t, losses)))
-	if err == nil || !strings.HasPrefix(err.Error(), "JAX: synthetic N = 150, S = 2: loss of setting 2 is ") {
+	if err == nil || !strings.HasPrefix(err.Error(),
+		"JAX: synthetic N = 150, S = 2: loss of setting 2 is ") {
 		t.Errorf("losses that are 0.2%% off: %v", err)
 	}
 }
 
-// Both ways of the JAX script take the same steps as the Go backend. A last block of one sample is among what is tried.
+// Both ways of the JAX script take the same steps as the Go backend. A last block of one sample is
+// among what is tried.
 func TestSyntheticJAX(t *testing.T) {
 	python := filepath.Join("..", "..", ".venv", "bin", "python")
 	if out, err := exec.Command(python, "-c", "import jax").CombinedOutput(); err != nil {
-		t.Skipf("no JAX in .venv (%v %s); go run ./scripts/bench -venv=.venv installs it", err, lastLine(out))
+		t.Skipf("no JAX in .venv (%v %s); go run ./scripts/bench -venv=.venv installs it", err,
+			lastLine(out))
 	}
 	b, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []synthetic{{Samples: 40, Settings: 2, Steps: 10}, {Samples: 40, Settings: 5, Steps: 10}} { // S·m = 10 by row, 25 at once
+	// S·m = 10 by row, 25 at once
+	for _, s := range []synthetic{{Samples: 40, Settings: 2, Steps: 10},
+		{Samples: 40, Settings: 5, Steps: 10}} {
 		_, want, err := s.do(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
@@ -101,10 +113,13 @@ func TestSyntheticJAX(t *testing.T) {
 		if err := s.write(data); err != nil {
 			t.Fatal(err)
 		}
-		for _, options := range [][]string{nil, {"--blocks=76"}} { // 19 samples a block: 39 large-margin ones are 19 + 19 + 1
+		// 19 samples a block: 39 large-margin ones are 19 + 19 + 1
+		for _, options := range [][]string{nil, {"--blocks=76"}} {
 			var got sample
-			arguments := append(append([]string{"synthetic_jax.py"}, options...), s.arguments(data)...)
-			if _, err := measure.Run(t.Context(), t.Output(), &got, python, arguments...); err != nil {
+			arguments := append(append([]string{"synthetic_jax.py"}, options...),
+				s.arguments(data)...)
+			if _, err := measure.Run(t.Context(), t.Output(), &got, python, arguments...); err !=
+				nil {
 				t.Fatal(err)
 			}
 			if err := agree(got.Losses, want); err != nil {
@@ -116,10 +131,14 @@ func TestSyntheticJAX(t *testing.T) {
 
 func TestSyntheticTable(t *testing.T) {
 	r := report{
-		columns: []column{{of: ours}, {of: jax}, {of: plainC}, {of: ours, gflop: true}, {of: matmul, gflop: true}, {of: ours, by: jax}, {of: ours, by: plainC}, {of: ours, by: matmul}},
+		columns: []column{{of: ours}, {of: jax}, {of: plainC}, {of: ours, gflop: true},
+			{of: matmul, gflop: true}, {of: ours, by: jax}, {of: ours, by: plainC},
+			{of: ours, by: matmul}},
 		Synthetic: []syntheticResult{ // 1000 steps/s = 60 GFLOP/s
-			{synthetic{Samples: 20000, Settings: 1}, 0.06, map[string][]float64{ours: {900, 1000, 1100}, jax: {250}, matmul: {150, 90}}},
-			{synthetic{Samples: 20000, Settings: 16}, 0.06, map[string][]float64{ours: {1500}, jax: {500}, matmul: {120}}},
+			{synthetic{Samples: 20000, Settings: 1}, 0.06,
+				map[string][]float64{ours: {900, 1000, 1100}, jax: {250}, matmul: {150, 90}}},
+			{synthetic{Samples: 20000, Settings: 16}, 0.06,
+				map[string][]float64{ours: {1500}, jax: {500}, matmul: {120}}},
 		},
 	}
 	want := `
@@ -133,7 +152,8 @@ The step on D with N = 20000, P = 5, d = 30, m = 5, float32, full batch, S setti
 	if diff := cmp.Diff(want[1:], r.synthetics()); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
-	// 20,000 samples of 5 patches with 5 neurons in 30 dimensions are 15 million multiply-adds, in each of 2 products.
+	// 20,000 samples of 5 patches with 5 neurons in 30 dimensions are 15 million multiply-adds, in
+	// each of 2 products.
 	if got := (synthetic{Samples: 20000}).gflop(); got != 0.06 {
 		t.Errorf("%v GFLOP, want 0.06", got)
 	}

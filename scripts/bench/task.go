@@ -10,20 +10,23 @@ import (
 	"momentum/internal/measure"
 )
 
-// eta is the learning rate of all contenders: the rate of a step does not depend on it, as long as the numbers stay finite.
+// eta is the learning rate of all contenders: the rate of a step does not depend on it, as long as
+// the numbers stay finite.
 const eta = 0.002
 
 // task is what a child process of this program measures.
 type task struct {
 	measure.Setting
-	Backend   string     `json:"backend"`
-	Images    int        `json:"images"`
-	Steps     int        `json:"steps"`     // after one that is not counted
-	Matmul    int        `json:"matmul"`    // not 0: the bare product of this size, in place of steps
+	Backend string `json:"backend"`
+	Images  int    `json:"images"`
+	Steps   int    `json:"steps"` // after one that is not counted
+	// not 0: the bare product of this size, in place of steps
+	Matmul    int        `json:"matmul"`
 	Synthetic *synthetic `json:"synthetic"` // not nil: its steps, in place of those over images
 }
 
-// sample is what one process measured and prints. The other contenders print the same, and more or less of it.
+// sample is what one process measured and prints. The other contenders print the same, and more or
+// less of it.
 type sample struct {
 	Version      string    `json:"version"`
 	Device       string    `json:"device"`

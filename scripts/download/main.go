@@ -5,8 +5,9 @@
 //	go run ./scripts/download -data=cifar10 -mirror=http://mirror.example/cifar
 //	go run ./scripts/download -data=cifar10 -from=cifar-10-binary.tar.gz
 //
-// It downloads the official binary tarball (about 170 MB from https://www.cs.toronto.edu/~kriz, a slow host), checks its SHA-256, unpacks it and
-// removes it. On a terminal it shows a bar, in a pipe a line every five seconds:
+// It downloads the official binary tarball (about 170 MB from https://www.cs.toronto.edu/~kriz, a
+// slow host), checks its SHA-256, unpacks it and removes it. On a terminal it shows a bar, in a
+// pipe a line every five seconds:
 //
 //	cifar-10-binary.tar.gz: 170.1 MB
 //	cifar-10-binary.tar.gz: 43.1 MB of 170.1 MB (25%), 8.6 MB/s, 15s left
@@ -15,8 +16,9 @@
 //	cifar10: unpacking into /home/me/.cache/momentum/data/cifar-10-batches-bin
 //	/home/me/.cache/momentum/data/cifar-10-batches-bin
 //
-// The last line, the folder, is all that goes to the standard output. If the command is stopped or the connection breaks for good, the same command
-// goes on from where it was. If the data is there, its checksums are compared; a damaged folder is renamed and the data fetched anew. Any number of
+// The last line, the folder, is all that goes to the standard output. If the command is stopped or
+// the connection breaks for good, the same command goes on from where it was. If the data is there,
+// its checksums are compared; a damaged folder is renamed and the data fetched anew. Any number of
 // these commands may run at once: one works, the others wait.
 //
 // The flags:
@@ -28,7 +30,8 @@
 //
 // Whatever the source, only a tarball with the official checksum is taken.
 //
-// The exit status is 0 if the data is ready, 1 after an error, 2 if the command line is wrong and 75 if a signal stopped it.
+// The exit status is 0 if the data is ready, 1 after an error, 2 if the command line is wrong and
+// 75 if a signal stopped it.
 package main
 
 import (
@@ -50,13 +53,16 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags.SetOutput(io.Discard) // errors are returned; -h prints below
 	var o datasets.Options
 	data := flags.String("data", "", "`set`: cifar10 or cifar100")
-	flags.StringVar(&o.Dir, "dir", "", "`folder` that gets the data (default momentum/data in the user's cache folder)")
-	flags.StringVar(&o.Mirror, "mirror", "", "another source: an `address` that has the tarball below it, or the tarball's own")
+	flags.StringVar(&o.Dir, "dir", "",
+		"`folder` that gets the data (default momentum/data in the user's cache folder)")
+	flags.StringVar(&o.Mirror, "mirror", "",
+		"another source: an `address` that has the tarball below it, or the tarball's own")
 	flags.StringVar(&o.From, "from", "", "the official tarball, a `file` already on disk")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, "Download fetches CIFAR-10 or CIFAR-100, checks it and unpacks it:\n\n\tgo run ./scripts/download -data=cifar10\n\n")
+		fmt.Fprint(stdout, "Download fetches CIFAR-10 or CIFAR-100, checks it and unpacks "+
+			"it:\n\n\tgo run ./scripts/download -data=cifar10\n\n")
 		flags.SetOutput(stdout)
 		flags.PrintDefaults()
 		return err

@@ -29,10 +29,12 @@ func TestUsage(t *testing.T) {
 		want string
 	}{
 		{nil, `download: -data must be cifar10 or cifar100, got ""; see -h`},
-		{[]string{"-data=mnist"}, `download: -data must be cifar10 or cifar100, got "mnist"; see -h`},
+		{[]string{"-data=mnist"},
+			`download: -data must be cifar10 or cifar100, got "mnist"; see -h`},
 		{[]string{"-data=cifar10", "now"}, `download: unexpected argument "now"; see -h`},
 		{[]string{"-fast"}, "download: flag provided but not defined: -fast; see -h"},
-		{[]string{"-data=cifar10", "-mirror=http://x", "-from=y"}, "download: -mirror and -from exclude each other; see -h"},
+		{[]string{"-data=cifar10", "-mirror=http://x", "-from=y"},
+			"download: -mirror and -from exclude each other; see -h"},
 	} {
 		status, stdout, stderr := do(t, tt.args...)
 		if status != 2 || stdout != "" || stderr != tt.want+"\n" {
@@ -59,15 +61,22 @@ func TestManual(t *testing.T) {
 		slices.Sort(names)
 		return names
 	}
-	if m, h := names(`(?m)^//\t-(\w+)  `, manual), names(`(?m)^  -(\w+)`, help); !slices.Equal(m, h) {
+	if m, h := names(`(?m)^//\t-(\w+)  `, manual), names(`(?m)^  -(\w+)`, help); !slices.Equal(m,
+		h) {
 		t.Errorf("the manual has the flags %q, -h has %q", m, h)
 	}
 }
 
 func TestBadSources(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/page/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html><title>Sign in</title></html>") })
-	mux.HandleFunc("/other/", func(w http.ResponseWriter, r *http.Request) { w.Write(bytes.Repeat([]byte{1}, 1000)) })
+	mux.HandleFunc("/page/", func(w http.ResponseWriter,
+		r *http.Request) {
+		fmt.Fprint(w, "<html><title>Sign in</title></html>")
+	})
+	mux.HandleFunc("/other/", func(w http.ResponseWriter,
+		r *http.Request) {
+		w.Write(bytes.Repeat([]byte{1}, 1000))
+	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "cifar-100-binary.tar.gz")
@@ -76,14 +85,18 @@ func TestBadSources(t *testing.T) {
 	}
 	for _, tt := range []struct{ source, want string }{
 		{"-mirror=" + server.URL + "/page", `got an HTML page ("Sign in")`},
-		{"-mirror=" + server.URL + "/none", server.URL + "/none/cifar-100-binary.tar.gz: 404 Not Found"},
-		{"-mirror=" + server.URL + "/other/x.tar.gz", "the server's file has 1000 bytes, want 168513733"},
-		{"-from=" + file, file + ": 5 bytes, want 168513733: not the official cifar-100-binary.tar.gz"},
+		{"-mirror=" + server.URL + "/none", server.URL +
+			"/none/cifar-100-binary.tar.gz: 404 Not Found"},
+		{"-mirror=" + server.URL + "/other/x.tar.gz",
+			"the server's file has 1000 bytes, want 168513733"},
+		{"-from=" + file, file +
+			": 5 bytes, want 168513733: not the official cifar-100-binary.tar.gz"},
 		{"-from=" + file + "x", "no such file or directory"},
 	} {
 		dir := t.TempDir()
 		status, stdout, stderr := do(t, "-data=cifar100", "-dir="+dir, tt.source)
-		if status != 1 || stdout != "" || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+		if status != 1 || stdout != "" || !strings.Contains(stderr, tt.want) ||
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: status %d, %q, %q; want %q", tt.source, status, stdout, stderr, tt.want)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "cifar-100-binary")); err == nil {
@@ -92,7 +105,8 @@ func TestBadSources(t *testing.T) {
 	}
 }
 
-// Data that is there is not fetched again. The files are empty ones of the right size: without SHA256SUMS nothing else is checked.
+// Data that is there is not fetched again. The files are empty ones of the right size: without
+// SHA256SUMS nothing else is checked.
 func TestPresent(t *testing.T) {
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "cifar-100-binary")

@@ -17,7 +17,9 @@ func plan(t *testing.T, args ...string) ([]sweep.Run, error) {
 	t.Helper()
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	if err := command().Run(t.Context(), &stdout, &stdout, append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err != nil {
+	if err := command().Run(t.Context(), &stdout, &stdout,
+		append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err !=
+		nil {
 		return nil, err
 	}
 	l, err := sweep.Read(out+"/trials-1", out)
@@ -48,15 +50,18 @@ func TestSmallMargin(t *testing.T) {
 			}
 		}
 	}
-	if _, err := plan(t, "-small-margin=0"); err == nil || !strings.Contains(err.Error(), "without degraded images this is figure1") {
+	if _, err := plan(t, "-small-margin=0"); err == nil ||
+		!strings.Contains(err.Error(), "without degraded images this is figure1") {
 		t.Errorf("-small-margin=0: %v", err)
 	}
 }
 
 // The manual's examples are command lines that can be run.
 func TestManualExamples(t *testing.T) {
-	for _, e := range regexp.MustCompile(`(?m)^  go run \./scripts/figure4((?: -\S+)*)`).FindAllStringSubmatch(manual, -1) {
-		if _, err := plan(t, strings.Fields(strings.NewReplacer("-dry-run", "", "-gpus=0,1", "").Replace(e[1]))...); err != nil {
+	for _, e := range regexp.MustCompile(
+		`(?m)^  go run \./scripts/figure4((?: -\S+)*)`).FindAllStringSubmatch(manual, -1) {
+		if _, err := plan(t, strings.Fields(strings.NewReplacer("-dry-run", "", "-gpus=0,1",
+			"").Replace(e[1]))...); err != nil {
 			t.Errorf("%s: %v", e[0], err)
 		}
 	}

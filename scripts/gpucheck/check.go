@@ -23,12 +23,13 @@ type outcome struct {
 	Device       string            `json:"device,omitempty"`
 	XLA          string            `json:"xla,omitempty"` // as the plugin describes itself
 	PluginSHA256 string            `json:"plugin_sha256,omitempty"`
-	Skipped      string            `json:"skipped,omitempty"` // why this precision is not to be had here
-	Error        string            `json:"error,omitempty"`   // the first thing that is wrong
-	Check        *comparison       `json:"check,omitempty"`
-	MatmulGFLOP  []float64         `json:"matmul_gflop_per_s,omitempty"`
-	Rates        []rate            `json:"rates,omitempty"`
-	Paper        *paper            `json:"paper,omitempty"`
+	// why this precision is not to be had here
+	Skipped     string      `json:"skipped,omitempty"`
+	Error       string      `json:"error,omitempty"` // the first thing that is wrong
+	Check       *comparison `json:"check,omitempty"`
+	MatmulGFLOP []float64   `json:"matmul_gflop_per_s,omitempty"`
+	Rates       []rate      `json:"rates,omitempty"`
+	Paper       *paper      `json:"paper,omitempty"`
 }
 
 // numbers are what is compared.
@@ -71,8 +72,9 @@ type paper struct {
 	ImagesPerS []float64 `json:"images_per_s"` // of each step; the first one compiles
 }
 
-// tolerances are how far each precision may be from float32 on a CPU. Those of TF32 (10 bits of mantissa) and bfloat16 (7 bits) catch what is
-// wrong, not what is imprecise: in bfloat16 on a CPU the losses are off by 6e-4 and the gradient of one layer's biases by 8%.
+// tolerances are how far each precision may be from float32 on a CPU. Those of TF32 (10 bits of
+// mantissa) and bfloat16 (7 bits) catch what is wrong, not what is imprecise: in bfloat16 on a CPU
+// the losses are off by 6e-4 and the gradient of one layer's biases by 8%.
 var tolerances = map[descent.Precision]tolerance{
 	descent.F32: {1e-3, 1e-3}, descent.TF32: {1e-3, 0.03}, descent.BF16: {0.01, 0.25},
 }
@@ -83,12 +85,14 @@ var expected []byte
 // do does everything for one precision. A part that fails does not keep the others from being done.
 func (t task) do(ctx context.Context, stderr io.Writer) outcome {
 	o := outcome{Precision: t.Precision}
-	b, err := backend.Open(ctx, t.Backend, backend.Options{Offline: true, Out: stderr, TF32: t.Precision == descent.TF32})
+	b, err := backend.Open(ctx, t.Backend, backend.Options{Offline: true, Out: stderr,
+		TF32: t.Precision == descent.TF32})
 	if err != nil {
 		o.Error = err.Error()
 		return o
 	}
-	o.Backend, o.Device, o.XLA, o.PluginSHA256 = b.Kind, b.Device, b.Backend.Description(), b.PluginSHA256
+	o.Backend, o.Device, o.XLA, o.PluginSHA256 = b.Kind, b.Device, b.Backend.Description(),
+		b.PluginSHA256
 	switch {
 	case t.Precision == descent.TF32 && b.Kind != backend.CUDA:
 		o.Skipped = "TF32 is a GPU's"
@@ -97,7 +101,8 @@ func (t task) do(ctx context.Context, stderr io.Writer) outcome {
 		o.Skipped = "the Go backend has no bfloat16 convolution"
 		return o
 	}
-	for _, part := range []func(context.Context, *backend.Backend, *outcome) error{t.check, t.matmul, t.rates, t.paper} {
+	for _, part := range []func(context.Context, *backend.Backend, *outcome) error{t.check,
+		t.matmul, t.rates, t.paper} {
 		if err := part(ctx, b, &o); err != nil && o.Error == "" {
 			o.Error = err.Error()
 		}
@@ -119,21 +124,24 @@ func (t task) check(ctx context.Context, b *backend.Backend, o *outcome) error {
 	c.Tolerance = tolerances[t.Precision]
 	o.Check = &c
 	if c.LossError > c.Tolerance.Loss || c.GradientError > c.Tolerance.Gradient {
-		return fmt.Errorf("losses deviate by %.2g and gradient norms by %.2g (%s), want at most %g and %g",
+		return fmt.Errorf(
+			"losses deviate by %.2g and gradient norms by %.2g (%s), want at most %g and %g",
 			c.LossError, c.GradientError, c.Worst, c.Tolerance.Loss, c.Tolerance.Gradient)
 	}
 	return nil
 }
 
-// compute takes a few steps of GD+M on ResNet-18 of width 8 and 32 embedded images. With b = 0 before it, the first step of the undamped form
-// moves the weights by η∇L, which gives the gradient of each parameter.
+// compute takes a few steps of GD+M on ResNet-18 of width 8 and 32 embedded images. With b = 0
+// before it, the first step of the undamped form moves the weights by η∇L, which gives the gradient
+// of each parameter.
 func compute(ctx context.Context, b *backend.Backend, p descent.Precision) (numbers, error) {
 	const images, steps, eta = 32, 3, 1.0 / 64
 	data, err := measure.Images(ctx, b, images)
 	if err != nil {
 		return numbers{}, err
 	}
-	trainer, err := measure.Setting{Model: "resnet18", Width: 8, Precision: p, Chunk: images / 2}.Trainer(b, data)
+	trainer, err := measure.Setting{Model: "resnet18", Width: 8, Precision: p, Chunk: images /
+		2}.Trainer(b, data)
 	if err != nil {
 		return numbers{}, err
 	}
@@ -288,7 +296,8 @@ func (o *outcome) print(w io.Writer) {
 		fmt.Fprintf(w, "  left out: %s\n", o.Skipped)
 	}
 	if c := o.Check; c != nil {
-		fmt.Fprintf(w, "  beside float32 on a CPU: losses within %.1e (at most %g wanted), gradient norms within %.1e (%g; worst: %s)\n",
+		fmt.Fprintf(w, "  beside float32 on a CPU: losses within %.1e (at most %g wanted), "+
+			"gradient norms within %.1e (%g; worst: %s)\n",
 			c.LossError, c.Tolerance.Loss, c.GradientError, c.Tolerance.Gradient, c.Worst)
 	}
 	if len(o.MatmulGFLOP) > 0 {
@@ -299,10 +308,12 @@ func (o *outcome) print(w io.Writer) {
 			fmt.Fprintf(w, "  %v: %s\n", r.Setting, r.Error)
 			continue
 		}
-		fmt.Fprintf(w, "  %v: %.4g images/s, %.4g GFLOP/s\n", r.Setting, measure.Mean(r.ImagesPerS), r.GFLOPPerS)
+		fmt.Fprintf(w, "  %v: %.4g images/s, %.4g GFLOP/s\n", r.Setting, measure.Mean(r.ImagesPerS),
+			r.GFLOPPerS)
 	}
 	if p := o.Paper; p != nil && len(p.Losses) > 1 {
-		fmt.Fprintf(w, "  %v, %d images: %d full-batch steps, loss %.4f to %.4f, %.4g images/s\n", p.Setting, p.Images, len(p.Losses),
+		fmt.Fprintf(w, "  %v, %d images: %d full-batch steps, loss %.4f to %.4f, %.4g images/s\n",
+			p.Setting, p.Images, len(p.Losses),
 			p.Losses[0], p.Losses[len(p.Losses)-1], measure.Mean(p.ImagesPerS[1:]))
 	}
 	if o.Error != "" {

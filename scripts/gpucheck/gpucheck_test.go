@@ -15,7 +15,8 @@ import (
 	"momentum/internal/descent"
 )
 
-// go test ./scripts/gpucheck -update writes testdata/expected.json anew, with XLA on this machine's CPU.
+// go test ./scripts/gpucheck -update writes testdata/expected.json anew, with XLA on this machine's
+// CPU.
 var update = flag.Bool("update", false, "write testdata/expected.json")
 
 // The test's own binary is what the command starts for each precision.
@@ -51,7 +52,8 @@ func TestUpdate(t *testing.T) {
 func TestQuick(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "gpucheck.json")
 	var stdout bytes.Buffer
-	if err := run(t.Context(), &stdout, t.Output(), []string{"-quick", "-backend=go", "-out=" + out}); err != nil {
+	if err := run(t.Context(), &stdout, t.Output(),
+		[]string{"-quick", "-backend=go", "-out=" + out}); err != nil {
 		t.Fatalf("%v\n%s", err, &stdout)
 	}
 	data, err := os.ReadFile(out)
@@ -66,23 +68,28 @@ func TestQuick(t *testing.T) {
 		t.Fatalf("got %+v, want f32, and tf32 and bf16 left out", r.Precisions)
 	}
 	o := r.Precisions[0]
-	if o.Backend != backend.Go || o.Check == nil || !(o.Check.LossError < 1e-4) || !(o.Check.GradientError < 1e-3) || len(o.Check.Losses) != 3 {
+	if o.Backend != backend.Go || o.Check == nil || !(o.Check.LossError < 1e-4) ||
+		!(o.Check.GradientError < 1e-3) || len(o.Check.Losses) != 3 {
 		t.Errorf("check: %+v", o.Check)
 	}
-	if len(o.Rates) != 2 || o.Rates[1].Chunk != 8 || o.Rates[1].Error != "" || !(o.Rates[1].GFLOPPerS > 0) || len(o.MatmulGFLOP) != 1 {
+	if len(o.Rates) != 2 || o.Rates[1].Chunk != 8 || o.Rates[1].Error != "" ||
+		!(o.Rates[1].GFLOPPerS > 0) || len(o.MatmulGFLOP) != 1 {
 		t.Errorf("rates: %+v, product %v", o.Rates, o.MatmulGFLOP)
 	}
-	if p := o.Paper; p == nil || p.Images != 20 || len(p.Losses) != 2 || !(p.Losses[1] < p.Losses[0]) {
+	if p := o.Paper; p == nil || p.Images != 20 || len(p.Losses) != 2 ||
+		!(p.Losses[1] < p.Losses[0]) {
 		t.Errorf("paper's setting: %+v", p)
 	}
-	if !strings.Contains(stdout.String(), "data: embedded images") || !strings.Contains(stdout.String(), "left out: TF32 is a GPU's") {
+	if !strings.Contains(stdout.String(), "data: embedded images") ||
+		!strings.Contains(stdout.String(), "left out: TF32 is a GPU's") {
 		t.Errorf("printed\n%s", &stdout)
 	}
 }
 
 func TestCompare(t *testing.T) {
 	want := numbers{Losses: []float64{2, 1}, Gradients: map[string]float64{"a": 4, "b": 10}}
-	c := compare(numbers{Losses: []float64{2.02, 1}, Gradients: map[string]float64{"a": 3, "b": 10.1}}, want)
+	c := compare(numbers{Losses: []float64{2.02, 1},
+		Gradients: map[string]float64{"a": 3, "b": 10.1}}, want)
 	if math.Abs(c.LossError-0.01) > 1e-12 || c.GradientError != 0.25 || c.Worst != "a" {
 		t.Errorf("got %+v, want 0.02/2 and 1/4 for a", c)
 	}
@@ -93,8 +100,10 @@ func TestUsage(t *testing.T) {
 		{"-fast", "flag provided but not defined: -fast; see -h"},
 		{"now", `unexpected argument "now"; see -h`},
 		{"-backend=tpu", `backend: unknown backend "tpu"`},
-		{"-precision=f16", `invalid value "f16" for flag -precision: "f16" is none of [f32 tf32 bf16]; see -h`},
-		{"-chunks=8,0", `invalid value "8,0" for flag -chunks: "0" is no whole number of at least 1; see -h`},
+		{"-precision=f16",
+			`invalid value "f16" for flag -precision: "f16" is none of [f32 tf32 bf16]; see -h`},
+		{"-chunks=8,0",
+			`invalid value "8,0" for flag -chunks: "0" is no whole number of at least 1; see -h`},
 	} {
 		err := run(t.Context(), t.Output(), t.Output(), []string{c.arg})
 		if cli.Status(err) != cli.BadUsage || !strings.HasPrefix(err.Error(), c.want) {

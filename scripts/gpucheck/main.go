@@ -1,24 +1,32 @@
-// Gpucheck tells whether this program computes rightly on a GPU, and how fast. It is one file that needs neither Go nor a network:
+// Gpucheck tells whether this program computes rightly on a GPU, and how fast. It is one file that
+// needs neither Go nor a network:
 //
 //	go build -o gpucheck ./scripts/gpucheck        here
 //	./gpucheck -backend=xla:cuda                   there
 //	./gpucheck -backend=xla:/opt/xla_cuda_plugin.so -data=/data -out=gpucheck.json
 //
-// The GPU machine must have NVIDIA's driver and a CUDA PJRT plugin: a file that -backend names, or that of an installed JAX, which xla:cuda finds.
-// The binary uses cgo and dlopen and so is not static: it runs where glibc is no older than where it was built (compare the first lines
-// of "ldd --version"). Build it on the oldest system that it has to run on, or in a container of that system.
+// The GPU machine must have NVIDIA's driver and a CUDA PJRT plugin: a file that -backend names, or
+// that of an installed JAX, which xla:cuda finds. The binary uses cgo and dlopen and so is not
+// static: it runs where glibc is no older than where it was built (compare the first lines of "ldd
+// --version"). Build it on the oldest system that it has to run on, or in a container of that
+// system.
 //
-// For each precision, f32, tf32 and bf16, it starts itself again, since NVIDIA's libraries take TF32 or not for a whole process, and there
+// For each precision, f32, tf32 and bf16, it starts itself again, since NVIDIA's libraries take
+// TF32 or not for a whole process, and there
 //
-//  1. compares the losses of a few full-batch steps and the norm of every parameter's gradient with those of XLA on a CPU, which are part
+//  1. compares the losses of a few full-batch steps and the norm of every parameter's gradient with
+//     those of XLA on a CPU, which are part
 //     of the binary (ResNet-18 of width 8, 32 embedded images): in f32 they must agree to 1e-3;
-//  2. measures a bare matrix product and, for each of -chunks, images/s of the step of ResNet-18 of width 64 (a chunk that does not fit
+//  2. measures a bare matrix product and, for each of -chunks, images/s of the step of ResNet-18 of
+//     width 64 (a chunk that does not fit
 //     into memory is an error in the JSON and nothing more);
-//  3. takes 20 full-batch steps in the paper's setting at the fastest chunk: CIFAR-10's 50,000 images from -data or, without it, the 1,000
+//  3. takes 20 full-batch steps in the paper's setting at the fastest chunk: CIFAR-10's 50,000
+//     images from -data or, without it, the 1,000
 //     embedded ones over and over.
 //
-// What it finds goes to the standard output as lines and to -out as JSON, after each precision. The exit status is 0 if all is well, 1 if
-// something deviates or fails, 2 if the command line is wrong. -quick shrinks everything to seconds, so that it can be tried on a CPU:
+// What it finds goes to the standard output as lines and to -out as JSON, after each precision. The
+// exit status is 0 if all is well, 1 if something deviates or fails, 2 if the command line is
+// wrong. -quick shrinks everything to seconds, so that it can be tried on a CPU:
 //
 //	go run ./scripts/gpucheck -quick -backend=xla:cpu
 package main
@@ -62,7 +70,8 @@ type size struct {
 }
 
 var (
-	full  = size{Width: 64, Chunks: []int{100, 200, 500, 1000, 2000}, Timed: 3, Matmul: 8192, Images: 50_000, Steps: 20}
+	full = size{Width: 64, Chunks: []int{100, 200, 500, 1000, 2000}, Timed: 3, Matmul: 8192,
+		Images: 50_000, Steps: 20}
 	quick = size{Width: 2, Chunks: []int{4, 8}, Timed: 1, Matmul: 64, Images: 20, Steps: 2}
 )
 
@@ -90,9 +99,11 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	} else if err != nil {
 		return err
 	}
-	r := report{Started: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), Modules: backend.Modules(), Data: "embedded images of CIFAR-10, over and over"}
+	r := report{Started: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(),
+		Modules: backend.Modules(), Data: "embedded images of CIFAR-10, over and over"}
 	if o.Data != "" {
-		if _, _, err := datasets.Load(ctx, "cifar10", datasets.Options{Dir: o.Data, Offline: true}); err != nil {
+		if _, _, err := datasets.Load(ctx, "cifar10",
+			datasets.Options{Dir: o.Data, Offline: true}); err != nil {
 			return err
 		}
 		r.Data = "CIFAR-10"
@@ -143,17 +154,22 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	o.precisions = []descent.Precision{descent.F32, descent.TF32, descent.BF16}
 	fs := flag.NewFlagSet("gpucheck", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are returned; -h prints below
-	fs.StringVar(&o.Backend, "backend", "xla:cuda", "xla:cuda|xla:/abs/plugin.so, or to try this command xla:cpu|go")
-	fs.StringVar(&o.Data, "data", "", "`folder` that holds cifar-10-batches-bin (default: embedded images)")
+	fs.StringVar(&o.Backend, "backend", "xla:cuda",
+		"xla:cuda|xla:/abs/plugin.so, or to try this command xla:cpu|go")
+	fs.StringVar(&o.Data, "data", "",
+		"`folder` that holds cifar-10-batches-bin (default: embedded images)")
 	fs.StringVar(&o.out, "out", "gpucheck.json", "`file` of the results")
-	fs.Func("precision", "`list` of f32, tf32, bf16 (default all)", cli.Words(&o.precisions, o.precisions...))
+	fs.Func("precision", "`list` of f32, tf32, bf16 (default all)",
+		cli.Words(&o.precisions, o.precisions...))
 	isQuick := fs.Bool("quick", false, "do a little of everything, in seconds")
 	var chunks []int
-	fs.Func("chunks", "`list` of images per call of the compiled step (default 100,200,500,1000,2000)", cli.Numbers(&chunks))
+	fs.Func("chunks", "`list` of images per call of the compiled step (default "+
+		"100,200,500,1000,2000)", cli.Numbers(&chunks))
 	err = fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, "Gpucheck compares a GPU's results with a CPU's and measures its speed:\n\n\t./gpucheck -backend=xla:cuda\n\n")
+		fmt.Fprint(stdout, "Gpucheck compares a GPU's results with a CPU's and measures its "+
+			"speed:\n\n\t./gpucheck -backend=xla:cuda\n\n")
 		fs.SetOutput(stdout)
 		fs.PrintDefaults()
 		return o, err

@@ -33,19 +33,25 @@ func TestJob(t *testing.T) {
 			t.Fatalf("document %d: %v", i+1, err)
 		}
 	}
-	if job.APIVersion != batchv1.SchemeGroupVersion.String() || job.Kind != "Job" || claim.APIVersion != "v1" || claim.Kind != "PersistentVolumeClaim" {
+	if job.APIVersion != batchv1.SchemeGroupVersion.String() || job.Kind != "Job" ||
+		claim.APIVersion != "v1" || claim.Kind != "PersistentVolumeClaim" {
 		t.Errorf("%s %s and %s %s", claim.APIVersion, claim.Kind, job.APIVersion, job.Kind)
 	}
 
 	spec, pod := job.Spec, job.Spec.Template.Spec
-	if *spec.CompletionMode != batchv1.IndexedCompletion || *spec.Parallelism < 1 || *spec.Completions < *spec.Parallelism || *spec.BackoffLimitPerIndex < 1 {
-		t.Errorf("mode %s, completions %d, parallelism %d, backoff %d", *spec.CompletionMode, *spec.Completions, *spec.Parallelism, *spec.BackoffLimitPerIndex)
+	if *spec.CompletionMode != batchv1.IndexedCompletion || *spec.Parallelism < 1 ||
+		*spec.Completions < *spec.Parallelism || *spec.BackoffLimitPerIndex < 1 {
+		t.Errorf("mode %s, completions %d, parallelism %d, backoff %d", *spec.CompletionMode,
+			*spec.Completions, *spec.Parallelism, *spec.BackoffLimitPerIndex)
 	}
 	// What Kubernetes wants of a job with a failure policy.
-	if pod.RestartPolicy != corev1.RestartPolicyNever || *spec.PodReplacementPolicy != batchv1.Failed {
-		t.Errorf("restartPolicy %s, podReplacementPolicy %s", pod.RestartPolicy, *spec.PodReplacementPolicy)
+	if pod.RestartPolicy != corev1.RestartPolicyNever || *spec.PodReplacementPolicy !=
+		batchv1.Failed {
+		t.Errorf("restartPolicy %s, podReplacementPolicy %s", pod.RestartPolicy,
+			*spec.PodReplacementPolicy)
 	}
-	// The lock of a dead node's run counts for two minutes: the pauses, of 10 s, doubled each time, are longer.
+	// The lock of a dead node's run counts for two minutes: the pauses, of 10 s, doubled each time,
+	// are longer.
 	if pauses := 10 * (1<<*spec.BackoffLimitPerIndex - 1); pauses < 120 {
 		t.Errorf("all attempts within %d s, want 120 at least", pauses)
 	}
@@ -58,7 +64,8 @@ func TestJob(t *testing.T) {
 	disruptions := false
 	for _, rule := range spec.PodFailurePolicy.Rules {
 		if on := rule.OnExitCodes; on != nil {
-			if *on.ContainerName != c.Name || on.Operator != batchv1.PodFailurePolicyOnExitCodesOpIn || !slices.IsSorted(on.Values) {
+			if *on.ContainerName != c.Name || on.Operator !=
+				batchv1.PodFailurePolicyOnExitCodesOpIn || !slices.IsSorted(on.Values) {
 				t.Errorf("rule %v of container %s, want %s and In", on, *on.ContainerName, c.Name)
 			}
 			for _, status := range on.Values {
@@ -66,10 +73,12 @@ func TestJob(t *testing.T) {
 			}
 		}
 		for _, on := range rule.OnPodConditions {
-			disruptions = disruptions || rule.Action == batchv1.PodFailurePolicyActionIgnore && on.Type == corev1.DisruptionTarget && on.Status == corev1.ConditionTrue
+			disruptions = disruptions || rule.Action == batchv1.PodFailurePolicyActionIgnore &&
+				on.Type == corev1.DisruptionTarget && on.Status == corev1.ConditionTrue
 		}
 	}
-	if len(actions) != 2 || actions[cli.Stopped] != batchv1.PodFailurePolicyActionIgnore || actions[cli.BadUsage] != batchv1.PodFailurePolicyActionFailIndex || !disruptions {
+	if len(actions) != 2 || actions[cli.Stopped] != batchv1.PodFailurePolicyActionIgnore ||
+		actions[cli.BadUsage] != batchv1.PodFailurePolicyActionFailIndex || !disruptions {
 		t.Errorf("exit statuses %v, disruptions ignored: %v", actions, disruptions)
 	}
 	if *pod.TerminationGracePeriodSeconds < 60 {
@@ -81,7 +90,8 @@ func TestJob(t *testing.T) {
 
 	// All paths are on the claim's volume.
 	volumes, mounts := pod.Volumes, c.VolumeMounts
-	if len(volumes) != 1 || volumes[0].PersistentVolumeClaim.ClaimName != claim.Name || len(mounts) != 1 || mounts[0].Name != volumes[0].Name {
+	if len(volumes) != 1 || volumes[0].PersistentVolumeClaim.ClaimName != claim.Name ||
+		len(mounts) != 1 || mounts[0].Name != volumes[0].Name {
 		t.Fatalf("volumes %v, mounts %v, claim %s", volumes, mounts, claim.Name)
 	}
 	paths := 0

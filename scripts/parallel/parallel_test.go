@@ -13,9 +13,11 @@ import (
 	"momentum/internal/sweep/sweeptest"
 )
 
-// The command line of the README makes the runs of a sweep that the local pool would, and --resume-failed starts those alone that failed.
+// The command line of the README makes the runs of a sweep that the local pool would, and
+// --resume-failed starts those alone that failed.
 func TestCommand(t *testing.T) {
-	if out, err := exec.Command("parallel", "--version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "GNU parallel") {
+	if out, err := exec.Command("parallel", "--version").CombinedOutput(); err != nil ||
+		!strings.HasPrefix(string(out), "GNU parallel") {
 		t.Skip("GNU parallel is not installed: apt-get install parallel")
 	}
 	readme := runtest.Read(t, "README.md")
@@ -43,7 +45,8 @@ func TestCommand(t *testing.T) {
 	}
 	local := sweeptest.Plan(t, 3, 3, 3, 4)
 	pool := &sweep.Pool{Command: []string{cifar}, Jobs: 2}
-	if err := local.Run(t.Context(), pool, sweep.Options{Stdout: t.Output(), Stderr: t.Output()}); err == nil {
+	if err := local.Run(t.Context(), pool, sweep.Options{Stdout: t.Output(),
+		Stderr: t.Output()}); err == nil {
 		t.Error("the pool's failing run has not failed")
 	}
 	sweeptest.SameResults(t, l, local)

@@ -1,10 +1,12 @@
-// Reference recomputes, with an independent implementation in PyTorch (trajectory.py), the losses that this project's tests compare with.
+// Reference recomputes, with an independent implementation in PyTorch (trajectory.py), the losses
+// that this project's tests compare with.
 //
 //	python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
 //	go run ./scripts/reference -python=.venv/bin/python
 //
-// It writes testdata/NAME.json for each of [cases]: the first 10 full-batch losses of GD and of GD+M in both forms, from the initial weights
-// that this project draws and from images that it carries. The test of this package trains the same and compares to 1e-4, relative.
+// It writes testdata/NAME.json for each of [cases]: the first 10 full-batch losses of GD and of
+// GD+M in both forms, from the initial weights that this project draws and from images that it
+// carries. The test of this package trains the same and compares to 1e-4, relative.
 package main
 
 import (
@@ -40,10 +42,13 @@ const (
 	seed  = 1
 )
 
-// cases cover both networks, strides, shortcuts and weight decay, at rates at which the losses move by a tenth and more.
+// cases cover both networks, strides, shortcuts and weight decay, at rates at which the losses move
+// by a tenth and more.
 var cases = []testCase{
-	{name: "resnet18", config: models.Config{Model: "resnet18", Width: 4, Norm: "none", Classes: 10}, images: 16, eta: 0.05, gamma: 0.8, weightDecay: 0.001},
-	{name: "wrn16-2", config: models.Config{Model: "wrn16-2", Width: 4, Norm: "none", Classes: 10}, images: 10, eta: 0.05, gamma: 0.5},
+	{name: "resnet18", config: models.Config{Model: "resnet18", Width: 4, Norm: "none",
+		Classes: 10}, images: 16, eta: 0.05, gamma: 0.8, weightDecay: 0.001},
+	{name: "wrn16-2", config: models.Config{Model: "wrn16-2", Width: 4, Norm: "none", Classes: 10},
+		images: 10, eta: 0.05, gamma: 0.5},
 }
 
 // trajectory holds the losses at the weights before each step.
@@ -97,14 +102,17 @@ func (c testCase) recompute(ctx context.Context, python string, stderr io.Writer
 	if err := safetensors.Write(&file, weights, nil); err != nil {
 		return nil, err
 	}
-	for name, data := range map[string][]byte{"initial.safetensors": file.Bytes(), "images.bin": images.Pixels, "labels.bin": images.Labels} {
+	for name, data := range map[string][]byte{"initial.safetensors": file.Bytes(),
+		"images.bin": images.Pixels, "labels.bin": images.Labels} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
 			return nil, err
 		}
 	}
 	cmd := exec.CommandContext(ctx, python, "scripts/reference/trajectory.py",
-		"--weights", filepath.Join(dir, "initial.safetensors"), "--images", filepath.Join(dir, "images.bin"), "--labels", filepath.Join(dir, "labels.bin"),
-		"--model", c.config.Model, "--width", fmt.Sprint(c.config.Width), "--rate", fmt.Sprint(c.eta), "--momentum", fmt.Sprint(c.gamma),
+		"--weights", filepath.Join(dir, "initial.safetensors"), "--images",
+		filepath.Join(dir, "images.bin"), "--labels", filepath.Join(dir, "labels.bin"),
+		"--model", c.config.Model, "--width", fmt.Sprint(c.config.Width), "--rate",
+		fmt.Sprint(c.eta), "--momentum", fmt.Sprint(c.gamma),
 		"--weight-decay", fmt.Sprint(c.weightDecay), "--steps", fmt.Sprint(steps))
 	cmd.Stderr = stderr
 	result, err := cmd.Output()

@@ -1,4 +1,5 @@
-// Package slurm documents how to run a sweep on a Slurm cluster. Its test does so, on a cluster of its own.
+// Package slurm documents how to run a sweep on a Slurm cluster. Its test does so, on a cluster of
+// its own.
 package slurm
 
 import (
@@ -40,8 +41,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// A sweep of six runs on a cluster, one of which fails and one of which is preempted: waiting for it is stopped, it is cancelled, started again,
-// preempted, requeued and ends, with the bytes and the table of the local pool.
+// A sweep of six runs on a cluster, one of which fails and one of which is preempted: waiting for
+// it is stopped, it is cancelled, started again, preempted, requeued and ends, with the bytes and
+// the table of the local pool.
 func TestSweep(t *testing.T) {
 	cluster := slurmtest.Start(t)
 	cifar := sweeptest.Build(t)
@@ -53,16 +55,21 @@ func TestSweep(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		out, ended = &output{}, make(chan error, 1)
 		go func() {
-			s := &sweep.Slurm{Command: []string{cifar}, Concurrent: 2, Requeue: true, Poll: 200 * time.Millisecond, Stdout: out}
+			s := &sweep.Slurm{Command: []string{cifar}, Concurrent: 2, Requeue: true, Poll: 200 *
+				time.Millisecond, Stdout: out}
 			ended <- l.Run(ctx, s, sweep.Options{Stdout: out, Stderr: out})
 		}()
 		return stop, out, ended
 	}
-	// hold waits until the long run trains and stops its process, so that it does not end while the test does other things. It goes on with resume.
+	// hold waits until the long run trains and stops its process, so that it does not end while the
+	// test does other things. It goes on with resume.
 	hold := func() (resume func()) {
 		t.Helper()
 		before := sweeptest.Rows(t, l, long)
-		cluster.Until(t, "the long run trains", func() bool { return sweeptest.Rows(t, l, long) >= before+3 })
+		cluster.Until(t, "the long run trains", func() bool {
+			return sweeptest.Rows(t, l, long) >=
+				before+3
+		})
 		holder, held, err := rundir.Held(l.Folder(long))
 		if err != nil || !held {
 			t.Fatalf("the long run has ended: %v", err)
@@ -86,12 +93,17 @@ func TestSweep(t *testing.T) {
 	stop()
 	err := <-ended
 	first := array()
-	if !errors.Is(err, cli.ErrStopped) || !strings.Contains(err.Error(), "scancel "+first+" ends it") {
+	if !errors.Is(err, cli.ErrStopped) || !strings.Contains(err.Error(),
+		"scancel "+first+" ends it") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// The next one waits for it. What is cancelled, which begins with SIGCONT, saves, and stays cancelled, although the array is to be requeued.
+	// The next one waits for it. What is cancelled, which begins with SIGCONT, saves, and stays
+	// cancelled, although the array is to be requeued.
 	_, out, ended = start()
-	cluster.Until(t, "the array is found", func() bool { return strings.Contains(out.String(), "in Slurm's queue already, in array "+first+"\n") })
+	cluster.Until(t, "the array is found", func() bool {
+		return strings.Contains(out.String(),
+			"in Slurm's queue already, in array "+first+"\n")
+	})
 	cluster.Do(t, "scancel", first)
 	if err := <-ended; err == nil || strings.Contains(out.String(), "submitted") {
 		t.Fatalf("%v\n%s", err, out)
@@ -99,14 +111,16 @@ func TestSweep(t *testing.T) {
 	if statuses, err := l.Status(); err != nil || statuses[long].State != sweep.Preempted {
 		t.Fatalf("%v, %+v; want the long run preempted\n%s", err, statuses, out)
 	}
-	// The last one submits what is missing. A task that is told to stop goes back into the queue by itself.
+	// The last one submits what is missing. A task that is told to stop goes back into the queue by
+	// itself.
 	_, out, ended = start()
 	resume := hold()
 	second := array()
 	if second == first {
 		t.Fatalf("still array %s\n%s", first, out)
 	}
-	// Slurm 22.05 signals, but answers "try again later" as long as other tasks of the array wait, and scancel would ask again for minutes.
+	// Slurm 22.05 signals, but answers "try again later" as long as other tasks of the array wait,
+	// and scancel would ask again for minutes.
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	exec.CommandContext(ctx, "scancel", "--signal=USR1", "--batch", second+"_1").Run()
@@ -123,12 +137,18 @@ func TestSweep(t *testing.T) {
 
 	local := sweeptest.Plan(t, epochs...)
 	var pool output
-	want := local.Run(t.Context(), &sweep.Pool{Command: []string{cifar}, Jobs: 2, Stdout: &pool}, sweep.Options{Stdout: &pool, Stderr: &pool})
-	if err == nil || want == nil || err.Error() != strings.ReplaceAll(want.Error(), local.Dir, l.Dir) || !strings.Contains(err.Error(), " 1 of 6 runs ") {
+	want := local.Run(t.Context(), &sweep.Pool{Command: []string{cifar}, Jobs: 2, Stdout: &pool},
+		sweep.Options{Stdout: &pool, Stderr: &pool})
+	if err == nil || want == nil || err.Error() != strings.ReplaceAll(want.Error(), local.Dir,
+		l.Dir) || !strings.Contains(err.Error(), " 1 of 6 runs ") {
 		t.Errorf("error %v, want one that names 1 of 6 runs, as the pool: %v", err, want)
 	}
 	sweeptest.SameResults(t, l, local)
-	table := func(o *output) string { text := o.String(); return text[strings.LastIndex(text, "sweep  "):] }
+	table := func(o *output) string {
+		text := o.String()
+		return text[strings.LastIndex(text,
+			"sweep  "):]
+	}
 	if got, want := table(out), table(&pool); got != want {
 		t.Errorf("table\n%s\nwant\n%s", got, want)
 	}

@@ -1,10 +1,12 @@
-// Summary makes a table of run folders: runs that differ in their seed only are one row, with means and 95% t intervals over the seeds.
+// Summary makes a table of run folders: runs that differ in their seed only are one row, with means
+// and 95% t intervals over the seeds.
 //
 //	go run ./scripts/summary runs/*
 //
-// The columns are, at the final weights: loss and accuracy on the training images, accuracy on the evaluated images; and the epochs at which
-// each seed first had zero training error. Below the table stands, for each pair of rows, the difference of their accuracies paired by seed.
-// A folder whose run is not done is an error.
+// The columns are, at the final weights: loss and accuracy on the training images, accuracy on the
+// evaluated images; and the epochs at which each seed first had zero training error. Below the
+// table stands, for each pair of rows, the difference of their accuracies paired by seed. A folder
+// whose run is not done is an error.
 package main
 
 import (
@@ -97,7 +99,8 @@ func read(folder string) (outcome, error) {
 		EtaEff float64 `json:"eta_eff"`
 	}
 	all := map[string]any{}
-	if err := errors.Join(json.Unmarshal(rawSettings, &settings), json.Unmarshal(rawDerived, &derived), json.Unmarshal(rawSettings, &all)); err != nil {
+	if err := errors.Join(json.Unmarshal(rawSettings, &settings),
+		json.Unmarshal(rawDerived, &derived), json.Unmarshal(rawSettings, &all)); err != nil {
 		return outcome{}, fmt.Errorf("%s: %w", path, err)
 	}
 	delete(all, "seed")
@@ -106,14 +109,17 @@ func read(folder string) (outcome, error) {
 		return outcome{}, err
 	}
 	return outcome{
-		seed: settings.Seed, loss: run.Last("loss"), train: run.Last("train_accuracy"), test: run.Last("test_accuracy"), zeroError: run.ZeroError(),
-		rule: derived.Rule, rate: settings.Rate, etaEff: derived.EtaEff, schedule: settings.Schedule, held: settings.Holdout > 0, everythingBut: string(but),
+		seed: settings.Seed, loss: run.Last("loss"), train: run.Last("train_accuracy"),
+		test: run.Last("test_accuracy"), zeroError: run.ZeroError(),
+		rule: derived.Rule, rate: settings.Rate, etaEff: derived.EtaEff,
+		schedule: settings.Schedule, held: settings.Holdout > 0, everythingBut: string(but),
 	}, nil
 }
 
 // print writes the table and the paired differences as Markdown.
 func print(w io.Writer, rows map[string][]outcome, order []string) {
-	fmt.Fprintln(w, "| rule | η | schedule | η_eff | n | training loss | training accuracy, % | test accuracy, % | zero training error at epoch |")
+	fmt.Fprintln(w, "| rule | η | schedule | η_eff | n | training loss | training accuracy, % | "+
+		"test accuracy, % | zero training error at epoch |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|")
 	for _, key := range order {
 		group := rows[key]
@@ -125,19 +131,26 @@ func print(w io.Writer, rows map[string][]outcome, order []string) {
 			}
 		}
 		o := group[0]
-		test := stats.Mean95(column(group, func(o outcome) float64 { return 100 * o.test })).String()
+		test := stats.Mean95(column(group, func(o outcome) float64 {
+			return 100 *
+				o.test
+		})).String()
 		if o.held {
 			test += " (held-out)"
 		}
-		fmt.Fprintf(w, "| %s | %g | %s | %.3g | %d | %s | %s | %s | %s |\n", o.rule, o.rate, o.schedule, o.etaEff, len(group),
+		fmt.Fprintf(w, "| %s | %g | %s | %.3g | %d | %s | %s | %s | %s |\n", o.rule, o.rate,
+			o.schedule, o.etaEff, len(group),
 			stats.Mean95(column(group, func(o outcome) float64 { return o.loss })),
-			stats.Mean95(column(group, func(o outcome) float64 { return 100 * o.train })), test, strings.Join(zero, ", "))
+			stats.Mean95(column(group, func(o outcome) float64 { return 100 * o.train })), test,
+			strings.Join(zero, ", "))
 	}
 	for i, a := range order {
 		for _, b := range order[i+1:] {
 			if d := paired(rows[b], rows[a]); len(d) > 1 {
-				fmt.Fprintf(w, "\nTest accuracy of (%s, η = %g) minus (%s, η = %g), paired by seed: %s points, n = %d.\n",
-					rows[b][0].rule, rows[b][0].rate, rows[a][0].rule, rows[a][0].rate, stats.Mean95(d), len(d))
+				fmt.Fprintf(w, "\nTest accuracy of (%s, η = %g) minus (%s, η = %g), paired by "+
+					"seed: %s points, n = %d.\n",
+					rows[b][0].rule, rows[b][0].rate, rows[a][0].rule, rows[a][0].rate,
+					stats.Mean95(d), len(d))
 			}
 		}
 	}

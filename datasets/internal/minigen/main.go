@@ -1,10 +1,13 @@
-// Minigen draws the mini set that the datasets package embeds from the full CIFAR-10, and writes it as mosaics and labels:
+// Minigen draws the mini set that the datasets package embeds from the full CIFAR-10, and writes it
+// as mosaics and labels:
 //
 //	go run ./datasets/internal/minigen -dir=DIR [-out=datasets/mini]
 //
-// DIR holds cifar-10-batches-bin. Each class gets the 100 training and the 100 test images with the smallest key, SHA-256 of "cifar10-mini 1" and
-// the pixels (rows of red, green, blue). So the draw is random but does not depend on the order of the records, and anyone can repeat it. An image
-// that occurs twice is taken once, and none is in both sets. Image i of the result has class i mod 10, so any prefix is balanced to within one.
+// DIR holds cifar-10-batches-bin. Each class gets the 100 training and the 100 test images with the
+// smallest key, SHA-256 of "cifar10-mini 1" and the pixels (rows of red, green, blue). So the draw
+// is random but does not depend on the order of the records, and anyone can repeat it. An image
+// that occurs twice is taken once, and none is in both sets. Image i of the result has class i mod
+// 10, so any prefix is balanced to within one.
 package main
 
 import (
@@ -42,7 +45,8 @@ func main() {
 }
 
 func run(dir, out string) error {
-	train, test, err := datasets.Load(context.Background(), "cifar10", datasets.Options{Dir: dir, Offline: true})
+	train, test, err := datasets.Load(context.Background(), "cifar10",
+		datasets.Options{Dir: dir, Offline: true})
 	if err != nil {
 		return err
 	}

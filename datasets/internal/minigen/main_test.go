@@ -18,7 +18,8 @@ func TestEmbeddedSetIsTheDraw(t *testing.T) {
 	if dir == "" {
 		t.Skip("needs the full data: set MOMENTUM_CIFAR to a folder that holds cifar-10-batches-bin")
 	}
-	train, test, err := datasets.Load(t.Context(), "cifar10", datasets.Options{Dir: dir, Offline: true})
+	train, test, err := datasets.Load(t.Context(), "cifar10",
+		datasets.Options{Dir: dir, Offline: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,8 +28,10 @@ func TestEmbeddedSetIsTheDraw(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawnTrain, drawnTest := draw(train, test)
-	for name, pair := range map[string][2]*datasets.Images{"train": {drawnTrain, miniTrain}, "test": {drawnTest, miniTest}} {
-		if !bytes.Equal(pair[0].Pixels, pair[1].Pixels) || !bytes.Equal(pair[0].Labels, pair[1].Labels) {
+	for name, pair := range map[string][2]*datasets.Images{"train": {drawnTrain, miniTrain},
+		"test": {drawnTest, miniTest}} {
+		if !bytes.Equal(pair[0].Pixels, pair[1].Pixels) ||
+			!bytes.Equal(pair[0].Labels, pair[1].Labels) {
 			t.Errorf("%s: the embedded images are not those drawn", name)
 		}
 	}
@@ -46,8 +49,8 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// Writing the first row of the embedded set gives that of the committed files: the same labels, and the same pixels, however this Go version
-// compresses them.
+// Writing the first row of the embedded set gives that of the committed files: the same labels, and
+// the same pixels, however this Go version compresses them.
 func TestWrite(t *testing.T) {
 	train, _, err := datasets.Load(t.Context(), "cifar10-mini", datasets.Options{})
 	if err != nil {

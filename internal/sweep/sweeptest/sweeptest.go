@@ -1,4 +1,5 @@
-// Package sweeptest has a sweep of tiny runs of the real command, for the tests of everything that executes sweeps.
+// Package sweeptest has a sweep of tiny runs of the real command, for the tests of everything that
+// executes sweeps.
 package sweeptest
 
 import (
@@ -18,7 +19,8 @@ import (
 func Build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "cifar")
-	if out, err := exec.Command("go", "build", "-o", path, "momentum/cifar").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", path,
+		"momentum/cifar").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return path
@@ -27,8 +29,9 @@ func Build(t *testing.T) string {
 // Failing is the number of the run that fails, in a list of at least 3.
 const Failing = 2
 
-// Plan plans a sweep of runs of a second each on the Go backend, in folders of its own, whose paths have blanks. They train 788 parameters on 7
-// images and differ in their seeds and epochs. The run of number Failing wants CIFAR-10 where it is not.
+// Plan plans a sweep of runs of a second each on the Go backend, in folders of its own, whose paths
+// have blanks. They train 788 parameters on 7 images and differ in their seeds and epochs. The run
+// of number Failing wants CIFAR-10 where it is not.
 func Plan(t *testing.T, epochs ...int) *sweep.List {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "all runs")
@@ -72,7 +75,8 @@ func Rows(t *testing.T, l *sweep.List, index int) (n int) {
 	return n
 }
 
-// SameResults compares two sweeps of one list of runs: what has become of each, and the metrics of all that are done.
+// SameResults compares two sweeps of one list of runs: what has become of each, and the metrics of
+// all that are done.
 func SameResults(t *testing.T, got, want *sweep.List) {
 	t.Helper()
 	statuses := func(l *sweep.List) []sweep.Status {
@@ -85,9 +89,11 @@ func SameResults(t *testing.T, got, want *sweep.List) {
 	all := statuses(want)
 	for i, s := range statuses(got) {
 		if s.State != all[i].State || s.Reason != all[i].Reason {
-			t.Errorf("run %d is %s (%s), want %s (%s)", i, s.State, s.Reason, all[i].State, all[i].Reason)
+			t.Errorf("run %d is %s (%s), want %s (%s)", i, s.State, s.Reason, all[i].State,
+				all[i].Reason)
 		}
-		if s.State == sweep.Done && runtest.Read(t, got.Folder(i), "metrics.jsonl") != runtest.Read(t, want.Folder(i), "metrics.jsonl") {
+		if s.State == sweep.Done && runtest.Read(t, got.Folder(i), "metrics.jsonl") !=
+			runtest.Read(t, want.Folder(i), "metrics.jsonl") {
 			t.Errorf("the metrics of run %d differ", i)
 		}
 		if (s.State == sweep.Done) != (i != Failing) {
