@@ -351,8 +351,8 @@ func TestSmallMargin(t *testing.T) {
 			{"test_loss", 10, number(data[2]), i%2 == 0},
 			{"test_accuracy", 10, number(data[2]), i%2 == 0},
 		} {
-			whole, ofSmall, ofLarge := get(row, tt.name), get(row, tt.name+"_small"),
-				get(row, tt.name+"_large")
+			whole, ofSmall, ofLarge := get(row, tt.name), get(row, tt.name+"_small_margin"),
+				get(row, tt.name+"_large_margin")
 			if sum := (tt.small*ofSmall + (tt.all-tt.small)*ofLarge) / tt.all; tt.evaluated &&
 				!(math.Abs(sum-whole) < 1e-9) {
 				t.Errorf("step %d: %s is %v, but %v on %v small-margin images and %v on the others",
@@ -362,31 +362,31 @@ func TestSmallMargin(t *testing.T) {
 					ofLarge)
 			}
 		}
-		if get(row, "loss_small") == get(row, "loss_large") {
-			t.Errorf("step %d: both parts have the loss %v", i, get(row, "loss_small"))
+		if get(row, "loss_small_margin") == get(row, "loss_large_margin") {
+			t.Errorf("step %d: both parts have the loss %v", i, get(row, "loss_small_margin"))
 		}
 	}
 	last := rows[len(rows)-1]
 	for _, want := range []string{
-		fmt.Sprintf("  with a small margin  +%s +%.4g +%.2f%%", data[1], get(last, "loss_small"),
-			100*get(last, "train_accuracy_small")),
+		fmt.Sprintf("  with a small margin  +%s +%.4g +%.2f%%", data[1], get(last, "loss_small_margin"),
+			100*get(last, "train_accuracy_small_margin")),
 		fmt.Sprintf("  with a large margin  +%v +%.4g +%.2f%%", 10-number(data[2]),
-			get(last, "test_loss_large"), 100*get(last, "test_accuracy_large")),
+			get(last, "test_loss_large_margin"), 100*get(last, "test_accuracy_large_margin")),
 	} {
 		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(stdout) {
 			t.Errorf("no line %q in\n%s", want, stdout)
 		}
 	}
 	if header, _, _ := strings.Cut(runtest.Read(t, folder(t, root), "metrics.csv"),
-		"\n"); !strings.Contains(header, ",test_accuracy_small,test_accuracy_large,") {
+		"\n"); !strings.Contains(header, ",test_accuracy_small_margin,test_accuracy_large_margin,") {
 		t.Errorf("metrics.csv has the columns %s", header)
 	}
 
 	succeed(t, small(mini, "-small-margin=0.25", "-lr=1e-30", "-eval-every=2", "-opt=sgdm",
 		"-batch=5", "-chunk=4")...)
 	for i, row := range runtest.Metrics(t, folder(t, mini)) {
-		for _, name := range []string{"loss_small", "loss_large", "train_accuracy_small",
-			"train_accuracy_large"} {
+		for _, name := range []string{"loss_small_margin", "loss_large_margin", "train_accuracy_small_margin",
+			"train_accuracy_large_margin"} {
 			if a, b := get(row, name), get(rows[i], name); !(math.Abs(a-b) < 1e-6) {
 				t.Errorf("epoch %d: with mini-batches %s is %v, want %v", i, name, a, b)
 			}

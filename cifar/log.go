@@ -84,7 +84,7 @@ func (l *runLog) final(at position, bar *progress.Bar) error {
 func (l *runLog) common(at position, epoch int, evaluated bool) []rundir.Value {
 	n := float64(l.r.train.N)
 	train, eval := at.train, at.eval
-	train.Loss, train.MarkedLoss = train.Loss/n, train.MarkedLoss/n
+	train.Loss, train.SmallMarginLoss = train.Loss/n, train.SmallMarginLoss/n
 	values := []rundir.Value{{Name: "epoch", X: float64(epoch)}, {Name: "loss", X: train.Loss},
 		{Name: "train_accuracy", X: float64(train.Correct) / n}}
 	if evaluated {
@@ -101,16 +101,16 @@ func (l *runLog) common(at position, epoch int, evaluated bool) []rundir.Value {
 // parts are the mean loss and the accuracy on the degraded images of a set and on its others, if
 // there are any.
 func parts(loss, accuracy string, d *descent.Data, s descent.Score) []rundir.Value {
-	if d.Marked == 0 {
+	if d.SmallMargin == 0 {
 		return nil
 	}
-	all, small, large := float64(d.N), float64(d.Marked), float64(d.N-d.Marked)
+	all, small, large := float64(d.N), float64(d.SmallMargin), float64(d.N-d.SmallMargin)
 	return []rundir.Value{
-		{Name: loss + "_small", X: s.MarkedLoss * all / small},
+		{Name: loss + "_small_margin", X: s.SmallMarginLoss * all / small},
 		// rounding might leave less than nothing
-		{Name: loss + "_large", X: max(0, s.Loss-s.MarkedLoss) * all / large},
-		{Name: accuracy + "_small", X: float64(s.MarkedCorrect) / small},
-		{Name: accuracy + "_large", X: float64(s.Correct-s.MarkedCorrect) / large},
+		{Name: loss + "_large_margin", X: max(0, s.Loss-s.SmallMarginLoss) * all / large},
+		{Name: accuracy + "_small_margin", X: float64(s.SmallMarginCorrect) / small},
+		{Name: accuracy + "_large_margin", X: float64(s.Correct-s.SmallMarginCorrect) / large},
 	}
 }
 

@@ -153,10 +153,10 @@ func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *
 		return nil, nil, err
 	}
 	if c.SmallMargin > 0 {
-		if train, err = c.Small().Apply(train, "train"); err != nil {
+		if train, err = c.SmallMarginImages().Apply(train, "train"); err != nil {
 			return nil, nil, err
 		}
-		if test, err = c.Small().Apply(test, "test"); err != nil {
+		if test, err = c.SmallMarginImages().Apply(test, "test"); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -174,8 +174,8 @@ func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *
 	}
 	train = train.Slice(0, images)
 	for _, set := range []*datasets.Images{train, eval} {
-		if c.SmallMargin > 0 && (!slices.Contains(set.Small, true) ||
-			!slices.Contains(set.Small, false)) {
+		if c.SmallMargin > 0 && (!slices.Contains(set.SmallMargin, true) ||
+			!slices.Contains(set.SmallMargin, false)) {
 			return nil, nil, cli.Usagef("-small-margin=%v must degrade some but not all of the "+
 				"%d training images and of the %d others, which is not so here: use more of them",
 				c.SmallMargin, train.N(), eval.N())
@@ -187,16 +187,16 @@ func load(ctx context.Context, c config.Config, stderr io.Writer) (train, eval *
 // upload copies a set of images to the device, with marks for the degraded ones.
 func upload(be *backend.Backend, set *datasets.Images) (*descent.Data, error) {
 	data, err := descent.NewData(be.Backend, set.Pixels, set.Labels, set.Mean, set.Std)
-	if err == nil && set.Small != nil {
-		err = data.Mark(set.Small)
+	if err == nil && set.SmallMargin != nil {
+		err = data.SetSmallMargin(set.SmallMargin)
 	}
 	return data, err
 }
 
 // degraded says how many images of a set have a small margin, if any.
 func degraded(d *descent.Data) string {
-	if d.Marked == 0 {
+	if d.SmallMargin == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (%d degraded)", d.Marked)
+	return fmt.Sprintf(" (%d degraded)", d.SmallMargin)
 }

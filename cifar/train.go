@@ -378,18 +378,18 @@ type position struct {
 func (at *position) add(s descent.Score, images int) {
 	at.train.Loss += s.Loss * float64(images)
 	at.train.Correct += s.Correct
-	at.train.MarkedLoss += s.MarkedLoss * float64(images)
-	at.train.MarkedCorrect += s.MarkedCorrect
+	at.train.SmallMarginLoss += s.SmallMarginLoss * float64(images)
+	at.train.SmallMarginCorrect += s.SmallMarginCorrect
 }
 
 // extra are the numbers of a position as a checkpoint keeps them.
 func (at position) extra() map[string]float64 {
 	return map[string]float64{
 		"loss_sum": at.train.Loss, "correct": float64(at.train.Correct),
-		"marked_loss_sum": at.train.MarkedLoss, "marked_correct": float64(at.train.MarkedCorrect),
+		"small_margin_loss_sum": at.train.SmallMarginLoss, "small_margin_correct": float64(at.train.SmallMarginCorrect),
 		"eval_loss": at.eval.Loss, "eval_correct": float64(at.eval.Correct),
-		"eval_marked_loss":    at.eval.MarkedLoss,
-		"eval_marked_correct": float64(at.eval.MarkedCorrect),
+		"eval_small_margin_loss":    at.eval.SmallMarginLoss,
+		"eval_small_margin_correct": float64(at.eval.SmallMarginCorrect),
 	}
 }
 
@@ -398,9 +398,9 @@ func fromExtra(step int, x map[string]float64) position {
 	return position{
 		step: step,
 		train: descent.Score{Loss: x["loss_sum"], Correct: int(x["correct"]),
-			MarkedLoss: x["marked_loss_sum"], MarkedCorrect: int(x["marked_correct"])},
+			SmallMarginLoss: x["small_margin_loss_sum"], SmallMarginCorrect: int(x["small_margin_correct"])},
 		eval: descent.Score{Loss: x["eval_loss"], Correct: int(x["eval_correct"]),
-			MarkedLoss: x["eval_marked_loss"], MarkedCorrect: int(x["eval_marked_correct"])},
+			SmallMarginLoss: x["eval_small_margin_loss"], SmallMarginCorrect: int(x["eval_small_margin_correct"])},
 	}
 }
 
@@ -491,9 +491,9 @@ func (r *experiment) report(dir *rundir.Dir) error {
 	}
 	set := func(name string, d *descent.Data, loss, accuracy string) {
 		line(name, d.N, loss, accuracy)
-		if d.Marked > 0 {
-			line("  with a small margin", d.Marked, loss+"_small", accuracy+"_small")
-			line("  with a large margin", d.N-d.Marked, loss+"_large", accuracy+"_large")
+		if d.SmallMargin > 0 {
+			line("  with a small margin", d.SmallMargin, loss+"_small_margin", accuracy+"_small_margin")
+			line("  with a large margin", d.N-d.SmallMargin, loss+"_large_margin", accuracy+"_large_margin")
 		}
 	}
 	set("training images", r.train, "loss", "train_accuracy")

@@ -13,7 +13,7 @@
 // margin by degrading them (SmallMargin).
 //
 // Two synthetic distributions, drawn from a seed: the paper's D, of patches with a shared feature
-// and small margins (MarginSpec, Margin), and standard normal points (Gaussian).
+// and small margins (Distribution, Margin), and standard normal points (Gaussian).
 package datasets
 
 import (
@@ -36,12 +36,12 @@ const (
 
 // Images is a set of labelled images.
 type Images struct {
-	Name       string
-	Classes    int
-	ClassNames []string // [Classes]
-	Pixels     []uint8  // [N, 32, 32, 3]: image, row from the top, column from the left, channel
-	Labels     []uint8  // [N], each in [0, Classes)
-	Small      []bool   // [N], which images [SmallMargin.Apply] has degraded; nil: none
+	Name        string
+	Classes     int
+	ClassNames  []string // [Classes]
+	Pixels      []uint8  // [N, 32, 32, 3]: image, row from the top, column from the left, channel
+	Labels      []uint8  // [N], each in [0, Classes)
+	SmallMargin []bool   // [N], which images [SmallMargin.Apply] has degraded; nil: none
 
 	// Mean and standard deviation of each channel over the whole CIFAR training set, with pixels in
 	// [0, 1]. Training and test set, and the mini set too, have those of the training set.
@@ -56,8 +56,8 @@ func (m *Images) Slice(from, to int) *Images {
 	s := *m
 	s.Pixels = m.Pixels[from*imageBytes : to*imageBytes]
 	s.Labels = m.Labels[from:to]
-	if m.Small != nil {
-		s.Small = m.Small[from:to]
+	if m.SmallMargin != nil {
+		s.SmallMargin = m.SmallMargin[from:to]
 	}
 	return &s
 }

@@ -32,18 +32,18 @@ type lane struct {
 // all that may change the result, and its hash names the run folder; every picture and table of
 // this command is drawn from the folders of some bundles.
 type bundle struct {
-	Name   string              `json:"name"` // readable beginning of the folder's name
-	Data   datasets.MarginSpec `json:"data"`
-	Test   int                 `json:"test"` // samples, each tried with either margin
-	Degree int                 `json:"degree"`
-	M      int                 `json:"m"`
-	Sigma0 float64             `json:"sigma0"`
-	Fitted float64             `json:"fitted"` // of margin.Options
-	Lanes  []lane              `json:"lanes"`
-	T      int                 `json:"T"`               // steps at most
-	Stop   float64             `json:"stop"`            // of converged; 0: never before T
-	Keep   []string            `json:"keep,omitempty"`  // observables that are written; none: all
-	Dense  bool                `json:"dense,omitempty"` // observe every step up to 200
+	Name   string                `json:"name"` // readable beginning of the folder's name
+	Data   datasets.Distribution `json:"data"`
+	Test   int                   `json:"test"` // samples, each tried with either margin
+	Degree int                   `json:"degree"`
+	M      int                   `json:"m"`
+	Sigma0 float64               `json:"sigma0"`
+	Fitted float64               `json:"fitted"` // of margin.Options
+	Lanes  []lane                `json:"lanes"`
+	T      int                   `json:"T"`               // steps at most
+	Stop   float64               `json:"stop"`            // of converged; 0: never before T
+	Keep   []string              `json:"keep,omitempty"`  // observables that are written; none: all
+	Dense  bool                  `json:"dense,omitempty"` // observe every step up to 200
 }
 
 // trained is a bundle with what its run folder says.
@@ -237,7 +237,7 @@ func (s *session) lanes(b bundle) (*margin.Lanes, error) {
 		return nil, err
 	}
 	spec := b.Data
-	spec.N, spec.Small = b.Test, 0
+	spec.N, spec.SmallMargin = b.Test, 0
 	test, err := spec.Draw("test")
 	if err != nil {
 		return nil, err

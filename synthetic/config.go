@@ -23,21 +23,21 @@ import (
 // Settings are the symbols of the paper, which may all change the result. Each experiment varies
 // some of them.
 type Settings struct {
-	N      int     // training samples
-	Small  int     // of them with a small margin; μ = Small/N
-	Test   int     // test samples, each tried with either margin
-	D      int     // d, dimension of a patch
-	P      int     // patches of a sample
-	M      int     // m, neurons
-	Alpha  float64 // α, size of a large-margin signal
-	Beta   float64 // β, size of a small-margin signal
-	Sigma  float64 // σ, standard deviation of the noise in each direction
-	Sigma0 float64 // σ0, standard deviation of the initial weights
-	Form   string  // of momentum
-	Eta    float64 // η of GD and GD+M
-	Gamma  float64 // γ of GD+M
-	Lambda float64 // λ
-	T      int     // steps at most
+	N           int     // training samples
+	SmallMargin int     // of them with a small margin; μ = SmallMargin/N
+	Test        int     // test samples, each tried with either margin
+	D           int     // d, dimension of a patch
+	P           int     // patches of a sample
+	M           int     // m, neurons
+	Alpha       float64 // α, size of a large-margin signal
+	Beta        float64 // β, size of a small-margin signal
+	Sigma       float64 // σ, standard deviation of the noise in each direction
+	Sigma0      float64 // σ0, standard deviation of the initial weights
+	Form        string  // of momentum
+	Eta         float64 // η of GD and GD+M
+	Gamma       float64 // γ of GD+M
+	Lambda      float64 // λ
+	T           int     // steps at most
 	// a setting has converged when it has no training error and a mean loss of at most this on Z1
 	// and on Z2
 	Stop   float64
@@ -81,14 +81,14 @@ var presets = []string{"quick", "paper", "theory"}
 // was found to come out; the paper itself gives N, d, m and P only.
 func preset(name string, d int) Settings {
 	s := Settings{
-		N: quickN, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: math.Pow(30, 0.49), Beta: 0.2,
+		N: quickN, SmallMargin: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: math.Pow(30, 0.49), Beta: 0.2,
 		Sigma: 0.35, Sigma0: 0.03,
 		Form: string(descent.Damped), Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1,
 		Seed: 1, Seeds: 1,
 	}
 	switch name {
 	case "paper":
-		s.N, s.Small, s.Sigma, s.T, s.Seeds = 20000, 40, 0.5, 120000, 5
+		s.N, s.SmallMargin, s.Sigma, s.T, s.Seeds = 20000, 40, 0.5, 120000, 5
 	case "theory":
 		s = theory(s, d)
 	}
@@ -106,7 +106,7 @@ func theory(s Settings, d int) Settings {
 	log := math.Log(x)
 	s.D, s.Alpha, s.Sigma = d, math.Pow(x, 0.49), math.Pow(x, -0.509)
 	s.Beta, s.Sigma0 = s.Alpha/(math.Sqrt(x)*log), math.Sqrt(log/x)/10
-	s.N, s.Small = 32*d, 4
+	s.N, s.SmallMargin = 32*d, 4
 	s.Gamma = 1 - log/(10*x)
 	s.T = int(min(1e9, math.Ceil(float64(s.N)/(2*s.Eta*s.Sigma0*math.Pow(s.Sigma, 3)*math.Pow(x,
 		1.5)))))
@@ -169,7 +169,7 @@ func flags(c *Config, do *command, mu *float64) *flag.FlagSet {
 	fs.BoolVar(&do.dryRun, "dry-run", do.dryRun, "print the settings and the work, stop")
 
 	fs.IntVar(&c.N, "N", c.N, "training samples")
-	fs.IntVar(&c.Small, "small", c.Small,
+	fs.IntVar(&c.SmallMargin, "small", c.SmallMargin,
 		"training samples with a small margin (the set Z2), at most N")
 	fs.Float64Var(mu, "mu", *mu,
 		"μ, share of samples with a small margin, in [0, 1]; in place of -small")
@@ -283,7 +283,7 @@ func parse(args []string) (Config, command, error) {
 			return c, do, cli.Usagef("-mu must be in [0, 1], got %v", mu)
 		}
 		if given["mu"] {
-			c.Small = int(math.Round(mu * float64(c.N)))
+			c.SmallMargin = int(math.Round(mu * float64(c.N)))
 		}
 	}
 	if do.all {
@@ -323,8 +323,8 @@ func (c *Config) validate() error {
 	}
 	err := errors.Join(
 		check(c.N >= 1, "N", "at least 1", c.N),
-		check(c.Small >= 0 && c.Small <= max(c.N, 0), "small",
-			fmt.Sprintf("in [0, %d] (the N training samples)", c.N), c.Small),
+		check(c.SmallMargin >= 0 && c.SmallMargin <= max(c.N, 0), "small",
+			fmt.Sprintf("in [0, %d] (the N training samples)", c.N), c.SmallMargin),
 		check(c.Test >= 1, "test", "at least 1", c.Test),
 		check(c.D >= 2, "d", "at least 2: the signal takes one dimension, noise the others", c.D),
 		check(c.P >= 2, "P", "at least 2: one patch is the signal", c.P),
@@ -354,7 +354,7 @@ func (c *Config) validate() error {
 		return err
 	}
 	test := c.spec(c.Seed)
-	test.N, test.Small = c.Test, 0
+	test.N, test.SmallMargin = c.Test, 0
 	if err := test.Validate(); err != nil {
 		return fmt.Errorf("-test: %w", err)
 	}
@@ -362,8 +362,8 @@ func (c *Config) validate() error {
 }
 
 // spec is the training set of a seed.
-func (s Settings) spec(seed uint64) datasets.MarginSpec {
-	return datasets.MarginSpec{N: s.N, Small: s.Small, D: s.D, P: s.P, Alpha: s.Alpha, Beta: s.Beta,
+func (s Settings) spec(seed uint64) datasets.Distribution {
+	return datasets.Distribution{N: s.N, SmallMargin: s.SmallMargin, D: s.D, P: s.P, Alpha: s.Alpha, Beta: s.Beta,
 		Sigma: s.Sigma, Seed: seed}
 }
 

@@ -33,14 +33,14 @@ func TestPresets(t *testing.T) {
 		t.Errorf("α = %v, want 5.2941", quick.Alpha)
 	}
 	want := Settings{
-		N: 1000, Small: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: quick.Alpha, Beta: 0.2,
+		N: 1000, SmallMargin: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: quick.Alpha, Beta: 0.2,
 		Sigma: 0.35, Sigma0: 0.03, Form: "damped",
 		Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1, Seed: 1, Seeds: 1,
 	}
 	if quick.Settings != want {
 		t.Errorf("quick:\ngot  %v\nwant %v", quick.Settings, want)
 	}
-	want.N, want.Small, want.Sigma, want.T, want.Seeds = 20000, 40, 0.5, 120000, 5
+	want.N, want.SmallMargin, want.Sigma, want.T, want.Seeds = 20000, 40, 0.5, 120000, 5
 	if paper, _ := mustParse(t, "-preset=paper"); paper.Settings != want {
 		t.Errorf("paper:\ngot  %v\nwant %v", paper.Settings, want)
 	}
@@ -51,7 +51,7 @@ func TestPresets(t *testing.T) {
 	for name, pair := range map[string][2]float64{
 		"α": {theory.Alpha, 9.54993}, "σ": {theory.Sigma, 0.0959401},
 		"β": {theory.Beta, 9.54993 / 46.0517}, "σ0": {theory.Sigma0, 0.0214597},
-		"N": {float64(theory.N), 3200}, "small": {float64(theory.Small), 4},
+		"N": {float64(theory.N), 3200}, "small": {float64(theory.SmallMargin), 4},
 		"1−γ": {1 - theory.Gamma, 0.00460517},
 		"T":   {float64(theory.T), 3200 / (2 * 0.2 * 0.0214597 * 8.83081e-4 * 1000)},
 		"d":   {float64(theory.D), 100},
@@ -70,18 +70,18 @@ func TestPresets(t *testing.T) {
 func TestFlagsOverridePreset(t *testing.T) {
 	c, do := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a",
 		"-seed=18446744073709551615")
-	if c.N != 500 || c.D != 7 || c.Small != 50 || c.Gamma != 0.5 || c.T != 120000 || c.Seed !=
+	if c.N != 500 || c.D != 7 || c.SmallMargin != 50 || c.Gamma != 0.5 || c.T != 120000 || c.Seed !=
 		math.MaxUint64 {
 		t.Errorf("got %v", c.Settings)
 	}
 	if c.Out != "a/synthetic-paper" || do.preset != "paper" || c.Table1.Seed != c.Seed {
 		t.Errorf("out %q, preset %q, seed %d of Table 1", c.Out, do.preset, c.Table1.Seed)
 	}
-	if c, _ := mustParse(t, "-mu=0.5", "-preset=theory", "-d=10"); c.Small != 160 { // N = 32·10
-		t.Errorf("%d of %d samples have a small margin, want 160", c.Small, c.N)
+	if c, _ := mustParse(t, "-mu=0.5", "-preset=theory", "-d=10"); c.SmallMargin != 160 { // N = 32·10
+		t.Errorf("%d of %d samples have a small margin, want 160", c.SmallMargin, c.N)
 	}
 	if c, _ := mustParse(t, "-out=there", "-checkpoint-every=2s", "-mu=0"); c.Out != "there" ||
-		c.Small != 0 || time.Duration(c.CheckpointEvery) != 2*time.Second {
+		c.SmallMargin != 0 || time.Duration(c.CheckpointEvery) != 2*time.Second {
 		t.Errorf("got %+v", c)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // other along one noise direction, in the plane of both. It is drawn from the data alone.
 func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 	spec := set.spec(set.Seed)
-	spec.D, spec.P, spec.N, spec.Small = 2, 2, 200, 40
+	spec.D, spec.P, spec.N, spec.SmallMargin = 2, 2, 200, 40
 	m, err := spec.Draw("figure2")
 	if err != nil {
 		return section{}, err
@@ -28,7 +28,7 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 		Shape: figure.Circle}
 	points[true][false] = &figure.Points{Name: "y = −1", Color: figure.Blue, Shape: figure.Circle}
 	for i := range m.N {
-		p := points[i < m.Small][m.Labels[i] > 0]
+		p := points[i < m.SmallMargin][m.Labels[i] > 0]
 		p.X = append(p.X, float64(m.Signal[i]))
 		p.Y = append(p.Y, float64(m.Noise[2*i])*n[0]+float64(m.Noise[2*i+1])*n[1])
 	}
@@ -39,7 +39,7 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 		Note: fmt.Sprintf("%d samples X = (c w*, e n), %d of them with a small margin (for the "+
 			"eye; μ is smaller in the experiments), in the plane of w* and n. α = %.3g, β = "+
 			"%.3g, σ = %.3g.",
-			m.N, m.Small, m.Alpha, m.Beta, m.Sigma),
+			m.N, m.SmallMargin, m.Alpha, m.Beta, m.Sigma),
 		Panels: [][]figure.Panel{{{
 			X: figure.Axis{Label: "along w*: c", Low: -limit, High: limit},
 			Y: figure.Axis{Label: "along the noise n: e"},

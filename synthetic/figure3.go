@@ -66,7 +66,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 			set.D, set.M, set.P, set.Form, set.Eta, set.Gamma),
 		Note: fmt.Sprintf("α = %.3g, β = %.3g, σ = %.3g, σ0 = %.3g, %d small-margin samples, λ = "+
 			"%g. %s; %d test samples, each tried with either margin.",
-			set.Alpha, set.Beta, set.Sigma, set.Sigma0, set.Small, set.Lambda, overSeeds(set.Seeds),
+			set.Alpha, set.Beta, set.Sigma, set.Sigma0, set.SmallMargin, set.Lambda, overSeeds(set.Seeds),
 			set.Test),
 		Panels: [][]figure.Panel{{
 			panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true}),

@@ -62,7 +62,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Kind, be.Device, be.Why)
 	fmt.Fprintf(stdout, "preset    %s: N = %d samples, %d of them with a small margin (μ = "+
 		"%.3g), d = %d, P = %d, m = %d\n",
-		do.preset, c.N, c.Small, float64(c.Small)/float64(c.N), c.D, c.P, c.M)
+		do.preset, c.N, c.SmallMargin, float64(c.SmallMargin)/float64(c.N), c.D, c.P, c.M)
 	fmt.Fprintf(stdout, "data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ0 = %.4g\n",
 		c.Alpha, c.Beta, c.Sigma, c.Sigma0)
 	fmt.Fprintf(stdout, "descent   GD and %s; η = %g, η_eff = %.4g for GD+M; at most %d steps\n",

@@ -110,7 +110,7 @@ func (s *session) drawMap(set Settings, etas, gammas []float64,
 	base := s.out(fmt.Sprintf("map-N%d", set.N))
 	err := figure.Picture{
 		Title: fmt.Sprintf("What (η, γ) ends with: N = %d, %d small-margin samples, at most %d "+
-			"steps", set.N, set.Small, set.T),
+			"steps", set.N, set.SmallMargin, set.T),
 		Note: fmt.Sprintf("One seed. A setting's last step is the first one with no training "+
 			"error and a mean loss of at most %g nats on Z1 and on Z2, or else step %d. The "+
 			"lowest row is GD. "+
@@ -119,7 +119,7 @@ func (s *session) drawMap(set Settings, etas, gammas []float64,
 		Panels: [][]figure.Panel{
 			{panel("(a) small-margin test accuracy", "%", "test_2", 100,
 				figure.Heat{Low: 50, High: 100}), panel("(b) training error", "%", "error", 100,
-				figure.Heat{Low: 0, High: 100 * float64(max(1, set.Small)) / float64(set.N)})},
+				figure.Heat{Low: 0, High: 100 * float64(max(1, set.SmallMargin)) / float64(set.N)})},
 			{panel("(c) c", "c", "c", 1, figure.Heat{Log: true}),
 				panel("(d) largest |Ξ| on Z2", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
 		},

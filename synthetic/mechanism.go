@@ -65,7 +65,7 @@ type control struct {
 func controls() []control {
 	return []control{
 		{"no small margin", "all training samples have the large margin, and so have the test " +
-			"samples that count", "test_1", func(b *bundle) { b.Data.Small = 0 }},
+			"samples that count", "test_1", func(b *bundle) { b.Data.SmallMargin = 0 }},
 		{"no shared feature", "the signal of Z2 lies along another direction, orthogonal to w*",
 			"test_2", func(b *bundle) { b.Data.Unshared = true }},
 		{"linear model", "the activation is the identity: a convex problem, without a minimum",
@@ -193,7 +193,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 	return section{
 		Title: "Is it the momentum? Interventions and controls",
 		Text: fmt.Sprintf("If momentum works by carrying the gradients of Z1 over into the time "+
-			"in which only Z2 is left, then taking that away must close the gap. Small-margin "+
+			"in which only Z2 is left, then taking that away must close the gap. SmallMargin-margin "+
 			"test accuracy: GD %s%%, GD+M %s%%; "+
 			"with the buffer reset at the fit of Z1 %s%%; with Z1 kept out of the buffer %s%%; "+
 			"with momentum until the fit only %s%%, after it only %s%%; GD with its rate "+

@@ -326,8 +326,8 @@ func TestGrowth(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs")
 	stdout := succeed(t, small(root, "-dry-run", "-map", "-theory")...)
-	if !strings.Contains(stdout, `part      theory {"N":60,"Small":6,`) ||
-		!strings.Contains(stdout, `part      map {"N":60,"Small":6,`) {
+	if !strings.Contains(stdout, `part      theory {"N":60,"SmallMargin":6,`) ||
+		!strings.Contains(stdout, `part      map {"N":60,"SmallMargin":6,`) {
 		t.Errorf("it prints\n%s", stdout)
 	}
 	if _, err := os.Stat(root); err == nil {

@@ -153,7 +153,7 @@ func (s Settings) rate() float64 { return s.gdm().EffectiveRate(s.Eta) }
 
 func (s Settings) claimsGD(t trained) []claim {
 	large, small := 1/s.Alpha, 1/s.Beta
-	mu := float64(s.Small) / float64(s.N)
+	mu := float64(s.SmallMargin) / float64(s.N)
 	d, n := float64(s.D), float64(s.N)
 	c, nu1, nu2 := t.curve("gd", "c"), t.curve("gd", "nu_1"), t.curve("gd", "nu_2")
 	noise := t.curve("gd", "noise_min_2")
@@ -203,13 +203,13 @@ func (s Settings) claimsGD(t trained) []claim {
 
 // testError is the error on the distribution: the two margins by their shares.
 func (s Settings) testError(r laneRow) float64 {
-	mu := float64(s.Small) / float64(s.N)
+	mu := float64(s.SmallMargin) / float64(s.N)
 	return (1-mu)*(1-r.get("test_1")) + mu*(1-r.get("test_2"))
 }
 
 func (s Settings) claimsGDM(t trained) []claim {
 	large, small := 1/s.Alpha, 1/s.Beta
-	mu := float64(s.Small) / float64(s.N)
+	mu := float64(s.SmallMargin) / float64(s.N)
 	memory := 1 / (1 - s.Gamma)
 	eta := s.rate()
 	c := t.curve("gdm", "c")

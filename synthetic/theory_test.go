@@ -117,7 +117,7 @@ func TestNearerAndWithin(t *testing.T) {
 // handMade are settings with round numbers: 1/α = 0.5, 1/β = 10, μ = 0.1, σ0 σ √d = 0.1, 1/(1−γ) =
 // 10.
 func handMade() Settings {
-	return Settings{N: 100, Small: 10, D: 4, M: 2, Alpha: 2, Beta: 0.1, Sigma: 0.5, Sigma0: 0.1,
+	return Settings{N: 100, SmallMargin: 10, D: 4, M: 2, Alpha: 2, Beta: 0.1, Sigma: 0.5, Sigma0: 0.1,
 		Form: "damped", Eta: 0.5, Gamma: 0.9}
 }
 

@@ -33,11 +33,11 @@ type Settings struct {
 	Holdout int `json:"holdout"`
 
 	// Degraded images (datasets.SmallMargin). Without any the share is 0, and so is the rest.
-	SmallMargin  float64 `json:"small_margin,omitempty"` // their share
-	SmallFactor  int     `json:"small_factor,omitempty"`
-	SmallNoise   float64 `json:"small_noise,omitempty"` // variance
-	SmallShuffle string  `json:"small_shuffle,omitempty"`
-	SmallSeed    uint64  `json:"small_seed,omitempty"`
+	SmallMargin        float64 `json:"small_margin,omitempty"` // their share
+	SmallMarginFactor  int     `json:"small_margin_factor,omitempty"`
+	SmallMarginNoise   float64 `json:"small_margin_noise,omitempty"` // variance
+	SmallMarginShuffle string  `json:"small_margin_shuffle,omitempty"`
+	SmallMarginSeed    uint64  `json:"small_margin_seed,omitempty"`
 
 	Model string `json:"model"`
 	Width int    `json:"width"`
@@ -149,23 +149,23 @@ type Command struct {
 	Fresh  bool
 }
 
-// smallDefaults is how images are degraded, if any are, unless the settings say otherwise.
-var smallDefaults = datasets.SmallMargin{Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
+// smallMarginDefaults is how images are degraded, if any are, unless the settings say otherwise.
+var smallMarginDefaults = datasets.SmallMargin{Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
 
 // SmallMarginFlags binds how images are degraded to flags, and returns their names.
 func (c *Config) SmallMarginFlags(fs *flag.FlagSet) (names []string) {
 	fs.Float64Var(&c.SmallMargin, "small-margin", c.SmallMargin, "share of the training and of "+
 		"the test images that are degraded, as in the paper's Figure 4 (0.1); they are then "+
 		"measured apart, too")
-	fs.IntVar(&c.SmallFactor, "small-factor", smallDefaults.Factor, "a degraded image first "+
+	fs.IntVar(&c.SmallMarginFactor, "small-margin-factor", smallMarginDefaults.Factor, "a degraded image first "+
 		"loses resolution, by the means of this many pixels squared; 1: it does not")
-	fs.Float64Var(&c.SmallNoise, "small-noise", smallDefaults.Variance,
+	fs.Float64Var(&c.SmallMarginNoise, "small-margin-noise", smallMarginDefaults.Variance,
 		"then it gets Gaussian noise of this variance, pixels being in [0, 1]")
-	fs.StringVar(&c.SmallShuffle, "small-shuffle", smallDefaults.Shuffle,
+	fs.StringVar(&c.SmallMarginShuffle, "small-margin-shuffle", smallMarginDefaults.Shuffle,
 		"and last its channels are permuted: image, each in its own way|fixed, all in one way")
-	fs.Uint64Var(&c.SmallSeed, "small-seed", smallDefaults.Seed,
+	fs.Uint64Var(&c.SmallMarginSeed, "small-margin-seed", smallMarginDefaults.Seed,
 		"of the choice of the degraded images, of the noise and of the permutations, at least 1")
-	return []string{"small-margin", "small-factor", "small-noise", "small-shuffle", "small-seed"}
+	return []string{"small-margin", "small-margin-factor", "small-margin-noise", "small-margin-shuffle", "small-margin-seed"}
 }
 
 // flags binds a configuration and a command to the flags of a new flag set.
@@ -242,8 +242,8 @@ func flags(c *Config, do *Command) *flag.FlagSet {
 var (
 	commandFlags = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
 	settingFlags = []string{"opt", "form", "lr", "momentum", "weight-decay", "schedule", "warmup",
-		"epochs", "batch", "data", "images", "holdout", "small-margin", "small-factor",
-		"small-noise", "small-shuffle", "small-seed", "model", "width", "norm", "branch-scale",
+		"epochs", "batch", "data", "images", "holdout", "small-margin", "small-margin-factor",
+		"small-margin-noise", "small-margin-shuffle", "small-margin-seed", "model", "width", "norm", "branch-scale",
 		"precision", "eval-every", "seed"}
 	executionFlags = []string{"backend", "chunk", "checkpoint-every", "slim", "runs", "data-dir",
 		"mirror", "offline"}
@@ -450,7 +450,7 @@ func (c *Config) Validate(given map[string]bool) error {
 		oneOf("data", c.Data, datasets.Names()),
 		oneOf("norm", c.Norm, []string{"none", "batch"}),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
-		c.validateSmall(given),
+		c.validateSmallMargin(given),
 		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
 		atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
 		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
@@ -510,54 +510,54 @@ func (c *Config) Validate(given map[string]bool) error {
 	return backend.Parse(c.Backend)
 }
 
-// validateSmall refuses settings of degraded images that are out of range, or that are given
+// validateSmallMargin refuses settings of degraded images that are out of range, or that are given
 // without any. It fills in those that are left out, and clears all of them if no image is degraded:
 // one name for one thing.
-func (c *Config) validateSmall(given map[string]bool) error {
+func (c *Config) validateSmallMargin(given map[string]bool) error {
 	if c.SmallMargin == 0 {
-		for _, name := range []string{"small-factor", "small-noise", "small-shuffle",
-			"small-seed"} {
+		for _, name := range []string{"small-margin-factor", "small-margin-noise", "small-margin-shuffle",
+			"small-margin-seed"} {
 			if given[name] {
 				return fmt.Errorf(
 					"-%s needs degraded images: add -small-margin=0.1, or leave it out", name)
 			}
 		}
-		c.SmallFactor, c.SmallNoise, c.SmallShuffle, c.SmallSeed = 0, 0, "", 0
+		c.SmallMarginFactor, c.SmallMarginNoise, c.SmallMarginShuffle, c.SmallMarginSeed = 0, 0, "", 0
 		return nil
 	}
-	if c.SmallFactor == 0 && !given["small-factor"] {
-		c.SmallFactor = smallDefaults.Factor
+	if c.SmallMarginFactor == 0 && !given["small-margin-factor"] {
+		c.SmallMarginFactor = smallMarginDefaults.Factor
 	}
-	if c.SmallNoise == 0 && !given["small-noise"] {
-		c.SmallNoise = smallDefaults.Variance
+	if c.SmallMarginNoise == 0 && !given["small-margin-noise"] {
+		c.SmallMarginNoise = smallMarginDefaults.Variance
 	}
-	if c.SmallShuffle == "" && !given["small-shuffle"] {
-		c.SmallShuffle = smallDefaults.Shuffle
+	if c.SmallMarginShuffle == "" && !given["small-margin-shuffle"] {
+		c.SmallMarginShuffle = smallMarginDefaults.Shuffle
 	}
-	if c.SmallSeed == 0 && !given["small-seed"] {
-		c.SmallSeed = smallDefaults.Seed
+	if c.SmallMarginSeed == 0 && !given["small-margin-seed"] {
+		c.SmallMarginSeed = smallMarginDefaults.Seed
 	}
 	switch {
 	case !(c.SmallMargin > 0 && c.SmallMargin < 1):
 		return fmt.Errorf("-small-margin must be in [0, 1), got %v", c.SmallMargin)
-	case c.SmallFactor < 1 || datasets.Side%c.SmallFactor != 0:
-		return fmt.Errorf("-small-factor must be one of 1, 2, 4, 8, 16, 32, got %d", c.SmallFactor)
-	case !(c.SmallNoise > 0 && c.SmallNoise <= 1): // 0 would not be written to config.json
-		return fmt.Errorf("-small-noise must be in (0, 1], got %v: for none, 1e-9 is rounded away",
-			c.SmallNoise)
-	case !slices.Contains(datasets.Shuffles(), c.SmallShuffle):
-		return fmt.Errorf("-small-shuffle must be one of %s, got %q",
-			strings.Join(datasets.Shuffles(), ", "), c.SmallShuffle)
-	case c.SmallSeed == 0:
-		return fmt.Errorf("-small-seed must be at least 1, got 0")
+	case c.SmallMarginFactor < 1 || datasets.Side%c.SmallMarginFactor != 0:
+		return fmt.Errorf("-small-margin-factor must be one of 1, 2, 4, 8, 16, 32, got %d", c.SmallMarginFactor)
+	case !(c.SmallMarginNoise > 0 && c.SmallMarginNoise <= 1): // 0 would not be written to config.json
+		return fmt.Errorf("-small-margin-noise must be in (0, 1], got %v: for none, 1e-9 is rounded away",
+			c.SmallMarginNoise)
+	case !slices.Contains(datasets.Shuffles(), c.SmallMarginShuffle):
+		return fmt.Errorf("-small-margin-shuffle must be one of %s, got %q",
+			strings.Join(datasets.Shuffles(), ", "), c.SmallMarginShuffle)
+	case c.SmallMarginSeed == 0:
+		return fmt.Errorf("-small-margin-seed must be at least 1, got 0")
 	}
 	return nil
 }
 
-// Small is how images are degraded.
-func (c *Config) Small() datasets.SmallMargin {
-	return datasets.SmallMargin{Share: c.SmallMargin, Factor: c.SmallFactor, Variance: c.SmallNoise,
-		Shuffle: c.SmallShuffle, Seed: c.SmallSeed}
+// SmallMarginImages is how images are degraded.
+func (c *Config) SmallMarginImages() datasets.SmallMargin {
+	return datasets.SmallMargin{Share: c.SmallMargin, Factor: c.SmallMarginFactor, Variance: c.SmallMarginNoise,
+		Shuffle: c.SmallMarginShuffle, Seed: c.SmallMarginSeed}
 }
 
 // firstOf is the first of joined errors: one clear line, not a list.

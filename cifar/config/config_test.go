@@ -111,21 +111,21 @@ func TestSmallMargin(t *testing.T) {
 		{"-preset=tiny", "-opt=gd", "-small-margin=0.1"},
 		{config(`{"opt": "gd"}`), "-small-margin=0.1"},
 		{config(`{"small_margin": 0.1}`)},
-		{config(`{"small_margin": 0.2, "small_factor": 4, "small_noise": 1, "small_shuffle": "fixed", "small_seed": 3}`),
-			"-small-margin=0.1", "-small-factor=2", "-small-noise=0.005", "-small-shuffle=image",
-			"-small-seed=1"},
+		{config(`{"small_margin": 0.2, "small_margin_factor": 4, "small_margin_noise": 1, "small_margin_shuffle": "fixed", "small_margin_seed": 3}`),
+			"-small-margin=0.1", "-small-margin-factor=2", "-small-margin-noise=0.005", "-small-margin-shuffle=image",
+			"-small-margin-seed=1"},
 	} {
 		c := mustParse(t, backend.Go, args...)
-		if got := c.Small(); got != want || !strings.HasPrefix(c.Label(), c.Data+"-sm0.1-") {
+		if got := c.SmallMarginImages(); got != want || !strings.HasPrefix(c.Label(), c.Data+"-sm0.1-") {
 			t.Errorf("%q: %+v in %s, want %+v", args, got, c.Label(), want)
 		}
 	}
 	c := Preset("paper", "gd") // as a sweep makes its settings
-	if c.SmallMargin = 0.1; c.Validate(nil) != nil || c.Small() != want {
-		t.Errorf("%+v, want %+v", c.Small(), want)
+	if c.SmallMargin = 0.1; c.Validate(nil) != nil || c.SmallMarginImages() != want {
+		t.Errorf("%+v, want %+v", c.SmallMarginImages(), want)
 	}
 	for _, args := range [][]string{{"-preset=tiny"},
-		{"-preset=tiny", config(`{"small_margin": 0, "small_factor": 4}`)}} {
+		{"-preset=tiny", config(`{"small_margin": 0, "small_margin_factor": 4}`)}} {
 		c := mustParse(t, backend.Go, args...)
 		// The name of this run before the settings of small margins came.
 		if name, err := c.Name(); err != nil || name !=
@@ -139,8 +139,8 @@ func TestSmallMargin(t *testing.T) {
 func TestConfigComesBack(t *testing.T) {
 	for _, args := range [][]string{
 		{"-preset=tiny"},
-		{"-preset=tiny", "-small-margin=0.25", "-small-factor=8", "-small-noise=0.1",
-			"-small-shuffle=fixed", "-small-seed=7", "-slim"},
+		{"-preset=tiny", "-small-margin=0.25", "-small-margin-factor=8", "-small-margin-noise=0.1",
+			"-small-margin-shuffle=fixed", "-small-margin-seed=7", "-slim"},
 		{"-preset=quick", "-opt=gd", "-seed=18446744073709551615", "-lr=0.1234567890123456"},
 		{"-preset=paper", "-opt=sgdm", "-batch=100", "-form=damped", "-norm=batch", "-chunk=50",
 			"-weight-decay=5e-4", "-checkpoint-every=90s"},
@@ -219,21 +219,21 @@ func TestUsage(t *testing.T) {
 		{"-small-margin=1", "-small-margin must be in [0, 1), got 1"},
 		{"-small-margin=-0.1", "-small-margin must be in [0, 1), got -0.1"},
 		{"-small-margin=NaN", "-small-margin must be in [0, 1), got NaN"},
-		{"-small-margin=0.1 -small-factor=3",
-			"-small-factor must be one of 1, 2, 4, 8, 16, 32, got 3"},
-		{"-small-margin=0.1 -small-factor=0",
-			"-small-factor must be one of 1, 2, 4, 8, 16, 32, got 0"},
-		{"-small-margin=0.1 -small-noise=0",
-			"-small-noise must be in (0, 1], got 0: for none, 1e-9 is rounded away"},
-		{"-small-margin=0.1 -small-noise=NaN", "-small-noise must be in (0, 1], got NaN"},
-		{"-small-margin=0.1 -small-shuffle=none",
-			`-small-shuffle must be one of image, fixed, got "none"`},
-		{"-small-margin=0.1 -small-shuffle=", `-small-shuffle must be one of image, fixed, got ""`},
-		{"-small-margin=0.1 -small-seed=0", "-small-seed must be at least 1, got 0"},
-		{"-small-factor=4",
-			"-small-factor needs degraded images: add -small-margin=0.1, or leave it out"},
-		{"-small-margin=0 -small-seed=2",
-			"-small-seed needs degraded images: add -small-margin=0.1, or leave it out"},
+		{"-small-margin=0.1 -small-margin-factor=3",
+			"-small-margin-factor must be one of 1, 2, 4, 8, 16, 32, got 3"},
+		{"-small-margin=0.1 -small-margin-factor=0",
+			"-small-margin-factor must be one of 1, 2, 4, 8, 16, 32, got 0"},
+		{"-small-margin=0.1 -small-margin-noise=0",
+			"-small-margin-noise must be in (0, 1], got 0: for none, 1e-9 is rounded away"},
+		{"-small-margin=0.1 -small-margin-noise=NaN", "-small-margin-noise must be in (0, 1], got NaN"},
+		{"-small-margin=0.1 -small-margin-shuffle=none",
+			`-small-margin-shuffle must be one of image, fixed, got "none"`},
+		{"-small-margin=0.1 -small-margin-shuffle=", `-small-margin-shuffle must be one of image, fixed, got ""`},
+		{"-small-margin=0.1 -small-margin-seed=0", "-small-margin-seed must be at least 1, got 0"},
+		{"-small-margin-factor=4",
+			"-small-margin-factor needs degraded images: add -small-margin=0.1, or leave it out"},
+		{"-small-margin=0 -small-margin-seed=2",
+			"-small-margin-seed needs degraded images: add -small-margin=0.1, or leave it out"},
 		{"-task=1", "-task needs -config=FILE, the runs.jsonl of a sweep"},
 		{"-task=x", `the task must be a whole number of at least 0, or auto, got "x"`},
 		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, " +
@@ -341,8 +341,8 @@ func TestGroupsAreTheStructs(t *testing.T) {
 	} {
 		var fields map[string]any
 		text, err := json.Marshal(tt.of(Config{ // with values where empty ones are left out
-			Settings: Settings{SmallMargin: 1, SmallFactor: 1, SmallNoise: 1, SmallShuffle: "x",
-				SmallSeed: 1},
+			Settings: Settings{SmallMargin: 1, SmallMarginFactor: 1, SmallMarginNoise: 1, SmallMarginShuffle: "x",
+				SmallMarginSeed: 1},
 			Execution: Execution{DataDir: "x", Mirror: "x"},
 		}))
 		if err != nil {
@@ -395,7 +395,7 @@ func FuzzParseConfig(f *testing.F) {
 		`{"settings": {"epochs": 3, "seed": 18446744073709551615, "lr": 1e-3}}`,
 		`{"settings": {"ghost_batch": 5}, "derived": [1, {}], "execution": {"checkpoint_every": "1m0s", "offline": true}}`,
 		`{"execution": {"checkpoint_every": null}}`, `{"settings": {"Epochs": 1, "epochs": 2}}`,
-		`{"settings": {"small_margin": 0.1, "small_noise": 0}}`, `{"settings": {"lr": 1e999}}`,
+		`{"settings": {"small_margin": 0.1, "small_margin_noise": 0}}`, `{"settings": {"lr": 1e999}}`,
 		`[`, `{} {}`,
 	} {
 		f.Add([]byte(seed))

@@ -43,13 +43,13 @@ func (p Precision) dtypes() (compute, weights dtypes.DType) {
 
 // Data is a set of labelled images, resident on the device as bytes.
 type Data struct {
-	N         int
-	Marked    int // images of the part that [Data.Mark] names
-	mean, std [3]float32
-	pixels    *tensors.Tensor // [N, 32, 32, 3] uint8
-	labels    *tensors.Tensor // [N] int32
-	marks     *tensors.Tensor // [N] uint8, 1 or 0; nil without marks
-	chunks    map[int][]*tensors.Tensor
+	N           int
+	SmallMargin int // images of the part that [Data.Mark] names
+	mean, std   [3]float32
+	pixels      *tensors.Tensor // [N, 32, 32, 3] uint8
+	labels      *tensors.Tensor // [N] int32
+	marks       *tensors.Tensor // [N] uint8, 1 or 0; nil without marks
+	chunks      map[int][]*tensors.Tensor
 }
 
 // NewData copies images to the device: pixels is [N, 32, 32, 3] row by row, labels is [N]. The
@@ -74,18 +74,18 @@ func NewData(b compute.Backend, pixels, labels []uint8, mean, std [3]float32) (*
 		chunks: map[int][]*tensors.Tensor{}}, nil
 }
 
-// Mark names a part of the images, marked [N], which is then measured beside the whole: see
+// SetSmallMargin names a part of the images, marked [N], which is then measured beside the whole: see
 // [Score]. It is for before the first step.
-func (d *Data) Mark(marked []bool) error {
+func (d *Data) SetSmallMargin(marked []bool) error {
 	if len(marked) != d.N {
 		return fmt.Errorf("descent: %d marks, want one for each of the %d images", len(marked), d.N)
 	}
 	marks := make([]uint8, d.N)
-	d.Marked = 0
+	d.SmallMargin = 0
 	for i, m := range marked {
 		if m {
 			marks[i] = 1
-			d.Marked++
+			d.SmallMargin++
 		}
 	}
 	d.marks = tensors.FromFlatDataAndDimensions(marks, d.N)
@@ -127,12 +127,12 @@ func chunked(indices []int32, size int) []*tensors.Tensor {
 
 // Score is how well the network does on some images. With [Data.Mark] it has two parts: that of the
 // marked images, and the rest. Both losses are divided by the number of all images, so that they
-// add up; the mean loss over the marked ones is MarkedLoss times all images, over the marked.
+// add up; the mean loss over the marked ones is SmallMarginLoss times all images, over the marked.
 type Score struct {
-	Loss          float64 // mean cross-entropy, in nats, without weight decay
-	Correct       int     // images whose largest logit is their label's
-	MarkedLoss    float64 // the sum over the marked images, divided by the number of all
-	MarkedCorrect int     // correct images among the marked
+	Loss               float64 // mean cross-entropy, in nats, without weight decay
+	Correct            int     // images whose largest logit is their label's
+	SmallMarginLoss    float64 // the sum over the marked images, divided by the number of all
+	SmallMarginCorrect int     // correct images among the marked
 }
 
 // Stats are the numbers of one step, all but UpdateNorm at the weights before it.
@@ -217,8 +217,8 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 		}
 		t.create("/sum/loss", zeros(weightType), false)
 		t.create("/sum/correct", zeros(weightType), false)
-		t.create("/sum/marked_loss", zeros(weightType), false)
-		t.create("/sum/marked_correct", zeros(weightType), false)
+		t.create("/sum/small_margin_loss", zeros(weightType), false)
+		t.create("/sum/small_margin_correct", zeros(weightType), false)
 		optimizer.GetGlobalStepVar(t.store)
 		t.accumulate = must(model.NewExec(b.Backend, t.store, t.accumulateGraph)).SetMaxCache(-1)
 		t.update = must(model.NewExec(b.Backend, t.store, t.updateGraph))
@@ -317,8 +317,8 @@ func (t *Trainer) addScore(s score) {
 	t.add("/sum/loss", s.loss)
 	t.add("/sum/correct", s.correct)
 	if s.markedLoss != nil {
-		t.add("/sum/marked_loss", s.markedLoss)
-		t.add("/sum/marked_correct", s.markedCorrect)
+		t.add("/sum/small_margin_loss", s.markedLoss)
+		t.add("/sum/small_margin_correct", s.markedCorrect)
 	}
 }
 
@@ -367,7 +367,7 @@ func (t *Trainer) updateGraph(_ *model.Scope, eta *Node) *Node {
 	numbers := []*Node{t.take(g, "/sum/loss"), t.take(g, "/sum/correct"), Sqrt(grad2),
 		Sqrt(update2), Sqrt(param2)}
 	if t.train.marks != nil {
-		numbers = append(numbers, t.take(g, "/sum/marked_loss"), t.take(g, "/sum/marked_correct"))
+		numbers = append(numbers, t.take(g, "/sum/small_margin_loss"), t.take(g, "/sum/small_margin_correct"))
 	}
 	return Stack(numbers, 0)
 }
@@ -407,7 +407,7 @@ func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int, 
 		stats = Stats{Score: Score{Loss: v[0], Correct: int(v[1])}, GradNorm: v[2],
 			UpdateNorm: v[3], ParamNorm: v[4]}
 		if len(v) > 5 {
-			stats.MarkedLoss, stats.MarkedCorrect = v[5], int(v[6])
+			stats.SmallMarginLoss, stats.SmallMarginCorrect = v[5], int(v[6])
 		}
 	})
 	return stats, err
@@ -427,8 +427,8 @@ func (t *Trainer) Evaluate(ctx context.Context, d *Data) (Score, error) {
 		n := float64(d.N)
 		s = Score{Loss: t.takeSum("/sum/loss") / n, Correct: int(t.takeSum("/sum/correct"))}
 		if d.marks != nil {
-			s.MarkedLoss, s.MarkedCorrect = t.takeSum("/sum/marked_loss")/n,
-				int(t.takeSum("/sum/marked_correct"))
+			s.SmallMarginLoss, s.SmallMarginCorrect = t.takeSum("/sum/small_margin_loss")/n,
+				int(t.takeSum("/sum/small_margin_correct"))
 		}
 	})
 	return s, err

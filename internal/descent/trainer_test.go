@@ -141,7 +141,7 @@ func TestMarkedImages(t *testing.T) {
 	b := goBackend(t)
 	rule := Rule{Form: Undamped, Gamma: 0.9}
 	all, marked := images(t, b, 7), images(t, b, 7)
-	if err := marked.Mark([]bool{true, false, false, true, false, true, false}); err != nil {
+	if err := marked.SetSmallMargin([]bool{true, false, false, true, false, true, false}); err != nil {
 		t.Fatal(err)
 	}
 	plain := trainer(t, b, all, small, rule, 7)
@@ -181,9 +181,9 @@ func TestMarkedImages(t *testing.T) {
 					want, got)
 			}
 			for _, s := range []Score{got.Score, evaluated} {
-				if math.Abs(s.MarkedLoss*7/3-part.Loss) > 1e-12 ||
-					math.Abs((s.Loss-s.MarkedLoss)*7/4-rest.Loss) > 1e-12 ||
-					s.MarkedCorrect != part.Correct || s.Correct-s.MarkedCorrect != rest.Correct {
+				if math.Abs(s.SmallMarginLoss*7/3-part.Loss) > 1e-12 ||
+					math.Abs((s.Loss-s.SmallMarginLoss)*7/4-rest.Loss) > 1e-12 ||
+					s.SmallMarginCorrect != part.Correct || s.Correct-s.SmallMarginCorrect != rest.Correct {
 					t.Errorf("step %d, chunks of %d: %+v, want the marked images' %+v and the "+
 						"others' %+v", step, tr.Chunk, s, part.Score, rest.Score)
 				}
@@ -196,15 +196,15 @@ func TestMarkedImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if part := alone(0, 5); math.Abs(s.MarkedLoss*4/2-part.Loss) > 1e-12 || s.MarkedCorrect !=
+	if part := alone(0, 5); math.Abs(s.SmallMarginLoss*4/2-part.Loss) > 1e-12 || s.SmallMarginCorrect !=
 		part.Correct {
 		t.Errorf("mini-batch: %+v, want the marked images' %+v", s, part)
 	}
-	if s, err := three.Evaluate(t.Context(), all); err != nil || s.MarkedLoss != 0 ||
-		s.MarkedCorrect != 0 {
+	if s, err := three.Evaluate(t.Context(), all); err != nil || s.SmallMarginLoss != 0 ||
+		s.SmallMarginCorrect != 0 {
 		t.Errorf("unmarked images: %+v, %v", s, err)
 	}
-	if err := all.Mark(make([]bool, 6)); err == nil ||
+	if err := all.SetSmallMargin(make([]bool, 6)); err == nil ||
 		!strings.Contains(err.Error(), "6 marks, want one for each of the 7 images") {
 		t.Error(err)
 	}

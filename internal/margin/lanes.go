@@ -1,4 +1,4 @@
-// Package margin trains the paper's cubic network on its distribution D (datasets.Margin): many
+// Package margin trains the paper's cubic network on its distribution D (datasets.Samples): many
 // settings at once, many steps per call, and the quantities of the theory ([Observables]) beside
 // the loss.
 //
@@ -140,7 +140,7 @@ type Lanes struct {
 
 // New prepares lanes on a training set, with a test set of which only the noise is used: each test
 // sample is tried with either margin.
-func New(b *backend.Backend, train, test *datasets.Margin, lanes []Lane, o Options) (*Lanes,
+func New(b *backend.Backend, train, test *datasets.Samples, lanes []Lane, o Options) (*Lanes,
 	error) {
 	for i, l := range lanes {
 		if err := l.Validate(); err != nil {
@@ -395,10 +395,10 @@ type signals struct {
 	feature   []float64    // w*
 }
 
-func newSignals(m *datasets.Margin) signals {
+func newSignals(m *datasets.Samples) signals {
 	return signals{
 		amplitude: [2]float64{m.Alpha, m.Beta},
-		direction: [2][]float64{m.Feature, m.SmallFeature},
+		direction: [2][]float64{m.Feature, m.SmallMarginFeature},
 		feature:   m.Feature,
 	}
 }
@@ -411,11 +411,11 @@ type blocks struct {
 	block [2][]*tensors.Tensor
 }
 
-func (l *Lanes) newBlocks(m *datasets.Margin) blocks {
+func (l *Lanes) newBlocks(m *datasets.Samples) blocks {
 	q, d := m.P-1, m.D
-	b := blocks{q: q, size: [2]int{m.N - m.Small, m.Small}}
+	b := blocks{q: q, size: [2]int{m.N - m.SmallMargin, m.SmallMargin}}
 	per := max(1, l.Patches/q)
-	for k, r := range [2][2]int{{m.Small, m.N}, {0, m.Small}} {
+	for k, r := range [2][2]int{{m.SmallMargin, m.N}, {0, m.SmallMargin}} {
 		for from := r[0]; from < r[1]; from += per {
 			n := min(per, r[1]-from)
 			flat := make([]float64, d*q*n)

@@ -259,7 +259,7 @@ func TestApart(t *testing.T) {
 	plain.Eta = apart.Eta
 
 	spec := small
-	spec.Small = 0
+	spec.SmallMargin = 0
 	l := newLanes(t, b, spec, options, apart, plain, undamped)
 	l.mustRun(t, 20)
 	if !same(l.weights(0), l.weights(1)) {
@@ -273,7 +273,7 @@ func TestApart(t *testing.T) {
 		t.Error("without Z2, the lane is GD+M")
 	}
 
-	spec.Small = spec.N
+	spec.SmallMargin = spec.N
 	l = newLanes(t, b, spec, options, apart, undamped)
 	l.mustRun(t, 20)
 	if !same(snapshot(l)[:len(l.weights(0))], l.weights(1)) {
@@ -378,7 +378,7 @@ func TestLaneValidate(t *testing.T) {
 
 // Full-batch steps at the paper's size, in settings × steps per second.
 func BenchmarkSteps(b *testing.B) {
-	spec := datasets.MarginSpec{N: 20000, Small: 40, D: 30, P: 5, Alpha: 5.3, Beta: 0.2, Sigma: 0.5,
+	spec := datasets.Distribution{N: 20000, SmallMargin: 40, D: 30, P: 5, Alpha: 5.3, Beta: 0.2, Sigma: 0.5,
 		Seed: 1}
 	for _, settings := range []int{1, 2, 16} {
 		b.Run(fmt.Sprintf("S=%d", settings), func(b *testing.B) {

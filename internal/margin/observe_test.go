@@ -30,17 +30,17 @@ func everyLane() []Lane {
 func TestObservables(t *testing.T) {
 	type sizes struct {
 		name string
-		spec datasets.MarginSpec
+		spec datasets.Distribution
 		o    Options
 	}
-	with := func(name string, change func(*datasets.MarginSpec, *Options)) sizes {
+	with := func(name string, change func(*datasets.Distribution, *Options)) sizes {
 		c := sizes{name, small, options}
 		// which the lanes come below on their way, so that interventions take place
 		c.o.Fitted = 0.4
 		change(&c.spec, &c.o)
 		return c
 	}
-	ordinary := with("ordinary", func(*datasets.MarginSpec, *Options) {})
+	ordinary := with("ordinary", func(*datasets.Distribution, *Options) {})
 	check := func(t *testing.T, b *backend.Backend, c sizes, tolerance float64) {
 		lanes := everyLane()
 		train, test := draw(t, c.spec)
@@ -88,12 +88,12 @@ func TestObservables(t *testing.T) {
 	goBackend := openGo(t)
 	for _, c := range []sizes{
 		ordinary,
-		with("Z2 empty", func(s *datasets.MarginSpec, _ *Options) { s.Small = 0 }),
-		with("Z1 empty", func(s *datasets.MarginSpec, _ *Options) { s.Small = s.N }),
-		with("unshared", func(s *datasets.MarginSpec, _ *Options) { s.Unshared = true }),
-		with("linear", func(_ *datasets.MarginSpec, o *Options) { o.Model.Degree = 1 }),
-		with("blocks of 3 samples", func(_ *datasets.MarginSpec, o *Options) { o.Patches = 9 }),
-		with("one neuron", func(s *datasets.MarginSpec, o *Options) { s.P, o.M = 2, 1 }),
+		with("Z2 empty", func(s *datasets.Distribution, _ *Options) { s.SmallMargin = 0 }),
+		with("Z1 empty", func(s *datasets.Distribution, _ *Options) { s.SmallMargin = s.N }),
+		with("unshared", func(s *datasets.Distribution, _ *Options) { s.Unshared = true }),
+		with("linear", func(_ *datasets.Distribution, o *Options) { o.Model.Degree = 1 }),
+		with("blocks of 3 samples", func(_ *datasets.Distribution, o *Options) { o.Patches = 9 }),
+		with("one neuron", func(s *datasets.Distribution, o *Options) { s.P, o.M = 2, 1 }),
 	} {
 		t.Run(c.name, func(t *testing.T) { check(t, goBackend, c, 1e-9) })
 	}
@@ -165,7 +165,7 @@ func TestUpdateOfTheNoise(t *testing.T) {
 		var largest [2]float64
 		for i := range m.N {
 			k := 0
-			if i < m.Small {
+			if i < m.SmallMargin {
 				k = 1
 			}
 			patches, signal := sample(m, i)
@@ -229,9 +229,9 @@ func TestSignalGradient(t *testing.T) {
 // ν_1 = sigmoid(−4.625)/2, ν_2 = sigmoid(−2)/2, G = −3·2²(ν_1 + ν_2/8). With the small margin, the
 // second sample's noise wins: 1 − 3.375 < 0.
 func TestObserveByHand(t *testing.T) {
-	m := &datasets.Margin{
-		MarginSpec: datasets.MarginSpec{N: 2, Small: 1, D: 2, P: 2, Alpha: 1, Beta: 0.5, Sigma: 1},
-		Feature:    []float64{1, 0}, SmallFeature: []float64{1, 0},
+	m := &datasets.Samples{
+		Distribution: datasets.Distribution{N: 2, SmallMargin: 1, D: 2, P: 2, Alpha: 1, Beta: 0.5, Sigma: 1},
+		Feature:      []float64{1, 0}, SmallMarginFeature: []float64{1, 0},
 		Labels: []float32{1, -1}, Signal: []float32{0.5, -1}, Position: []int{0, 1},
 		Noise: []float32{0, 1, 0, 1.5},
 	}
@@ -262,7 +262,7 @@ func TestEvents(t *testing.T) {
 	lanes := []Lane{gd, damped, undamped}
 	lanes[0].Eta = 1
 	l := newLanes(t, openGo(t), small, options, lanes...)
-	n1, n2 := float64(small.N-small.Small), float64(small.Small)
+	n1, n2 := float64(small.N-small.SmallMargin), float64(small.SmallMargin)
 	want := make([][]int, len(lanes))
 	for s := range want {
 		want[s] = slices.Repeat([]int{-1}, int(Events))

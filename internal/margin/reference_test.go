@@ -18,13 +18,13 @@ import (
 type byDefinition struct {
 	Options
 	lane        Lane
-	train, test *datasets.Margin
+	train, test *datasets.Samples
 	w, buffer   [][]float64 // [m][d]
 	steps       int
 	events      []int
 }
 
-func newByDefinition(o Options, lane Lane, train, test *datasets.Margin) *byDefinition {
+func newByDefinition(o Options, lane Lane, train, test *datasets.Samples) *byDefinition {
 	b := &byDefinition{Options: o, lane: lane, train: train, test: test,
 		events: slices.Repeat([]int{-1}, int(Events))}
 	if b.Fitted == 0 {
@@ -53,7 +53,7 @@ func (b *byDefinition) slope(z float64) float64 {
 }
 
 // sample is the patches of a sample, and which of them is the signal.
-func sample(m *datasets.Margin, i int) (patches [][]float64, signal int) {
+func sample(m *datasets.Samples, i int) (patches [][]float64, signal int) {
 	x := wide(m.Patches(i))
 	for j := range m.P {
 		patches = append(patches, x[j*m.D:][:m.D])
@@ -81,7 +81,7 @@ func (b *byDefinition) ell(i int) float64 {
 // set is the training samples of Z1 (k = 0) or Z2 (k = 1).
 func (b *byDefinition) set(k int) (samples []int) {
 	for i := range b.train.N {
-		if (i < b.train.Small) == (k == 1) {
+		if (i < b.train.SmallMargin) == (k == 1) {
 			samples = append(samples, i)
 		}
 	}
@@ -227,7 +227,7 @@ func (b *byDefinition) observe() map[string]float64 {
 		}
 		amplitude, direction := b.train.Alpha, b.train.Feature
 		if k == 1 {
-			amplitude, direction = b.train.Beta, b.train.SmallFeature
+			amplitude, direction = b.train.Beta, b.train.SmallMarginFeature
 		}
 		for i := range b.test.N {
 			patches, signal := sample(b.test, i)
@@ -242,7 +242,7 @@ func (b *byDefinition) observe() map[string]float64 {
 	o["c"], o["c_small"] = math.Inf(-1), math.Inf(-1)
 	for r, w := range b.w {
 		o["c"] = max(o["c"], dot(w, b.train.Feature))
-		o["c_small"] = max(o["c_small"], dot(w, b.train.SmallFeature))
+		o["c_small"] = max(o["c_small"], dot(w, b.train.SmallMarginFeature))
 		o[fmt.Sprintf("c%d", r+1)] = dot(w, b.train.Feature)
 		o[fmt.Sprintf("G%d", r+1)] = dot(g[r], b.train.Feature)
 		o[fmt.Sprintf("M%d", r+1)] = dot(b.buffer[r], b.train.Feature)
@@ -283,7 +283,7 @@ func TestReference(t *testing.T) {
 // A draw that is computed in a moment and yet has several samples, patches and neurons of each
 // kind.
 var (
-	small = datasets.MarginSpec{N: 40, Small: 7, D: 6, P: 4, Alpha: 1.5, Beta: 0.25, Sigma: 0.5,
+	small = datasets.Distribution{N: 40, SmallMargin: 7, D: 6, P: 4, Alpha: 1.5, Beta: 0.25, Sigma: 0.5,
 		Seed: 1}
 	options = Options{Model: models.Cubic{Degree: 3}, M: 3, Sigma0: 0.3, Seed: 2, Float64: true}
 
@@ -295,15 +295,15 @@ var (
 // draw draws training and test samples. Features are rounded to multiples of 2⁻¹⁶ so that signals
 // are exact in float32 patches: amplitudes have few bits. Nothing in this package needs features of
 // exactly unit length.
-func draw(t testing.TB, spec datasets.MarginSpec) (train, test *datasets.Margin) {
+func draw(t testing.TB, spec datasets.Distribution) (train, test *datasets.Samples) {
 	t.Helper()
-	var sets []*datasets.Margin
+	var sets []*datasets.Samples
 	for _, purpose := range []string{"train", "test"} {
 		m, err := spec.Draw(purpose)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, feature := range [][]float64{m.Feature, m.SmallFeature} {
+		for _, feature := range [][]float64{m.Feature, m.SmallMarginFeature} {
 			for c, x := range feature {
 				feature[c] = math.Round(x*(1<<16)) / (1 << 16)
 			}
@@ -332,7 +332,7 @@ func openXLA(t testing.TB) *backend.Backend {
 	return b
 }
 
-func newLanes(t testing.TB, b *backend.Backend, spec datasets.MarginSpec, o Options,
+func newLanes(t testing.TB, b *backend.Backend, spec datasets.Distribution, o Options,
 	lanes ...Lane) *Lanes {
 	t.Helper()
 	train, test := draw(t, spec)

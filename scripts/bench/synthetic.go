@@ -55,9 +55,9 @@ func (s synthetic) String() string {
 }
 
 // spec is the distribution, with a share of 0.002 of small margins.
-func (s synthetic) spec() datasets.MarginSpec {
-	return datasets.MarginSpec{
-		N: s.Samples, Small: max(1, s.Samples/500), D: 30, P: 5, Alpha: math.Pow(30, 0.49),
+func (s synthetic) spec() datasets.Distribution {
+	return datasets.Distribution{
+		N: s.Samples, SmallMargin: max(1, s.Samples/500), D: 30, P: 5, Alpha: math.Pow(30, 0.49),
 		Beta: 0.2, Sigma: 0.5, Seed: 1,
 	}
 }
@@ -77,7 +77,7 @@ func (s synthetic) do(ctx context.Context, b *backend.Backend) (rates, loss []fl
 		return nil, nil, err
 	}
 	few := s.spec() // whose observation is not used
-	few.N, few.Small = 2, 1
+	few.N, few.SmallMargin = 2, 1
 	test, err := few.Draw("test")
 	if err != nil {
 		return nil, nil, err
@@ -139,7 +139,7 @@ func (s synthetic) write(path string) error {
 // arguments are those of the other contenders' programs.
 func (s synthetic) arguments(data string) []string {
 	m := s.spec()
-	return strings.Fields(fmt.Sprintln(data, m.N, m.Small, m.P, m.D, syntheticM, s.Settings,
+	return strings.Fields(fmt.Sprintln(data, m.N, m.SmallMargin, m.P, m.D, syntheticM, s.Settings,
 		s.Steps, m.Alpha, m.Beta, syntheticEta, syntheticGamma))
 }
 

@@ -24,7 +24,7 @@ const manual = `figure4 makes the paper's Figure 4: GD and GD+M on images of whi
 shuffling the channels; accuracy on those and on all test images.
 
   go run ./scripts/figure4                          half an hour on 2 cores: images that the program carries
-  go run ./scripts/figure4 -small-shuffle=fixed     with one shuffle of the channels for all images
+  go run ./scripts/figure4 -small-margin-shuffle=fixed     with one shuffle of the channels for all images
   go run ./scripts/figure4 -dry-run -scale=paper    what the paper's own setting costs on this machine
   go run ./scripts/figure4 -scale=paper -gpus=0,1   and that setting, a run on each of two GPUs
 
@@ -85,10 +85,10 @@ func command() *study.Figure {
 		Measures: func(*study.Options) []study.Measure {
 			return []study.Measure{
 				{Column: "test_accuracy", Title: "all test images", Paper: paperAll},
-				{Column: "test_accuracy_small", Title: "small-margin test images",
+				{Column: "test_accuracy_small_margin", Title: "small-margin test images",
 					Paper: paperSmall},
-				{Column: "test_accuracy_large", Title: "large-margin test images"},
-				{Column: "test_accuracy_small", Over: "test_accuracy",
+				{Column: "test_accuracy_large_margin", Title: "large-margin test images"},
+				{Column: "test_accuracy_small_margin", Over: "test_accuracy",
 					Title: "small-margin over all, %", Paper: paperRatio},
 			}
 		},
@@ -104,13 +104,13 @@ func picture(ctx context.Context, o *study.Options, folder string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	degraded, err := c.Small().Apply(test, "test")
+	degraded, err := c.SmallMarginImages().Apply(test, "test")
 	if err != nil {
 		return "", err
 	}
 	var indices []int
-	for i := range degraded.Small {
-		if degraded.Small[i] && len(indices) < 16 {
+	for i := range degraded.SmallMargin {
+		if degraded.SmallMargin[i] && len(indices) < 16 {
 			indices = append(indices, i)
 		}
 	}

@@ -32,11 +32,11 @@ func plan(t *testing.T, args ...string) ([]sweep.Run, error) {
 // Every run has the degraded images, in the way that the flags say.
 func TestSmallMargin(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                     `"small_margin":0.1,"small_factor":2,"small_noise":0.005,"small_shuffle":"image","small_seed":1,`,
-		"-scale=paper":                         `"small_margin":0.1,"small_factor":2,"small_noise":0.005,"small_shuffle":"image","small_seed":1,`,
-		"-small-shuffle=fixed -small-factor=4": `"small_margin":0.1,"small_factor":4,"small_noise":0.005,"small_shuffle":"fixed","small_seed":1,`,
-		"-small-margin=0.25 -small-noise=0.01": `"small_margin":0.25,"small_factor":2,"small_noise":0.01,"small_shuffle":"image","small_seed":1,`,
-		"-scale=medium -small-seed=7 -holdout=99": `"small_margin":0.1,"small_factor":2,"small_noise":0.005,"small_shuffle":"image","small_seed":7,`,
+		"":             `"small_margin":0.1,"small_margin_factor":2,"small_margin_noise":0.005,"small_margin_shuffle":"image","small_margin_seed":1,`,
+		"-scale=paper": `"small_margin":0.1,"small_margin_factor":2,"small_margin_noise":0.005,"small_margin_shuffle":"image","small_margin_seed":1,`,
+		"-small-margin-shuffle=fixed -small-margin-factor=4": `"small_margin":0.1,"small_margin_factor":4,"small_margin_noise":0.005,"small_margin_shuffle":"fixed","small_margin_seed":1,`,
+		"-small-margin=0.25 -small-margin-noise=0.01":        `"small_margin":0.25,"small_margin_factor":2,"small_margin_noise":0.01,"small_margin_shuffle":"image","small_margin_seed":1,`,
+		"-scale=medium -small-margin-seed=7 -holdout=99":     `"small_margin":0.1,"small_margin_factor":2,"small_margin_noise":0.005,"small_margin_shuffle":"image","small_margin_seed":7,`,
 	} {
 		runs, err := plan(t, strings.Fields(args)...)
 		if err != nil {

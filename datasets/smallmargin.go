@@ -61,7 +61,7 @@ func (s SmallMargin) Validate() error {
 	return nil
 }
 
-// Apply returns a copy of the images in which round(Share·N) are degraded, and marked in Small.
+// Apply returns a copy of the images in which round(Share·N) are degraded, and marked in SmallMargin.
 // Give it the whole training set, or the whole test set, with its purpose, "train" or "test", and
 // slice the copy: every part of it then has its share of degraded images, give or take one at
 // either end, because the k-th of m is drawn among the images from k·N/m to (k+1)·N/m alone.
@@ -75,9 +75,9 @@ func (s SmallMargin) Apply(images *Images, purpose string) (*Images, error) {
 	}
 	degraded := *images
 	degraded.Pixels = slices.Clone(images.Pixels)
-	degraded.Small = make([]bool, images.N())
+	degraded.SmallMargin = make([]bool, images.N())
 	for _, i := range s.chosen(images.N(), purpose) {
-		degraded.Small[i] = true
+		degraded.SmallMargin[i] = true
 		s.degrade(degraded.Pixels[i*imageBytes:(i+1)*imageBytes], fmt.Sprintf("%s/%d", purpose, i))
 	}
 	return &degraded, nil

@@ -13,11 +13,11 @@ import (
 )
 
 // spec is a small set that is valid; tests change what they are about.
-func spec() MarginSpec {
-	return MarginSpec{N: 200, Small: 50, D: 6, P: 4, Alpha: 5.25, Beta: 0.25, Sigma: 0.5, Seed: 1}
+func spec() Distribution {
+	return Distribution{N: 200, SmallMargin: 50, D: 6, P: 4, Alpha: 5.25, Beta: 0.25, Sigma: 0.5, Seed: 1}
 }
 
-func mustDraw(t *testing.T, s MarginSpec, purpose string) *Margin {
+func mustDraw(t *testing.T, s Distribution, purpose string) *Samples {
 	t.Helper()
 	m, err := s.Draw(purpose)
 	if err != nil {
@@ -37,37 +37,37 @@ func widen(v []float32) []float64 {
 
 func TestMarginValidate(t *testing.T) {
 	for _, tt := range []struct {
-		change func(*MarginSpec)
+		change func(*Distribution)
 		want   string // in the error; empty: none
 	}{
-		{func(s *MarginSpec) {}, ""},
-		{func(s *MarginSpec) { s.N = 0 }, "N must be at least 1, got 0"},
-		{func(s *MarginSpec) { s.N, s.Small = 1, 0 }, ""},
-		{func(s *MarginSpec) { s.Small = -1 }, "must be 0 to N = 200, got -1"},
-		{func(s *MarginSpec) { s.Small = 200 }, ""},
-		{func(s *MarginSpec) { s.Small = 201 }, "must be 0 to N = 200, got 201"},
-		{func(s *MarginSpec) { s.D = 1 }, "d must be at least 2, got 1"},
-		{func(s *MarginSpec) { s.D = 2 }, ""},
-		{func(s *MarginSpec) { s.D, s.Unshared = 2, true },
+		{func(s *Distribution) {}, ""},
+		{func(s *Distribution) { s.N = 0 }, "N must be at least 1, got 0"},
+		{func(s *Distribution) { s.N, s.SmallMargin = 1, 0 }, ""},
+		{func(s *Distribution) { s.SmallMargin = -1 }, "must be 0 to N = 200, got -1"},
+		{func(s *Distribution) { s.SmallMargin = 200 }, ""},
+		{func(s *Distribution) { s.SmallMargin = 201 }, "must be 0 to N = 200, got 201"},
+		{func(s *Distribution) { s.D = 1 }, "d must be at least 2, got 1"},
+		{func(s *Distribution) { s.D = 2 }, ""},
+		{func(s *Distribution) { s.D, s.Unshared = 2, true },
 			"d must be at least 3 with an unshared feature, got 2"},
-		{func(s *MarginSpec) { s.D, s.Unshared = 3, true }, ""},
-		{func(s *MarginSpec) { s.P = 1 }, "P must be at least 2, got 1"},
-		{func(s *MarginSpec) { s.P = 2 }, ""},
-		{func(s *MarginSpec) { s.N, s.P, s.D = 1<<10, 1<<10, 1<<10 }, ""},
-		{func(s *MarginSpec) { s.N, s.P, s.D = 1<<10+1, 1<<10, 1<<10 },
+		{func(s *Distribution) { s.D, s.Unshared = 3, true }, ""},
+		{func(s *Distribution) { s.P = 1 }, "P must be at least 2, got 1"},
+		{func(s *Distribution) { s.P = 2 }, ""},
+		{func(s *Distribution) { s.N, s.P, s.D = 1<<10, 1<<10, 1<<10 }, ""},
+		{func(s *Distribution) { s.N, s.P, s.D = 1<<10+1, 1<<10, 1<<10 },
 			"at most 1073741824, got 1025·1024·1024"},
 		// the product is no int
-		{func(s *MarginSpec) { s.N, s.P, s.D = math.MaxInt, math.MaxInt, math.MaxInt },
+		{func(s *Distribution) { s.N, s.P, s.D = math.MaxInt, math.MaxInt, math.MaxInt },
 			"at most 1073741824, got"},
-		{func(s *MarginSpec) { s.Alpha = math.NaN() }, "α must be in [1e-30, 1e+30], got NaN"},
-		{func(s *MarginSpec) { s.Alpha = math.Inf(1) }, "α must be in [1e-30, 1e+30], got +Inf"},
-		{func(s *MarginSpec) { s.Beta = 0 }, "β must be in [1e-30, 1e+30], got 0"},
-		{func(s *MarginSpec) { s.Beta = -0.25 }, "β must be in [1e-30, 1e+30], got -0.25"},
-		{func(s *MarginSpec) { s.Beta = 5.25 }, ""},
-		{func(s *MarginSpec) { s.Beta = 5.5 },
+		{func(s *Distribution) { s.Alpha = math.NaN() }, "α must be in [1e-30, 1e+30], got NaN"},
+		{func(s *Distribution) { s.Alpha = math.Inf(1) }, "α must be in [1e-30, 1e+30], got +Inf"},
+		{func(s *Distribution) { s.Beta = 0 }, "β must be in [1e-30, 1e+30], got 0"},
+		{func(s *Distribution) { s.Beta = -0.25 }, "β must be in [1e-30, 1e+30], got -0.25"},
+		{func(s *Distribution) { s.Beta = 5.25 }, ""},
+		{func(s *Distribution) { s.Beta = 5.5 },
 			"β must be at most the large margin α = 5.25, got 5.5"},
-		{func(s *MarginSpec) { s.Sigma = 0 }, "σ must be in [1e-30, 1e+30], got 0"},
-		{func(s *MarginSpec) { s.Sigma = 1e31 }, "σ must be in [1e-30, 1e+30], got 1e+31"},
+		{func(s *Distribution) { s.Sigma = 0 }, "σ must be in [1e-30, 1e+30], got 0"},
+		{func(s *Distribution) { s.Sigma = 1e31 }, "σ must be in [1e-30, 1e+30], got 1e+31"},
 	} {
 		s := spec()
 		tt.change(&s)
@@ -93,7 +93,7 @@ func TestMarginValidate(t *testing.T) {
 // over their length, and noise is the component of two more along (−w*₂, w*₁), the only direction
 // that is left.
 func TestMarginInThePlane(t *testing.T) {
-	m := mustDraw(t, MarginSpec{N: 40, Small: 7, D: 2, P: 3, Alpha: 3, Beta: 0.5, Sigma: 0.25,
+	m := mustDraw(t, Distribution{N: 40, SmallMargin: 7, D: 2, P: 3, Alpha: 3, Beta: 0.5, Sigma: 0.25,
 		Seed: 9}, "train")
 	rng := seeds.Stream(9, "feature")
 	z1, z2 := rng.NormFloat64(), rng.NormFloat64()
@@ -135,16 +135,16 @@ func TestMarginInThePlane(t *testing.T) {
 
 // checkMargin holds for every set: unit features, signals of the right size and direction where
 // they should be, noise orthogonal to the features.
-func checkMargin(t *testing.T, m *Margin) {
+func checkMargin(t *testing.T, m *Samples) {
 	t.Helper()
 	if m.Unshared {
-		if along := dot(m.Feature, m.SmallFeature); math.Abs(along) > 1e-12 {
+		if along := dot(m.Feature, m.SmallMarginFeature); math.Abs(along) > 1e-12 {
 			t.Errorf("⟨feature, small feature⟩ = %g, want 0", along)
 		}
-	} else if !slices.Equal(m.Feature, m.SmallFeature) {
-		t.Errorf("small feature %v, want w* = %v", m.SmallFeature, m.Feature)
+	} else if !slices.Equal(m.Feature, m.SmallMarginFeature) {
+		t.Errorf("small feature %v, want w* = %v", m.SmallMarginFeature, m.Feature)
 	}
-	for _, w := range [][]float64{m.Feature, m.SmallFeature} {
+	for _, w := range [][]float64{m.Feature, m.SmallMarginFeature} {
 		if len(w) != m.D || math.Abs(dot(w, w)-1) > 1e-12 {
 			t.Errorf("feature %v, want a unit vector of %d", w, m.D)
 		}
@@ -158,8 +158,8 @@ func checkMargin(t *testing.T, m *Margin) {
 	small := 0
 	for i := range m.N {
 		y, feature, size := m.Labels[i], m.Feature, m.Alpha
-		if i < m.Small {
-			feature, size = m.SmallFeature, m.Beta
+		if i < m.SmallMargin {
+			feature, size = m.SmallMarginFeature, m.Beta
 			small++
 		}
 		if y != 1 && y != -1 || m.Signal[i] != float32(size)*y || m.Position[i] < 0 ||
@@ -186,7 +186,7 @@ func checkMargin(t *testing.T, m *Margin) {
 			}
 			noise = noise[m.D:]
 			v := widen(x)
-			for _, w := range [][]float64{m.Feature, m.SmallFeature} {
+			for _, w := range [][]float64{m.Feature, m.SmallMarginFeature} {
 				if along, length := dot(v, w), math.Sqrt(dot(v, v)); math.Abs(along) > 1e-6*length {
 					t.Errorf("sample %d, patch %d: noise of length %g has %g along a feature", i, j,
 						length, along)
@@ -194,8 +194,8 @@ func checkMargin(t *testing.T, m *Margin) {
 			}
 		}
 	}
-	if small != m.Small {
-		t.Errorf("%d small-margin samples, want %d", small, m.Small)
+	if small != m.SmallMargin {
+		t.Errorf("%d small-margin samples, want %d", small, m.SmallMargin)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestMargin(t *testing.T) {
 	for _, unshared := range []bool{false, true} {
 		for _, small := range []int{0, 1, 50, 200} {
 			s := spec()
-			s.Small, s.Unshared = small, unshared
+			s.SmallMargin, s.Unshared = small, unshared
 			checkMargin(t, mustDraw(t, s, "train"))
 		}
 	}
@@ -233,7 +233,7 @@ func TestMarginNoiseMoments(t *testing.T) {
 		covariance := func(k, l int) float64 {
 			c := -m.Feature[k] * m.Feature[l]
 			if unshared {
-				c -= m.SmallFeature[k] * m.SmallFeature[l]
+				c -= m.SmallMarginFeature[k] * m.SmallMarginFeature[l]
 			}
 			if k == l {
 				c++
@@ -276,13 +276,13 @@ func chi2(counts []int) float64 {
 // are independent. 33.72 is the 99.99% quantile of chi² with 9 degrees of freedom.
 func TestMarginLabelsAndPositions(t *testing.T) {
 	s := spec()
-	s.N, s.Small, s.D, s.P = 20000, 10000, 2, 5
+	s.N, s.SmallMargin, s.D, s.P = 20000, 10000, 2, 5
 	m := mustDraw(t, s, "train")
 	var counts [2][10]int
 	var sum float64
 	for i := range s.N {
 		set := 0
-		if i < s.Small {
+		if i < s.SmallMargin {
 			set = 1
 		}
 		sum += float64(m.Labels[i])
@@ -304,9 +304,9 @@ func TestMarginLabelsAndPositions(t *testing.T) {
 func TestMarginFeatureIsUniform(t *testing.T) {
 	var counts [2][3][10]int
 	for seed := range uint64(2000) {
-		s := MarginSpec{N: 1, D: 3, P: 2, Alpha: 1, Beta: 1, Sigma: 1, Unshared: true, Seed: seed}
+		s := Distribution{N: 1, D: 3, P: 2, Alpha: 1, Beta: 1, Sigma: 1, Unshared: true, Seed: seed}
 		m := mustDraw(t, s, "train")
-		for f, w := range [][]float64{m.Feature, m.SmallFeature} {
+		for f, w := range [][]float64{m.Feature, m.SmallMarginFeature} {
 			for k, x := range w {
 				counts[f][k][min(int((x+1)*5), 9)]++
 			}
@@ -326,19 +326,19 @@ func TestMarginFeatureIsUniform(t *testing.T) {
 func TestMarginOneSettingAtATime(t *testing.T) {
 	s := spec()
 	m := mustDraw(t, s, "train")
-	with := func(change func(*MarginSpec)) *Margin {
+	with := func(change func(*Distribution)) *Samples {
 		c := s
 		change(&c)
 		return mustDraw(t, c, "train")
 	}
 	for _, tt := range []struct {
 		name  string
-		other *Margin
+		other *Samples
 	}{
-		{"Small", with(func(c *MarginSpec) { c.Small = 120 })},
-		{"Alpha", with(func(c *MarginSpec) { c.Alpha = 7 })},
-		{"Beta", with(func(c *MarginSpec) { c.Beta = 0.125 })},
-		{"N", with(func(c *MarginSpec) { c.N = 300 })},
+		{"SmallMargin", with(func(c *Distribution) { c.SmallMargin = 120 })},
+		{"Alpha", with(func(c *Distribution) { c.Alpha = 7 })},
+		{"Beta", with(func(c *Distribution) { c.Beta = 0.125 })},
+		{"N", with(func(c *Distribution) { c.N = 300 })},
 	} {
 		o := tt.other
 		if !slices.Equal(o.Feature, m.Feature) || !slices.Equal(o.Labels[:s.N], m.Labels) ||
@@ -348,7 +348,7 @@ func TestMarginOneSettingAtATime(t *testing.T) {
 		}
 	}
 
-	twice := with(func(c *MarginSpec) { c.Sigma = 1 })
+	twice := with(func(c *Distribution) { c.Sigma = 1 })
 	for i, x := range m.Noise {
 		if twice.Noise[i] != 2*x {
 			t.Fatalf("number %d of the noise is %v with twice the σ, want 2·%v", i, twice.Noise[i],
@@ -357,13 +357,13 @@ func TestMarginOneSettingAtATime(t *testing.T) {
 	}
 
 	// Noise of the control is the noise without its part along the small feature.
-	unshared := with(func(c *MarginSpec) { c.Unshared = true })
+	unshared := with(func(c *Distribution) { c.Unshared = true })
 	if !slices.Equal(unshared.Feature, m.Feature) || !slices.Equal(unshared.Signal, m.Signal) ||
 		!slices.Equal(unshared.Position, m.Position) {
 		t.Error("Unshared changes w*, signals or positions")
 	}
 	for i := 0; i < len(m.Noise); i += s.D {
-		x, u := widen(m.Noise[i:i+s.D]), unshared.SmallFeature
+		x, u := widen(m.Noise[i:i+s.D]), unshared.SmallMarginFeature
 		along := dot(x, u)
 		for k := range x {
 			if want := x[k] - along*u[k]; math.Abs(float64(unshared.Noise[i+k])-want) > 1e-6 {
@@ -379,16 +379,16 @@ func TestMarginPurposesAndSeeds(t *testing.T) {
 	s.Unshared = true
 	train, test := mustDraw(t, s, "train"), mustDraw(t, s, "test")
 	if !slices.Equal(train.Feature, test.Feature) ||
-		!slices.Equal(train.SmallFeature, test.SmallFeature) {
+		!slices.Equal(train.SmallMarginFeature, test.SmallMarginFeature) {
 		t.Error("training and test set have other features")
 	}
 	s.Seed = 2
 	other := mustDraw(t, s, "train")
 	if slices.Equal(train.Feature, other.Feature) ||
-		slices.Equal(train.SmallFeature, other.SmallFeature) {
+		slices.Equal(train.SmallMarginFeature, other.SmallMarginFeature) {
 		t.Error("two seeds have the same feature")
 	}
-	for name, o := range map[string]*Margin{"test set": test, "other seed": other} {
+	for name, o := range map[string]*Samples{"test set": test, "other seed": other} {
 		if slices.Equal(train.Labels, o.Labels) || slices.Equal(train.Position, o.Position) {
 			t.Errorf("%s: the training set's labels or positions", name)
 		}
@@ -439,7 +439,7 @@ func FuzzMargin(f *testing.F) {
 	f.Add(uint64(5), math.MaxInt, 0, math.MaxInt, math.MaxInt, 1.0, 1.0, 1.0, true)
 	f.Fuzz(func(t *testing.T, seed uint64, n, small, d, p int, alpha, beta, sigma float64,
 		unshared bool) {
-		s := MarginSpec{N: n, Small: small, D: d, P: p, Alpha: alpha, Beta: beta, Sigma: sigma,
+		s := Distribution{N: n, SmallMargin: small, D: d, P: p, Alpha: alpha, Beta: beta, Sigma: sigma,
 			Unshared: unshared, Seed: seed}
 		if err := s.Validate(); err != nil {
 			if m, drawErr := s.Draw("train"); m != nil || drawErr == nil {

@@ -8,18 +8,18 @@ import (
 	"momentum/internal/seeds"
 )
 
-// MarginSpec says how to draw from the paper's distribution D. A sample is P patches in R^d with a
+// Distribution says how to draw from the paper's distribution D. A sample is P patches in R^d with a
 // label y in {−1, 1}: one patch, at a random position, is the signal c w*; the others are noise
 // from N(0, σ² (I − w* w*ᵀ)). The signal is c = α y in samples with a large margin (the set Z1) and
 // c = β y in those with a small margin (Z2). Both sets share the feature w*, which is what momentum
 // is said to make use of.
-type MarginSpec struct {
+type Distribution struct {
 	N int // samples
-	// of them with a small margin: samples 0 to Small−1 are Z2, the rest is Z1. The paper's
-	// probability μ of a small margin is Small/N.
-	Small int
-	D     int // dimension d of a patch
-	P     int // patches of a sample
+	// of them with a small margin: samples 0 to SmallMargin−1 are Z2, the rest is Z1. The paper's
+	// probability μ of a small margin is SmallMargin/N.
+	SmallMargin int
+	D           int // dimension d of a patch
+	P           int // patches of a sample
 
 	Alpha, Beta float64 // size of a large-margin and of a small-margin signal
 	Sigma       float64 // standard deviation of noise in each direction that it has
@@ -35,13 +35,13 @@ type MarginSpec struct {
 // Sizes and numbers that are refused: the first lest memory run out without a word, the second lest
 // float32 round to 0 or to infinity.
 const (
-	maxMarginValues = 1 << 30 // N·P·d, 4 GiB
-	minMarginScale  = 1e-30
-	maxMarginScale  = 1e30
+	maxValues = 1 << 30 // N·P·d, 4 GiB
+	minScale  = 1e-30
+	maxScale  = 1e30
 )
 
 // Validate returns an error that names the first impossible value.
-func (s MarginSpec) Validate() error {
+func (s Distribution) Validate() error {
 	leastD := 2 // a direction for the signal and one for noise
 	if s.Unshared {
 		leastD = 3
@@ -49,9 +49,9 @@ func (s MarginSpec) Validate() error {
 	switch {
 	case s.N < 1:
 		return fmt.Errorf("margin data: N must be at least 1, got %d", s.N)
-	case s.Small < 0 || s.Small > s.N:
+	case s.SmallMargin < 0 || s.SmallMargin > s.N:
 		return fmt.Errorf("margin data: the small-margin samples must be 0 to N = %d, got %d", s.N,
-			s.Small)
+			s.SmallMargin)
 	case s.D < leastD && s.Unshared:
 		return fmt.Errorf("margin data: d must be at least %d with an unshared feature, got %d",
 			leastD, s.D)
@@ -59,8 +59,8 @@ func (s MarginSpec) Validate() error {
 		return fmt.Errorf("margin data: d must be at least %d, got %d", leastD, s.D)
 	case s.P < 2:
 		return fmt.Errorf("margin data: P must be at least 2, got %d", s.P)
-	case s.N > maxMarginValues/s.P/s.D:
-		return fmt.Errorf("margin data: N·P·d must be at most %d, got %d·%d·%d", maxMarginValues,
+	case s.N > maxValues/s.P/s.D:
+		return fmt.Errorf("margin data: N·P·d must be at most %d, got %d·%d·%d", maxValues,
 			s.N, s.P, s.D)
 	}
 	for _, scale := range []struct {
@@ -68,9 +68,9 @@ func (s MarginSpec) Validate() error {
 		value float64
 	}{{"α", s.Alpha}, {"β", s.Beta}, {"σ", s.Sigma}} {
 		// so that NaN is refused too
-		if !(scale.value >= minMarginScale && scale.value <= maxMarginScale) {
+		if !(scale.value >= minScale && scale.value <= maxScale) {
 			return fmt.Errorf("margin data: %s must be in [%g, %g], got %v", scale.name,
-				minMarginScale, maxMarginScale, scale.value)
+				minScale, maxScale, scale.value)
 		}
 	}
 	if s.Beta > s.Alpha {
@@ -80,16 +80,16 @@ func (s MarginSpec) Validate() error {
 	return nil
 }
 
-// Margin is a set of samples from the distribution D.
-type Margin struct {
-	MarginSpec
+// Samples is a set of samples from the distribution D.
+type Samples struct {
+	Distribution
 
 	Feature []float64 // w* [d], of unit length
 	// the direction of the signals of Z2 [d], of unit length: w* unless Unshared
-	SmallFeature []float64
+	SmallMarginFeature []float64
 
 	Labels   []float32 // y_i [N], −1 or 1
-	Signal   []float32 // c_i [N]: β y_i in the first Small samples, α y_i in the others
+	Signal   []float32 // c_i [N]: β y_i in the first SmallMargin samples, α y_i in the others
 	Position []int     // of the signal [N], each in [0, P)
 	Noise    []float32 // the other patches in their order [N, P−1, d]
 }
@@ -101,19 +101,19 @@ type Margin struct {
 // it once more.
 //
 // Numbers are drawn and projected in float64, then rounded to float32.
-func (s MarginSpec) Draw(purpose string) (*Margin, error) {
+func (s Distribution) Draw(purpose string) (*Samples, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Margin{
-		MarginSpec: s,
-		Labels:     make([]float32, s.N), Signal: make([]float32, s.N), Position: make([]int, s.N),
+	m := &Samples{
+		Distribution: s,
+		Labels:       make([]float32, s.N), Signal: make([]float32, s.N), Position: make([]int, s.N),
 		Noise: make([]float32, 0, s.N*(s.P-1)*s.D),
 	}
 	m.Feature = direction(seeds.Stream(s.Seed, "feature"), s.D)
-	m.SmallFeature = m.Feature
+	m.SmallMarginFeature = m.Feature
 	if s.Unshared {
-		m.SmallFeature = direction(seeds.Stream(s.Seed, "feature/small"), s.D, m.Feature)
+		m.SmallMarginFeature = direction(seeds.Stream(s.Seed, "feature/small"), s.D, m.Feature)
 	}
 
 	rng := seeds.Stream(s.Seed, "margin/"+purpose)
@@ -121,7 +121,7 @@ func (s MarginSpec) Draw(purpose string) (*Margin, error) {
 	for i := range s.N {
 		y := float64(2*rng.IntN(2) - 1)
 		c := s.Alpha * y
-		if i < s.Small {
+		if i < s.SmallMargin {
 			c = s.Beta * y
 		}
 		m.Labels[i], m.Signal[i], m.Position[i] = float32(y), float32(c), rng.IntN(s.P)
@@ -129,7 +129,7 @@ func (s MarginSpec) Draw(purpose string) (*Margin, error) {
 			normal(rng, patch)
 			project(patch, m.Feature)
 			if s.Unshared {
-				project(patch, m.SmallFeature)
+				project(patch, m.SmallMarginFeature)
 			}
 			for _, x := range patch {
 				m.Noise = append(m.Noise, float32(s.Sigma*x))
@@ -140,10 +140,10 @@ func (s MarginSpec) Draw(purpose string) (*Margin, error) {
 }
 
 // Patches is sample i whole [P, d]: its noise with the signal at its position.
-func (m *Margin) Patches(i int) []float32 {
+func (m *Samples) Patches(i int) []float32 {
 	feature := m.Feature
-	if i < m.Small {
-		feature = m.SmallFeature
+	if i < m.SmallMargin {
+		feature = m.SmallMarginFeature
 	}
 	size := (m.P - 1) * m.D
 	noise := m.Noise[i*size : (i+1)*size]

@@ -208,22 +208,22 @@ func TestShare(t *testing.T) {
 	for i := range train.N() {
 		same := bytes.Equal(train.Pixels[i*imageBytes:(i+1)*imageBytes],
 			degraded.Pixels[i*imageBytes:(i+1)*imageBytes])
-		if same == degraded.Small[i] {
-			t.Errorf("image %d: marked %v, the same %v", i, degraded.Small[i], same)
+		if same == degraded.SmallMargin[i] {
+			t.Errorf("image %d: marked %v, the same %v", i, degraded.SmallMargin[i], same)
 		}
 		if !same {
 			changed++
 		}
 	}
-	if changed != 100 || !bytes.Equal(train.Pixels, before) || train.Small != nil {
+	if changed != 100 || !bytes.Equal(train.Pixels, before) || train.SmallMargin != nil {
 		t.Errorf("%d images changed, want 100, and the original ones to stay", changed)
 	}
-	if part := degraded.Slice(20, 30); len(part.Small) != 10 ||
-		!slices.Equal(part.Small, degraded.Small[20:30]) {
-		t.Errorf("a slice has the marks %v", part.Small)
+	if part := degraded.Slice(20, 30); len(part.SmallMargin) != 10 ||
+		!slices.Equal(part.SmallMargin, degraded.SmallMargin[20:30]) {
+		t.Errorf("a slice has the marks %v", part.SmallMargin)
 	}
 	if none := apply(t, SmallMargin{}, train, "train"); !bytes.Equal(none.Pixels, train.Pixels) ||
-		slices.Contains(none.Small, true) {
+		slices.Contains(none.SmallMargin, true) {
 		t.Error("a share of 0 changes images")
 	}
 }
@@ -236,21 +236,21 @@ func TestStreamsOfSmallMargin(t *testing.T) {
 	all := apply(t, s, images, "train")
 	s.Share = 0.3
 	some := apply(t, s, images, "train")
-	for i, small := range some.Small {
+	for i, small := range some.SmallMargin {
 		if part := some.Slice(i, i+1).Pixels; small != bytes.Equal(part, all.Slice(i, i+1).Pixels) {
 			t.Errorf("image %d depends on the share", i)
 		}
 	}
 	other := s
 	other.Factor, other.Variance, other.Shuffle = 4, 0.1, "fixed"
-	if !slices.Equal(apply(t, other, images, "train").Small, some.Small) {
+	if !slices.Equal(apply(t, other, images, "train").SmallMargin, some.SmallMargin) {
 		t.Error("the way of degrading changes which images are degraded")
 	}
 	other = s
 	other.Seed = 2
 	for name, m := range map[string]*Images{"another purpose": apply(t, s, images, "test"),
 		"another seed": apply(t, other, images, "train")} {
-		if slices.Equal(m.Small, some.Small) || bytes.Equal(m.Pixels, some.Pixels) {
+		if slices.Equal(m.SmallMargin, some.SmallMargin) || bytes.Equal(m.Pixels, some.Pixels) {
 			t.Errorf("%s degrades the same images", name)
 		}
 	}
