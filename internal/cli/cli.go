@@ -84,6 +84,18 @@ func End(dir *rundir.Dir, err error) error {
 	return err
 }
 
+// SaveOnStop returns err. If a signal is the reason for it, SaveOnStop first saves the state before
+// the given step, and the error wraps [ErrStopped].
+func SaveOnStop(err error, step int, save func() error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if err := save(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w before step %d; the same command resumes it", ErrStopped, step)
+}
+
 // Main runs a command and returns its exit status, with its error, if any, as one line on stderr.
 // The context ends at the first SIGINT, SIGTERM or SIGUSR1, which Slurm is asked to send before the
 // time is up. A SIGINT or SIGTERM that comes a second later or more kills the process as usual;

@@ -4,6 +4,7 @@ package stats
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -17,7 +18,9 @@ type Interval struct {
 }
 
 // Mean95 is the interval of values that were drawn independently, such as one number for each seed.
-func Mean95(x []float64) Interval {
+// NaN stands for a number that a seed does not have and does not count.
+func Mean95(values []float64) Interval {
+	x := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	switch len(x) {
 	case 0:
 		return Interval{}
@@ -28,6 +31,26 @@ func Mean95(x []float64) Interval {
 	n := float64(len(x))
 	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975)
 	return Interval{Mean: mean, Half: t * s / math.Sqrt(n), N: len(x)}
+}
+
+// Paired returns the differences a − b, seed by seed: NaN where either is NaN.
+func Paired(a, b []float64) []float64 {
+	d := make([]float64, min(len(a), len(b)))
+	for i := range d {
+		d[i] = a[i] - b[i]
+	}
+	return d
+}
+
+// Geometric95 is the 95% t interval of the logarithms, as numbers again: the geometric mean and the
+// two ends, which are not symmetric around it.
+func Geometric95(values []float64) (low, mean, high float64) {
+	logs := make([]float64, len(values))
+	for i, x := range values {
+		logs[i] = math.Log(x)
+	}
+	v := Mean95(logs)
+	return math.Exp(v.Mean - v.Half), math.Exp(v.Mean), math.Exp(v.Mean + v.Half)
 }
 
 // String is "93.48 ± 0.25", with two digits of what is not known, the mean alone for one value, and

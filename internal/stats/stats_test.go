@@ -27,3 +27,22 @@ func TestMean95(t *testing.T) {
 		}
 	}
 }
+
+// A value that a seed does not have counts neither in a mean nor in a difference.
+func TestPaired(t *testing.T) {
+	d := Paired([]float64{5, math.NaN(), 9, 1}, []float64{1, 2, 3})
+	if got := Mean95(d); len(d) != 3 || got.N != 2 || got.Mean != 5 { // 4 and 6
+		t.Errorf("%v: %+v, want 4, NaN and 6, whose mean is 5", d, got)
+	}
+}
+
+// The geometric mean of 1 and e² is e. The logarithms 0 and 2 have the half-width 12.7062.
+func TestGeometric95(t *testing.T) {
+	low, mean, high := Geometric95([]float64{1, math.E * math.E})
+	for _, x := range [][2]float64{{math.Log(low), 1 - 12.7062}, {mean, math.E},
+		{math.Log(high), 1 + 12.7062}} {
+		if math.Abs(x[0]-x[1]) > 1e-4 {
+			t.Errorf("%v, %v, %v: got %v, want %v", low, mean, high, x[0], x[1])
+		}
+	}
+}
