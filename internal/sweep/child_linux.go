@@ -2,9 +2,9 @@ package sweep
 
 import "syscall"
 
-// childAttributes are those of a run's process. It is in a process group of its own, so that the
-// Ctrl-C of a terminal reaches it only through the pool, as one SIGTERM; and when the pool is
-// killed, it gets that SIGTERM from the system: it saves and ends, too.
+// childAttributes are the attributes of a run's process. It has a process group of its own: the
+// Ctrl-C of a terminal reaches it only through the pool, as one SIGTERM. When the pool is
+// killed, the system sends that SIGTERM, and the run saves and ends.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

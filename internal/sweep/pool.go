@@ -11,24 +11,22 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"momentum/internal/cli"
-	"momentum/internal/progress"
 	"momentum/internal/rundir"
 )
 
-// Pool runs on this machine, one process a run: Command... -config=DIR/runs.jsonl -task=N. Command
-// must be the program itself, which saves and exits with 75 at a SIGTERM, not a shell or "go run"
-// around it, which keep signals to themselves.
+// Pool is the [Launcher] on this machine. Each run is a process of its own, Command...
+// -config=DIR/runs.jsonl -task=N. Command must be the program itself, which at a SIGTERM saves and
+// exits with 75, and not a shell or "go run" around it, which do not pass signals on.
 type Pool struct {
 	Command []string
-	Jobs    int // runs at a time; 0 is one for each GPU, or one
-	// as CUDA_VISIBLE_DEVICES names them, shared out among the jobs; none leaves that variable as
-	// it is
+	Jobs    int // runs at a time; 0: one for each GPU, or one
+	// GPUs are the values of CUDA_VISIBLE_DEVICES, dealt to the jobs in turn. Without any, that
+	// variable stays as it is.
 	GPUs   []string
 	Stdout io.Writer
 }
@@ -40,9 +38,9 @@ func (p *Pool) jobs() int {
 	return max(1, len(p.GPUs))
 }
 
-// Env is the environment of the runs in a slot, from 0 to Jobs-1. Several runs on a CPU share its
-// cores: a pool of as many threads as there are cores in each of them would be slower. NPROC is
-// what XLA asks for their number.
+// Env is the environment of the runs in a slot, from 0 to Jobs−1. Several runs on a CPU share its
+// cores, and would be slower if each had a thread for every core. XLA reads the number of threads
+// from NPROC.
 func (p *Pool) Env(slot int) []string {
 	env := os.Environ()
 	if len(p.GPUs) > 0 {
@@ -62,17 +60,17 @@ func (p *Pool) Env(slot int) []string {
 // errFailFast is the cause of a context that ends because a run failed.
 var errFailFast = errors.New("a run failed")
 
-// Run implements [Launcher]. When ctx ends the runs get a SIGTERM and are waited for; the error
-// then wraps [cli.ErrStopped]. On a full disk nothing more is started, and what runs goes on as far
-// as it can.
+// Run implements [Launcher]. When ctx ends, it sends a SIGTERM to the runs and waits for them; the
+// error then wraps [cli.ErrStopped]. On a full disk it starts nothing more, and the runs under way
+// go on as far as they can.
 func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) error {
-	if err := os.MkdirAll(filepath.Join(l.Dir, logsDir), 0o777); err != nil {
+	if err := os.MkdirAll(l.Logs(), 0o777); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t := newTally(p.Stdout, len(indices))
-	defer t.bar.Close()
+	t := NewTally(p.Stdout, len(indices))
+	defer t.Close()
 
 	var mu sync.Mutex
 	var first error // after which nothing starts
@@ -92,8 +90,7 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) e
 			for index, ok := next(); ok; index, ok = next() {
 				s, err := p.one(ctx, l, index, slot, t)
 				if err == nil && s.State == Failed && failFast {
-					err = fmt.Errorf("sweep: stopped at the first failure, %s: %s; what it "+
-						"printed is in %s", s.Run.Name, s.Reason, l.Log(index))
+					err = l.FirstFailure(s)
 					stop(errFailFast)
 				}
 				mu.Lock()
@@ -112,9 +109,15 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) e
 	return first
 }
 
-// one makes a run, or waits until another process has made it, and returns its status. After an
-// error nothing more should be started.
-func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *tally) (Status, error) {
+// FirstFailure is the error of a list that stops because a run failed.
+func (l *List) FirstFailure(s Status) error {
+	return fmt.Errorf("sweep: stopped at the first failure, %s: %s; its output is in %s",
+		s.Run.Name, s.Reason, l.Log(s.Index))
+}
+
+// one executes a run, or waits until another process has executed it, and returns its status. After
+// an error nothing more should be started.
+func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *Tally) (Status, error) {
 	began := time.Now()
 	for {
 		waited, err := l.awaitFree(ctx, index, t)
@@ -123,7 +126,7 @@ func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *tally) (Sta
 		}
 		var s Status
 		if waited {
-			if s, err = l.status(index); err != nil {
+			if s, err = l.RunStatus(index); err != nil {
 				return s, err
 			}
 		}
@@ -131,15 +134,15 @@ func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *tally) (Sta
 			s, err = p.process(ctx, l, index, slot)
 		}
 		if s.State != Running || err != nil { // else another process was faster
-			t.ended(s, time.Since(began))
+			t.Ended(s, time.Since(began))
 			return s, err
 		}
 	}
 }
 
-// awaitFree waits while a living process has the folder of a run: one of another sweep, or one that
-// the last start of this sweep has left behind and that still saves.
-func (l *List) awaitFree(ctx context.Context, index int, t *tally) (waited bool, err error) {
+// awaitFree waits while a living process has the folder of a run: a process of another sweep, or
+// one of an earlier start of this sweep that still saves.
+func (l *List) awaitFree(ctx context.Context, index int, t *Tally) (waited bool, err error) {
 	for {
 		holder, held, err := rundir.Held(l.Folder(index))
 		if err != nil {
@@ -150,8 +153,8 @@ func (l *List) awaitFree(ctx context.Context, index int, t *tally) (waited bool,
 		}
 		if !waited {
 			waited = true
-			t.bar.Println(fmt.Sprintf("%-10s%s: waiting for %s, which has it", "",
-				l.Runs[index].Name, holder))
+			t.Println("", fmt.Sprintf("%s: waiting for %s, which has it", l.Runs[index].Name,
+				holder))
 		}
 		select {
 		case <-time.After(poll):
@@ -163,7 +166,7 @@ func (l *List) awaitFree(ctx context.Context, index int, t *tally) (waited bool,
 
 const poll = 200 * time.Millisecond // between looks at a run that another process has
 
-// process runs the command once and returns what has become of the run.
+// process executes the command once and returns the run's status.
 func (p *Pool) process(ctx context.Context, l *List, index, slot int) (Status, error) {
 	log, err := os.OpenFile(l.Log(index), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
@@ -171,16 +174,16 @@ func (p *Pool) process(ctx context.Context, l *List, index, slot int) (Status, e
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, p.Command[0],
-		append(slices.Clone(p.Command[1:]), "-config="+filepath.Join(l.Dir, listFile),
+		append(slices.Clone(p.Command[1:]), "-config="+l.Path(),
 			"-task="+strconv.Itoa(index))...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Env = p.Env(slot)
-	// files, not pipes: a process whose parent was killed can still print, and save
+	// Files, not pipes: a process whose parent was killed can still print, and save.
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
 
-	// To Linux the parent that a child outlives is the thread that has started it: this goroutine
-	// keeps its thread until the child has ended.
+	// Linux tells a child of the death of the thread that started it, not of the process: this
+	// goroutine keeps its thread until the child has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
@@ -189,30 +192,30 @@ func (p *Pool) process(ctx context.Context, l *List, index, slot int) (Status, e
 		}
 		return Status{}, fmt.Errorf("sweep: cannot start %s: %w", l.Runs[index].Name, err)
 	}
-	cmd.Wait() // what counts is in the folder
+	cmd.Wait() // the folder has the result
 	return l.verdict(index, cmd.ProcessState)
 }
 
-// verdict is the status of a run whose process has ended. If it left without a result, and was
-// neither stopped nor killed, the run has failed, and its folder says so from now on.
+// verdict is the status of a run whose process has ended. A run without a result whose process was
+// neither stopped nor killed has failed, and its folder says so from now on.
 func (l *List) verdict(index int, exit *os.ProcessState) (Status, error) {
-	s, err := l.status(index)
+	s, err := l.RunStatus(index)
 	if err != nil || s.State != Interrupted && s.State != Pending && s.State != Failed {
 		return s, err
 	}
-	if s.Reason, err = lastLine(l.Log(index)); err != nil {
-		return s, fmt.Errorf("sweep: %w", err)
+	if s.Reason, err = l.LastLine(index); err != nil {
+		return s, err
 	}
 	switch {
-	case fullDisk(s.Reason) || !l.room():
+	case FullDisk(s.Reason) || !l.room():
 		s.State = Interrupted
 		return s, fmt.Errorf("sweep: %w, so nothing more was started (%s: %s); the same command "+
 			"goes on when there is room", syscall.ENOSPC, s.Run.Name, s.Reason)
 	case s.State == Failed || !broke(exit):
 		return s, nil
 	case s.State == Interrupted:
-		if err := rundir.Fail(l.Folder(index)); err != nil {
-			return s, fmt.Errorf("sweep: %w", err)
+		if err := l.Fail(index); err != nil {
+			return s, err
 		}
 	}
 	s.State = Failed
@@ -222,8 +225,8 @@ func (l *List) verdict(index int, exit *os.ProcessState) (Status, error) {
 	return s, nil
 }
 
-// broke says whether a process has ended by an error: not by one of the signals that stop or kill,
-// nor with the status of one that was stopped.
+// broke reports whether a process ended by an error: not by a signal that stops or kills it, nor
+// with the status of a stopped process.
 func broke(exit *os.ProcessState) bool {
 	if w, ok := exit.Sys().(syscall.WaitStatus); ok && w.Signaled() {
 		return !slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP,
@@ -232,59 +235,14 @@ func broke(exit *os.ProcessState) bool {
 	return exit.ExitCode() != cli.Stopped
 }
 
-// fullDisk says whether a line tells of a full disk, or of a quota that is used up.
-func fullDisk(line string) bool {
-	line = strings.ToLower(line)
-	return strings.Contains(line, syscall.ENOSPC.Error()) ||
-		strings.Contains(line, syscall.EDQUOT.Error())
-}
-
-// room says whether the disk of the logs takes a block more. If not, the line that would have told
-// of the full disk may be missing.
+// room reports whether the disk of the logs has room for one more block. If it has none, the log
+// may lack the line about the full disk.
 func (l *List) room() bool {
-	path := filepath.Join(l.Dir, logsDir, "room")
+	path := filepath.Join(l.Logs(), "room")
 	defer os.Remove(path)
 	err := rundir.WriteFile(path, func(w io.Writer) error {
-		_,
-			err := w.Write(make([]byte, 4096))
+		_, err := w.Write(make([]byte, 4096))
 		return err
 	})
-	return err == nil || !fullDisk(err.Error())
-}
-
-// tally shows how many runs have ended: a bar on a terminal, a line for each run elsewhere.
-type tally struct {
-	bar   *progress.Bar
-	lines bool
-	total int
-	mu    sync.Mutex
-	n     int // that have a result or failed
-}
-
-func newTally(out io.Writer, total int) *tally {
-	t := &tally{bar: progress.Steps(out, "runs", total), lines: !progress.Terminal(out),
-		total: total}
-	t.bar.Set(0)
-	return t
-}
-
-// ended says what has become of a run.
-func (t *tally) ended(s Status, took time.Duration) {
-	if s.State == "" {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s.State.Ended() || s.State == Failed {
-		t.n++
-	}
-	line := fmt.Sprintf("%s %s after %s", s.Run.Name, s.State, took.Round(time.Second))
-	t.bar.Describe(line)
-	if s.State == Failed {
-		line += ": " + s.Reason
-	}
-	if t.lines || !s.State.Ended() {
-		t.bar.Println(fmt.Sprintf("%-10s%s", fmt.Sprintf("%d/%d", t.n, t.total), line))
-	}
-	t.bar.Set(int64(t.n))
+	return err == nil || !FullDisk(err.Error())
 }

@@ -12,27 +12,29 @@ import (
 	"momentum/internal/rundir"
 )
 
-// Launcher starts the runs of a list with these numbers, each once, and returns when none of them
-// is under way any more. Some may be under way before, by a process of an earlier start that still
-// saves or of another sweep: these are waited for, and started if they did not end. Its error says
-// why it did not start them all, or has stopped some; that a run failed is none, unless failFast:
-// then nothing starts after the first failure, and what is under way is stopped as by a signal.
+// Launcher executes the runs of a list with these numbers, each once, and returns when none of them
+// is under way any more. Some may be under way already, in a process of an earlier start that still
+// saves or of another sweep: the launcher waits for these, and starts those that did not end.
+//
+// Its error says why it did not start all of them, or stopped some. A failed run is not an error
+// unless failFast is set: then nothing starts after the first failure, and runs under way are
+// stopped as by a signal.
 type Launcher interface {
 	Run(ctx context.Context, l *List, indices []int, failFast bool) error
 }
 
 // Options of [List.Run].
 type Options struct {
-	Retry          bool // start what has failed, was preempted or was killed, and nothing else
+	Retry          bool // start runs that failed or were stopped or killed, and no others
 	FailFast       bool // stop at the first failure
 	Stdout, Stderr io.Writer
 }
 
-// Run makes the runs that are missing. Those that are done or have diverged are never repeated,
-// those that have failed only with Retry. A damaged folder is set aside and its run made anew. One
-// process at a time may work on a sweep. The error says how many runs failed or were not ended, and
-// what to do about it.
-func (l *List) Run(ctx context.Context, with Launcher, o Options) (err error) {
+// Run executes the runs that are missing. It never repeats runs that are done or have diverged, and
+// repeats failed ones only with Retry. It sets a damaged folder aside and executes its run anew.
+// One process at a time may work on a sweep. The error says how many runs failed or did not end,
+// and what to do about it.
+func (l *List) Run(ctx context.Context, launcher Launcher, o Options) (err error) {
 	lock, err := lockfile.Acquire(filepath.Join(l.Dir, "sweep.lock"))
 	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
 		return fmt.Errorf("sweep: %s is worked on already, wait for it or stop it: %w", l.Dir, held)
@@ -48,19 +50,7 @@ func (l *List) Run(ctx context.Context, with Launcher, o Options) (err error) {
 	fmt.Fprintf(o.Stdout, "%-10s%s: %d runs: %s\n", "sweep", l.Dir, len(all), count(all))
 	var indices []int
 	for i, s := range all {
-		var start bool
-		switch s.State {
-		case Done, Diverged:
-		case Preempted:
-			start = true
-		case Failed:
-			start = o.Retry
-		case Interrupted:
-			start = true // of a retry that was killed, too
-		default:
-			start = !o.Retry
-		}
-		if !start {
+		if !startable(s.State, o.Retry) {
 			continue
 		}
 		if s.State == Damaged {
@@ -73,16 +63,16 @@ func (l *List) Run(ctx context.Context, with Launcher, o Options) (err error) {
 
 	var stopped error
 	if len(indices) > 0 {
-		stopped = with.Run(ctx, l, indices, o.FailFast)
+		stopped = launcher.Run(ctx, l, indices, o.FailFast)
 	}
 	for _, i := range indices {
-		if all[i], err = l.status(i); err != nil {
+		if all[i], err = l.RunStatus(i); err != nil {
 			return errors.Join(stopped, err)
 		}
 		if all[i].State == Pending && stopped == nil {
-			line, err := lastLine(l.Log(i))
+			line, err := l.LastLine(i)
 			if err != nil {
-				return fmt.Errorf("sweep: %w", err)
+				return err
 			}
 			all[i].Reason = "ended before it had a folder: " + line
 		}
@@ -94,22 +84,35 @@ func (l *List) Run(ctx context.Context, with Launcher, o Options) (err error) {
 	return l.missing(all, o.Retry)
 }
 
+// startable reports whether a run in this state is started.
+func startable(state State, retry bool) bool {
+	switch state {
+	case Done, Diverged:
+		return false
+	case Preempted, Interrupted: // in a retry too, which may have been killed itself
+		return true
+	case Failed:
+		return retry
+	}
+	return !retry
+}
+
 // setAside sets the folder of a damaged run aside and says so.
 func (l *List) setAside(out io.Writer, s Status) error {
 	aside, err := rundir.SetAside(l.Folder(s.Index))
 	if errors.As(err, new(*lockfile.HeldError)) {
-		return nil // another sweep, which wants the same run, is at it
+		return nil // another sweep, which wants the same run, is at work on it
 	} else if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	if aside != "" {
-		fmt.Fprintf(out, "warning: %s; the folder is now %s, and the run is made again\n", s.Reason,
-			aside)
+		fmt.Fprintf(out, "warning: %s; the folder is now %s, and the run is executed again\n",
+			s.Reason, aside)
 	}
 	return nil
 }
 
-// missing is the error of a sweep that has not all its results, nil if it has.
+// missing is the error of a sweep without all its results, nil if it has them.
 func (l *List) missing(all []Status, retry bool) error {
 	var failed, open []Status
 	for _, s := range all {
@@ -120,7 +123,7 @@ func (l *List) missing(all []Status, retry bool) error {
 		}
 	}
 	var parts []string
-	say := func(some []Status, did, remedy string) {
+	report := func(some []Status, did, remedy string) {
 		if len(some) == 0 {
 			return
 		}
@@ -131,12 +134,11 @@ func (l *List) missing(all []Status, retry bool) error {
 		parts = append(parts, fmt.Sprintf("%d of %d runs %s, the first is %s; %s", len(some),
 			len(all), did, first, remedy))
 	}
-	say(failed, "failed", "retry starts failed runs again; what they printed is in "+filepath.Join(
-		l.Dir, logsDir))
+	report(failed, "failed", "retry starts failed runs again; their output is in "+l.Logs())
 	if retry {
-		say(open, "have not been made", "a start without retry makes them")
+		report(open, "have not been executed", "a start without retry executes them")
 	} else {
-		say(open, "did not end", "the same command goes on with them")
+		report(open, "did not end", "the same command goes on with them")
 	}
 	if len(parts) == 0 {
 		return nil

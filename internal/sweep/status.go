@@ -6,10 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+	"syscall"
 
 	"momentum/internal/rundir"
+	"momentum/internal/runlist"
 )
 
 // State is how far a run has come.
@@ -23,49 +24,39 @@ const (
 	Failed      State = "failed"
 	Done        State = "done"
 	Diverged    State = "diverged"
-	Damaged     State = "damaged" // a file of its folder is not what the run has left
+	Damaged     State = "damaged" // a file of its folder is not as the run left it
 )
 
 // states are in the order of a run's life.
 var states = []State{Pending, Running, Interrupted, Preempted, Failed, Damaged, Diverged, Done}
 
-// Ended says whether the run has its result and is never repeated.
+// Ended reports whether the run has its result and is never repeated.
 func (s State) Ended() bool { return s == Done || s == Diverged }
 
-const logsDir = "logs"
-
-// Status is what has become of a run.
+// Status is the state of a run of a list.
 type Status struct {
-	Run   Run
+	Run   runlist.Run
 	Index int // in the list
 	State State
-	// the last line of its log if it has failed or was interrupted, the damage if it is damaged,
-	// the process that runs it
+	// Reason is the last line of the log of a run that has failed or was interrupted, the damage of
+	// a damaged one, and the process that executes a running one.
 	Reason string
 }
 
-// Folder is the path of a run's folder.
-func (l *List) Folder(index int) string { return filepath.Join(l.Root, l.Runs[index].Name) }
-
-// Log is the path of what a run's processes have printed.
-func (l *List) Log(index int) string {
-	return filepath.Join(l.Dir, logsDir, l.Runs[index].Name+".log")
-}
-
-// Status reads what has become of all runs. That reads every file of those that have ended.
+// Status reads the states of all runs. That reads every file of those that have ended.
 func (l *List) Status() ([]Status, error) {
 	all := make([]Status, len(l.Runs))
 	for i := range l.Runs {
 		var err error
-		if all[i], err = l.status(i); err != nil {
+		if all[i], err = l.RunStatus(i); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
 }
 
-// status is [List.Status] of one run.
-func (l *List) status(index int) (Status, error) {
+// RunStatus reads the state of one run.
+func (l *List) RunStatus(index int) (Status, error) {
 	s := Status{Run: l.Runs[index], Index: index}
 	folder := l.Folder(index)
 	holder, held, err := rundir.Held(folder)
@@ -95,17 +86,33 @@ func (l *List) status(index int) (Status, error) {
 		s.State = State(state) // the other words are the same
 	}
 	if s.State == Failed || s.State == Interrupted {
-		if s.Reason, err = lastLine(l.Log(index)); err != nil {
-			return s, fmt.Errorf("sweep: %w", err)
+		if s.Reason, err = l.LastLine(index); err != nil {
+			return s, err
 		}
-		if fullDisk(s.Reason) {
-			s.State = Interrupted // by no fault of its own: it goes on when there is room
+		if FullDisk(s.Reason) {
+			s.State = Interrupted // not by its own fault: it goes on when there is room
 		}
 	}
 	return s, nil
 }
 
-// lastLine is the last line of a log that is not empty, "" if there is none.
+// Fail stores in a run's folder that the run has failed.
+func (l *List) Fail(index int) error {
+	if err := rundir.Fail(l.Folder(index)); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	return nil
+}
+
+// LastLine is the last line of a run's log that is not empty, "" if there is none.
+func (l *List) LastLine(index int) (string, error) {
+	line, err := lastLine(l.Log(index))
+	if err != nil {
+		return "", fmt.Errorf("sweep: %w", err)
+	}
+	return line, nil
+}
+
 func lastLine(path string) (string, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -128,6 +135,13 @@ func lastLine(path string) (string, error) {
 	return strings.TrimSpace(lines[len(lines)-1]), nil
 }
 
+// FullDisk reports whether a line of a log is about a full disk, or a quota that is used up.
+func FullDisk(line string) bool {
+	line = strings.ToLower(line)
+	return strings.Contains(line, syscall.ENOSPC.Error()) ||
+		strings.Contains(line, syscall.EDQUOT.Error())
+}
+
 // count is for example "3 pending, 1 failed, 8 done".
 func count(all []Status) string {
 	n := map[State]int{}
@@ -143,8 +157,8 @@ func count(all []Status) string {
 	return strings.Join(parts, ", ")
 }
 
-// PrintStatus prints how many runs are in each state, then a line for each that has failed, is
-// damaged or did not begin although it was started: its number, its name and why.
+// PrintStatus prints the number of runs in each state, then a line for each run that has failed, is
+// damaged or did not begin although it was started: its number, its name and the reason.
 func PrintStatus(out io.Writer, all []Status) {
 	fmt.Fprintf(out, "%-10s%d runs: %s\n", "sweep", len(all), count(all))
 	for _, s := range all {

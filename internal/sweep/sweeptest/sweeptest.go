@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"momentum/cifar/config"
+	"momentum/internal/imagerun"
+	"momentum/internal/runlist"
 	"momentum/internal/runtest"
 	"momentum/internal/sweep"
 )
@@ -35,16 +36,17 @@ const Failing = 2
 func Plan(t *testing.T, epochs ...int) *sweep.List {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "all runs")
-	var runs []sweep.Run
+	var runs []runlist.Run
 	for i, n := range epochs {
-		c := config.Preset("tiny", "gdm")
+		c := imagerun.Preset("tiny", "gdm")
 		c.Backend, c.Offline, c.Runs = "go", true, root
 		c.Model, c.Width, c.Images, c.Holdout, c.Chunk, c.EvalEvery = "wrn16-1", 1, 7, 5, 5, 50
 		c.Rate, c.Epochs, c.Seed = 0.1, n, uint64(i+1)
 		if i == Failing {
 			c.Data, c.DataDir = "cifar10", "/nowhere"
 		}
-		if err := c.Validate(nil); err != nil {
+		c.Normalize()
+		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}
 		run, err := c.Run()

@@ -1,4 +1,4 @@
-package main
+package imagerun
 
 import (
 	"math/rand/v2"

@@ -1,4 +1,4 @@
-package config
+package imagerun
 
 import (
 	"encoding/json"

@@ -1,0 +1,112 @@
+package imagerun
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/internal/safetensors"
+)
+
+// position is where a run is: before a step, with the sums of the epoch so far.
+type position struct {
+	step  int
+	train descent.Score // over the epoch's images so far, with the losses as sums
+	eval  descent.Score // at the epoch's start, if it was evaluated then
+}
+
+// add counts the score of so many training images.
+func (p *position) add(s descent.Score, images int) {
+	p.train.Loss += s.Loss * float64(images)
+	p.train.Correct += s.Correct
+	p.train.SmallMarginLoss += s.SmallMarginLoss * float64(images)
+	p.train.SmallMarginCorrect += s.SmallMarginCorrect
+}
+
+// numbers are the numbers of a position as a checkpoint keeps them.
+func (p position) numbers() map[string]float64 {
+	return map[string]float64{
+		"loss_sum": p.train.Loss, "correct": float64(p.train.Correct),
+		"small_margin_loss_sum": p.train.SmallMarginLoss,
+		"small_margin_correct":  float64(p.train.SmallMarginCorrect),
+		"eval_loss":             p.eval.Loss, "eval_correct": float64(p.eval.Correct),
+		"eval_small_margin_loss":    p.eval.SmallMarginLoss,
+		"eval_small_margin_correct": float64(p.eval.SmallMarginCorrect),
+	}
+}
+
+// positionOf is the position before a step with the numbers of its checkpoint.
+func positionOf(step int, x map[string]float64) position {
+	return position{
+		step: step,
+		train: descent.Score{Loss: x["loss_sum"], Correct: int(x["correct"]),
+			SmallMarginLoss:    x["small_margin_loss_sum"],
+			SmallMarginCorrect: int(x["small_margin_correct"])},
+		eval: descent.Score{Loss: x["eval_loss"], Correct: int(x["eval_correct"]),
+			SmallMarginLoss:    x["eval_small_margin_loss"],
+			SmallMarginCorrect: int(x["eval_small_margin_correct"])},
+	}
+}
+
+// save writes a checkpoint of the state before the next step.
+func (t *training) save() error {
+	t.log.saved = time.Now()
+	err := t.dir.SaveCheckpoint(int64(t.position.step), func(folder string) error {
+		return t.trainer.Save(folder, t.position.numbers())
+	})
+	return errors.Join(err, t.log.writeManifest())
+}
+
+// saveOnStop returns err and, if a signal is the reason for it, saves the state before the step.
+func (t *training) saveOnStop(err error) error {
+	return cli.SaveOnStop(err, t.position.step, t.save)
+}
+
+// resume loads the newest undamaged checkpoint, or writes the initial weights. It cuts the metrics
+// back to that point, to the rows of the steps up to keep.
+func (t *training) resume() (keep int64, err error) {
+	found, warnings, err := t.dir.LoadCheckpoint(func(folder string) error {
+		step, numbers, err := t.trainer.Load(folder)
+		t.position = positionOf(step, numbers)
+		return err
+	})
+	for _, warning := range warnings {
+		fmt.Fprintf(t.stderr, "warning: %s\n", warning)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if found {
+		fmt.Fprintf(t.stdout, "          resumed before step %d of %d\n", t.position.step, t.steps())
+	} else if err := t.writeWeights(initialWeights); err != nil {
+		return 0, err
+	}
+	// The row of an epoch has the number of the epoch's first step.
+	keep = int64(t.position.step/t.stepsPerEpoch*t.stepsPerEpoch) - 1
+	return keep, t.dir.CutRows(keep)
+}
+
+// The files of weights.
+const (
+	initialWeights = "initial.safetensors"
+	finalWeights   = "weights.safetensors"
+)
+
+// writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense
+// layers [in, out]. A slim run keeps none.
+func (t *training) writeWeights(name string) error {
+	if t.Slim {
+		return nil
+	}
+	weights, err := t.trainer.Weights()
+	if err != nil {
+		return err
+	}
+	return t.dir.WriteFile(name, func(w io.Writer) error {
+		return safetensors.Write(w, weights, map[string]string{
+			"layout": "convolutions HWIO, dense [in, out], images NHWC"})
+	})
+}

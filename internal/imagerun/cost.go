@@ -1,0 +1,107 @@
+package imagerun
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"momentum/internal/rundir"
+)
+
+// Cost is what a run takes on a device, as -cost writes it.
+type Cost struct {
+	FLOP         float64 `json:"flop"`    // of training and evaluation
+	Seconds      float64 `json:"seconds"` // by the time of one chunk, without compilation
+	Compile      float64 `json:"compile_seconds"`
+	ImagesPerSec float64 `json:"images_per_sec"` // of training
+	FLOPPerSec   float64 `json:"flop_per_sec"`
+	Memory       float64 `json:"memory_bytes"` // beside the program
+	Disk         float64 `json:"disk_bytes"`   // of the run folder, at most
+	Kept         float64 `json:"kept_bytes"`   // of the run folder, once the run has ended
+	Device       string  `json:"device"`
+}
+
+// cost measures one chunk.
+func (r *experiment) cost(ctx context.Context) (Cost, error) {
+	began := time.Now()
+	trainer, err := r.newTrainer(nil)
+	if err != nil {
+		return Cost{}, err
+	}
+	indices := make([]int32, r.chunk)
+	for i := range indices {
+		indices[i] = int32(i)
+	}
+	var compiled, took time.Duration
+	for i := range 3 { // the first call compiles, the second one makes room
+		start := time.Now()
+		if _, err := trainer.StepOn(ctx, indices, 0); err != nil {
+			return Cost{}, err
+		}
+		if took = time.Since(start); i == 0 {
+			compiled = time.Since(began)
+		}
+	}
+	trained := float64(r.train.N) * float64(r.Epochs)
+	evaluations := math.Ceil(float64(r.Epochs)/float64(r.every)) + 1
+	evaluated := float64(r.eval.N)*evaluations + float64(r.train.N)
+	flop := trained*r.stepFLOP + evaluated*r.forwardFLOP
+	rate := float64(r.chunk) * r.stepFLOP / took.Seconds()
+
+	params := 4 * float64(r.net.NumParams())
+	state := 3 // weights, sum of gradients and, for a moment, their new values
+	saved := 1 // copies of the weights in a checkpoint
+	if r.Rule().HasMomentum() {
+		state += 2
+		saved++
+	}
+	rowBytes := 600 // in metrics.jsonl, metrics.csv and the events
+	if r.SmallMargin > 0 {
+		rowBytes *= 2
+	}
+	rest := float64(rowBytes*r.Epochs) + 1<<19
+	weights := 2 * params // initial and final
+	checkpoint := float64(saved) * params
+	kept := weights + 2*checkpoint + rest
+	if r.Slim {
+		weights, kept = 0, rest
+	}
+	return Cost{
+		FLOP: flop, Seconds: flop / rate, Compile: compiled.Seconds(),
+		ImagesPerSec: float64(r.chunk) / took.Seconds(), FLOPPerSec: rate,
+		Memory: float64(state)*params + 3072*float64(r.train.N+r.eval.N) +
+			3*4*float64(r.chunk)*float64(r.net.ActivationValues()),
+		Disk:   weights + 3*checkpoint + rest, // two checkpoints and the next one
+		Kept:   kept,
+		Device: r.backend.Device,
+	}, nil
+}
+
+// dryRun prints the whole configuration and the cost, and leaves nothing behind but the file of
+// -cost.
+func (r *experiment) dryRun(ctx context.Context, file string) error {
+	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings, "derived": r.derived(),
+		"execution": r.Execution}, "", "  ")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.stdout, "%s\n", config)
+	c, err := r.cost(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; one chunk of %d images took %.3g s "+
+		"(%.0f images/s, %.3g GFLOP/s)\n", c.FLOP, r.chunk, float64(r.chunk)/c.ImagesPerSec,
+		c.ImagesPerSec, c.FLOPPerSec/1e9)
+	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB\n",
+		c.Memory/1e9, c.Disk/1e9)
+	fmt.Fprintf(r.stdout, "time      about %s on this device\n",
+		(time.Duration(c.Seconds * float64(time.Second))).Round(time.Second))
+	if file == "" {
+		return nil
+	}
+	return rundir.WriteFile(file, func(w io.Writer) error { return json.NewEncoder(w).Encode(c) })
+}

@@ -1,0 +1,358 @@
+package imagerun
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/runlist"
+)
+
+// Bind adds the flags of these names to fs. They set the fields of c, whose values are the defaults.
+func (c *Config) Bind(fs *flag.FlagSet, names ...string) {
+	all := c.flags()
+	for _, name := range names {
+		f := all.Lookup(name)
+		fs.Var(f.Value, f.Name, f.Usage)
+	}
+}
+
+// flags binds every flag of the settings and of the execution to a new flag set.
+func (c *Config) flags() *flag.FlagSet {
+	fs := flag.NewFlagSet("cifar", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {} // not after every error
+	fs.StringVar(&c.Opt, "opt", c.Opt,
+		"gd|gdm: full batch, without or with momentum; sgd|sgdm: mini-batches")
+	fs.StringVar(&c.Form, "form", c.Form,
+		"damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← γb+∇L (PyTorch's)")
+	fs.Float64Var(&c.Rate, "lr", c.Rate, "η, peak learning rate per step")
+	fs.Float64Var(&c.Momentum, "momentum", c.Momentum, "γ, in [0, 1)")
+	fs.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "λ: the gradient is ∇L + λw")
+	fs.StringVar(&c.Schedule, "schedule", c.Schedule,
+		"constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
+	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the schedule")
+	fs.IntVar(&c.Epochs, "epochs", c.Epochs,
+		"passes over the training images; with full batch, one step each")
+	fs.IntVar(&c.Batch, "batch", c.Batch, "images per step of sgd and sgdm; the last, shorter "+
+		"batch of an epoch is kept; 0: full batch")
+
+	fs.StringVar(&c.Data, "data", c.Data, strings.Join(datasets.Names(), "|"))
+	fs.IntVar(&c.Images, "images", c.Images,
+		"N, training images, from the start of the set; 0: all")
+	fs.IntVar(&c.Holdout, "holdout", c.Holdout, "training images, from the end of the set, that "+
+		"are held out and evaluated in place of the test images: to choose settings")
+	fs.Float64Var(&c.SmallMargin, "small-margin", c.SmallMargin, "share of the training and of "+
+		"the test images that get a small margin, as in the paper's Figure 4 (0.1), and are also "+
+		"measured apart")
+	fs.IntVar(&c.SmallMarginFactor, "small-margin-factor", c.SmallMarginFactor, "a small-margin "+
+		"image first loses resolution: blocks of this many pixels squared become their mean; 1: "+
+		"it does not")
+	fs.Float64Var(&c.SmallMarginNoise, "small-margin-noise", c.SmallMarginNoise,
+		"then it gets Gaussian noise of this variance, with pixels in [0, 1]")
+	fs.StringVar(&c.SmallMarginShuffle, "small-margin-shuffle", c.SmallMarginShuffle,
+		"last, its channels are permuted: image, each image in its own way|fixed, all alike")
+	fs.Uint64Var(&c.SmallMarginSeed, "small-margin-seed", c.SmallMarginSeed,
+		"of the choice of small-margin images, the noise and the permutations, at least 1")
+
+	fs.StringVar(&c.Model, "model", c.Model,
+		"resnet18|vgg19|wrn16-K (WideResNet-16, widening factor K)")
+	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem; 0: the network's own (64 for "+
+		"resnet18 and vgg19, 16 for wrn16-K)")
+	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: by the statistics of each "+
+		"chunk, in evaluation too, so that -chunk changes the result")
+	fs.Float64Var(&c.BranchScale, "branch-scale", c.BranchScale, "multiplies the initial weights "+
+		"of each residual branch's last convolution; 0: 1/√(number of blocks)")
+	fs.StringVar(&c.Precision, "precision", c.Precision,
+		"f32|tf32 (GPU)|bf16 (compute only; weights, sums and loss stay f32)")
+	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "epochs between evaluations of the test "+
+		"images; 0: as often as costs less than a tenth of the training")
+	fs.Uint64Var(&c.Seed, "seed", c.Seed, "of initialization and order, as separate streams")
+
+	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
+	fs.IntVar(&c.Chunk, "chunk", c.Chunk,
+		"images per call of the compiled step; 0: chosen for the backend")
+	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
+		"time between checkpoints, such as 30s; 0s: every step")
+	fs.BoolVar(&c.Slim, "slim", c.Slim, "once the run is done or has diverged, keep neither "+
+		"checkpoints nor initial.safetensors nor weights.safetensors: for sweeps")
+	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir,
+		"`folder` of CIFAR; empty: the user's cache folder")
+	fs.StringVar(&c.Mirror, "mirror", c.Mirror,
+		"`URL` to fetch CIFAR from in place of the official host")
+	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
+	return fs
+}
+
+// SmallMarginFlags are the names of the flags of small-margin images, without their share.
+var SmallMarginFlags = []string{"small-margin-factor", "small-margin-noise", "small-margin-shuffle",
+	"small-margin-seed"}
+
+// The flags of each group, in the order of the manual.
+var (
+	commandFlags = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
+	settingFlags = slices.Concat([]string{"opt", "form", "lr", "momentum", "weight-decay",
+		"schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "small-margin"},
+		SmallMarginFlags,
+		[]string{"model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"})
+	executionFlags = []string{"backend", "chunk", "checkpoint-every", "slim", "runs", "data-dir",
+		"mirror", "offline"}
+)
+
+// Command is a parsed command line. It keeps the flags as they were given, since their defaults
+// depend on the preset, and that depends on the backend.
+type Command struct {
+	preset   string // auto unless -preset says otherwise
+	file     string // of settings, from -config
+	task     int    // the line of that file, from 0, if it is a list of runs; else −1
+	dryRun   bool
+	costFile string // for the cost, with dryRun
+	fresh    bool
+
+	given   map[string]string // the values of the other flags, by name
+	first   Config            // with the first preset that the flags allow
+	content settingsFile      // of file
+	run     string            // the name of the run of task
+}
+
+// settingsFile is a config.json, or a line of a list of runs, as JSON that was not read yet.
+type settingsFile struct {
+	place               string
+	settings, execution json.RawMessage
+}
+
+// flags binds a command, and a configuration beside it, to the flags of a new flag set.
+func (cmd *Command) flags(c *Config) *flag.FlagSet {
+	fs := c.flags()
+	fs.StringVar(&cmd.preset, "preset", auto,
+		strings.Join(presets, "|")+": settings to start from; every other flag overrides them")
+	fs.StringVar(&cmd.file, "config", "", "a `file` such as the config.json of a run folder; its "+
+		"values override the preset's")
+	cmd.task = -1
+	fs.Func("task", "-config is the runs.jsonl of a sweep: execute line `N`, from 0; auto: the "+
+		"number that Slurm, Kubernetes or AWS Batch gives the task of an array",
+		func(value string) (err error) {
+			cmd.task, err = runlist.TaskIndex(value, os.Getenv)
+			return err
+		})
+	fs.BoolVar(&cmd.dryRun, "dry-run", false, "print the resolved run and its cost, from one "+
+		"measured chunk, and stop")
+	fs.StringVar(&cmd.costFile, "cost", "", "with -dry-run: a `file` to write the cost to, as JSON")
+	fs.BoolVar(&cmd.fresh, "fresh", false, "start over: an existing run folder is set aside")
+	return fs
+}
+
+// PrintFlags explains the flags by group.
+func PrintFlags(out io.Writer) {
+	c := Preset("paper", "gdm")
+	cli.PrintFlags(out, new(Command).flags(&c),
+		cli.FlagGroup{Title: "What to do", Names: commandFlags},
+		cli.FlagGroup{Title: "Settings that may change the result (hashed into the run folder's name)",
+			Names: settingFlags},
+		cli.FlagGroup{Title: "Settings that change only speed, memory or places (may differ when a " +
+			"run is resumed)", Names: executionFlags},
+	)
+}
+
+// ParseCommand parses a command line and refuses one that no backend could execute. It returns
+// flag.ErrHelp for -h.
+func ParseCommand(args []string) (*Command, error) {
+	cmd := &Command{given: map[string]string{}}
+	scratch := Preset("paper", "gdm")
+	fs := cmd.flags(&scratch)
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil, err
+	} else if err != nil {
+		return nil, cli.Usagef("%w (see go run ./cifar -h)", err)
+	}
+	if fs.NArg() > 0 {
+		return nil, cli.Usagef("unexpected argument %q: flags are written -name=value", fs.Arg(0))
+	}
+	if !slices.Contains(presets, cmd.preset) {
+		return nil, cli.Usagef("-preset must be one of %s, got %q", strings.Join(presets, ", "),
+			cmd.preset)
+	}
+	fs.Visit(func(f *flag.Flag) {
+		if !slices.Contains(commandFlags, f.Name) {
+			cmd.given[f.Name] = f.Value.String()
+		}
+	})
+	if err := cmd.readFile(); err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	candidates := []string{cmd.preset}
+	if cmd.preset == auto {
+		candidates = presets[1:]
+	}
+	var err error
+	for _, preset := range candidates {
+		if cmd.first, err = cmd.resolve(preset); err == nil {
+			return cmd, nil
+		}
+	}
+	return nil, err
+}
+
+// Config resolves the configuration on a backend: the preset's values, overridden by the file's,
+// overridden by the flags'.
+func (cmd *Command) Config(kind backend.Kind) (c Config, preset string, err error) {
+	preset = cmd.preset
+	if preset == auto {
+		preset = presetOf(kind)
+	}
+	c, err = cmd.resolve(preset)
+	return c, preset, err
+}
+
+// resolve is [Command.Config] for a preset.
+func (cmd *Command) resolve(preset string) (Config, error) {
+	// The preset depends on the algorithm.
+	algorithm := Config{Settings: Settings{Opt: "gdm"}}
+	if err := cmd.content.decode(&algorithm); err != nil {
+		return Config{}, &cli.UsageError{Err: err}
+	}
+	if opt, ok := cmd.given["opt"]; ok {
+		algorithm.Opt = opt
+	}
+	c := Preset(preset, algorithm.Opt)
+	if err := cmd.content.decode(&c); err != nil {
+		return c, &cli.UsageError{Err: err}
+	}
+	fs := c.flags()
+	for name, value := range cmd.given {
+		if err := fs.Set(name, value); err != nil {
+			return c, cli.Usagef("invalid value %q for flag -%s: %w", value, name, err)
+		}
+	}
+	if err := cmd.checkGiven(&c); err != nil {
+		return c, &cli.UsageError{Err: err}
+	}
+	c.Normalize()
+	if err := c.Validate(); err != nil {
+		return c, &cli.UsageError{Err: err}
+	}
+	if cmd.task >= 0 {
+		name, err := c.Name()
+		if err == nil && name != cmd.run {
+			err = cli.Usagef("%s: the run %s, but its settings are those of %s: leave out flags "+
+				"that change the result, and plan the sweep with this version of the program",
+				cmd.content.place, cmd.run, name)
+		}
+		return c, err
+	}
+	return c, nil
+}
+
+// checkGiven refuses flags that contradict the algorithm or have no effect beside it.
+func (cmd *Command) checkGiven(c *Config) error {
+	if !slices.Contains(algorithms, c.Opt) {
+		return nil // Validate says so
+	}
+	_, form := cmd.given["form"]
+	_, momentum := cmd.given["momentum"]
+	_, batch := cmd.given["batch"]
+	switch {
+	case !HasMomentum(c.Opt) && momentum && c.Momentum != 0:
+		return fmt.Errorf("-opt=%s has no momentum, got -momentum=%v: use -opt=%sm or leave "+
+			"-momentum out", c.Opt, c.Momentum, c.Opt)
+	case !HasMomentum(c.Opt) && form:
+		return fmt.Errorf("-opt=%s has no momentum and so no -form: use -opt=%sm or leave -form out",
+			c.Opt, c.Opt)
+	case !IsMiniBatch(c.Opt) && batch && c.Batch > 0:
+		return fmt.Errorf("-opt=%s is full batch, got -batch=%d: use -opt=s%s or leave -batch out",
+			c.Opt, c.Batch, c.Opt)
+	}
+	for _, name := range SmallMarginFlags {
+		if _, ok := cmd.given[name]; ok && c.SmallMargin == 0 {
+			return fmt.Errorf("-%s needs small-margin images: add -small-margin=0.1, or leave it out",
+				name)
+		}
+	}
+	return nil
+}
+
+// readFile reads the file of -config, if there is one.
+func (cmd *Command) readFile() error {
+	switch {
+	case cmd.task >= 0 && cmd.file == "":
+		return errors.New("-task needs -config=FILE, the runs.jsonl of a sweep")
+	case cmd.file == "":
+		return nil
+	case cmd.task < 0:
+		data, err := os.ReadFile(cmd.file)
+		if err != nil {
+			return fmt.Errorf("-config: %w", err)
+		}
+		cmd.content, err = parseSettingsFile(cmd.file, data)
+		return err
+	}
+	runs, err := runlist.Read(cmd.file)
+	if err != nil {
+		return err
+	}
+	if cmd.task >= len(runs) {
+		return fmt.Errorf("-task: %s has the tasks 0 to %d, got %d", cmd.file, len(runs)-1, cmd.task)
+	}
+	run := runs[cmd.task]
+	cmd.run = run.Name
+	cmd.content = settingsFile{place: fmt.Sprintf("%s:%d", cmd.file, cmd.task+1),
+		settings: run.Settings, execution: run.Execution}
+	return nil
+}
+
+// parseSettingsFile reads a config.json. Unknown fields are refused; "derived" is not read.
+func parseSettingsFile(path string, data []byte) (settingsFile, error) {
+	var file struct {
+		Settings, Derived, Execution json.RawMessage
+	}
+	f := settingsFile{place: "-config: " + path}
+	err := decode(f.place, data, &file)
+	f.settings, f.execution = file.Settings, file.Execution
+	if err == nil {
+		err = f.decode(new(Config))
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; want {\"settings\": {…}, \"execution\": {…}} as in a run folder's "+
+			"config.json", err)
+	}
+	return f, err
+}
+
+// decode reads the settings and the execution over c.
+func (f settingsFile) decode(c *Config) error {
+	for _, part := range []struct {
+		text json.RawMessage
+		into any
+	}{{f.settings, &c.Settings}, {f.execution, &c.Execution}} {
+		if len(part.text) == 0 {
+			continue
+		}
+		if err := decode(f.place, part.text, part.into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decode reads one JSON object over v, and refuses fields that v does not have.
+func decode(place string, data []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return fmt.Errorf("%s: %w", place, err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("%s: more follows the JSON object; want one object", place)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package imagerun
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"momentum/internal/descent"
+	"momentum/internal/progress"
+	"momentum/internal/provenance"
+	"momentum/internal/rundir"
+	"momentum/internal/tbevents"
+)
+
+// Manifest is a run's recorded provenance. Unlike the other files it differs between two runs of
+// one configuration.
+type Manifest struct {
+	provenance.Provenance
+	Precision string `json:"precision"`
+	// ImagesPerSec is the number of training images per second of wall time, evaluation included.
+	ImagesPerSec float64 `json:"images_per_sec"`
+	Images       int     `json:"images_trained"`
+}
+
+// runLog writes the measurements of a run to its folder and shows them.
+type runLog struct {
+	*training
+	events *tbevents.Writer
+
+	manifest      Manifest
+	earlier       Manifest  // wall time and images of earlier processes
+	began         time.Time // this process
+	trained       int       // images, by this process
+	warm          time.Time // the end of its first step, which compiles: shown rates count from there
+	trainedAtWarm int
+	saved         time.Time // the last checkpoint
+	evaluation    string    // the last one, as shown
+}
+
+// openLog opens the event file, keeping the records of rows up to a step, and the manifest, which
+// goes on counting where an earlier process stopped.
+func (t *training) openLog(ctx context.Context, keep int64) (*runLog, error) {
+	l := &runLog{training: t, began: time.Now(), saved: time.Now()}
+	if keep >= 0 {
+		provenance.Read(t.dir.Path("manifest.json"), &l.earlier)
+	}
+	l.manifest = Manifest{Precision: t.Precision,
+		Provenance: provenance.Collect(ctx, t.backend, l.earlier.Provenance)}
+	var err error
+	l.events, err = tbevents.Open(t.dir.Path("events.out.tfevents.0.momentum"), keep)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.writeManifest()
+}
+
+func (l *runLog) writeManifest() error {
+	l.manifest.WallSeconds = l.earlier.WallSeconds + time.Since(l.began).Seconds()
+	l.manifest.Images = l.earlier.Images + l.trained
+	l.manifest.ImagesPerSec = float64(l.manifest.Images) / l.manifest.WallSeconds
+	return l.dir.WriteJSON("manifest.json", l.manifest)
+}
+
+// count counts the images of a step.
+func (l *runLog) count(images int) {
+	l.trained += images
+	if l.warm.IsZero() {
+		l.warm, l.trainedAtWarm = time.Now(), l.trained
+	}
+}
+
+// epoch writes the row of an epoch that has just ended. On the full batch its loss and accuracy are
+// exact and, like all its numbers but update_norm, those of the weights before the step. On
+// mini-batches they are sums over the epoch while the weights moved, and the norms are the last
+// step's.
+func (l *runLog) epoch(p position, epoch int, eta float64, s descent.Stats) error {
+	values := append(l.scores(p, epoch, epoch%l.every == 0),
+		rundir.Value{Name: "grad_norm", X: s.GradNorm},
+		rundir.Value{Name: "update_norm", X: s.UpdateNorm},
+		rundir.Value{Name: "param_norm", X: s.ParamNorm}, rundir.Value{Name: "rate", X: eta})
+	return l.row(int64(epoch*l.stepsPerEpoch), values)
+}
+
+// final writes the row of the final weights.
+func (l *runLog) final(p position) error {
+	return l.row(int64(p.step), l.scores(p, l.Epochs, true))
+}
+
+// scores are the losses and accuracies of an epoch.
+func (l *runLog) scores(p position, epoch int, evaluated bool) []rundir.Value {
+	n := float64(l.train.N)
+	train, eval := p.train, p.eval
+	train.Loss, train.SmallMarginLoss = train.Loss/n, train.SmallMarginLoss/n
+	evalLoss, evalAccuracy := l.evalColumn(testLoss), l.evalColumn(testAccuracy)
+	values := []rundir.Value{{Name: epochColumn, X: float64(epoch)},
+		{Name: lossColumn, X: train.Loss}, {Name: accuracyColumn, X: float64(train.Correct) / n}}
+	if evaluated {
+		values = append(values, rundir.Value{Name: evalLoss, X: eval.Loss},
+			rundir.Value{Name: evalAccuracy, X: float64(eval.Correct) / float64(l.eval.N)})
+	}
+	values = append(values, byMargin(lossColumn, accuracyColumn, l.train, train)...)
+	if evaluated {
+		values = append(values, byMargin(evalLoss, evalAccuracy, l.eval, eval)...)
+	}
+	return values
+}
+
+// byMargin are the mean loss and the accuracy of a set's small-margin images and of its others, if
+// it has any with a small margin.
+func byMargin(loss, accuracy string, d *descent.Data, s descent.Score) []rundir.Value {
+	if d.SmallMargin == 0 {
+		return nil
+	}
+	all, small, large := float64(d.N), float64(d.SmallMargin), float64(d.N-d.SmallMargin)
+	return []rundir.Value{
+		{Name: loss + smallMargin, X: s.SmallMarginLoss * all / small},
+		// Rounding might make the difference negative.
+		{Name: loss + largeMargin, X: max(0, s.Loss-s.SmallMarginLoss) * all / large},
+		{Name: accuracy + smallMargin, X: float64(s.SmallMarginCorrect) / small},
+		{Name: accuracy + largeMargin, X: float64(s.Correct-s.SmallMarginCorrect) / large},
+	}
+}
+
+// row appends one row to the metrics and the events and shows it.
+func (l *runLog) row(step int64, values []rundir.Value) error {
+	row := rundir.Row{Step: step, Values: values}
+	if err := l.dir.AppendRow(row); err != nil {
+		return err
+	}
+	scalars := make([]tbevents.Scalar, len(values))
+	for i, v := range values {
+		scalars[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
+	}
+	if err := l.events.Scalars(step, time.Now(), scalars); err != nil {
+		return err
+	}
+
+	get := func(name string) float64 { x, _ := row.Get(name); return x }
+	line := fmt.Sprintf("epoch %d/%d  loss %.4f  train %.2f%%", int(get(epochColumn)), l.Epochs,
+		get(lossColumn), 100*get(accuracyColumn))
+	accuracy, evaluated := row.Get(l.evalColumn(testAccuracy))
+	if evaluated {
+		name := "test"
+		if l.Holdout > 0 {
+			name = "held-out"
+		}
+		l.evaluation = fmt.Sprintf("  %s %.2f%%", name, 100*accuracy)
+	}
+	line += l.evaluation
+	if l.trained > l.trainedAtWarm {
+		line += fmt.Sprintf("  %.0f images/s",
+			float64(l.trained-l.trainedAtWarm)/time.Since(l.warm).Seconds())
+	}
+	l.bar.Describe(line)
+	if evaluated && !progress.Terminal(l.stdout) {
+		l.bar.Println(line)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package imagerun
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"momentum/internal/rundir"
+)
+
+// Columns of the metrics. Those of test images have the prefix held_out_ in place of test_ in a run
+// that evaluates held-out training images.
+const (
+	epochColumn    = "epoch"
+	lossColumn     = "loss"
+	accuracyColumn = "train_accuracy"
+	testLoss       = "test_loss"
+	testAccuracy   = "test_accuracy"
+
+	smallMargin = "_small_margin" // ending of a column of the small-margin images alone
+	largeMargin = "_large_margin" // ending of a column of the others
+)
+
+// HeldOut is the column of the held-out images that corresponds to one of the test images:
+// held_out_accuracy for test_accuracy.
+func HeldOut(column string) string {
+	if rest, ok := strings.CutPrefix(column, "test_"); ok {
+		return "held_out_" + rest
+	}
+	return column
+}
+
+// evalColumn is the column of the images that the run evaluates, by that of the test images.
+func (c *Config) evalColumn(column string) string {
+	if c.Holdout > 0 {
+		return HeldOut(column)
+	}
+	return column
+}
+
+// Outcome is the result of a run that has ended, from its folder.
+type Outcome struct {
+	Folder   string
+	Diverged bool
+	// Rows are one for each epoch and, unless the run has diverged, one for the final weights.
+	Rows []rundir.Row
+}
+
+// ReadOutcome reads the folder of a run that is done or has diverged.
+func ReadOutcome(folder string) (Outcome, error) {
+	o := Outcome{Folder: folder}
+	state, err := rundir.ReadState(folder)
+	if err != nil {
+		return o, err
+	}
+	if state != rundir.Done && state != rundir.Diverged {
+		return o, fmt.Errorf("%s: state is %q, want %q: let the run end, or leave it out", folder,
+			state, rundir.Done)
+	}
+	o.Diverged = state == rundir.Diverged
+	if o.Rows, err = rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl")); err != nil {
+		return o, err
+	}
+	if len(o.Rows) == 0 {
+		return o, fmt.Errorf("%s: no metrics", folder)
+	}
+	return o, nil
+}
+
+// Last is the value of a column at the final weights, NaN if the run has diverged or does not
+// measure it.
+func (o Outcome) Last(column string) float64 {
+	if x, ok := o.Rows[len(o.Rows)-1].Get(column); ok && !o.Diverged {
+		return x
+	}
+	return math.NaN()
+}
+
+// Fitted reports whether the run ended with zero training error.
+func (o Outcome) Fitted() bool { return o.Last(accuracyColumn) == 1 }
+
+// ZeroError is the epoch of the first zero training error, −1 if there is none.
+func (o Outcome) ZeroError() int { return zeroError(o.Rows) }
+
+// zeroError is the epoch of the first row in which every training image is classified correctly,
+// or −1.
+func zeroError(rows []rundir.Row) int {
+	for _, row := range rows {
+		if accuracy, _ := row.Get(accuracyColumn); accuracy == 1 {
+			epoch, _ := row.Get(epochColumn)
+			return int(epoch)
+		}
+	}
+	return -1
+}
+
+// AtLoss is the value of a column at the first evaluation with a training loss of at most level,
+// NaN if there is none.
+func (o Outcome) AtLoss(level float64, column string) float64 {
+	for _, row := range o.Rows {
+		loss, measured := row.Get(lossColumn)
+		if x, evaluated := row.Get(column); measured && evaluated && loss <= level {
+			return x
+		}
+	}
+	return math.NaN()
+}
+
+// Series returns the epochs and values of a column, as far as it was measured.
+func (o Outcome) Series(column string) (epochs, values []float64) {
+	for _, row := range o.Rows {
+		epoch, _ := row.Get(epochColumn)
+		if x, ok := row.Get(column); ok {
+			epochs, values = append(epochs, epoch), append(values, x)
+		}
+	}
+	return epochs, values
+}

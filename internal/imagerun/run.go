@@ -1,0 +1,311 @@
+// Package imagerun is one training of a network on images, by full-batch gradient descent without
+// (GD) or with momentum (GD+M), or on mini-batches. The command cifar executes it, and the studies
+// of internal/study execute many of them.
+//
+// It reads from top to bottom: flags.go parses a command line into settings (settings.go,
+// preset.go); run.go opens what a run needs; train.go is the loop
+//
+//	for each epoch:  evaluate now and then; step; append a row of metrics; save a checkpoint
+//
+// with checkpoint.go and log.go, which write the run folder; outcome.go reads one.
+package imagerun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/internal/figure"
+	"momentum/internal/rundir"
+	"momentum/models"
+)
+
+// experiment is a run: its configuration and what that was turned into.
+type experiment struct {
+	Config
+	backend        *backend.Backend
+	net            *models.Network
+	train, eval    *descent.Data
+	stdout, stderr io.Writer
+
+	chunk         int
+	stepsPerEpoch int
+	every         int     // epochs between evaluations
+	forwardFLOP   float64 // per image
+	stepFLOP      float64 // per image, forward and backward
+}
+
+// Run executes the command: it opens everything that the run needs, in the order in which that can
+// fail, and trains. To a sweep divergence is a result like any other: with -task it is not an error.
+func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
+	// The backend, which decides what -preset=auto means.
+	be, err := backend.Open(ctx, cmd.first.Backend, backend.Options{Offline: cmd.first.Offline,
+		Out: stderr, TF32: cmd.first.Precision == "tf32"})
+	if err != nil {
+		return err
+	}
+	c, preset, err := cmd.Config(be.Kind)
+	if err != nil {
+		return err
+	}
+	if c.Precision == "tf32" && be.Kind != backend.CUDA {
+		return cli.Usagef("-precision=tf32 needs a GPU, got the backend %s: use -precision=f32",
+			be.Kind)
+	}
+	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Kind, be.Device, be.Why)
+	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(preset, cmd.preset != auto, be.Kind))
+
+	r := &experiment{Config: c, backend: be, stdout: stdout, stderr: stderr}
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	if cmd.dryRun {
+		return r.dryRun(ctx, cmd.costFile)
+	}
+	err = r.run(ctx, cmd.fresh)
+	if diverged := (*cli.DivergedError)(nil); cmd.task >= 0 && errors.As(err, &diverged) {
+		fmt.Fprintf(stderr, "cifar: %s\n", err)
+		return nil
+	}
+	return err
+}
+
+// open loads the images onto the device, builds the network, and prints what will be trained.
+func (r *experiment) open(ctx context.Context) error {
+	// The host holds the images no longer than it takes to copy them to the device.
+	trainSet, evalSet, err := load(ctx, r.Config, r.stderr)
+	if err != nil {
+		return err
+	}
+	classes := trainSet.Classes
+	if r.train, err = upload(r.backend, trainSet); err != nil {
+		return err
+	}
+	if r.eval, err = upload(r.backend, evalSet); err != nil {
+		return err
+	}
+	trainSet, evalSet = nil, nil
+	debug.FreeOSMemory()
+
+	if r.net, err = r.Network(classes); err != nil {
+		return err
+	}
+	if r.Batch > r.train.N {
+		return cli.Usagef("-batch must be at most the %d training images, got %d: use a smaller "+
+			"one, or -opt=%s for the full batch", r.train.N, r.Batch, r.Opt[1:])
+	}
+	r.resolve()
+	fmt.Fprintf(r.stdout, "data      %s: %d training images%s, %d %s%s\n", r.Data, r.train.N,
+		smallMarginCount(r.train), r.eval.N, r.evalName(), smallMarginCount(r.eval))
+	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image "+
+		"and step\n", r.Model, r.Width, r.Norm, r.net.NumParams(), r.stepFLOP/1e9)
+	fmt.Fprintf(r.stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n",
+		r.ruleName(), r.Rate, r.Schedule, r.Rule().EffectiveRate(r.Rate), r.Epochs,
+		r.stepsPerEpoch)
+	return nil
+}
+
+// load reads the training images and those to evaluate: the test images or, with -holdout, training
+// images that are held out. A share of each may get a small margin; which images do does not depend
+// on how many are taken.
+func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *datasets.Images, err error) {
+	train, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir,
+		Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.SmallMargin > 0 {
+		if train, err = c.SmallMarginImages().Apply(train, "train"); err != nil {
+			return nil, nil, err
+		}
+		if test, err = c.SmallMarginImages().Apply(test, "test"); err != nil {
+			return nil, nil, err
+		}
+	}
+	images := c.Images
+	if images == 0 {
+		images = train.N() - c.Holdout
+	}
+	if images < 1 || images+c.Holdout > train.N() {
+		return nil, nil, cli.Usagef("-images + -holdout must be at most the %d training images of "+
+			"%s, got %d + %d", train.N(), c.Data, c.Images, c.Holdout)
+	}
+	eval = test
+	if c.Holdout > 0 {
+		eval = train.Slice(train.N()-c.Holdout, train.N())
+	}
+	train = train.Slice(0, images)
+	for _, set := range []*datasets.Images{train, eval} {
+		if c.SmallMargin > 0 && (!slices.Contains(set.SmallMargin, true) ||
+			!slices.Contains(set.SmallMargin, false)) {
+			return nil, nil, cli.Usagef("-small-margin=%v must give a small margin to some but not "+
+				"all of the %d training images and of the %d others: use more of them",
+				c.SmallMargin, train.N(), eval.N())
+		}
+	}
+	return train, eval, nil
+}
+
+// upload copies a set of images to the device, and which of them have a small margin.
+func upload(be *backend.Backend, set *datasets.Images) (*descent.Data, error) {
+	data, err := descent.NewData(be.Backend, set.Pixels, set.Labels, set.Mean, set.Std)
+	if err == nil && set.SmallMargin != nil {
+		err = data.SetSmallMargin(set.SmallMargin)
+	}
+	return data, err
+}
+
+// smallMarginCount says how many images of a set have a small margin, if any.
+func smallMarginCount(d *descent.Data) string {
+	if d.SmallMargin == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d with a small margin)", d.SmallMargin)
+}
+
+// resolve fills in what the settings leave to the backend and the data.
+func (r *experiment) resolve() {
+	r.forwardFLOP, r.stepFLOP = r.net.FLOPs()
+	r.every = r.EvaluationEvery(r.forwardFLOP, r.stepFLOP, r.train.N, r.eval.N)
+	r.stepsPerEpoch = 1
+	if r.Batch > 0 {
+		r.stepsPerEpoch = (r.train.N + r.Batch - 1) / r.Batch
+	}
+	r.chunk = r.Chunk
+	if r.chunk == 0 {
+		// Measured for ResNet-18: on 2 cores the rate is flat from 32 to 64 images; a GPU wants all
+		// that fits.
+		r.chunk = map[backend.Kind]int{backend.CUDA: 1000, backend.CPU: 32,
+			backend.Go: 16}[r.backend.Kind]
+	}
+	if r.Batch > 0 {
+		r.chunk = min(r.chunk, r.Batch)
+	}
+	r.chunk = min(r.chunk, r.train.N)
+}
+
+// evalName names the evaluated images.
+func (r *experiment) evalName() string {
+	if r.Holdout > 0 {
+		return "held-out training images"
+	}
+	return "test images"
+}
+
+// ruleName is the usual name of the rule: on mini-batches GD is SGD.
+func (r *experiment) ruleName() string {
+	if r.Batch > 0 {
+		return "S" + r.Rule().String()
+	}
+	return r.Rule().String()
+}
+
+// derived is stored beside the settings.
+func (r *experiment) derived() Derived {
+	return Derived{
+		Title: fmt.Sprintf("%s, %d images%s, %s width %d: %s, η = %g %s, seed %d", r.Data,
+			r.train.N, smallMarginCount(r.train), r.Model, r.Width, r.ruleName(), r.Rate,
+			r.Schedule, r.Seed),
+		Rule: r.ruleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate),
+		Parameters: r.net.NumParams(), Chunk: r.chunk, TrainImages: r.train.N,
+		EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch, EvalEvery: r.every,
+		EpochFLOP: r.stepFLOP * float64(r.train.N),
+	}
+}
+
+// run trains in the run's folder: from the start, from a checkpoint, or not at all if the run is
+// done.
+func (r *experiment) run(ctx context.Context, fresh bool) (err error) {
+	dir, err := rundir.Open(rundir.Spec{Root: r.Runs, Label: r.Label(), Settings: r.Settings,
+		Derived: r.derived(), Execution: r.Execution, Fresh: fresh})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	if aside := dir.SetAside(); aside != "" {
+		fmt.Fprintf(r.stdout, "run       the folder that was there is now %s\n", aside)
+	}
+	fmt.Fprintf(r.stdout, "run       %s\n", dir.Path())
+	switch dir.State() {
+	case rundir.Done:
+		fmt.Fprintln(r.stdout, "          is done; -fresh starts over")
+		return r.report(dir)
+	case rundir.Diverged:
+		return &cli.DivergedError{Err: fmt.Errorf("%s: has diverged before; -fresh starts over",
+			dir.Path())}
+	}
+
+	err = r.trainIn(ctx, dir)
+	var diverged *cli.DivergedError
+	if err == nil || errors.As(err, &diverged) {
+		// A run without its table and its curves has failed; the same command then adds them.
+		if e := r.finish(dir); e != nil {
+			err = e
+		}
+	}
+	if err := cli.End(dir, err); err != nil {
+		return err
+	}
+	return r.report(dir)
+}
+
+// finish writes what follows from the metrics of a run that has ended, and makes it slim.
+func (r *experiment) finish(dir *rundir.Dir) error {
+	if err := dir.WriteCSV(); err != nil {
+		return err
+	}
+	if err := figure.Curves(dir.Path()); err != nil {
+		return err
+	}
+	if !r.Slim {
+		return nil
+	}
+	// An earlier process of the run may not have been slim.
+	var errs []error
+	for _, name := range []string{initialWeights, finalWeights, "checkpoints"} {
+		errs = append(errs, os.RemoveAll(dir.Path(name)))
+	}
+	return errors.Join(errs...)
+}
+
+// report prints the last row as a table.
+func (r *experiment) report(dir *rundir.Dir) error {
+	rows, err := dir.Metrics()
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("%s: done but without metrics; -fresh starts over",
+			dir.Path("metrics.jsonl"))
+	}
+	get := func(name string) float64 { x, _ := rows[len(rows)-1].Get(name); return x }
+	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
+	line := func(name string, images int, loss, accuracy string) {
+		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss),
+			100*get(accuracy))
+	}
+	set := func(name string, d *descent.Data, loss, accuracy string) {
+		line(name, d.N, loss, accuracy)
+		if d.SmallMargin > 0 {
+			line("  with a small margin", d.SmallMargin, loss+smallMargin, accuracy+smallMargin)
+			line("  with a large margin", d.N-d.SmallMargin, loss+largeMargin, accuracy+largeMargin)
+		}
+	}
+	set("training images", r.train, lossColumn, accuracyColumn)
+	set(r.evalName(), r.eval, r.evalColumn(testLoss), r.evalColumn(testAccuracy))
+	if zero := zeroError(rows); zero >= 0 {
+		fmt.Fprintf(r.stdout, "zero training error first at epoch %d\n", zero)
+	} else {
+		fmt.Fprintln(r.stdout, "zero training error was not reached")
+	}
+	fmt.Fprintf(r.stdout, "curves    %s\n", dir.Path("curves.png"))
+	return nil
+}

@@ -1,0 +1,257 @@
+package imagerun
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"momentum/datasets"
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/internal/rundir"
+	"momentum/internal/runlist"
+	"momentum/models"
+)
+
+// Settings are all that may change the result. Their JSON is hashed into the run folder's name.
+type Settings struct {
+	Data    string `json:"data"`
+	Images  int    `json:"images"`  // 0: all, less the held-out ones
+	Holdout int    `json:"holdout"` // training images held out and evaluated in place of the test set
+
+	// Small-margin images (datasets.SmallMargin). If their share is 0, so are the other fields.
+	SmallMargin        float64 `json:"small_margin,omitempty"` // their share of the images
+	SmallMarginFactor  int     `json:"small_margin_factor,omitempty"`
+	SmallMarginNoise   float64 `json:"small_margin_noise,omitempty"` // variance
+	SmallMarginShuffle string  `json:"small_margin_shuffle,omitempty"`
+	SmallMarginSeed    uint64  `json:"small_margin_seed,omitempty"`
+
+	Model       string  `json:"model"`
+	Width       int     `json:"width"` // 0, before Normalize: the network's own
+	Norm        string  `json:"norm"`
+	GhostBatch  int     `json:"ghost_batch,omitempty"` // the chunk, which batch norm depends on
+	BranchScale float64 `json:"branch_scale"`
+	Opt         string  `json:"opt"`
+	Form        string  `json:"form"`
+	Rate        float64 `json:"lr"`       // η
+	Momentum    float64 `json:"momentum"` // γ
+	WeightDecay float64 `json:"weight_decay"`
+	Schedule    string  `json:"schedule"`
+	Warmup      int     `json:"warmup"` // epochs
+	Epochs      int     `json:"epochs"`
+	Batch       int     `json:"batch"` // 0: full batch
+	Precision   string  `json:"precision"`
+	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost
+	Seed        uint64  `json:"seed"`
+}
+
+// Execution is what changes speed, memory and places, but not the result beyond rounding.
+type Execution struct {
+	Backend         string       `json:"backend"`
+	Chunk           int          `json:"chunk"` // images per call; 0: chosen for the backend
+	CheckpointEvery cli.Duration `json:"checkpoint_every"`
+	Slim            bool         `json:"slim"` // keep no weights once the run has ended
+	Runs            string       `json:"runs"`
+	DataDir         string       `json:"data_dir,omitempty"`
+	Mirror          string       `json:"mirror,omitempty"`
+	Offline         bool         `json:"offline"`
+}
+
+// Derived is what follows from the settings and helps a reader. It is stored but not read back.
+type Derived struct {
+	Title         string  `json:"title"` // of the curves
+	Rule          string  `json:"rule"`
+	EffectiveRate float64 `json:"eta_eff"` // η/(1−γ) in the undamped form, η otherwise
+	Parameters    int     `json:"parameters"`
+	TrainImages   int     `json:"train_images"`
+	EvalImages    int     `json:"eval_images"`
+	StepsPerEpoch int     `json:"steps_per_epoch"`
+	EvalEvery     int     `json:"eval_every"`
+	Chunk         int     `json:"chunk"`
+	EpochFLOP     float64 `json:"flop_per_epoch"` // of training, without evaluations
+}
+
+// Config is the whole configuration of a run.
+type Config struct {
+	Settings
+	Execution
+}
+
+// The values of Settings.Opt.
+var algorithms = []string{"gd", "gdm", "sgd", "sgdm"}
+
+// HasMomentum reports whether an algorithm has momentum.
+func HasMomentum(opt string) bool { return opt == "gdm" || opt == "sgdm" }
+
+// IsMiniBatch reports whether an algorithm steps on mini-batches rather than on all images.
+func IsMiniBatch(opt string) bool { return opt == "sgd" || opt == "sgdm" }
+
+// Normalize gives every run one name: it resolves the network's own width, and clears the settings
+// that have no effect beside the others.
+func (c *Config) Normalize() {
+	if c.Width == 0 {
+		c.Width = models.DefaultWidth(c.Model)
+	}
+	if c.SmallMargin == 0 {
+		c.SmallMarginFactor, c.SmallMarginNoise = 0, 0
+		c.SmallMarginShuffle, c.SmallMarginSeed = "", 0
+	}
+	if !HasMomentum(c.Opt) {
+		c.Momentum = 0
+		c.Form = string(descent.Undamped) // without momentum both forms are GD
+	}
+	if !IsMiniBatch(c.Opt) && c.Batch > 0 {
+		c.Batch = 0
+	}
+	c.GhostBatch = 0
+	if c.Norm == "batch" {
+		c.GhostBatch = c.Chunk
+	}
+}
+
+// Validate returns an error for the first value that is out of range, and changes nothing. Call it
+// after Normalize.
+func (c *Config) Validate() error {
+	oneOf := func(flag, got string, want []string) error {
+		return check(flag, slices.Contains(want, got),
+			"one of "+strings.Join(want, ", "), fmt.Sprintf("%q", got))
+	}
+	atLeast := func(flag string, got, least int) error {
+		return check(flag, got >= least, fmt.Sprintf("at least %d", least), got)
+	}
+	finite := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) } // false for NaN, too
+	if err := cmp.Or(
+		oneOf("opt", c.Opt, algorithms),
+		oneOf("form", c.Form, []string{string(descent.Damped), string(descent.Undamped)}),
+		oneOf("schedule", c.Schedule, descent.Schedules()),
+		oneOf("data", c.Data, datasets.Names()),
+		oneOf("norm", c.Norm, []string{"none", "batch"}),
+		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
+		c.validateSmallMargin(),
+		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
+		atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
+		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
+		check("lr", c.Rate > 0 && finite(c.Rate), "positive and finite", c.Rate),
+		check("momentum", c.Momentum >= 0 && c.Momentum < 1, "in [0, 1)", c.Momentum),
+		check("weight-decay", finite(c.WeightDecay), "finite and not negative", c.WeightDecay),
+		check("branch-scale", finite(c.BranchScale), "finite and not negative", c.BranchScale),
+		check("warmup", c.Warmup >= 0 && c.Warmup <= c.Epochs,
+			fmt.Sprintf("in [0, %d] epochs", c.Epochs), c.Warmup),
+		check("checkpoint-every", c.CheckpointEvery >= 0, "at least 0s",
+			time.Duration(c.CheckpointEvery)),
+	); err != nil {
+		return err
+	}
+	switch {
+	case IsMiniBatch(c.Opt) && c.Batch == 0:
+		return fmt.Errorf("-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s",
+			c.Opt, c.Opt[1:])
+	case c.Offline && c.Mirror != "":
+		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
+	case c.Runs == "":
+		return fmt.Errorf("-runs must name a folder, got nothing")
+	}
+	if _, err := models.New(c.network(10)); err != nil {
+		return fmt.Errorf("-model=%s -width=%d: %w", c.Model, c.Width, err)
+	}
+	if c.Norm == "batch" && c.Chunk == 0 {
+		return fmt.Errorf("-norm=batch takes its statistics over a chunk: " +
+			"say which with -chunk, for example -chunk=128")
+	}
+	return backend.Parse(c.Backend)
+}
+
+// validateSmallMargin is the part of Validate about small-margin images.
+func (c *Config) validateSmallMargin() error {
+	if c.SmallMargin == 0 {
+		return nil
+	}
+	shuffles := datasets.Shuffles()
+	return cmp.Or(
+		check("small-margin", c.SmallMargin > 0 && c.SmallMargin < 1, "in [0, 1)", c.SmallMargin),
+		check("small-margin-factor",
+			c.SmallMarginFactor > 0 && datasets.Side%c.SmallMarginFactor == 0,
+			"one of 1, 2, 4, 8, 16, 32", c.SmallMarginFactor),
+		// JSON leaves out a variance of 0.
+		check("small-margin-noise", c.SmallMarginNoise > 0 && c.SmallMarginNoise <= 1,
+			"in (0, 1]", fmt.Sprintf("%v: for none, 1e-9 is rounded away", c.SmallMarginNoise)),
+		check("small-margin-shuffle", slices.Contains(shuffles, c.SmallMarginShuffle),
+			"one of "+strings.Join(shuffles, ", "), fmt.Sprintf("%q", c.SmallMarginShuffle)),
+		check("small-margin-seed", c.SmallMarginSeed > 0, "at least 1", c.SmallMarginSeed),
+	)
+}
+
+// check is the error of a flag that is not ok.
+func check(flag string, ok bool, want string, got any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("-%s must be %s, got %v", flag, want, got)
+}
+
+// SmallMarginImages describes how images get a small margin.
+func (c *Config) SmallMarginImages() datasets.SmallMargin {
+	return datasets.SmallMargin{Share: c.SmallMargin, Factor: c.SmallMarginFactor,
+		Variance: c.SmallMarginNoise, Shuffle: c.SmallMarginShuffle, Seed: c.SmallMarginSeed}
+}
+
+// Rule is the descent rule of the settings.
+func (c *Config) Rule() descent.Rule {
+	return descent.Rule{Form: descent.Form(c.Form), Gamma: c.Momentum, WeightDecay: c.WeightDecay}
+}
+
+// network is the network of the settings.
+func (c *Config) network(classes int) models.Config {
+	return models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: classes,
+		BranchScale: c.BranchScale}
+}
+
+// Network builds the network of the settings.
+func (c *Config) Network(classes int) (*models.Network, error) {
+	return models.New(c.network(classes))
+}
+
+// Label is the readable part of the run folder's name.
+func (c *Config) Label() string {
+	label := c.Data
+	if c.SmallMargin > 0 {
+		label += fmt.Sprintf("-sm%g", c.SmallMargin)
+	}
+	label += fmt.Sprintf("-%sw%d-%s", c.Model, c.Width, c.Opt)
+	if HasMomentum(c.Opt) {
+		label += fmt.Sprintf("-%s-g%g", c.Form, c.Momentum)
+	}
+	return label + fmt.Sprintf("-lr%g-s%d", c.Rate, c.Seed)
+}
+
+// Name is the name of the run folder.
+func (c *Config) Name() (string, error) { return rundir.Name(c.Label(), c.Settings) }
+
+// Run returns the run as a line of a list.
+func (c *Config) Run() (runlist.Run, error) {
+	name, err := c.Name()
+	if err != nil {
+		return runlist.Run{}, err
+	}
+	settings, err1 := json.Marshal(c.Settings)
+	execution, err2 := json.Marshal(c.Execution)
+	return runlist.Run{Name: name, Settings: settings, Execution: execution}, errors.Join(err1, err2)
+}
+
+// EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the
+// fewest for which evaluation costs less than a tenth of training. forward and step are the
+// floating-point operations per image of an evaluation and of a training step; train and eval are
+// numbers of images.
+func (c *Config) EvaluationEvery(forward, step float64, train, eval int) int {
+	if c.EvalEvery > 0 {
+		return c.EvalEvery
+	}
+	const share = 0.09 // leaves the rest for reading the sums
+	return max(1, int(math.Ceil(forward*float64(eval)/(share*step*float64(train)))))
+}

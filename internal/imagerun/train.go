@@ -1,0 +1,169 @@
+package imagerun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/internal/progress"
+	"momentum/internal/rundir"
+	"momentum/internal/seeds"
+)
+
+// training is an experiment under way in its folder.
+type training struct {
+	*experiment
+	dir      *rundir.Dir
+	trainer  *descent.Trainer
+	log      *runLog
+	schedule descent.Schedule
+	position position
+	order    []int32 // of the images in this epoch, for mini-batches
+	previous string  // the last finite step, for the error of one that is not
+	bar      *progress.Bar
+	images   int // shown by the bar, which is full only after the last evaluation
+}
+
+// trainIn trains: one epoch after the other, one row of metrics for each, and a checkpoint now and
+// then.
+func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
+	t := &training{experiment: r, dir: dir}
+	t.bar = progress.Steps(r.stdout, "images", r.Epochs*r.train.N)
+	defer t.bar.Close()
+	if t.trainer, err = r.newTrainer(t.advance); err != nil {
+		return err
+	}
+	keep, err := t.resume()
+	if err != nil {
+		return err
+	}
+	if t.log, err = t.openLog(ctx, keep); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.log.events.Close()) }()
+	if err := dir.SetState(rundir.Running); err != nil {
+		return err
+	}
+	t.schedule = descent.Schedule{Kind: r.Schedule, Peak: r.Rate, Steps: t.steps(),
+		Warmup: r.Warmup * r.stepsPerEpoch}
+	epoch, inEpoch := t.position.step/r.stepsPerEpoch, t.position.step%r.stepsPerEpoch
+	t.advance(epoch*r.train.N + min(inEpoch*r.Batch, r.train.N))
+
+	for t.position.step < t.steps() {
+		if err := t.step(ctx); err != nil {
+			return t.saveOnStop(err)
+		}
+		if time.Since(t.log.saved) >= time.Duration(r.CheckpointEvery) ||
+			t.position.step == t.steps() {
+			if err := t.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return t.end(ctx)
+}
+
+// newTrainer starts from the initial weights.
+func (r *experiment) newTrainer(onChunk func(images int)) (*descent.Trainer, error) {
+	return descent.NewTrainer(r.backend, r.net, r.Rule(), r.train, descent.Options{
+		Precision: descent.Precision(r.Precision), Chunk: r.chunk, Seed: r.Seed, OnChunk: onChunk,
+	})
+}
+
+// steps is the number of steps of the whole run.
+func (t *training) steps() int { return t.Epochs * t.stepsPerEpoch }
+
+// advance shows that so many more images have been trained on.
+func (t *training) advance(images int) {
+	t.images += images
+	t.bar.Set(int64(min(t.images, t.Epochs*t.train.N-1)))
+}
+
+// step takes the next step, exactly on the full batch or on the next mini-batch of the epoch's
+// order. Before the first step of an epoch it may evaluate; after the last one it writes the
+// epoch's row.
+func (t *training) step(ctx context.Context) (err error) {
+	p := &t.position
+	epoch, inEpoch := p.step/t.stepsPerEpoch, p.step%t.stepsPerEpoch
+	if inEpoch == 0 {
+		*p = position{step: p.step}
+		if epoch%t.every == 0 {
+			if p.eval, err = t.trainer.Evaluate(ctx, t.eval); err != nil {
+				return err
+			}
+		}
+	}
+
+	eta := t.schedule.Rate(p.step)
+	var stats descent.Stats
+	images := t.train.N
+	if t.Batch == 0 {
+		stats, err = t.trainer.Step(ctx, eta)
+	} else {
+		if t.order == nil || inEpoch == 0 {
+			t.order = shuffled(t.Seed, epoch, t.train.N)
+		}
+		batch := t.order[inEpoch*t.Batch : min((inEpoch+1)*t.Batch, t.train.N)]
+		images = len(batch)
+		stats, err = t.trainer.StepOn(ctx, batch, eta)
+	}
+	if err != nil {
+		return err
+	}
+	step := p.step
+	p.step++
+	p.add(stats.Score, images)
+	t.log.count(images)
+
+	quantity, value := stats.NotFinite()
+	if inEpoch == t.stepsPerEpoch-1 || quantity != "" {
+		if err := t.log.epoch(*p, epoch, eta, stats); err != nil {
+			return err
+		}
+	}
+	if quantity != "" {
+		return t.diverged(quantity, value, step)
+	}
+	t.previous = fmt.Sprintf(" (gradient norm %.3g at step %d)", stats.GradNorm, step)
+	return nil
+}
+
+// end evaluates all images at the final weights and writes what remains of the run.
+func (t *training) end(ctx context.Context) (err error) {
+	p := &t.position
+	*p = position{step: t.steps()}
+	if p.eval, err = t.trainer.Evaluate(ctx, t.eval); err != nil {
+		return t.saveOnStop(err)
+	}
+	final, err := t.trainer.Evaluate(ctx, t.train)
+	if err != nil {
+		return t.saveOnStop(err)
+	}
+	p.add(final, t.train.N)
+	if err := t.log.final(*p); err != nil {
+		return err
+	}
+	t.bar.Set(int64(t.Epochs * t.train.N))
+	if quantity, value := (descent.Stats{Score: final}).NotFinite(); quantity != "" {
+		return t.diverged(quantity, value, p.step)
+	}
+	return errors.Join(t.writeWeights(finalWeights), t.log.writeManifest())
+}
+
+// diverged is the error of a step with a quantity that is not finite.
+func (t *training) diverged(quantity string, value float64, step int) error {
+	return &cli.DivergedError{Err: fmt.Errorf("%s is %v at step %d%s", quantity, value, step,
+		t.previous)}
+}
+
+// shuffled is the order of the training images in an epoch.
+func shuffled(seed uint64, epoch, n int) []int32 {
+	order := make([]int32, n)
+	for i, j := range seeds.Stream(seed, fmt.Sprintf("order/%d", epoch)).Perm(n) {
+		order[i] = int32(j)
+	}
+	return order
+}

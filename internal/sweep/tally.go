@@ -1,0 +1,55 @@
+package sweep
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"momentum/internal/progress"
+)
+
+// Tally shows how many runs have ended: a bar on a terminal, a line for each run elsewhere. Several
+// goroutines may use it.
+type Tally struct {
+	bar   *progress.Bar
+	lines bool
+	total int
+	mu    sync.Mutex
+	n     int // that have a result or have failed
+}
+
+// NewTally shows that none of the runs has ended.
+func NewTally(out io.Writer, total int) *Tally {
+	t := &Tally{bar: progress.Steps(out, "runs", total), lines: !progress.Terminal(out),
+		total: total}
+	t.bar.Set(0)
+	return t
+}
+
+// Ended shows the state of a run whose process has ended.
+func (t *Tally) Ended(s Status, took time.Duration) {
+	if s.State == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.State.Ended() || s.State == Failed {
+		t.n++
+	}
+	line := fmt.Sprintf("%s %s after %s", s.Run.Name, s.State, took.Round(time.Second))
+	t.bar.Describe(line)
+	if s.State == Failed {
+		line += ": " + s.Reason
+	}
+	if t.lines || !s.State.Ended() {
+		t.Println(fmt.Sprintf("%d/%d", t.n, t.total), line)
+	}
+	t.bar.Set(int64(t.n))
+}
+
+// Println prints a line above the bar: who says it, and what.
+func (t *Tally) Println(who, what string) { t.bar.Println(fmt.Sprintf("%-10s%s", who, what)) }
+
+// Close ends the bar.
+func (t *Tally) Close() { t.bar.Close() }
