@@ -7,65 +7,69 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"momentum/datasets"
 	"momentum/internal/cli"
 	"momentum/internal/figure"
+	"momentum/internal/imagerun"
+	"momentum/internal/markdown"
 	"momentum/internal/provenance"
 	"momentum/internal/rundir"
-	"momentum/internal/sweep"
 )
 
-// collect makes everything that is drawn from the run folders: tables and pictures, the same bytes
-// each time, and report.md, which shows them and says by what they were made.
-func (j *job) collect(ctx context.Context, results []result, args []string) error {
-	s := &j.study
-	table, err := s.writeTables(filepath.Join(j.out, "table"), results)
+// collect writes everything that is drawn from the run folders: tables and pictures, the same bytes
+// each time, and report.md, which shows them and the provenance of the runs.
+func (i *invocation) collect(ctx context.Context, results []result, args []string) error {
+	s := &i.study
+	table, err := s.writeTables(filepath.Join(i.out, "table"), results)
 	if err != nil {
 		return err
 	}
-	var pictures strings.Builder
+	type named struct {
+		name    string
+		picture figure.Picture
+	}
+	var pictures []named
 	for _, r := range results {
-		for _, p := range []struct {
-			name    string
-			picture figure.Picture
-		}{{"curves-" + r.Key, s.curves(r)}, {"trials-" + r.Key, s.grid(r)}} {
-			if err := p.picture.Write(filepath.Join(j.out, p.name)); err != nil {
-				return err
-			}
-			fmt.Fprintf(&pictures, "![%s](%s.png)\n\n", p.picture.Title, p.name)
-		}
+		pictures = append(pictures, named{"curves-" + r.Key, s.curves(r)},
+			named{"trials-" + r.Key, s.grid(r)})
 	}
-	for i, p := range s.byBatch(results) {
-		name := fmt.Sprintf("batches-%d", i+1)
-		if err := p.Write(filepath.Join(j.out, name)); err != nil {
+	for n, p := range s.byBatch(results) {
+		pictures = append(pictures, named{fmt.Sprintf("batches-%d", n+1), p})
+	}
+	var shown strings.Builder
+	for _, p := range pictures {
+		if err := p.picture.Write(filepath.Join(i.out, p.name)); err != nil {
 			return err
 		}
-		fmt.Fprintf(&pictures, "![%s](%s.png)\n\n", p.Title, name)
+		fmt.Fprintf(&shown, "![%s](%s.png)\n\n", p.picture.Title, p.name)
 	}
-	more := ""
-	if j.More != nil {
-		if more, err = j.More(ctx, j.Options, j.out); err != nil {
+	if i.SmallMargin {
+		examples, err := smallMarginExamples(ctx, s.Cells[0].Base, i.out)
+		if err != nil {
 			return err
 		}
-		more += "\n\n"
+		shown.WriteString(examples + "\n\n")
 	}
-	err = rundir.WriteFile(filepath.Join(j.out, "report.md"), func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s%s## How it was made\n\n%s", s.Title,
-			commandLine(s.Name, args), table, pictures.String(), more, made(results))
+	path := filepath.Join(i.out, "report.md")
+	err = rundir.WriteFile(path, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## How it was made\n\n%s", s.Title,
+			commandLine(s.Name, args), table, shown.String(), provenanceTable(results))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(j.stdout, "\n%s\nreport    %s\n", table, filepath.Join(j.out, "report.md"))
+	fmt.Fprintf(i.stdout, "\n%s\nreport    %s\n", table, path)
 	return nil
 }
 
-// commandLine is the command that makes a study, whatever part of it this one was.
+// commandLine is the command that executes a whole study, whatever its verb was.
 func commandLine(name string, args []string) string {
-	if len(args) > 0 && verbs[args[0]] != "" {
+	if len(args) > 0 && isVerb(args[0]) {
 		args = args[1:]
 	}
 	words := []string{"go run ./scripts/" + name}
@@ -78,52 +82,73 @@ func commandLine(name string, args []string) string {
 	return strings.Join(words, " ")
 }
 
-// manifest is what the manifest of a run says of by what it was made.
-type manifest struct {
-	provenance.Provenance
-	Precision string `json:"precision"`
+// smallMarginExamples draws test images and, below them, the same images with a small margin. It
+// returns Markdown that shows the picture.
+func smallMarginExamples(ctx context.Context, c imagerun.Config, folder string) (string, error) {
+	_, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir, Offline: c.Offline,
+		Mirror: c.Mirror})
+	if err != nil {
+		return "", err
+	}
+	changed, err := c.SmallMarginImages().Apply(test, "test")
+	if err != nil {
+		return "", err
+	}
+	var indices []int
+	for i, smallMargin := range changed.SmallMargin {
+		if smallMargin && len(indices) < 16 {
+			indices = append(indices, i)
+		}
+	}
+	const name = "small-margin.png"
+	err = rundir.WriteFile(filepath.Join(folder, name), func(w io.Writer) error {
+		return datasets.SideBySide(w, test, changed, indices)
+	})
+	return fmt.Sprintf("The first %d small-margin test images, below the originals:\n\n![test "+
+		"images, and the same with a small margin](%s)", len(indices), name), err
 }
 
-// facts collects by what runs were made: the values of each property.
+// facts collects the provenance of runs: the values of each property.
 type facts map[string]map[string]bool
 
-func (f facts) add(o sweep.Outcome) manifest {
-	var m manifest
+// add adds the provenance of a run and returns its manifest.
+func (f facts) add(o imagerun.Outcome) imagerun.Manifest {
+	var m imagerun.Manifest
 	provenance.Read(filepath.Join(o.Folder, "manifest.json"), &m)
 	values := map[string]string{
 		"revision": m.Revision, "device": m.Device, "backend": m.Backend, "precision": m.Precision,
 		"Go": m.Go, "plugin": m.Plugin,
 	}
 	maps.Copy(values, m.Modules)
-	for what, value := range values {
-		if f[what] == nil {
-			f[what] = map[string]bool{}
+	for property, value := range values {
+		if f[property] == nil {
+			f[property] = map[string]bool{}
 		}
-		f[what][value] = true
+		f[property][value] = true
 	}
 	return m
 }
 
-// text is all values of each property.
+// text lists all values of each property.
 func (f facts) text() map[string]string {
 	all := map[string]string{}
-	for what, values := range f {
-		all[what] = strings.Join(slices.Sorted(maps.Keys(values)), ", ")
+	for property, values := range f {
+		all[property] = strings.Join(slices.Sorted(maps.Keys(values)), ", ")
 	}
 	return all
 }
 
-// made says by what the runs of an arm were made.
-func (a arm) made() map[string]string {
+// facts is the provenance of the runs of an arm.
+func (a arm) facts() facts {
 	f := facts{}
 	for _, o := range a.Outcomes {
 		f.add(o)
 	}
-	return f.text()
+	return f
 }
 
-// made says by what and in what time all runs of a study were made.
-func made(results []result) string {
+// provenanceTable is the provenance of all runs of a study, and the time that they took.
+func provenanceTable(results []result) string {
 	f := facts{}
 	seconds := 0.0
 	seen := map[string]bool{}
@@ -145,13 +170,14 @@ func made(results []result) string {
 			}
 		}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "| | |\n|---|---|\n| runs | %d |\n| time | %s, the wall time of the runs "+
-		"added up |\n| last run begun | %s |\n",
-		len(seen), duration(seconds), last.Format("2006-01-02 15:04 UTC"))
-	text := f.text()
-	for _, what := range slices.Sorted(maps.Keys(text)) {
-		fmt.Fprintf(&b, "| %s | %s |\n", what, text[what])
+	lines := [][]string{
+		{"runs", strconv.Itoa(len(seen))},
+		{"time", duration(seconds) + ", the wall time of the runs added up"},
+		{"last run begun", last.Format("2006-01-02 15:04 UTC")},
 	}
-	return b.String()
+	text := f.text()
+	for _, property := range slices.Sorted(maps.Keys(text)) {
+		lines = append(lines, []string{property, text[property]})
+	}
+	return markdown.Table([]string{"", ""}, lines)
 }

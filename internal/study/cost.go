@@ -1,0 +1,136 @@
+package study
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"momentum/internal/imagerun"
+	"momentum/internal/runlist"
+	"momentum/internal/sweep"
+)
+
+// counts are the numbers of runs of a cell.
+type counts struct{ trials, finals, longer int }
+
+// size is the number of runs of a cell, and that of trials which the growth of its grid can add.
+func (s *Study) size() (n counts, growth int) {
+	perRate := len(s.Schedules) * len(s.WeightDecays)
+	n = counts{trials: 2 * len(s.Rates) * perRate, finals: 3 * s.Seeds}
+	if s.Longer > 0 {
+		n.longer = s.Seeds
+	}
+	if len(s.Rates) > 1 {
+		growth = s.Grow * 2 * 2 * 2 * perRate // two rates on both sides for both algorithms
+	}
+	return n, growth
+}
+
+// printCost prints the cost of the whole study, of which l is the first list: in floating-point
+// operations and, unless a cluster executes the runs, in time on this machine, by measuring a step
+// of each cell.
+func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
+	s := &i.study
+	n, growth := s.size()
+	fmt.Fprintf(i.stdout, "study     %d comparison(s), in each %d trials, half of them with "+
+		"momentum, and %d final runs (%d seeds of GD, GD+M and GD at the effective rate of GD+M)",
+		len(s.Cells), n.trials, n.finals, s.Seeds)
+	if n.longer > 0 {
+		fmt.Fprintf(i.stdout, " and %d of %d times the epochs", n.longer, s.Longer)
+	}
+	fmt.Fprintf(i.stdout, "; at most %d more trials where a best rate lies at the edge of the "+
+		"grid\n", growth)
+
+	units := float64(n.trials + n.finals + n.longer*s.Longer) // of a cell, each as long as a trial
+	flop := 0.0
+	for _, cell := range s.Cells {
+		net, err := cell.Base.Network(cell.Classes)
+		if err != nil {
+			return err
+		}
+		_, step := net.FLOPs()
+		flop += units * step * float64(cell.Images) * float64(cell.Base.Epochs)
+	}
+	const gpu = 1e13 // FLOP/s
+	fmt.Fprintf(i.stdout, "cost      %.3g FLOP for training: %s of a GPU that does 10 TFLOP/s\n",
+		flop, duration(flop/gpu))
+	if i.launcher == "slurm" {
+		return nil
+	}
+
+	jobs, _ := i.slots()
+	seconds, disk := 0.0, 0.0
+	for _, cell := range s.Cells {
+		fmt.Fprintf(i.stdout, "          measuring a step of %s …\n", cell.Title)
+		c, err := i.measure(ctx, l, firstWithMomentum(l.Runs, cell))
+		if err != nil {
+			return err
+		}
+		runs := float64(n.trials + n.finals + n.longer)
+		seconds += units*c.Seconds + runs*executables*c.Compile
+		disk += float64(n.finals+n.longer+jobs)*c.Disk + float64(n.trials)*c.Kept
+		fmt.Fprintf(i.stdout, "          %.0f images/s a run on %s, %d run(s) at a time\n",
+			c.ImagesPerSec, c.Device, jobs)
+	}
+	fmt.Fprintf(i.stdout, "          about %s on this machine, and at most %.2g GB of disk\n",
+		duration(seconds/float64(jobs)), disk/1e9)
+	return nil
+}
+
+// executables that a run compiles, each in about the time of the one that is measured: gradient,
+// update and evaluation, some for two sizes of a chunk.
+const executables = 3
+
+// firstWithMomentum is the number of the first run of a cell with momentum, which takes a little
+// more memory and time than a run without.
+func firstWithMomentum(runs []runlist.Run, cell Cell) int {
+	return slices.IndexFunc(runs, func(r runlist.Run) bool {
+		var c imagerun.Settings
+		return json.Unmarshal(r.Settings, &c) == nil && c.Data == cell.Base.Data &&
+			c.Model == cell.Base.Model && c.Batch == cell.Base.Batch &&
+			imagerun.HasMomentum(c.Opt)
+	})
+}
+
+// measure starts a worker that measures the cost of a run, with the threads and the GPU that it has
+// beside other runs.
+func (i *invocation) measure(ctx context.Context, l *sweep.List, index int) (c imagerun.Cost,
+	err error) {
+	if _, err := i.newLauncher(); err != nil {
+		return c, err
+	}
+	jobs, gpus := i.slots()
+	file := filepath.Join(l.Dir, "cost.json")
+	cmd := exec.CommandContext(ctx, i.program, worker, "-config="+l.Path(),
+		"-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
+	cmd.Env = (&sweep.Pool{Jobs: jobs, GPUs: gpus}).Env(0)
+	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
+		return c, ctx.Err()
+	} else if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return c, fmt.Errorf("measuring a step: %w: %s", err, lines[len(lines)-1])
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(text, &c)
+}
+
+// duration is for example "26 min", "9.5 h" or "12 days".
+func duration(seconds float64) string {
+	switch {
+	case seconds < 5400:
+		return fmt.Sprintf("%.0f min", math.Ceil(seconds/60))
+	case seconds < 48*3600:
+		return fmt.Sprintf("%.1f h", seconds/3600)
+	}
+	return fmt.Sprintf("%.0f days", seconds/86400)
+}

@@ -1,0 +1,314 @@
+package study
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"momentum/datasets"
+	"momentum/internal/cli"
+	"momentum/internal/imagerun"
+	"momentum/internal/sweep/slurm"
+)
+
+// Options are the values of a figure's flags.
+type Options struct {
+	Scale  string
+	Base   imagerun.Config // what all runs share
+	Data   []string
+	Models []string
+
+	study    Study
+	rule     imagerun.Config // of which form and momentum are those with momentum
+	part     string          // of the figure: a, or b for mini-batches
+	batches  []int
+	out      string
+	launcher string
+	dryRun   bool
+	failFast bool
+	pool     struct {
+		jobs int
+		gpus string
+	}
+	slurm  slurm.Launcher
+	sbatch string
+}
+
+// flags binds the options to a new flag set, in groups for the manual.
+func (f *Figure) flags(o *Options) (*flag.FlagSet, []cli.FlagGroup) {
+	fs := flag.NewFlagSet(f.Name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	o.Base, o.rule = imagerun.Preset("paper", "gd"), imagerun.Preset("paper", "gdm")
+	groups := []cli.FlagGroup{
+		{Title: "What is compared", Names: f.comparisonFlags(fs, o)},
+		{Title: "How settings are chosen", Names: o.selectionFlags(fs)},
+		{Title: "How runs are executed", Names: o.executionFlags(fs)},
+		{Title: "On a Slurm cluster", Names: o.slurmFlags(fs)},
+	}
+	return fs, groups
+}
+
+func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *Options) []string {
+	var names []string
+	for _, s := range f.Scales {
+		names = append(names, s.Name)
+	}
+	fs.StringVar(&o.Scale, "scale", f.Scales[0].Name,
+		strings.Join(names, "|")+": values to start from; every other flag overrides them")
+	fs.Var(cli.Remembered(cli.Words(&o.Data, datasets.Names()...)), "data",
+		"sets of images, with commas: "+strings.Join(datasets.Names(), "|"))
+	fs.Var(cli.Remembered(cli.Strings(&o.Models)), "model",
+		"networks, with commas: resnet18|wrn16-K|vgg19")
+	base := []string{"width", "norm", "images", "epochs", "eval-every", "warmup", "precision"}
+	rule := []string{"momentum", "form"}
+	own := []string{"scale", "data", "model"}
+	if f.SmallMargin {
+		base = slices.Concat(base, []string{"small-margin"}, imagerun.SmallMarginFlags)
+	}
+	if f.MiniBatches != nil {
+		fs.StringVar(&o.part, "part", "a",
+			"a: full batch|b: mini-batches, of 128 images at the paper's scale")
+		fs.Var(cli.Remembered(cli.Numbers(&o.batches)), "batches", "images per step, with commas: "+
+			"a comparison for each; as many as all images or more: full batch")
+		own = append(own, "part", "batches")
+	}
+	o.Base.Bind(fs, base...)
+	o.rule.Bind(fs, rule...)
+	return slices.Concat(own, base, rule)
+}
+
+func (o *Options) selectionFlags(fs *flag.FlagSet) []string {
+	s := &o.study
+	fs.Var(cli.Remembered(cli.Floats(&s.Rates)), "rates",
+		"effective learning rates of the grid, increasing, with commas")
+	fs.Var(cli.Remembered(cli.Strings(&s.Schedules)), "schedules",
+		"constant|cosine|step, with commas")
+	fs.Var(cli.Remembered(cli.Floats(&s.WeightDecays)), "weight-decays", "λ, with commas")
+	fs.IntVar(&s.Holdout, "holdout", 5000, "training images, from the end of the set, that the "+
+		"trials leave out and are judged by")
+	fs.StringVar(&s.Choose, "choose", Fitted,
+		"fitted: the best of the settings that reach zero training error, if any does|any: the best")
+	fs.IntVar(&s.Grow, "grow", 1,
+		"how often the grid grows by two rates where its first or last rate is the best")
+	fs.IntVar(&s.Seeds, "seeds", 3, "of the final runs, from 2 on; the trials have seed 1")
+	fs.IntVar(&s.Longer, "longer", 10,
+		"a control without momentum has this many times the epochs; 0: no such control")
+	return []string{"rates", "schedules", "weight-decays", "holdout", "choose", "grow", "seeds",
+		"longer"}
+}
+
+func (o *Options) executionFlags(fs *flag.FlagSet) []string {
+	fs.StringVar(&o.out, "out", "",
+		"`folder` of this study; empty: sweeps/NAME, with the flags that differ from the scale's")
+	fs.BoolVar(&o.dryRun, "dry-run", false, "write the list, estimate the cost, and stop")
+	fs.StringVar(&o.launcher, "launcher", "local", "local|slurm: where runs are executed")
+	fs.IntVar(&o.pool.jobs, "jobs", 0,
+		"runs at a time; 0: one for each GPU, or two on a CPU with at least two cores")
+	fs.StringVar(&o.pool.gpus, "gpus", "",
+		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
+	fs.BoolVar(&o.failFast, "fail-fast", false, "stop at the first run that fails")
+	own := []string{"out", "dry-run", "launcher", "jobs", "gpus", "fail-fast"}
+	base := []string{"runs", "backend", "chunk", "checkpoint-every", "data-dir", "mirror", "offline"}
+	o.Base.Bind(fs, base...)
+	return slices.Concat(own, base)
+}
+
+func (o *Options) slurmFlags(fs *flag.FlagSet) []string {
+	fs.IntVar(&o.slurm.Concurrent, "concurrent", 8, "tasks at a time")
+	fs.IntVar(&o.slurm.GPUs, "gpus-per-run", 1, "GPUs of a task; 0: none")
+	fs.DurationVar(&o.slurm.Time, "time", 4*time.Hour,
+		"limit of a task; two minutes before it, the run saves and ends")
+	fs.StringVar(&o.slurm.Partition, "partition", "", "of the cluster; empty: its default")
+	fs.BoolVar(&o.slurm.Requeue, "requeue", false,
+		"put a task that was stopped with a checkpoint back into the queue")
+	fs.StringVar(&o.sbatch, "sbatch", "",
+		"more `flags` of sbatch, with blanks between them, such as '--account=A --mem=16G'")
+	return []string{"concurrent", "gpus-per-run", "time", "partition", "requeue", "sbatch"}
+}
+
+// Parse turns arguments into a verb and options: the scale's values, overridden by the flags.
+func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
+	verb = "run"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		verb, args = args[0], args[1:]
+		if !isVerb(verb) {
+			return verb, nil, cli.Usagef("nothing called %q to do, want run, plan, status, retry "+
+				"or collect", verb)
+		}
+	}
+	given := map[string]string{}
+	scratch := &Options{}
+	fs, _ := f.flags(scratch)
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return verb, nil, err
+	} else if err != nil {
+		return verb, nil, cli.Usagef("%w (see go run ./scripts/%s -h)", err, f.Name)
+	}
+	if fs.NArg() > 0 {
+		return verb, nil, cli.Usagef("unexpected argument %q: flags are written -name=value, "+
+			"after the word that says what to do", fs.Arg(0))
+	}
+	fs.Visit(func(g *flag.Flag) { given[g.Name] = g.Value.String() })
+	i := slices.IndexFunc(f.Scales, func(s Scale) bool { return s.Name == scratch.Scale })
+	if i < 0 {
+		return verb, nil, cli.Usagef("-scale is %q, want one of those of -h", scratch.Scale)
+	}
+	o, err = f.options(f.Scales[i], given)
+	return verb, o, err
+}
+
+// isVerb reports whether a word is one of verbs.
+func isVerb(word string) bool {
+	for _, verb := range verbs {
+		if verb.name == word {
+			return true
+		}
+	}
+	return false
+}
+
+// options resolves the values of flags at a scale, and the study with them.
+func (f *Figure) options(scale Scale, given map[string]string) (*Options, error) {
+	o := &Options{}
+	fs, groups := f.flags(o)
+	values := maps.Clone(scale.Values)
+	maps.Copy(values, given)
+	for name, value := range values {
+		if err := fs.Set(name, value); err != nil {
+			return nil, fmt.Errorf("%s: scale %s: -%s=%s: %w", f.Name, scale.Name, name, value, err)
+		}
+	}
+	s := &o.study
+	s.Name, s.Title, s.Measures = f.Name, f.title(o), f.Measures
+	s.Gamma, s.Form = o.rule.Momentum, o.rule.Form
+	if err := o.validate(given); err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	other := variant(fs, scale, slices.Concat(groups[0].Names, groups[1].Names))
+	if o.out == "" {
+		name := strings.Join(append([]string{f.Name, o.Scale}, other...), "-")
+		o.out = filepath.Join("sweeps", strings.ReplaceAll(name, string(filepath.Separator), "_"))
+	}
+	s.Note = fmt.Sprintf("Scale %s: %s.", o.Scale, scale.Description)
+	if len(other) > 0 {
+		s.Note += " Otherwise here: " + strings.Join(other, ", ") + "."
+	}
+	var err error
+	if s.Cells, err = f.cells(o); err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	keys := map[string]bool{}
+	for i, c := range s.Cells {
+		if keys[c.Key] {
+			return nil, cli.Usagef("%s is asked for twice: name each set of images, network and "+
+				"batch size once (%d images or more are the full batch)", c.Title, c.Images)
+		}
+		keys[c.Key] = true
+		if _, err := s.trials(i, s.Rates); err != nil {
+			return nil, &cli.UsageError{Err: err}
+		}
+	}
+	return o, nil
+}
+
+// title is the title of the part of the figure that the options ask for.
+func (f *Figure) title(o *Options) string {
+	switch {
+	case len(o.batches) > 0:
+		return f.MiniBatches.TitleBySize
+	case o.part == "b":
+		return f.MiniBatches.Title
+	}
+	return f.Title
+}
+
+// variant lists the flags of these names whose values differ from the scale's, as name=value.
+func variant(fs *flag.FlagSet, scale Scale, names []string) (other []string) {
+	fs.Visit(func(g *flag.Flag) { // given, or set by the scale
+		value, ofScale := scale.Values[g.Name]
+		if !ofScale {
+			value = g.DefValue
+		}
+		if g.Name != "scale" && slices.Contains(names, g.Name) && g.Value.String() != value {
+			other = append(other, g.Name+"="+g.Value.String())
+		}
+	})
+	return other
+}
+
+// validate refuses options that are out of range or contradict the given flags.
+func (o *Options) validate(given map[string]string) error {
+	s := &o.study
+	switch {
+	case o.part != "" && o.part != "a" && o.part != "b":
+		return fmt.Errorf("-part must be a or b, got %q", o.part)
+	case repeats(s.Schedules) || repeats(s.WeightDecays):
+		return fmt.Errorf("-schedules and -weight-decays must not name a value twice, got %s and %s",
+			strings.Join(s.Schedules, ","), numbers(s.WeightDecays))
+	case len(s.Rates) == 0 || s.Rates[0] <= 0 || !slices.IsSorted(s.Rates) || repeats(s.Rates):
+		return fmt.Errorf("-rates must be positive and increasing, got %s", numbers(s.Rates))
+	case len(s.WeightDecays) == 0 || slices.Min(s.WeightDecays) < 0:
+		return fmt.Errorf("-weight-decays must not be negative, got %s", numbers(s.WeightDecays))
+	case s.Holdout < 1:
+		return fmt.Errorf("-holdout must be at least 1 image, got %d: settings are never chosen "+
+			"on test images", s.Holdout)
+	case s.Choose != Fitted && s.Choose != Any:
+		return fmt.Errorf("-choose must be %s or %s, got %q", Fitted, Any, s.Choose)
+	case s.Grow < 0:
+		return fmt.Errorf("-grow must be at least 0, got %d", s.Grow)
+	case s.Seeds < 1:
+		return fmt.Errorf("-seeds must be at least 1, got %d", s.Seeds)
+	case s.Longer != 0 && s.Longer < 2:
+		return fmt.Errorf("-longer must be 0 or at least 2, got %d", s.Longer)
+	case !(s.Gamma > 0 && s.Gamma < 1):
+		return fmt.Errorf("-momentum must be in (0, 1), got %v: the study compares descent with "+
+			"and without it", s.Gamma)
+	}
+	return o.validateLauncher(given)
+}
+
+// validateLauncher is the part of validate about the execution of runs.
+func (o *Options) validateLauncher(given map[string]string) error {
+	onlyWith := func(launcher, format string, names ...string) error {
+		for _, name := range names {
+			if _, ok := given[name]; ok && o.launcher != launcher {
+				return fmt.Errorf(format, name)
+			}
+		}
+		return nil
+	}
+	switch {
+	case o.launcher != "local" && o.launcher != "slurm":
+		return fmt.Errorf("-launcher must be local or slurm, got %q", o.launcher)
+	case o.pool.jobs < 0:
+		return fmt.Errorf("-jobs must be at least 0, got %d", o.pool.jobs)
+	case o.pool.gpus != "" && slices.Contains(strings.Split(o.pool.gpus, ","), ""):
+		return fmt.Errorf("-gpus must be numbers with commas between them, got %q", o.pool.gpus)
+	}
+	if err := cmp.Or(
+		onlyWith("local", "-%s is about this machine, got -launcher=slurm: use -concurrent and "+
+			"-gpus-per-run, or leave it out", "jobs", "gpus"),
+		onlyWith("slurm", "-%s is about a cluster: add -launcher=slurm, or leave it out",
+			"concurrent", "gpus-per-run", "time", "partition", "requeue", "sbatch"),
+	); err != nil {
+		return err
+	}
+	if o.launcher == "slurm" {
+		return o.slurm.Validate()
+	}
+	return nil
+}
+
+// repeats reports whether a list has a value twice.
+func repeats[T cmp.Ordered](values []T) bool {
+	sorted := slices.Sorted(slices.Values(values))
+	return len(slices.Compact(sorted)) < len(values)
+}

@@ -1,0 +1,236 @@
+package study
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"momentum/internal/imagerun"
+	"momentum/internal/sweep"
+)
+
+// invocation is one invocation of the command.
+type invocation struct {
+	*Figure
+	*Options
+	stdout, stderr io.Writer
+	program        string // the copy of this program that executes runs
+	readOnly       bool   // lists that are missing are not written
+}
+
+// stageFunc deals with a stage. When it returns nil, all runs of the stage must have ended.
+type stageFunc func(ctx context.Context, stage string, l *sweep.List) error
+
+// errEnough ends the stages early without an error.
+var errEnough = errors.New("enough")
+
+// execute executes a verb.
+func (i *invocation) execute(ctx context.Context, verb string, args []string) error {
+	i.readOnly = verb == "status" || verb == "collect"
+	stage := map[string]stageFunc{"run": i.run, "retry": i.retry, "plan": i.plan,
+		"status": i.status, "collect": i.complete}[verb]
+	if i.dryRun {
+		stage = i.plan
+	}
+	results, err := i.stages(ctx, stage)
+	if errors.Is(err, errEnough) || err == nil && verb == "status" {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return i.collect(ctx, results, args)
+}
+
+// stages goes through the stages of the study, from the run folders of one to the list of the next,
+// and returns the results.
+func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, error) {
+	s := &i.study
+	results := make([]result, len(s.Cells))
+	for k, cell := range s.Cells {
+		results[k].Cell = cell
+	}
+	best, err := i.trialStages(ctx, results, stage)
+	if err != nil {
+		return nil, err
+	}
+	var configs []imagerun.Config
+	finals := make([][arms][]imagerun.Config, len(s.Cells))
+	for k := range s.Cells {
+		if finals[k], err = s.final(k, best[k]); err != nil {
+			return nil, err
+		}
+		configs = append(configs, slices.Concat(finals[k][:]...)...)
+	}
+	// The longest first, so that no slot is left with a long one at the end.
+	slices.SortStableFunc(configs, func(a, b imagerun.Config) int { return b.Epochs - a.Epochs })
+	if err := i.stage(ctx, "final", configs, stage); err != nil {
+		return nil, err
+	}
+	for k, r := range results {
+		if results[k], err = s.read(i.Base.Runs, r, best[k], finals[k]); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// trialStages goes through the stages of the trials, adds them to the results, and returns the best
+// settings of each cell.
+func (i *invocation) trialStages(ctx context.Context, results []result,
+	stage stageFunc) (best [][2]choice, err error) {
+	s := &i.study
+	best = make([][2]choice, len(s.Cells))
+	tried := make([][]float64, len(s.Cells)) // rates
+	next := make([][]float64, len(s.Cells))  // rates of the next stage
+	for k := range s.Cells {
+		next[k] = s.Rates
+	}
+	for n := 1; ; n++ {
+		var configs []imagerun.Config
+		for k := range s.Cells {
+			added, err := s.trials(k, next[k])
+			if err != nil {
+				return nil, err
+			}
+			results[k].trials = append(results[k].trials, added...)
+			tried[k] = append(tried[k], next[k]...)
+			slices.Sort(tried[k])
+			for _, t := range added {
+				configs = append(configs, t.config)
+			}
+		}
+		if len(configs) == 0 {
+			return best, nil
+		}
+		if err := i.stage(ctx, fmt.Sprintf("trials-%d", n), configs, stage); err != nil {
+			return nil, err
+		}
+		for k := range results {
+			best[k], results[k].tried, err = s.best(i.Base.Runs, results[k].trials)
+			if err != nil {
+				return nil, err
+			}
+		}
+		if n > s.Grow {
+			return best, nil
+		}
+		for k := range next {
+			next[k] = growth(best[k], tried[k])
+		}
+	}
+}
+
+// stage plans a stage and deals with it.
+func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.Config,
+	stage stageFunc) error {
+	runs, err := list(configs)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(i.out, name)
+	if i.readOnly {
+		if _, err := sweep.Read(dir, i.Base.Runs); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags plans it",
+				dir, i.Figure.Name)
+		}
+	}
+	l, err := sweep.Plan(dir, i.Base.Runs, runs)
+	if err != nil {
+		return err
+	}
+	return stage(ctx, name, l)
+}
+
+// run executes the missing runs of a stage.
+func (i *invocation) run(ctx context.Context, stage string, l *sweep.List) error {
+	return i.executeRuns(ctx, stage, l, false)
+}
+
+// retry executes the runs of a stage that failed or were stopped. Later stages are left to run.
+func (i *invocation) retry(ctx context.Context, stage string, l *sweep.List) error {
+	return i.executeRuns(ctx, stage, l, true)
+}
+
+func (i *invocation) executeRuns(ctx context.Context, stage string, l *sweep.List,
+	retry bool) error {
+	statuses, err := l.Status()
+	if err != nil {
+		return err
+	}
+	missing := 0
+	for _, s := range statuses {
+		if !s.State.Ended() {
+			missing++
+		}
+	}
+	fmt.Fprintf(i.stdout, "%-9s %d runs, %d to execute\n", stage, len(l.Runs), missing)
+	if missing == 0 {
+		return nil
+	}
+	launcher, err := i.newLauncher()
+	if err != nil {
+		return err
+	}
+	if stage == "trials-1" && missing == len(l.Runs) {
+		if err := i.printCost(ctx, l); err != nil {
+			return err
+		}
+	}
+	return l.Run(ctx, launcher, sweep.Options{Retry: retry, FailFast: i.failFast, Stdout: i.stdout,
+		Stderr: i.stderr})
+}
+
+// plan prints the cost of a stage, and ends at the first whose runs have not all ended.
+func (i *invocation) plan(ctx context.Context, stage string, l *sweep.List) error {
+	err := i.complete(ctx, stage, l)
+	if err == nil {
+		fmt.Fprintf(i.stdout, "%-9s %d runs, all ended: %s\n", stage, len(l.Runs), l.Dir)
+		return nil
+	} else if !errors.Is(err, errMissing) {
+		return err
+	}
+	fmt.Fprintf(i.stdout, "%-9s %d runs: %s\n", stage, len(l.Runs), l.Path())
+	if stage == "trials-1" {
+		if err := i.printCost(ctx, l); err != nil {
+			return err
+		}
+	}
+	return errEnough
+}
+
+// status prints the states of the runs of a stage. Later stages depend on them.
+func (i *invocation) status(_ context.Context, stage string, l *sweep.List) error {
+	statuses, err := l.Status()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(i.stdout, "%-9s %s\n", stage, l.Dir)
+	sweep.PrintStatus(i.stdout, statuses)
+	if slices.ContainsFunc(statuses, func(s sweep.Status) bool { return !s.State.Ended() }) {
+		return errEnough
+	}
+	return nil
+}
+
+// errMissing is wrapped by the error of a stage some of whose runs have not ended.
+var errMissing = errors.New("want every run done")
+
+// complete returns an error unless all runs of a stage have ended.
+func (i *invocation) complete(_ context.Context, stage string, l *sweep.List) error {
+	statuses, err := l.Status()
+	if err != nil {
+		return err
+	}
+	for _, s := range statuses {
+		if !s.State.Ended() {
+			return fmt.Errorf("%s: %s, line %d, is %s, %w: go run ./scripts/%s run executes the "+
+				"missing runs, retry the failed ones", l.Dir, s.Run.Name, s.Index+1, s.State,
+				errMissing, i.Figure.Name)
+		}
+	}
+	return nil
+}
