@@ -34,8 +34,8 @@ func testDisk(t *testing.T, mount string) {
 		t.Errorf("weights has %d bytes, want the old 100000", n)
 	}
 
-	// The first row takes a block of the disk. With the rest of the disk full, rows follow until one
-	// does not fit into that block.
+	// The first row takes a block of the disk. With the rest of the disk full, rows follow until
+	// one does not fit into that block.
 	must(t, d.AppendRow(row(0, 1)))
 	ballast := filepath.Join(mount, "ballast")
 	os.WriteFile(ballast, make([]byte, 1<<20), 0o666) // fails, and leaves what fits

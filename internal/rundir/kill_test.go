@@ -62,25 +62,30 @@ func TestInUse(t *testing.T) {
 	open(t, spec(root))
 }
 
+// writeForever resumes a run and prints each step once its row is appended.
+func writeForever(t *testing.T, root string) {
+	d := open(t, spec(root))
+	must(t, d.SetState(Running))
+	rows, err := d.Metrics()
+	must(t, err)
+	must(t, d.CutRows(int64(len(rows)-3))) // as if the checkpoint were two steps old
+	fmt.Println("ready")
+	for step := max(0, int64(len(rows)-2)); ; step++ {
+		must(t, d.AppendRow(row(step, 1/float64(step+1))))
+		fmt.Println(step)
+		must(t, d.WriteFile("weights", func(w io.Writer) error {
+			_, err := w.Write(bytes.Repeat([]byte{byte(step)}, 100_000))
+			return err
+		}))
+		must(t, d.WriteCSV())
+	}
+}
+
 // A process that writes all the time is killed at random moments. Each time the folder opens again,
 // its files are whole, and every appended row is there once.
 func TestKill(t *testing.T) {
 	if root := os.Getenv("RUNDIR_TestKill"); root != "" {
-		d := open(t, spec(root))
-		must(t, d.SetState(Running))
-		rows, err := d.Metrics()
-		must(t, err)
-		must(t, d.CutRows(int64(len(rows)-3))) // as if the checkpoint were two steps old
-		fmt.Println("ready")
-		for step := max(0, int64(len(rows)-2)); ; step++ {
-			must(t, d.AppendRow(row(step, 1/float64(step+1))))
-			fmt.Println(step)
-			must(t, d.WriteFile("weights", func(w io.Writer) error {
-				_, err := w.Write(bytes.Repeat([]byte{byte(step)}, 100_000))
-				return err
-			}))
-			must(t, d.WriteCSV())
-		}
+		writeForever(t, root)
 	}
 	root := t.TempDir()
 	rng := rand.New(rand.NewPCG(1, 0))

@@ -100,7 +100,8 @@ func verify(folder string, required ...string) error {
 		sum, name, found := strings.Cut(strings.TrimSuffix(string(line), "\n"), "  ")
 		if !found || !filepath.IsLocal(name) || name != filepath.ToSlash(filepath.Clean(name)) {
 			return damaged(path,
-				"line %d is %.80q, want a checksum, two spaces and a file of the folder", number, line)
+				"line %d is %.80q, want a checksum, two spaces and a file of the folder", number,
+				line)
 		}
 		file := filepath.Join(folder, name)
 		got, err := durable.SHA256(file)
@@ -155,7 +156,8 @@ func check(path string) (State, error) {
 	if err != nil {
 		return "", err
 	}
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return durable.IsTemporary(e.Name()) })
+	entries = slices.DeleteFunc(entries,
+		func(e fs.DirEntry) bool { return durable.IsTemporary(e.Name()) })
 	if len(entries) == 0 {
 		return "", nil // killed before its first file, config.json
 	}

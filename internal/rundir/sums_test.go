@@ -146,8 +146,11 @@ func TestCheck(t *testing.T) {
 			t.Errorf("after it was set aside: %v", err)
 		}
 	}
+}
 
-	// The process was killed before it wrote config.json; or a file lies in the folder's place.
+// The process was killed before it wrote config.json; or a file lies in the folder's place.
+func TestCheckWithoutConfig(t *testing.T) {
+	root := t.TempDir()
 	for name, want := range map[string]bool{"empty-0123456789": false, "file-0123456789": true} {
 		path := filepath.Join(root, name)
 		if want {
