@@ -151,7 +151,7 @@ func (a archive) read(ctx context.Context, folder string, files []member) (*Imag
 	return all, nil
 }
 
-// readFile reads one file into images. Unless sum is empty, it compares the file's checksum with it.
+// readFile reads one file into images and compares its checksum with sum, unless that is empty.
 func (a archive) readFile(folder string, m member, sum string, images *Images) error {
 	path := filepath.Join(folder, m.name)
 	if err := a.checkSize(path, m); err != nil {

@@ -1,5 +1,5 @@
-// Minigen draws the mini set, which package datasets embeds, from the full CIFAR-10 and writes it as
-// mosaics and labels:
+// Minigen draws the mini set, which package datasets embeds, from the full CIFAR-10 and writes it
+// as mosaics and labels:
 //
 //	go run ./datasets/internal/minigen -dir=DIR [-out=datasets/mini]
 //
