@@ -285,8 +285,9 @@ func TestDefaultDir(t *testing.T) {
 }
 
 func TestAddress(t *testing.T) {
+	const host = "https://www.cs.toronto.edu"
 	for mirror, want := range map[string]string{
-		"":                                "https://www.cs.toronto.edu/~kriz/" + "cifar-10-binary.tar.gz",
+		"":                                host + "/~kriz/cifar-10-binary.tar.gz",
 		"http://m.example/a?key=1":        "http://m.example/a/cifar-10-binary.tar.gz?key=1",
 		"http://m.example/other.tar.gz?x": "http://m.example/other.tar.gz?x",
 	} {

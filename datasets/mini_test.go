@@ -67,7 +67,7 @@ func encode(m image.Image) []byte {
 }
 
 func TestDecodeMini(t *testing.T) {
-	// One pixel each marks image 1, to the right of image 0, and image 2, below image 0.
+	// One pixel each identifies image 1, to the right of image 0, and image 2, below image 0.
 	m := image.NewRGBA(image.Rect(0, 0, 2*Side, 2*Side))
 	for i := 3; i < len(m.Pix); i += 4 {
 		m.Pix[i] = 255

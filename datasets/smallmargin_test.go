@@ -62,11 +62,11 @@ func TestEnlarge(t *testing.T) {
 	// Red is 0 in the left column of 2×2 blocks, 8 in the second, and 0 from the third on. The
 	// centres of pixels lie at 1/4 and 3/4 of the way between those of blocks. Outside the first
 	// centre the edge is repeated.
-	small := make([]float64, 16*16*Channels)
+	low := make([]float64, 16*16*Channels)
 	for y := range 16 {
-		small[(y*16+1)*Channels] = 8
+		low[(y*16+1)*Channels] = 8
 	}
-	large := enlarge(small, 2)
+	large := enlarge(low, 2)
 	for y := range Side {
 		for x, want := range []float64{0, 2, 6, 6, 2, 0, 0} {
 			if got := large[(y*Side+x)*Channels]; got != want {
@@ -84,11 +84,11 @@ func TestResolutionAgainstDraw(t *testing.T) {
 	for _, factor := range []int{2, 4, 8} {
 		for i := range 20 {
 			low := (&Images{Pixels: make([]uint8, imageBytes), Labels: []uint8{0}}).rgba(0)
-			small := low.Rect
-			small.Max = small.Max.Div(factor)
-			box.Scale(low, small, train.rgba(i), train.rgba(i).Rect, draw.Src, nil)
+			part := low.Rect
+			part.Max = part.Max.Div(factor)
+			box.Scale(low, part, train.rgba(i), train.rgba(i).Rect, draw.Src, nil)
 			want := train.rgba(i)
-			draw.BiLinear.Scale(want, want.Rect, low.SubImage(small), small, draw.Src, nil)
+			draw.BiLinear.Scale(want, want.Rect, low.SubImage(part), part, draw.Src, nil)
 			means := boxMeans(train.Slice(i, i+1).Pixels, factor)
 			for k, got := range enlarge(means, factor) {
 				if w := float64(want.Pix[k/3*4+k%3]); math.Abs(got-w) >= 2 {
