@@ -11,19 +11,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // archive is one official CIFAR tarball in the binary version, described at
 // https://www.cs.toronto.edu/~kriz/cifar.html.
 type archive struct {
-	name        string // of the set
-	tarball     string
-	sha256      string
-	size        int64  // of the tarball
+	name        string // the set's
+	tarball     string // the tarball's file name
+	sha256      string // the tarball's, in hexadecimal
+	size        int64  // the tarball's, in bytes
 	folder      string // in the tarball and on disk
 	train, test []member
-	labelBytes  int // before the pixels of a record; the last of them is the class
+	labelBytes  int // bytes before the pixels of a record; the last of them is the class
 	classes     []string
 	mean, std   [3]float32
 }
@@ -34,8 +35,8 @@ type member struct {
 	records int
 }
 
-// Sizes and checksums of the tarballs are those in TensorFlow Datasets (url_checksums/cifar10.txt,
-// cifar100.txt).
+// archives are the official tarballs. Their sizes and checksums are those in TensorFlow Datasets
+// (url_checksums/cifar10.txt, cifar100.txt).
 var archives = []archive{
 	{
 		name:    "cifar10",
@@ -62,29 +63,29 @@ var archives = []archive{
 		train:      []member{{"train.bin", 50000}},
 		test:       []member{{"test.bin", 10000}},
 		labelBytes: 2, // coarse, fine
-		classes: strings.Fields(`apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge
-			bus butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile
-			cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard
-			lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree
-			pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal
-			shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
-			television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm`),
+		classes: strings.Fields(`
+			apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+			butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach
+			couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster
+			house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+			motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear
+			pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road
+			rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+			sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip
+			turtle wardrobe whale willow_tree wolf woman worm`),
 		mean: [3]float32{0.5071, 0.4865, 0.4409},
 		std:  [3]float32{0.2673, 0.2564, 0.2762},
 	},
 }
 
-// members are all files of the archive, those of the training set first.
-func (a archive) members() []member {
-	return append(a.train[:len(a.train):len(a.train)],
-		a.test...)
-}
+// members returns all files of the archive, those of the training set first.
+func (a archive) members() []member { return slices.Concat(a.train, a.test) }
 
 func (a archive) recordBytes() int { return a.labelBytes + imageBytes }
 
 func (a archive) fileBytes(m member) int64 { return int64(m.records) * int64(a.recordBytes()) }
 
-// unpackedBytes is the size of all files together.
+// unpackedBytes returns the size of all files together.
 func (a archive) unpackedBytes() (n int64) {
 	for _, m := range a.members() {
 		n += a.fileBytes(m)
@@ -92,7 +93,7 @@ func (a archive) unpackedBytes() (n int64) {
 	return n
 }
 
-// load reads the archive's files, after a download if their folder is missing.
+// load reads the archive's files. If their folder is missing, it downloads them first.
 func (a archive) load(ctx context.Context, o Options) (train, test *Images, err error) {
 	dir, err := o.dir()
 	if err != nil {
@@ -113,7 +114,7 @@ func (a archive) load(ctx context.Context, o Options) (train, test *Images, err 
 	return train, test, err
 }
 
-// command is what the user can run to get the data.
+// command returns the command with which the user can get the data.
 func (a archive) command(o Options) string {
 	c := "go run ./scripts/download -data=" + a.name
 	if o.Dir != "" {
@@ -122,7 +123,7 @@ func (a archive) command(o Options) string {
 	return c
 }
 
-// read reads files one after the other into one set. Beside the set it holds a few kilobytes.
+// read reads files one after another into one set. It needs only a few kilobytes besides the set.
 func (a archive) read(ctx context.Context, folder string, files []member) (*Images, error) {
 	n := 0
 	for _, m := range files {
@@ -136,20 +137,21 @@ func (a archive) read(ctx context.Context, folder string, files []member) (*Imag
 	if err != nil {
 		return nil, err
 	}
-	at := 0
+	first := 0 // index of the next file's first image
 	for _, m := range files {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if err := a.readFile(folder, m, sums[m.name], all.Slice(at, at+m.records)); err != nil {
+		images := all.Slice(first, first+m.records)
+		if err := a.readFile(folder, m, sums[m.name], images); err != nil {
 			return nil, err
 		}
-		at += m.records
+		first += m.records
 	}
 	return all, nil
 }
 
-// readFile reads one file into images, and compares its checksum with sum unless that is empty.
+// readFile reads one file into images and compares its checksum with sum, unless that is empty.
 func (a archive) readFile(folder string, m member, sum string, images *Images) error {
 	path := filepath.Join(folder, m.name)
 	if err := a.checkSize(path, m); err != nil {
@@ -161,8 +163,8 @@ func (a archive) readFile(folder string, m member, sum string, images *Images) e
 	}
 	defer f.Close()
 	h := sha256.New()
-	if err := readRecords(io.TeeReader(bufio.NewReaderSize(f, 1<<18), h), a.labelBytes,
-		images); err != nil {
+	content := io.TeeReader(bufio.NewReaderSize(f, 1<<18), h)
+	if err := readRecords(content, a.labelBytes, images); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); sum != "" && got != sum {
@@ -184,9 +186,9 @@ func (a archive) checkSize(path string, m member) error {
 	return nil
 }
 
-// readRecords fills images from records of labelBytes labels, the last of which counts, and 1,024
-// red, 1,024 green and 1,024 blue pixels, row by row. Reading less or more than that is an error,
-// and so is a label out of range.
+// readRecords fills images from records. A record has labelBytes labels, of which only the last
+// counts, then 1,024 red, 1,024 green and 1,024 blue values, row by row. Fewer or more records than
+// images are an error, and so is a label out of range.
 func readRecords(r io.Reader, labelBytes int, images *Images) error {
 	const plane = Side * Side
 	record := make([]byte, labelBytes+imageBytes)
@@ -216,13 +218,12 @@ func readRecords(r io.Reader, labelBytes int, images *Images) error {
 	return nil
 }
 
-// sumsName is the file in a folder of data with the checksums of the others, in the format of
-// sha256sum. It is written when a verified tarball is unpacked; a folder that came another way may
-// lack it.
+// sumsName is the file with the checksums of the other files of a folder, in the format of
+// sha256sum. It is written when a verified tarball is unpacked. A folder that was put there in
+// another way may lack it.
 const sumsName = "SHA256SUMS"
 
-// readSums returns the checksum of each file that the folder's sums name, none if there is no such
-// file.
+// readSums returns the checksums in a folder's sumsName by file name: nil if it has no such file.
 func readSums(folder string) (map[string]string, error) {
 	path := filepath.Join(folder, sumsName)
 	b, err := os.ReadFile(path)

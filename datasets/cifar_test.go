@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// tiny is an archive like CIFAR-10's or CIFAR-100's with 3 + 2 training images and 2 test images.
+// tiny returns an archive like CIFAR-10's or CIFAR-100's, with 3 + 2 training and 2 test images.
 func tiny(labelBytes int) archive {
 	return archive{
 		name: "cifar10", tarball: "tiny.tar.gz", folder: "tiny",
@@ -21,13 +21,13 @@ func tiny(labelBytes int) archive {
 	}
 }
 
-// records makes the content of a member. Record i has class i mod 10, and in pixel (row, column)
-// the values 64·channel + row + column.
+// records returns the content of a member. Record i has class i mod 10, and the pixel (row, column)
+// has the values 64·channel + row + column.
 func records(a archive, m member) []byte {
 	var b []byte
 	for i := range m.records {
 		if a.labelBytes == 2 {
-			b = append(b, 200) // the coarse label, which does not count
+			b = append(b, 200) // the coarse label, which is ignored
 		}
 		b = append(b, byte(i%10))
 		for channel := range Channels {
@@ -41,7 +41,7 @@ func records(a archive, m member) []byte {
 	return b
 }
 
-// put writes the archive's files into dir, as they are after a download, but for the sums.
+// put writes the archive's files into dir as a download does, but without checksums.
 func put(t *testing.T, dir string, a archive) (folder string) {
 	t.Helper()
 	folder = filepath.Join(dir, a.folder)
@@ -74,8 +74,9 @@ func TestLoad(t *testing.T) {
 				train.Classes)
 		}
 		// Image 4, row 2, column 7: red 9, green 64+9, blue 128+9, side by side.
-		if at := ((4*32+2)*32 + 7) * 3; !bytes.Equal(train.Pixels[at:at+3], []uint8{9, 73, 137}) {
-			t.Errorf("pixel %v, want [9 73 137]", train.Pixels[at:at+3])
+		pixel := train.Pixels[((4*32+2)*32+7)*3:][:3]
+		if !bytes.Equal(pixel, []uint8{9, 73, 137}) {
+			t.Errorf("pixel %v, want [9 73 137]", pixel)
 		}
 	}
 }
@@ -132,8 +133,11 @@ func TestLoadCancelled(t *testing.T) {
 func TestReadRecordsLength(t *testing.T) {
 	a := tiny(1)
 	good := records(a, a.train[0])
-	for n, want := range map[int]string{0: "ends in record 0, want 3", 3073 +
-		1: "ends in record 1, want 3", len(good): ""} {
+	for n, want := range map[int]string{
+		0:         "ends in record 0, want 3",
+		3073 + 1:  "ends in record 1, want 3",
+		len(good): "",
+	} {
 		images := &Images{Classes: 10, Pixels: make([]uint8, 3*imageBytes),
 			Labels: make([]uint8, 3)}
 		if err := readRecords(bytes.NewReader(good[:n]), 1, images); (err == nil) != (want == "") ||
@@ -142,8 +146,8 @@ func TestReadRecordsLength(t *testing.T) {
 		}
 	}
 	images := &Images{Classes: 10, Pixels: make([]uint8, 3*imageBytes), Labels: make([]uint8, 3)}
-	if err := readRecords(bytes.NewReader(append(good, 1)), 1, images); err == nil || err.Error() !=
-		"goes on after record 2, want 3 records" {
+	err := readRecords(bytes.NewReader(append(good, 1)), 1, images)
+	if err == nil || err.Error() != "goes on after record 2, want 3 records" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -154,8 +158,8 @@ func TestSlice(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := train.Slice(3, 5)
-	if s.N() != 2 || !bytes.Equal(s.Labels, []uint8{3, 4}) || &s.Pixels[0] !=
-		&train.Pixels[3*imageBytes] || len(s.Pixels) != 2*imageBytes || s.Classes != 10 {
+	if s.N() != 2 || !bytes.Equal(s.Labels, []uint8{3, 4}) || len(s.Pixels) != 2*imageBytes ||
+		&s.Pixels[0] != &train.Pixels[3*imageBytes] || s.Classes != 10 {
 		t.Errorf("Slice(3, 5): %d images, labels %v, %d pixels", s.N(), s.Labels, len(s.Pixels))
 	}
 }
@@ -165,18 +169,18 @@ func TestNames(t *testing.T) {
 		t.Errorf("Names() = %q", got)
 	}
 	_, _, err := Load(t.Context(), "mnist", Options{})
-	if err == nil || err.Error() !=
-		`datasets: no data set "mnist", want one of cifar10-mini, cifar10, cifar100` {
+	want := `datasets: no data set "mnist", want one of cifar10-mini, cifar10, cifar100`
+	if err == nil || err.Error() != want {
 		t.Errorf("Load: %v", err)
 	}
 	_, err = Download(t.Context(), "cifar10-mini", Options{})
-	if err == nil || err.Error() !=
-		`datasets: no data set "cifar10-mini", want one of cifar10, cifar100` {
+	want = `datasets: no data set "cifar10-mini", want one of cifar10, cifar100`
+	if err == nil || err.Error() != want {
 		t.Errorf("Download: %v", err)
 	}
 }
 
-// TestArchives checks the table of official archives against what is known about CIFAR.
+// The table of official archives agrees with what is known about CIFAR.
 func TestArchives(t *testing.T) {
 	for _, a := range archives {
 		var n [2]int
@@ -199,7 +203,7 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// TestFullCIFAR reads the real data and recomputes what the archives' table says about it.
+// The real data agree with the table of archives.
 func TestFullCIFAR(t *testing.T) {
 	dir := os.Getenv("MOMENTUM_CIFAR")
 	if dir == "" {
@@ -265,7 +269,7 @@ func FuzzReadRecords(f *testing.F) {
 		err := readRecords(bytes.NewReader(b), labelBytes, images)
 		whole := len(b) == 2*(labelBytes+imageBytes)
 		if err == nil && !whole {
-			t.Errorf("%d bytes taken for 2 records", len(b))
+			t.Errorf("%d bytes are accepted as 2 records", len(b))
 		}
 		if err == nil && max(images.Labels[0], images.Labels[1]) > 9 {
 			t.Errorf("labels %v", images.Labels)

@@ -1,19 +1,20 @@
-// Package datasets holds what the networks learn from, images and synthetic data, as plain arrays.
-// It knows no backend.
+// Package datasets provides the training and test data, images and synthetic samples, as plain
+// arrays. It does not depend on a backend.
 //
-// Three sets of 32×32 colour images, all from Krizhevsky, Learning Multiple Layers of Features from
-// Tiny Images (2009):
+// There are three sets of 32×32 colour images, all from Krizhevsky, Learning Multiple Layers of
+// Features from Tiny Images (2009):
 //
-//	cifar10-mini   1,000 training and 1,000 test images of CIFAR-10, embedded in the program: no file, no network
+//	cifar10-mini   1,000 training and 1,000 test images of CIFAR-10, embedded in the program
 //	cifar10        50,000 and 10,000 images of 10 classes
 //	cifar100       50,000 and 10,000 images of 100 classes (the fine labels)
 //
 // The last two are downloaded once, about 170 MB each, and kept as the official binary files; go
-// run ./scripts/download does the same ahead of time. A share of the images can be given a small
-// margin by degrading them (SmallMargin).
+// run ./scripts/download does so ahead of time. [SmallMargin] gives a share of the images a small
+// margin.
 //
-// Two synthetic distributions, drawn from a seed: the paper's D, of patches with a shared feature
-// and small margins (Distribution, Margin), and standard normal points (Gaussian).
+// There are two synthetic distributions, drawn from a seed: the paper's D, whose samples have large
+// or small margins and share a feature ([Distribution], [Samples]), and standard normal points
+// ([Gaussian]).
 package datasets
 
 import (
@@ -41,17 +42,18 @@ type Images struct {
 	ClassNames  []string // [Classes]
 	Pixels      []uint8  // [N, 32, 32, 3]: image, row from the top, column from the left, channel
 	Labels      []uint8  // [N], each in [0, Classes)
-	SmallMargin []bool   // [N], which images [SmallMargin.Apply] has degraded; nil: none
+	SmallMargin []bool   // [N], the images to which [SmallMargin.Apply] gave one; nil: none
 
-	// Mean and standard deviation of each channel over the whole CIFAR training set, with pixels in
-	// [0, 1]. Training and test set, and the mini set too, have those of the training set.
+	// Mean and Std are the mean and the standard deviation of each channel, with pixels in [0, 1],
+	// over the whole CIFAR training set. Test sets and the mini set have those of the training set
+	// too.
 	Mean, Std [3]float32
 }
 
-// N is the number of images.
+// N returns the number of images.
 func (m *Images) N() int { return len(m.Labels) }
 
-// Slice is the images from (included) to (excluded), in the same memory.
+// Slice returns the images from (included) to (excluded). They share the memory of m.
 func (m *Images) Slice(from, to int) *Images {
 	s := *m
 	s.Pixels = m.Pixels[from*imageBytes : to*imageBytes]
@@ -62,17 +64,20 @@ func (m *Images) Slice(from, to int) *Images {
 	return &s
 }
 
-// Options says where CIFAR lies and comes from. The mini set needs none.
+// Options say where CIFAR lies on disk and where it comes from. The mini set needs none.
 type Options struct {
-	// holds the unpacked data; empty: momentum/data in the user's cache folder ($XDG_CACHE_HOME or
-	// ~/.cache on Linux)
-	Dir     string
-	Offline bool // never touch the network
-	// in place of https://www.cs.toronto.edu/~kriz, or the whole address of a .tar.gz; the checksum
-	// stays the official one
+	// Dir holds the unpacked data. Empty: momentum/data in the user's cache folder, which is
+	// $XDG_CACHE_HOME or ~/.cache on Linux.
+	Dir string
+	// Offline forbids the use of the network.
+	Offline bool
+	// Mirror takes the place of https://www.cs.toronto.edu/~kriz, or is the whole address of a
+	// .tar.gz. The checksum remains the official one.
 	Mirror string
-	From   string    // the official tarball on disk, in place of a download
-	Out    io.Writer // for progress; nil: none
+	// From is the official tarball on disk, to be used in place of a download.
+	From string
+	// Out receives the progress. Nil: no output.
+	Out io.Writer
 }
 
 // Names lists the sets that Load knows.
@@ -84,14 +89,14 @@ func Names() []string {
 	return names
 }
 
-// Facts are what is known of a set without loading it.
+// Facts describe a set without its images.
 type Facts struct {
 	Title   string // for people, such as "CIFAR-10"
 	Train   int    // training images
 	Classes int
 }
 
-// Describe returns the facts of a set.
+// Describe returns the facts about a set, without loading it.
 func Describe(name string) (Facts, error) {
 	if name == miniName {
 		return Facts{"CIFAR-10 sample", miniColumns * miniRows, len(archives[0].classes)}, nil
@@ -107,8 +112,8 @@ func Describe(name string) (Facts, error) {
 	return f, nil
 }
 
-// Load returns the training and the test images of a set. CIFAR is downloaded first if it is not
-// there; two processes may do so at once.
+// Load returns the training and the test images of a set. It downloads CIFAR first if it is
+// missing; two processes may do so at the same time.
 func Load(ctx context.Context, name string, o Options) (train, test *Images, err error) {
 	if name == miniName {
 		train, test, err = loadMini()
@@ -124,8 +129,8 @@ func Load(ctx context.Context, name string, o Options) (train, test *Images, err
 	return train, test, nil
 }
 
-// Download makes CIFAR ready for Load and returns its folder. Unlike Load it reads and checks what
-// is there, and replaces it if it is damaged.
+// Download makes CIFAR ready for Load and returns its folder. It also checks files that are already
+// there, and replaces the folder if one is damaged.
 func Download(ctx context.Context, name string, o Options) (folder string, err error) {
 	a, err := archiveByName(name, Names()[1:])
 	if err == nil {
@@ -146,7 +151,7 @@ func archiveByName(name string, known []string) (archive, error) {
 	return archives[i], nil
 }
 
-// dir is the folder that holds the data.
+// dir returns the folder that holds the data.
 func (o Options) dir() (string, error) {
 	if o.Dir != "" {
 		return o.Dir, nil

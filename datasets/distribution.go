@@ -8,32 +8,30 @@ import (
 	"momentum/internal/seeds"
 )
 
-// Distribution says how to draw from the paper's distribution D. A sample is P patches in R^d with a
-// label y in {−1, 1}: one patch, at a random position, is the signal c w*; the others are noise
-// from N(0, σ² (I − w* w*ᵀ)). The signal is c = α y in samples with a large margin (the set Z1) and
-// c = β y in those with a small margin (Z2). Both sets share the feature w*, which is what momentum
-// is said to make use of.
+// Distribution describes the paper's distribution D and how many samples to draw from it. A sample
+// has a label y in {−1, 1} and P patches in R^d. One patch, at a random position, is the signal
+// c w*; the others are noise from N(0, σ² (I − w* w*ᵀ)). The signal has c = α y in samples with a
+// large margin (the set Z1) and c = β y in samples with a small margin (the set Z2). Both sets
+// share the feature w*, which, according to the paper, is what momentum exploits.
 type Distribution struct {
-	N int // samples
-	// of them with a small margin: samples 0 to SmallMargin−1 are Z2, the rest is Z1. The paper's
-	// probability μ of a small margin is SmallMargin/N.
-	SmallMargin int
+	N           int // number of samples
+	SmallMargin int // number of small-margin samples; the paper's probability μ is SmallMargin/N
 	D           int // dimension d of a patch
 	P           int // patches of a sample
 
 	Alpha, Beta float64 // size of a large-margin and of a small-margin signal
-	Sigma       float64 // standard deviation of noise in each direction that it has
+	Sigma       float64 // standard deviation of the noise, in each direction that it has
 
 	// Unshared is the negative control: the signal of Z2 lies along a second unit vector,
-	// orthogonal to w*, so that nothing learned from Z1 helps with Z2. Noise is then orthogonal to
-	// both vectors.
+	// orthogonal to w*, so that nothing learned from Z1 helps with Z2. The noise is then orthogonal
+	// to both vectors.
 	Unshared bool
 
 	Seed uint64
 }
 
-// Sizes and numbers that are refused: the first lest memory run out without a word, the second lest
-// float32 round to 0 or to infinity.
+// Limits: on the number of values, so that a typing error does not exhaust the memory, and on
+// scales, so that float32 does not round to 0 or to infinity.
 const (
 	maxValues = 1 << 30 // N·P·d, 4 GiB
 	minScale  = 1e-30
@@ -41,124 +39,124 @@ const (
 )
 
 // Validate returns an error that names the first impossible value.
-func (s Distribution) Validate() error {
+func (d Distribution) Validate() error {
 	leastD := 2 // a direction for the signal and one for noise
-	if s.Unshared {
+	if d.Unshared {
 		leastD = 3
 	}
 	switch {
-	case s.N < 1:
-		return fmt.Errorf("margin data: N must be at least 1, got %d", s.N)
-	case s.SmallMargin < 0 || s.SmallMargin > s.N:
-		return fmt.Errorf("margin data: the small-margin samples must be 0 to N = %d, got %d", s.N,
-			s.SmallMargin)
-	case s.D < leastD && s.Unshared:
-		return fmt.Errorf("margin data: d must be at least %d with an unshared feature, got %d",
-			leastD, s.D)
-	case s.D < leastD:
-		return fmt.Errorf("margin data: d must be at least %d, got %d", leastD, s.D)
-	case s.P < 2:
-		return fmt.Errorf("margin data: P must be at least 2, got %d", s.P)
-	case s.N > maxValues/s.P/s.D:
-		return fmt.Errorf("margin data: N·P·d must be at most %d, got %d·%d·%d", maxValues,
-			s.N, s.P, s.D)
+	case d.N < 1:
+		return fmt.Errorf("distribution D: N must be at least 1, got %d", d.N)
+	case d.SmallMargin < 0 || d.SmallMargin > d.N:
+		return fmt.Errorf("distribution D: the small-margin samples must be 0 to N = %d, got %d",
+			d.N, d.SmallMargin)
+	case d.D < leastD && d.Unshared:
+		return fmt.Errorf("distribution D: d must be at least %d with an unshared feature, got %d",
+			leastD, d.D)
+	case d.D < leastD:
+		return fmt.Errorf("distribution D: d must be at least %d, got %d", leastD, d.D)
+	case d.P < 2:
+		return fmt.Errorf("distribution D: P must be at least 2, got %d", d.P)
+	case d.N > maxValues/d.P/d.D:
+		return fmt.Errorf("distribution D: N·P·d must be at most %d, got %d·%d·%d", maxValues,
+			d.N, d.P, d.D)
 	}
 	for _, scale := range []struct {
 		name  string
 		value float64
-	}{{"α", s.Alpha}, {"β", s.Beta}, {"σ", s.Sigma}} {
-		// so that NaN is refused too
+	}{{"α", d.Alpha}, {"β", d.Beta}, {"σ", d.Sigma}} {
+		// The negation refuses NaN too.
 		if !(scale.value >= minScale && scale.value <= maxScale) {
-			return fmt.Errorf("margin data: %s must be in [%g, %g], got %v", scale.name,
+			return fmt.Errorf("distribution D: %s must be in [%g, %g], got %v", scale.name,
 				minScale, maxScale, scale.value)
 		}
 	}
-	if s.Beta > s.Alpha {
-		return fmt.Errorf("margin data: the small margin β must be at most the large margin α = "+
-			"%v, got %v", s.Alpha, s.Beta)
+	if d.Beta > d.Alpha {
+		return fmt.Errorf("distribution D: the small margin β must be at most the large margin "+
+			"α = %v, got %v", d.Alpha, d.Beta)
 	}
 	return nil
 }
 
-// Samples is a set of samples from the distribution D.
+// Samples are drawn from the distribution D. The samples 0 to SmallMargin−1 are Z2, the others Z1.
 type Samples struct {
 	Distribution
 
-	Feature []float64 // w* [d], of unit length
-	// the direction of the signals of Z2 [d], of unit length: w* unless Unshared
-	SmallMarginFeature []float64
+	Feature            []float64 // w* [d], of unit length
+	SmallMarginFeature []float64 // [d], of unit length; the signals of Z2: w* unless Unshared
 
 	Labels   []float32 // y_i [N], −1 or 1
 	Signal   []float32 // c_i [N]: β y_i in the first SmallMargin samples, α y_i in the others
-	Position []int     // of the signal [N], each in [0, P)
-	Noise    []float32 // the other patches in their order [N, P−1, d]
+	Position []int     // [N], of the signal among the patches, in [0, P)
+	Noise    []float32 // [N, P−1, d], the other patches in their order
 }
 
-// Draw draws the samples for a purpose, such as "train" or "test": labels and positions are
-// uniform. The features depend on seed and d alone, so every purpose has the same. Sample i is the
-// same in a larger set, and each setting changes only what it names: with more small-margin
-// samples, another α or β, labels, positions and noise stay; σ scales the noise; Unshared projects
-// it once more.
+// Draw draws the samples for a purpose, such as "train" or "test". Labels and positions are
+// uniform. The features depend only on seed and d, so all purposes share them. Sample i is the same
+// in a larger set, and each setting changes only what it names: a different α, β or number of
+// small-margin samples leaves labels, positions and noise as they are, σ scales the noise, and
+// Unshared projects it once more.
 //
 // Numbers are drawn and projected in float64, then rounded to float32.
-func (s Distribution) Draw(purpose string) (*Samples, error) {
-	if err := s.Validate(); err != nil {
+func (d Distribution) Draw(purpose string) (*Samples, error) {
+	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Samples{
-		Distribution: s,
-		Labels:       make([]float32, s.N), Signal: make([]float32, s.N), Position: make([]int, s.N),
-		Noise: make([]float32, 0, s.N*(s.P-1)*s.D),
+	s := &Samples{
+		Distribution: d,
+		Labels:       make([]float32, d.N),
+		Signal:       make([]float32, d.N),
+		Position:     make([]int, d.N),
+		Noise:        make([]float32, 0, d.N*(d.P-1)*d.D),
 	}
-	m.Feature = direction(seeds.Stream(s.Seed, "feature"), s.D)
-	m.SmallMarginFeature = m.Feature
-	if s.Unshared {
-		m.SmallMarginFeature = direction(seeds.Stream(s.Seed, "feature/small"), s.D, m.Feature)
+	s.Feature = direction(seeds.Stream(d.Seed, "feature"), d.D)
+	s.SmallMarginFeature = s.Feature
+	if d.Unshared {
+		s.SmallMarginFeature = direction(seeds.Stream(d.Seed, "feature/small"), d.D, s.Feature)
 	}
 
-	rng := seeds.Stream(s.Seed, "margin/"+purpose)
-	patch := make([]float64, s.D)
-	for i := range s.N {
+	rng := seeds.Stream(d.Seed, "margin/"+purpose)
+	patch := make([]float64, d.D)
+	for i := range d.N {
 		y := float64(2*rng.IntN(2) - 1)
-		c := s.Alpha * y
-		if i < s.SmallMargin {
-			c = s.Beta * y
+		c := d.Alpha * y
+		if i < d.SmallMargin {
+			c = d.Beta * y
 		}
-		m.Labels[i], m.Signal[i], m.Position[i] = float32(y), float32(c), rng.IntN(s.P)
-		for range s.P - 1 {
+		s.Labels[i], s.Signal[i], s.Position[i] = float32(y), float32(c), rng.IntN(d.P)
+		for range d.P - 1 {
 			normal(rng, patch)
-			project(patch, m.Feature)
-			if s.Unshared {
-				project(patch, m.SmallMarginFeature)
+			project(patch, s.Feature)
+			if d.Unshared {
+				project(patch, s.SmallMarginFeature)
 			}
 			for _, x := range patch {
-				m.Noise = append(m.Noise, float32(s.Sigma*x))
+				s.Noise = append(s.Noise, float32(d.Sigma*x))
 			}
 		}
 	}
-	return m, nil
+	return s, nil
 }
 
-// Patches is sample i whole [P, d]: its noise with the signal at its position.
-func (m *Samples) Patches(i int) []float32 {
-	feature := m.Feature
-	if i < m.SmallMargin {
-		feature = m.SmallMarginFeature
+// Patches returns all patches of sample i [P, d]: its noise, with the signal at its position.
+func (s *Samples) Patches(i int) []float32 {
+	feature := s.Feature
+	if i < s.SmallMargin {
+		feature = s.SmallMarginFeature
 	}
-	size := (m.P - 1) * m.D
-	noise := m.Noise[i*size : (i+1)*size]
-	before := m.Position[i] * m.D
+	size := (s.P - 1) * s.D
+	noise := s.Noise[i*size : (i+1)*size]
+	before := s.Position[i] * s.D
 
-	x := make([]float32, 0, m.P*m.D)
+	x := make([]float32, 0, s.P*s.D)
 	x = append(x, noise[:before]...)
 	for _, w := range feature {
-		x = append(x, float32(float64(m.Signal[i])*w))
+		x = append(x, float32(float64(s.Signal[i])*w))
 	}
 	return append(x, noise[before:]...)
 }
 
-// direction draws a unit vector [d], uniform on the sphere among those that are orthogonal to the
-// given unit vectors.
+// direction draws a unit vector [d], uniformly among those orthogonal to the given unit vectors.
 func direction(rng *rand.Rand, d int, orthogonalTo ...[]float64) []float64 {
 	v := make([]float64, d)
 	normal(rng, v)
@@ -172,7 +170,7 @@ func direction(rng *rand.Rand, d int, orthogonalTo ...[]float64) []float64 {
 	return v
 }
 
-// normal fills v with numbers from N(0, 1).
+// normal fills v with draws from N(0, 1).
 func normal(rng *rand.Rand, v []float64) {
 	for k := range v {
 		v[k] = rng.NormFloat64()
@@ -181,15 +179,15 @@ func normal(rng *rand.Rand, v []float64) {
 
 // project makes v orthogonal to the unit vector u: v ← (I − u uᵀ) v.
 func project(v, u []float64) {
-	along := dot(v, u)
+	component := dot(v, u)
 	for k := range v {
-		v[k] -= float64(along * u[k])
+		v[k] -= float64(component * u[k])
 	}
 }
 
-// dot is ⟨u, v⟩. Each product is rounded before it is added, here and in project: the conversion
-// forbids the compiler to fuse the two, which it does on some machines only, and the samples of a
-// seed are to be the same on all.
+// dot returns ⟨u, v⟩. Here and in project, each product is rounded before it is added: the
+// conversion to float64 forbids the compiler to fuse the two operations, which it would do on some
+// machines only, while the samples of a seed must be the same on all machines.
 func dot(u, v []float64) float64 {
 	var sum float64
 	for k := range u {

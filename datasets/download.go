@@ -17,14 +17,15 @@ import (
 	"strings"
 	"syscall"
 
+	"momentum/internal/durable"
 	"momentum/internal/fetch"
 	"momentum/internal/lockfile"
 )
 
 const official = "https://www.cs.toronto.edu/~kriz"
 
-// download puts the archive's files into their folder, unless they are there and whole, and returns
-// the folder. The folder appears by a rename, and one process at a time works on it.
+// download puts the archive's files into their folder, unless they are there and undamaged, and
+// returns the folder. The folder appears by a rename, and only one process at a time works on it.
 func (a archive) download(ctx context.Context, o Options) (string, error) {
 	if o.Out == nil {
 		o.Out = io.Discard
@@ -49,62 +50,75 @@ func (a archive) download(ctx context.Context, o Options) (string, error) {
 	if damage == nil {
 		return folder, nil
 	}
+	tarball, err := a.obtain(ctx, o, dir)
+	if err != nil {
+		return "", err
+	}
+	if err := a.install(ctx, o, tarball, folder, damage); err != nil {
+		return "", err
+	}
+	if o.From == "" {
+		os.Remove(tarball) // a failure only wastes space
+	}
+	// A download that was given up in favour of -from may have left its part.
+	os.Remove(filepath.Join(dir, a.tarball+".part"))
+	return folder, nil
+}
+
+// obtain returns the path of the verified tarball, and downloads it into dir if need be.
+func (a archive) obtain(ctx context.Context, o Options, dir string) (string, error) {
 	if o.Offline && o.From == "" {
 		return "", fmt.Errorf("%s is not in %s, and -offline forbids to download it; run %s with "+
 			"a network, add -from=%s to import the tarball, or use -data=%s",
 			a.name, dir, a.command(o), a.tarball, miniName)
 	}
-	tarball := o.From
-	if tarball != "" {
-		if err := fetch.Verify(tarball, a.sha256, a.size); err != nil {
+	if o.From != "" {
+		if err := fetch.Verify(o.From, a.sha256, a.size); err != nil {
 			return "", fmt.Errorf("%w: not the official %s", err, a.tarball)
 		}
-	} else {
-		address, err := a.address(o.Mirror)
-		if err != nil {
-			return "", err
-		}
-		tarball = filepath.Join(dir, a.tarball)
-		if err := fetch.Get(ctx, fetch.File{URL: address, Path: tarball, SHA256: a.sha256,
-			Size: a.size}, fetch.Options{Out: o.Out}); err != nil {
-			if ctx.Err() != nil {
-				return "", err
-			}
-			return "", fmt.Errorf("%w; %s takes another source with -mirror=URL or the tarball "+
-				"with -from=%s, and -data=%s needs none", err, a.command(o), a.tarball, miniName)
-		}
+		return o.From, nil
 	}
+	address, err := a.address(o.Mirror)
+	if err != nil {
+		return "", err
+	}
+	tarball := filepath.Join(dir, a.tarball)
+	file := fetch.File{URL: address, Path: tarball, SHA256: a.sha256, Size: a.size}
+	err = fetch.Get(ctx, file, fetch.Options{Out: o.Out})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w; %s takes another source with -mirror=URL or the tarball with "+
+			"-from=%s, and -data=%s needs none", err, a.command(o), a.tarball, miniName)
+	}
+	return tarball, err
+}
 
+// install unpacks the tarball beside the folder and renames the result to it. An existing folder,
+// which has some damage, is set aside.
+func (a archive) install(ctx context.Context, o Options, tarball, folder string,
+	damage error) error {
 	fmt.Fprintf(o.Out, "%s: unpacking into %s\n", a.name, folder)
 	partial := folder + ".partial"
-	if err := os.RemoveAll(partial); err != nil { // of a process that was killed
-		return "", err
+	if err := os.RemoveAll(partial); err != nil { // left by a process that was killed
+		return err
 	}
 	if err := a.unpackFile(ctx, tarball, partial); err != nil {
 		os.RemoveAll(partial)
-		return "", err
+		return err
 	}
 	if exists(folder) {
 		aside, err := setAside(folder)
 		if err != nil {
-			return "", err
+			return err
 		}
 		fmt.Fprintf(o.Out, "%v: the folder is now %s\n", damage, aside)
 	}
 	if err := os.Rename(partial, folder); err != nil {
-		return "", err
+		return err
 	}
-	if err := syncFolder(dir); err != nil {
-		return "", err
-	}
-	if o.From == "" {
-		os.Remove(tarball) // only room is lost if that fails
-	}
-	os.Remove(filepath.Join(dir, a.tarball+".part")) // of a download that was given up for -from
-	return folder, nil
+	return durable.SyncDir(filepath.Dir(folder))
 }
 
-// address is where the tarball is downloaded from.
+// address returns the address of the tarball.
 func (a archive) address(mirror string) (string, error) {
 	if mirror == "" {
 		mirror = official
@@ -119,7 +133,8 @@ func (a archive) address(mirror string) (string, error) {
 	return u.JoinPath(a.tarball).String(), nil
 }
 
-// check says what is wrong with the files in the folder: sizes, and checksums if it has any.
+// check returns an error that says what is wrong with the files in the folder. It compares their
+// sizes, and their checksums if the folder has them.
 func (a archive) check(folder string) error {
 	sums, err := readSums(folder)
 	if err != nil {
@@ -144,16 +159,17 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// setAside renames a damaged folder, which may hold files of the user's, to a name that is free.
+// setAside renames a damaged folder, which may hold files of the user's, to an unused name.
 func setAside(folder string) (string, error) {
-	for k := 1; ; k++ {
-		aside := fmt.Sprintf("%s.damaged-%d", folder, k)
+	for n := 1; ; n++ {
+		aside := fmt.Sprintf("%s.damaged-%d", folder, n)
 		if !exists(aside) {
 			return aside, os.Rename(folder, aside)
 		}
 	}
 }
 
+// unpackFile unpacks the tarball into a new folder and flushes it to disk.
 func (a archive) unpackFile(ctx context.Context, tarball, folder string) error {
 	f, err := os.Open(tarball)
 	if err != nil {
@@ -169,29 +185,29 @@ func (a archive) unpackFile(ctx context.Context, tarball, folder string) error {
 		return fmt.Errorf("%w; make room for %d MB, or name another folder with -dir", err,
 			a.unpackedBytes()/1e6)
 	case errors.As(err, new(*fs.PathError)):
-		return err // it names the file that could not be written
+		return err // names the file that could not be written
 	case err != nil:
 		return fmt.Errorf("%s: %w", tarball, err)
 	}
-	return syncFolder(folder)
+	return durable.SyncDir(folder)
 }
 
-// unpack writes the archive's files, under their own names and nothing else, into the folder, with
-// their checksums. An entry that is none of these files is passed over; one that is, but is no
-// regular file of the known size, is an error.
+// unpack writes the archive's files and their checksums, and nothing else, into the folder. Other
+// entries of the tarball are skipped. An entry with the name of one of the files is an error unless
+// it is a regular file of the known size.
 func (a archive) unpack(ctx context.Context, r io.Reader, folder string) error {
 	gz, err := gzip.NewReader(r)
 	if err != nil {
 		return fmt.Errorf("damaged archive: %w", err)
 	}
-	limit := a.unpackedBytes() + 1<<20 // for headers and small files
+	limit := a.unpackedBytes() + 1<<20 // 1 MiB for headers and small files
 	bounded := &io.LimitedReader{R: gz, N: limit}
 	explain := func(err error) error {
 		switch {
 		case bounded.N == 0:
 			return fmt.Errorf("unpacks to more than %d bytes", limit)
 		case errors.As(err, new(*fs.PathError)):
-			return err // not the archive's fault
+			return err // of the disk, not of the archive
 		}
 		return fmt.Errorf("damaged archive: %w", err)
 	}
@@ -220,9 +236,9 @@ func (a archive) unpack(ctx context.Context, r io.Reader, folder string) error {
 			return fmt.Errorf("%s: entry of type %q with %d bytes, want a regular file with %d",
 				name, h.Typeflag, h.Size, a.fileBytes(m))
 		}
-		delete(wanted, name) // a second entry of this name is passed over
+		delete(wanted, name) // a second entry of this name is skipped
 		sum := sha256.New()
-		err = writeFile(filepath.Join(folder, m.name), func(w io.Writer) error {
+		err = durable.Create(filepath.Join(folder, m.name), func(w io.Writer) error {
 			_, err := io.Copy(w, io.TeeReader(entries, sum))
 			return err
 		})
@@ -231,7 +247,7 @@ func (a archive) unpack(ctx context.Context, r io.Reader, folder string) error {
 		}
 		fmt.Fprintf(&sums, "%x  %s\n", sum.Sum(nil), m.name)
 	}
-	// to the end, where gzip has its checksum
+	// The checksum of gzip is at its end.
 	if _, err := io.Copy(io.Discard, bounded); err != nil || bounded.N == 0 {
 		return explain(err)
 	}
@@ -241,31 +257,8 @@ func (a archive) unpack(ctx context.Context, r io.Reader, folder string) error {
 			return fmt.Errorf("%s is missing in the archive", name)
 		}
 	}
-	return writeFile(filepath.Join(folder, sumsName), func(w io.Writer) error {
+	return durable.Create(filepath.Join(folder, sumsName), func(w io.Writer) error {
 		_, err := io.WriteString(w, sums.String())
 		return err
 	})
-}
-
-// writeFile makes a new file and puts it on the disk.
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// syncFolder makes a rename in the folder durable.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

@@ -23,8 +23,7 @@ type entry struct {
 	content []byte
 }
 
-// entries are what a good tarball of the archive holds, with the readme that the official one has
-// too.
+// entries returns those of a good tarball of the archive, with a readme as in the official one.
 func entries(a archive) []entry {
 	all := []entry{{tar.Header{Name: a.folder + "/", Typeflag: tar.TypeDir}, nil},
 		{tar.Header{Name: a.folder + "/readme.html"}, []byte("<html>")}}
@@ -53,7 +52,7 @@ func pack(entries []entry) []byte {
 	return b.Bytes()
 }
 
-// served is an archive with a good tarball, and a server that counts the requests for it.
+// served returns an archive, its good tarball, and a server that counts the requests for it.
 func served(t *testing.T) (a archive, tarball []byte, server *httptest.Server,
 	requests *atomic.Int32) {
 	a = tiny(1)
@@ -61,8 +60,7 @@ func served(t *testing.T) (a archive, tarball []byte, server *httptest.Server,
 	a.sha256, a.size = fmt.Sprintf("%x", sha256.Sum256(tarball)), int64(len(tarball))
 	requests = new(atomic.Int32)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /data/tiny.tar.gz", func(w http.ResponseWriter,
-		r *http.Request) {
+	mux.HandleFunc("GET /data/tiny.tar.gz", func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		w.Write(tarball)
 	})
@@ -71,7 +69,7 @@ func served(t *testing.T) (a archive, tarball []byte, server *httptest.Server,
 	return a, tarball, server, requests
 }
 
-// list names everything in a folder.
+// list returns the names of everything in a folder.
 func list(t *testing.T, dir string) []string {
 	t.Helper()
 	found, err := os.ReadDir(dir)
@@ -116,7 +114,7 @@ func TestLoadDownloads(t *testing.T) {
 	if err != nil || train.N() != 5 || test.N() != 2 {
 		t.Fatal(err)
 	}
-	// From now on a flipped bit is found, even in a pixel.
+	// Since the folder has checksums, a flipped bit is found even in a pixel.
 	path := filepath.Join(o.Dir, "tiny", "one.bin")
 	b := records(a, a.train[0])
 	b[100] ^= 4
@@ -128,7 +126,7 @@ func TestLoadDownloads(t *testing.T) {
 		!strings.Contains(err.Error(), "anew") {
 		t.Errorf("got %v", err)
 	}
-	// What the error advises repairs it, and keeps what was there.
+	// The command that the error advises repairs the folder and keeps the damaged one.
 	var out bytes.Buffer
 	o.Out = &out
 	if _, err := a.download(t.Context(), o); err != nil {
@@ -160,7 +158,7 @@ func TestTwoDownloadsAtOnce(t *testing.T) {
 	}
 }
 
-// A process killed while it unpacked leaves a folder that must not stop the next one.
+// A process that was killed while it unpacked leaves a folder that must not stop the next process.
 func TestLeftoverOfKilledProcess(t *testing.T) {
 	a, _, server, _ := served(t)
 	o := Options{Dir: t.TempDir(), Mirror: server.URL + "/data"}
@@ -287,8 +285,9 @@ func TestDefaultDir(t *testing.T) {
 }
 
 func TestAddress(t *testing.T) {
+	const host = "https://www.cs.toronto.edu"
 	for mirror, want := range map[string]string{
-		"":                                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+		"":                                host + "/~kriz/cifar-10-binary.tar.gz",
 		"http://m.example/a?key=1":        "http://m.example/a/cifar-10-binary.tar.gz?key=1",
 		"http://m.example/other.tar.gz?x": "http://m.example/other.tar.gz?x",
 	} {
@@ -301,13 +300,13 @@ func TestAddress(t *testing.T) {
 func TestUnpackHostile(t *testing.T) {
 	a := tiny(1)
 	good := entries(a)
-	with := func(extra ...entry) []byte { return pack(append(extra, good...)) }
+	packWith := func(extra ...entry) []byte { return pack(append(extra, good...)) }
 	without := slices.DeleteFunc(slices.Clone(good),
 		func(e entry) bool { return e.Name == "tiny/two.bin" })
 	one := records(a, a.train[0])
 	tarball := pack(good)
 	flipped := bytes.Clone(tarball)
-	flipped[len(flipped)-5] ^= 1 // in gzip's own checksum
+	flipped[len(flipped)-5] ^= 1 // in the checksum of gzip
 	for _, tt := range []struct {
 		name    string
 		tarball []byte
@@ -317,26 +316,27 @@ func TestUnpackHostile(t *testing.T) {
 		{"dot in front",
 			pack(append([]entry{{tar.Header{Name: "./tiny/two.bin"}, records(a, a.train[1])}},
 				without...)), ""},
-		{"path that leaves the folder", with(entry{tar.Header{Name: "../evil"}, []byte("x")},
+		{"path that leaves the folder", packWith(entry{tar.Header{Name: "../evil"}, []byte("x")},
 			entry{tar.Header{Name: "tiny/../../evil"}, []byte("x")}), ""},
-		{"absolute path", with(entry{tar.Header{Name: "/tmp/evil"}, []byte("x")}), ""},
-		{"link to elsewhere", with(entry{tar.Header{Name: "tiny/link", Typeflag: tar.TypeSymlink,
-			Linkname: "/etc"}, nil}, entry{tar.Header{Name: "tiny/link/evil"}, []byte("x")}), ""},
+		{"absolute path", packWith(entry{tar.Header{Name: "/tmp/evil"}, []byte("x")}), ""},
+		{"link to elsewhere", packWith(
+			entry{tar.Header{Name: "tiny/link", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, nil},
+			entry{tar.Header{Name: "tiny/link/evil"}, []byte("x")}), ""},
 		{"second entry of a name", pack(append(slices.Clone(good),
 			entry{tar.Header{Name: "tiny/one.bin"}, make([]byte, len(one))})), ""},
 		{"symbolic link in place of a file",
-			with(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeSymlink,
+			packWith(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeSymlink,
 				Linkname: "/etc/passwd"}, nil}),
 			"tiny/one.bin: entry of type '2' with 0 bytes, want a regular file with 9219"},
 		{"hard link in place of a file",
-			with(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeLink,
+			packWith(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeLink,
 				Linkname: "tiny/test.bin"}, nil}), "tiny/one.bin: entry of type '1'"},
-		{"file too short", with(entry{tar.Header{Name: "tiny/one.bin"}, one[1:]}),
+		{"file too short", packWith(entry{tar.Header{Name: "tiny/one.bin"}, one[1:]}),
 			"tiny/one.bin: entry of type '0' with 9218 bytes, want a regular file with 9219"},
-		{"file too long", with(entry{tar.Header{Name: "tiny/one.bin"}, append(one, 1)}),
+		{"file too long", packWith(entry{tar.Header{Name: "tiny/one.bin"}, append(one, 1)}),
 			"with 9220 bytes"},
 		{"file missing", pack(without), "tiny/two.bin is missing in the archive"},
-		{"bomb", with(entry{tar.Header{Name: "tiny/zeros"}, make([]byte, 2<<20)}),
+		{"bomb", packWith(entry{tar.Header{Name: "tiny/zeros"}, make([]byte, 2<<20)}),
 			"unpacks to more than 1070087 bytes"},
 		{"truncated", tarball[:len(tarball)/2], "damaged archive: unexpected EOF"},
 		{"flipped bit", flipped, "damaged archive: gzip: invalid checksum"},
@@ -373,8 +373,8 @@ func TestUnpackHostile(t *testing.T) {
 	}
 }
 
-// checkInside fails if anything but the archive's files, whole, is in root/a/tiny, or anything else
-// in root but the tarball.
+// checkInside fails if root/a/tiny holds anything but files of the archive, or root anything else
+// but the tarball.
 func checkInside(t *testing.T, a archive, root string) {
 	t.Helper()
 	if got := list(t, root); !slices.Equal(got, []string{"a", "t.tar.gz"}) {

@@ -20,8 +20,10 @@ func TestGaussian(t *testing.T) {
 	if got := Gaussian(3, "train", 2, 5); !slices.Equal(got, want[:10]) {
 		t.Errorf("2 points are %v, want the first 2 of 4, %v", got, want[:10])
 	}
-	for name, other := range map[string][]float32{"purpose": Gaussian(3, "test", 4, 5),
-		"seed": Gaussian(4, "train", 4, 5)} {
+	for name, other := range map[string][]float32{
+		"purpose": Gaussian(3, "test", 4, 5),
+		"seed":    Gaussian(4, "train", 4, 5),
+	} {
 		for i, x := range other {
 			if x == want[i] {
 				t.Errorf("number %d does not depend on the %s", i, name)
@@ -33,8 +35,8 @@ func TestGaussian(t *testing.T) {
 	}
 }
 
-// Of n points from N(0, I) the mean has the standard error 1/sqrt(n), the mean of x_k x_l
-// sqrt((1+δ_kl)/n), and that of x_k⁴, which is 3, sqrt(96/n).
+// Over n points from N(0, I) the mean of x_k has the standard error sqrt(1/n), that of x_k x_l has
+// sqrt((1+δ_kl)/n), and that of x_k⁴, which estimates 3, has sqrt(96/n).
 func TestGaussianMoments(t *testing.T) {
 	const n, d = 20000, 4
 	x := Gaussian(1, "train", n, d)
@@ -62,7 +64,7 @@ func TestGaussianMoments(t *testing.T) {
 	}
 }
 
-// The digest is that of the first version, as in TestMarginDigest.
+// The digest is that of the first version, as in TestDrawDigest.
 func TestGaussianDigest(t *testing.T) {
 	const want = "e4987cefb34b4325"
 	if got := digest(t, Gaussian(1, "train", 500, 30)); got != want {

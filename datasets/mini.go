@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// The mini set: see mini/README.md for where it is from and how it was drawn.
+// The mini set; mini/README.md says where it is from and how it was drawn.
 const (
 	miniName    = "cifar10-mini"
-	miniColumns = 40 // tiles in a row of a mosaic
+	miniColumns = 40 // images in a row of a mosaic
 	miniRows    = 25
 )
 
@@ -38,8 +38,8 @@ func loadMini() (train, test *Images, err error) {
 	return train, test, nil
 }
 
-// decodeMini reads a mosaic of columns × rows images, from left to right and then from top to
-// bottom, and their labels, numbers between blanks.
+// decodeMini reads a mosaic of columns × rows images, row by row from the top and each row from the
+// left, and their labels, which are numbers separated by white space.
 func decodeMini(mosaic, labels []byte, columns, rows int) (*Images, error) {
 	cifar10 := archives[0]
 	n := columns * rows
@@ -60,7 +60,7 @@ func decodeMini(mosaic, labels []byte, columns, rows int) (*Images, error) {
 	}
 
 	size := image.Pt(columns*Side, rows*Side)
-	// before Decode makes room for whatever size it claims
+	// The size is checked first, because Decode allocates whatever size the file claims.
 	if c, err := png.DecodeConfig(bytes.NewReader(mosaic)); err != nil {
 		return nil, fmt.Errorf("mosaic: %w", err)
 	} else if got := image.Pt(c.Width, c.Height); got != size {
@@ -70,7 +70,7 @@ func decodeMini(mosaic, labels []byte, columns, rows int) (*Images, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mosaic: %w", err)
 	}
-	rgba, ok := decoded.(*image.RGBA) // what Decode makes of 8 bits of red, green and blue
+	rgba, ok := decoded.(*image.RGBA) // the type for 8 bits of red, green and blue
 	if !ok {
 		return nil, fmt.Errorf("mosaic: decodes to %T, want 8-bit RGB", decoded)
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The digests are those of the pixels as minigen wrote them, so they change with a bit of any
-// image.
+// The digests are those of the pixels as minigen wrote them, so one changed bit of an image is
+// noticed.
 func TestMini(t *testing.T) {
 	train, test, err := Load(t.Context(), "cifar10-mini", Options{})
 	if err != nil {
@@ -24,8 +24,9 @@ func TestMini(t *testing.T) {
 	}{{train, "7c2bd9703bf3abe09e1bece66bd6fbe3f96817e5c9bc56ea5ec09791d11c675a"},
 		{test, "bfeeb20d7ca265783110f5ff5d72de0de416b1028de9bbf98e4a55fa33eadb42"}} {
 		m := tt.set
-		if m.N() != 1000 || len(m.Pixels) != 1000*32*32*3 || m.Classes != 10 || len(m.ClassNames) !=
-			10 || m.Mean != archives[0].mean || m.Std != archives[0].std {
+		if m.N() != 1000 || len(m.Pixels) != 1000*32*32*3 ||
+			m.Classes != 10 || len(m.ClassNames) != 10 ||
+			m.Mean != archives[0].mean || m.Std != archives[0].std {
 			t.Errorf("%d images, %d pixels, %d classes, mean %v, std %v", m.N(), len(m.Pixels),
 				m.Classes, m.Mean, m.Std)
 		}
@@ -66,7 +67,7 @@ func encode(m image.Image) []byte {
 }
 
 func TestDecodeMini(t *testing.T) {
-	// A pixel that is told by its place: image 1 is to the right of image 0, image 2 below it.
+	// One pixel each identifies image 1, to the right of image 0, and image 2, below image 0.
 	m := image.NewRGBA(image.Rect(0, 0, 2*Side, 2*Side))
 	for i := 3; i < len(m.Pix); i += 4 {
 		m.Pix[i] = 255
@@ -80,10 +81,12 @@ func TestDecodeMini(t *testing.T) {
 	if !bytes.Equal(images.Labels, []uint8{7, 1, 0, 9}) {
 		t.Errorf("labels %v", images.Labels)
 	}
-	for at, want := range map[int][]uint8{((1*32+3)*32 + 5) * 3: {1, 2, 3}, ((2*32+4)*32 + 5) *
-		3: {4, 5, 6}} {
-		if got := images.Pixels[at : at+3]; !bytes.Equal(got, want) {
-			t.Errorf("pixel at %d: %v, want %v", at, got, want)
+	for position, want := range map[int][]uint8{
+		((1*32+3)*32 + 5) * 3: {1, 2, 3},
+		((2*32+4)*32 + 5) * 3: {4, 5, 6},
+	} {
+		if got := images.Pixels[position : position+3]; !bytes.Equal(got, want) {
+			t.Errorf("pixel at %d: %v, want %v", position, got, want)
 		}
 	}
 
@@ -103,8 +106,8 @@ func TestDecodeMini(t *testing.T) {
 		{encode(image.NewGray(image.Rect(0, 0, 64, 32))), "1 2",
 			"mosaic: decodes to *image.Gray, want 8-bit RGB"},
 	} {
-		if _, err := decodeMini(tt.mosaic, []byte(tt.labels), 2, 1); err == nil || err.Error() !=
-			tt.want {
+		_, err := decodeMini(tt.mosaic, []byte(tt.labels), 2, 1)
+		if err == nil || err.Error() != tt.want {
 			t.Errorf("labels %q: got %v, want %s", tt.labels, err, tt.want)
 		}
 	}
@@ -119,12 +122,12 @@ func FuzzDecodeMini(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(m.Labels) != 2 || len(m.Pixels) != 2*imageBytes || max(m.Labels[0], m.Labels[1]) >
-			9 {
+		if len(m.Labels) != 2 || len(m.Pixels) != 2*imageBytes ||
+			max(m.Labels[0], m.Labels[1]) > 9 {
 			t.Errorf("labels %v, %d pixels", m.Labels, len(m.Pixels))
 		}
 		if got := len(strings.Fields(string(labels))); got != 2 {
-			t.Errorf("%d labels taken for 2", got)
+			t.Errorf("%d labels are accepted as 2", got)
 		}
 	})
 }

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// filled are n images whose values all come from of.
-func filled(n int, of func(i, y, x, c int) uint8) *Images {
+// filled returns n images with the given values.
+func filled(n int, value func(i, y, x, c int) uint8) *Images {
 	m := &Images{Classes: 1, Pixels: make([]uint8, 0, n*imageBytes), Labels: make([]uint8, n)}
 	for k := range n * Side * Side {
 		for c := range Channels {
-			m.Pixels = append(m.Pixels, of(k/(Side*Side), k/Side%Side, k%Side, c))
+			m.Pixels = append(m.Pixels, value(k/(Side*Side), k/Side%Side, k%Side, c))
 		}
 	}
 	return m
@@ -27,11 +27,11 @@ func filled(n int, of func(i, y, x, c int) uint8) *Images {
 
 func apply(t *testing.T, s SmallMargin, m *Images, purpose string) *Images {
 	t.Helper()
-	degraded, err := s.Apply(m, purpose)
+	result, err := s.Apply(m, purpose)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return degraded
+	return result
 }
 
 func mini(t *testing.T) (train, test *Images) {
@@ -49,8 +49,8 @@ func TestBoxMeans(t *testing.T) {
 	p[(0*Side+2)*Channels+1], p[(0*Side+3)*Channels+1], p[(1*Side+2)*Channels+1],
 		p[(1*Side+3)*Channels+1] = 1, 2, 4, 8
 	got := boxMeans(p, 2)
-	if want := 3.75; got[1*Channels+1] != want {
-		t.Errorf("the block's mean is %v, want %v", got[1*Channels+1], want)
+	if mean := got[1*Channels+1]; mean != 3.75 {
+		t.Errorf("the block's mean is %v, want 3.75", mean)
 	}
 	got[1*Channels+1] = 0
 	if len(got) != 16*16*3 || slices.Max(got) != 0 {
@@ -59,14 +59,14 @@ func TestBoxMeans(t *testing.T) {
 }
 
 func TestEnlarge(t *testing.T) {
-	// Red is 0 in the left column of 2×2 blocks, 8 in the second and 0 again from the third on.
-	// Centres of large pixels lie at 1/4 and 3/4 of the way between those of blocks, and beyond the
-	// first one the edge is repeated.
-	small := make([]float64, 16*16*Channels)
+	// Red is 0 in the left column of 2×2 blocks, 8 in the second, and 0 from the third on. The
+	// centres of pixels lie at 1/4 and 3/4 of the way between those of blocks. Outside the first
+	// centre the edge is repeated.
+	low := make([]float64, 16*16*Channels)
 	for y := range 16 {
-		small[(y*16+1)*Channels] = 8
+		low[(y*16+1)*Channels] = 8
 	}
-	large := enlarge(small, 2)
+	large := enlarge(low, 2)
 	for y := range Side {
 		for x, want := range []float64{0, 2, 6, 6, 2, 0, 0} {
 			if got := large[(y*Side+x)*Channels]; got != want {
@@ -76,21 +76,21 @@ func TestEnlarge(t *testing.T) {
 	}
 }
 
-// The scalers of golang.org/x/image/draw, a box kernel and the bilinear one, agree up to what they
-// lose by making bytes of both images, less than 1 each time.
+// The scalers of golang.org/x/image/draw, with a box kernel and the bilinear one, agree with ours
+// up to their rounding of both images to bytes, which changes a value by less than 1 each time.
 func TestResolutionAgainstDraw(t *testing.T) {
 	train, _ := mini(t)
 	box := draw.Kernel{Support: 0.5, At: func(float64) float64 { return 1 }}
 	for _, factor := range []int{2, 4, 8} {
 		for i := range 20 {
 			low := (&Images{Pixels: make([]uint8, imageBytes), Labels: []uint8{0}}).rgba(0)
-			small := low.Rect
-			small.Max = small.Max.Div(factor)
-			box.Scale(low, small, train.rgba(i), train.rgba(i).Rect, draw.Src, nil)
+			part := low.Rect
+			part.Max = part.Max.Div(factor)
+			box.Scale(low, part, train.rgba(i), train.rgba(i).Rect, draw.Src, nil)
 			want := train.rgba(i)
-			draw.BiLinear.Scale(want, want.Rect, low.SubImage(small), small, draw.Src, nil)
-			for k, got := range enlarge(boxMeans(train.Pixels[i*imageBytes:(i+1)*imageBytes],
-				factor), factor) {
+			draw.BiLinear.Scale(want, want.Rect, low.SubImage(part), part, draw.Src, nil)
+			means := boxMeans(train.Slice(i, i+1).Pixels, factor)
+			for k, got := range enlarge(means, factor) {
 				if w := float64(want.Pix[k/3*4+k%3]); math.Abs(got-w) >= 2 {
 					t.Fatalf("factor %d, image %d, value %d: %v, want %v ± 2", factor, i, k, got, w)
 				}
@@ -99,20 +99,20 @@ func TestResolutionAgainstDraw(t *testing.T) {
 	}
 }
 
-// Without noise and at full resolution only the channels are permuted, in one way for all images or
-// in all five ways.
+// Without noise and at full resolution only the channels are permuted: all images in one way, or
+// each in one of five.
 func TestShuffle(t *testing.T) {
 	images := filled(1000, func(_, y, x, c int) uint8 { return uint8(80*c + y + x) })
 	for _, tt := range []struct {
 		shuffle string
-		want    int // of the permutations
+		want    int // number of permutations
 	}{{"fixed", 1}, {"image", 5}} {
 		s := SmallMargin{Share: 1, Factor: 1, Shuffle: tt.shuffle, Seed: 3}
-		degraded := apply(t, s, images, "train")
+		result := apply(t, s, images, "train")
 		seen := map[[Channels]int]int{}
 		for i := range images.N() {
-			pixels := degraded.Pixels[i*imageBytes : (i+1)*imageBytes]
-			// of the pixel 0, 80, 160
+			pixels := result.Pixels[i*imageBytes : (i+1)*imageBytes]
+			// Pixel (0, 0) is 0, 80, 160.
 			p := [Channels]int{int(pixels[0]) / 80, int(pixels[1]) / 80, int(pixels[2]) / 80}
 			seen[p]++
 			for k, v := range pixels {
@@ -122,8 +122,8 @@ func TestShuffle(t *testing.T) {
 			}
 		}
 		for p, n := range seen {
-			// 200 of 1,000 expected with a deviation of √(1000·0.2·0.8) = 12.6, five of which are
-			// 63.
+			// Each is expected 200 times in 1,000, with a standard deviation of √(1000·0.2·0.8) =
+			// 12.6, and five of those are 63.
 			if !slices.Contains(permutations, p) || tt.want == 5 && (n < 137 || n > 263) {
 				t.Errorf("%s: permutation %v in %d images", tt.shuffle, p, n)
 			}
@@ -132,31 +132,31 @@ func TestShuffle(t *testing.T) {
 			t.Errorf("%s: the permutations %v, want %d", tt.shuffle, seen, tt.want)
 		}
 		if test := apply(t, s, images, "test"); tt.shuffle == "fixed" &&
-			!bytes.Equal(test.Pixels, degraded.Pixels) {
+			!bytes.Equal(test.Pixels, result.Pixels) {
 			t.Error("fixed: another permutation for the test images")
 		}
 	}
 }
 
-// On grey of 128 the noise is not clipped (0.5 is 7 deviations of √0.005): its mean is 0 and its
-// variance 0.005, plus 1/12 of a squared byte for rounding.
+// On a grey of 128 the noise is not clipped, since 0.5 is 7 standard deviations √0.005. Its mean is
+// 0, and its variance is 0.005 plus 1/12 of a squared byte for the rounding.
 func TestNoise(t *testing.T) {
 	const n = 200
 	images := filled(n, func(_, _, _, _ int) uint8 { return 128 })
-	degraded := apply(t, SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image",
-		Seed: 1}, images, "train")
+	s := SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
+	result := apply(t, s, images, "train")
 	var sum, squares, neighbours float64
-	for k, v := range degraded.Pixels {
+	for k, v := range result.Pixels {
 		x := (float64(v) - 128) / 255
 		sum += x
 		squares += x * x
 		if k > 0 {
-			neighbours += x * (float64(degraded.Pixels[k-1]) - 128) / 255
+			neighbours += x * (float64(result.Pixels[k-1]) - 128) / 255
 		}
 	}
 	const values = n * imageBytes // 614,400
 	want := 0.005 + 1./12/255/255
-	// Five deviations of each: √(v/N), v√(2/N) and v/√N.
+	// The limits are five standard errors: √(v/N), v√(2/N) and v/√N.
 	if mean := sum / values; math.Abs(mean) > 5*math.Sqrt(want/values) {
 		t.Errorf("mean %v, want 0 ± %v", mean, 5*math.Sqrt(want/values))
 	}
@@ -167,17 +167,17 @@ func TestNoise(t *testing.T) {
 		t.Errorf("covariance of neighbours %v, want 0 ± %v", got, 5*want/math.Sqrt(values))
 	}
 	// Black and white are clipped, not wrapped around.
-	extremes := apply(t, SmallMargin{Share: 1, Factor: 1, Variance: 1e-4, Shuffle: "image",
-		Seed: 1}, filled(2, func(i, _, _, _ int) uint8 { return uint8(255 * i) }), "train")
-	if dark, bright := slices.Max(extremes.Pixels[:imageBytes]),
-		slices.Min(extremes.Pixels[imageBytes:]); dark > 20 || bright < 235 {
+	s.Factor, s.Variance = 1, 1e-4
+	images = filled(2, func(i, _, _, _ int) uint8 { return uint8(255 * i) })
+	result = apply(t, s, images, "train")
+	dark, bright := slices.Max(result.Pixels[:imageBytes]), slices.Min(result.Pixels[imageBytes:])
+	if dark > 20 || bright < 235 {
 		t.Errorf("black becomes up to %d and white down to %d", dark, bright)
 	}
 }
 
-// The share is exact, and even: any part of the set has its share, but for one image at either end.
-// The others are the same bytes, and so is the whole set that was given.
-func TestShare(t *testing.T) {
+// The share is exact, and even: any slice of the set has its share, up to one image at either end.
+func TestShareOfIndices(t *testing.T) {
 	for _, tt := range []struct {
 		n     int
 		share float64
@@ -185,42 +185,45 @@ func TestShare(t *testing.T) {
 	}{{1000, 0.1, 100}, {1000, 0, 0}, {1000, 1, 1000}, {997, 0.1, 100}, {1000, 0.7, 700},
 		{10, 0.25, 3}, {3, 0.1, 0}} {
 		s := SmallMargin{Share: tt.share, Seed: 2}
-		indices := s.chosen(tt.n, "train")
+		indices := s.choose(tt.n, "train")
 		if len(indices) != tt.want || !slices.IsSorted(indices) ||
 			len(slices.Compact(slices.Clone(indices))) != tt.want {
 			t.Errorf("share %v of %d: %d images %v, want %d different ones", tt.share, tt.n,
 				len(indices), indices, tt.want)
 		}
 		for k, i := range indices {
-			if expected := float64(i) * float64(tt.want) /
-				float64(tt.n); math.Abs(float64(k)-expected) > 1 {
+			expected := float64(i) * float64(tt.want) / float64(tt.n)
+			if math.Abs(float64(k)-expected) > 1 {
 				t.Errorf("share %v of %d: %d before image %d, want about %.1f", tt.share, tt.n, k,
 					i, expected)
 			}
 		}
 	}
+}
 
+// The other images stay the same bytes, and Apply does not change the set that it is given.
+func TestShareOfImages(t *testing.T) {
 	train, _ := mini(t)
 	before := slices.Clone(train.Pixels)
 	s := SmallMargin{Share: 0.1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
-	degraded := apply(t, s, train, "train")
+	result := apply(t, s, train, "train")
 	changed := 0
 	for i := range train.N() {
 		same := bytes.Equal(train.Pixels[i*imageBytes:(i+1)*imageBytes],
-			degraded.Pixels[i*imageBytes:(i+1)*imageBytes])
-		if same == degraded.SmallMargin[i] {
-			t.Errorf("image %d: marked %v, the same %v", i, degraded.SmallMargin[i], same)
+			result.Pixels[i*imageBytes:(i+1)*imageBytes])
+		if same == result.SmallMargin[i] {
+			t.Errorf("image %d: small margin %v, unchanged %v", i, result.SmallMargin[i], same)
 		}
 		if !same {
 			changed++
 		}
 	}
 	if changed != 100 || !bytes.Equal(train.Pixels, before) || train.SmallMargin != nil {
-		t.Errorf("%d images changed, want 100, and the original ones to stay", changed)
+		t.Errorf("%d images changed, want 100, and the given set as it was", changed)
 	}
-	if part := degraded.Slice(20, 30); len(part.SmallMargin) != 10 ||
-		!slices.Equal(part.SmallMargin, degraded.SmallMargin[20:30]) {
-		t.Errorf("a slice has the marks %v", part.SmallMargin)
+	if part := result.Slice(20, 30); len(part.SmallMargin) != 10 ||
+		!slices.Equal(part.SmallMargin, result.SmallMargin[20:30]) {
+		t.Errorf("a slice has the small margins %v", part.SmallMargin)
 	}
 	if none := apply(t, SmallMargin{}, train, "train"); !bytes.Equal(none.Pixels, train.Pixels) ||
 		slices.Contains(none.SmallMargin, true) {
@@ -228,35 +231,36 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// What becomes of an image depends on its index alone, not on which other images are degraded;
-// training and test images, and seeds, differ; and the noise does not depend on the other settings.
+// The result for an image depends on its index, not on the other small-margin images. Training set,
+// test set and seeds have different streams. The other settings do not change the choice of images.
 func TestStreamsOfSmallMargin(t *testing.T) {
 	images := filled(50, func(i, y, x, c int) uint8 { return uint8(100 + y + x) })
 	s := SmallMargin{Share: 1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
 	all := apply(t, s, images, "train")
 	s.Share = 0.3
 	some := apply(t, s, images, "train")
-	for i, small := range some.SmallMargin {
-		if part := some.Slice(i, i+1).Pixels; small != bytes.Equal(part, all.Slice(i, i+1).Pixels) {
+	for i, smallMargin := range some.SmallMargin {
+		same := bytes.Equal(some.Slice(i, i+1).Pixels, all.Slice(i, i+1).Pixels)
+		if same != smallMargin {
 			t.Errorf("image %d depends on the share", i)
 		}
 	}
 	other := s
 	other.Factor, other.Variance, other.Shuffle = 4, 0.1, "fixed"
 	if !slices.Equal(apply(t, other, images, "train").SmallMargin, some.SmallMargin) {
-		t.Error("the way of degrading changes which images are degraded")
+		t.Error("factor, variance and shuffle change which images have a small margin")
 	}
 	other = s
 	other.Seed = 2
 	for name, m := range map[string]*Images{"another purpose": apply(t, s, images, "test"),
 		"another seed": apply(t, other, images, "train")} {
 		if slices.Equal(m.SmallMargin, some.SmallMargin) || bytes.Equal(m.Pixels, some.Pixels) {
-			t.Errorf("%s degrades the same images", name)
+			t.Errorf("%s gives the same images a small margin", name)
 		}
 	}
 }
 
-// The same bytes on every machine and in every version, so that runs can be compared.
+// The bytes are the same on every machine and in every version, so that runs can be compared.
 func TestSmallMarginGolden(t *testing.T) {
 	train, test := mini(t)
 	s := SmallMargin{Share: 0.1, Factor: 2, Variance: 0.005, Shuffle: "image", Seed: 1}
@@ -267,8 +271,8 @@ func TestSmallMarginGolden(t *testing.T) {
 		{train, "train", "ebebf560ab2b734cc66c1900eb7e7171be6f86d99b0cee2a97bb90a1c7369c9a"},
 		{test, "test", "ae61cc558a8710b0a47771d00cb2aa52e32660bc6a44688d17b14d74a0a88cd0"},
 	} {
-		if got := fmt.Sprintf("%x", sha256.Sum256(apply(t, s, tt.images,
-			tt.purpose).Pixels)); got != tt.want {
+		sum := sha256.Sum256(apply(t, s, tt.images, tt.purpose).Pixels)
+		if got := fmt.Sprintf("%x", sum); got != tt.want {
 			t.Errorf("%s: sha256 %s, want %s", tt.purpose, got, tt.want)
 		}
 	}
@@ -311,17 +315,18 @@ func TestSmallMarginValidate(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", s, got, tt.want)
 		}
 	}
-	if _, err := (SmallMargin{Share: 2}).Apply(filled(1, func(_, _, _, _ int) uint8 { return 0 }),
-		"train"); err == nil || !strings.HasPrefix(err.Error(), "datasets: small margin: ") {
+	black := filled(1, func(_, _, _, _ int) uint8 { return 0 })
+	_, err := (SmallMargin{Share: 2}).Apply(black, "train")
+	if err == nil || !strings.HasPrefix(err.Error(), "datasets: small margin: ") {
 		t.Error(err)
 	}
 }
 
 func TestSideBySide(t *testing.T) {
 	original := filled(3, func(i, y, x, c int) uint8 { return uint8(50*i + 10*c) })
-	degraded := filled(3, func(i, y, x, c int) uint8 { return uint8(50*i + 10*c + 5) })
+	smallMargin := filled(3, func(i, y, x, c int) uint8 { return uint8(50*i + 10*c + 5) })
 	var out bytes.Buffer
-	if err := SideBySide(&out, original, degraded, []int{2, 0}); err != nil {
+	if err := SideBySide(&out, original, smallMargin, []int{2, 0}); err != nil {
 		t.Fatal(err)
 	}
 	picture, err := png.Decode(&out)
@@ -345,7 +350,7 @@ func TestSideBySide(t *testing.T) {
 			t.Errorf("pixel %d, %d is %v, want %v", tt.x, tt.y, got, tt.want)
 		}
 	}
-	if err := SideBySide(&out, original, degraded, []int{3}); err == nil ||
+	if err := SideBySide(&out, original, smallMargin, []int{3}); err == nil ||
 		!strings.Contains(err.Error(), "image 3, want 0 to 2") {
 		t.Error(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/google/go-cmp/cmp"
+
+	"momentum/internal/durable"
 )
 
 func TestParse(t *testing.T) {
@@ -164,7 +166,7 @@ func TestCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Backend.Finalize()
-	if sum, err := sha256File(b.Plugin); b.Kind != CPU || b.PluginSHA256 != sum || err != nil {
+	if sum, err := durable.SHA256(b.Plugin); b.Kind != CPU || b.PluginSHA256 != sum || err != nil {
 		t.Errorf("got %+v and %v, want SHA-256 %s", b, err, sum)
 	}
 	if n := b.Backend.NumDevices(); n != 1 {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"momentum/internal/durable"
 	"momentum/internal/fetch"
 	"momentum/internal/lockfile"
 )
@@ -66,7 +67,7 @@ func (m machine) openCPU(ctx context.Context, why string, o Options) (*Backend, 
 // undamaged.
 func (m machine) installCPU(ctx context.Context, o Options) (plugin string, err error) {
 	plugin = filepath.Join(o.CacheDir, m.cpu.plugin)
-	if sum, err := sha256File(plugin); err == nil && sum == m.cpu.pluginSHA256 {
+	if sum, err := durable.SHA256(plugin); err == nil && sum == m.cpu.pluginSHA256 {
 		return plugin, nil // this also works in a cache folder that cannot be written
 	}
 	lock, err := lockCache(ctx, plugin, o)
@@ -75,7 +76,7 @@ func (m machine) installCPU(ctx context.Context, o Options) (plugin string, err 
 	}
 	defer lock.Release()
 
-	sum, err := sha256File(plugin)
+	sum, err := durable.SHA256(plugin)
 	switch {
 	case err == nil && sum == m.cpu.pluginSHA256:
 		return plugin, nil // another process has just installed it

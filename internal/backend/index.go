@@ -2,12 +2,8 @@ package backend
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/gomlx/go-xla/installer"
@@ -44,19 +40,4 @@ func (m machine) ask(ctx context.Context, pkg string) (*installer.PipPackageInfo
 		}
 		return a.info, nil
 	}
-}
-
-// sha256File returns the SHA-256 of a file in hex. It takes 0.2 s for the CPU's plugin of 260 MB
-// where the processor has instructions for it.
-func sha256File(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }

@@ -13,11 +13,13 @@ import (
 
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
+
+	"momentum/internal/durable"
 )
 
 // loadFile opens XLA with a plugin that others have put on this machine.
 func loadFile(kind Kind, plugin, why string, o Options) (*Backend, error) {
-	sum, err := sha256File(plugin)
+	sum, err := durable.SHA256(plugin)
 	if err != nil {
 		return nil, fmt.Errorf("backend: plugin: %w", err)
 	}

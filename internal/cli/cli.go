@@ -1,5 +1,5 @@
-// Package cli holds what all commands share: what each exit status means, and a main that gives one
-// line for an error.
+// Package cli holds what all commands share: exit statuses, a main function that reports an error
+// in one line, signals, and flags.
 package cli
 
 import (
@@ -28,23 +28,24 @@ const (
 // ErrStopped is wrapped by the error of a command that a signal stopped after it saved its work.
 var ErrStopped = errors.New("stopped by a signal")
 
-// UsageError is a command line that cannot be run.
+// UsageError reports a command line that cannot be executed.
 type UsageError struct{ Err error }
 
 func (e *UsageError) Error() string { return e.Err.Error() }
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// Usagef makes a [UsageError].
+// Usagef returns a [UsageError].
 func Usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
 
-// DivergedError is a run whose numbers are no longer finite.
+// DivergedError reports a run whose numbers are no longer finite.
 type DivergedError struct{ Err error }
 
 func (e *DivergedError) Error() string { return e.Err.Error() }
 func (e *DivergedError) Unwrap() error { return e.Err }
 
-// Status is the exit status of an error; 0 for nil and for a request for help. A context that was
-// cancelled, as by a signal in a download, is [Stopped] too, even if there was nothing to save yet.
+// Status returns the exit status of an error: 0 for nil and for a request for help. A cancelled
+// context, for example by a signal during a download, is [Stopped] too, even if there was nothing
+// to save yet.
 func Status(err error) int {
 	var usage *UsageError
 	var diverged *DivergedError
@@ -61,11 +62,13 @@ func Status(err error) int {
 	return Failed
 }
 
-// End stores in a run folder how the run ended, by the exit status of its error, and returns that
-// error. The folder of a run that has a result, done or diverged, is sealed; one that cannot be has
-// failed, and the same command then makes up for it. After another error of the run, one of the
-// folder, such as that of a disk that is still full, says nothing new: a run that is left in
-// another state is resumed too.
+// End records in a run folder how the run ended, according to the exit status of its error, and
+// returns that error. It seals the folder of a run that has a result: one that is done or has
+// diverged. If that fails, the run has failed, and End returns the error of the folder; the same
+// command then resumes the run.
+//
+// If the run has no result, End drops errors of the folder: on a disk that is still full they say
+// nothing new, and a run is resumed from any state.
 func End(dir *rundir.Dir, err error) error {
 	state := map[int]rundir.State{Done: rundir.Done, Diverged: rundir.Diverged,
 		Stopped: rundir.Preempted}[Status(err)]
@@ -84,8 +87,8 @@ func End(dir *rundir.Dir, err error) error {
 	return err
 }
 
-// SaveOnStop returns err. If a signal is the reason for it, SaveOnStop first saves the state before
-// the given step, and the error wraps [ErrStopped].
+// SaveOnStop returns err, unless a signal is its cause. Then it saves the state before the given
+// step and returns an error that wraps [ErrStopped].
 func SaveOnStop(err error, step int, save func() error) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
@@ -96,24 +99,26 @@ func SaveOnStop(err error, step int, save func() error) error {
 	return fmt.Errorf("%w before step %d; the same command resumes it", ErrStopped, step)
 }
 
-// Main runs a command and returns its exit status, with its error, if any, as one line on stderr.
-// The context ends at the first SIGINT, SIGTERM or SIGUSR1, which Slurm is asked to send before the
-// time is up. A SIGINT or SIGTERM that comes a second later or more kills the process as usual;
-// sooner ones count as the first, because Linux tells a process of its parent's death once for each
-// of the parent's threads. A second SIGUSR1 does nothing.
-func Main(name string, run func(ctx context.Context, stdout, stderr io.Writer,
-	args []string) error) int {
+// Main executes a command, reports its error, if any, in one line on stderr, and returns its exit
+// status.
+//
+// The command's context ends at the first SIGINT, SIGTERM or SIGUSR1; Slurm sends USR1 before the
+// time limit. A SIGINT or SIGTERM at least a second later kills the process as usual. Earlier ones
+// count as the first, because Linux tells a process of its parent's death once for each of the
+// parent's threads. A second SIGUSR1 does nothing.
+func Main(name string,
+	command func(ctx context.Context, stdout, stderr io.Writer, args []string) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	context.AfterFunc(ctx, func() {
 		time.Sleep(time.Second)
 		ignoreUSR1()
 		stop()
 	})
-	return Report(os.Stderr, name, run(ctx, os.Stdout, os.Stderr, os.Args[1:]))
+	return Report(os.Stderr, name, command(ctx, os.Stdout, os.Stderr, os.Args[1:]))
 }
 
-// Report writes an error, if it is one, as one line and returns its exit status. Errors that are
-// joined are separated by semicolons.
+// Report writes an error, if any, as one line and returns its exit status. Joined errors are
+// separated by semicolons.
 func Report(stderr io.Writer, name string, err error) int {
 	status := Status(err)
 	if status != Done {

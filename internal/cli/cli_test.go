@@ -29,8 +29,8 @@ func TestReport(t *testing.T) {
 		{fmt.Errorf("datasets: %w", context.Canceled), 75, "cifar: datasets: context canceled\n"},
 	} {
 		var line bytes.Buffer
-		if status := Report(&line, "cifar", tt.err); status != tt.status || line.String() !=
-			tt.line {
+		status := Report(&line, "cifar", tt.err)
+		if status != tt.status || line.String() != tt.line {
 			t.Errorf("%v: status %d, %q; want %d, %q", tt.err, status, line.String(), tt.status,
 				tt.line)
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Duration is a time.Duration that flags (through [flag.FlagSet.TextVar]) and JSON write as "1m0s".
+// Duration is a time.Duration that flags, by [flag.FlagSet.TextVar], and JSON write as "1m0s".
 type Duration time.Duration
 
 // MarshalText implements encoding.TextMarshaler.
@@ -21,13 +21,13 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-// FlagGroup is a part of a manual: flags by their names, in the order in which they are explained.
+// FlagGroup is a section of a manual: the names of its flags, in the order of their explanation.
 type FlagGroup struct {
 	Title string
 	Names []string
 }
 
-// PrintFlags explains the flags of a set, a group after the other, a line each.
+// PrintFlags explains the flags of a set group by group, with one line per flag.
 func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
 	for _, group := range groups {
 		fmt.Fprintf(out, "\n%s:\n", group.Title)
@@ -38,8 +38,8 @@ func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
 	}
 }
 
-// Remembered is a flag like that of [flag.FlagSet.Func], for [flag.FlagSet.Var], which remembers
-// its text: its String is what it was last set to.
+// Remembered returns a flag for [flag.FlagSet.Var] that calls set as a flag of [flag.FlagSet.Func]
+// does, and whose String is the text that it was last set to.
 func Remembered(set func(string) error) flag.Value { return &remembered{set: set} }
 
 type remembered struct {
@@ -54,5 +54,5 @@ func (r *remembered) Set(text string) error {
 	return r.set(text)
 }
 
-// Quote writes a string as one word of the shell.
+// Quote quotes a string as one word of the shell.
 func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

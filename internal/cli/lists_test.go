@@ -13,10 +13,26 @@ func TestLists(t *testing.T) {
 		{"8,", `[8] "" is no whole number of at least 1`},
 		{"8 ", `[] "8 " is no whole number of at least 1`},
 	} {
-		list := []int{1, 2, 3} // a default, which goes
+		list := []int{1, 2, 3} // a default, which is replaced
 		err := Numbers(&list)(c.value)
 		if got := fmt.Sprint(list, err); got != c.want {
 			t.Errorf("numbers %q: %s, want %s", c.value, got, c.want)
+		}
+	}
+	for _, c := range []struct{ value, want string }{
+		{"0.1", "[0.1] <nil>"},
+		{"1e-3,0,-2.5", "[0.001 0 -2.5] <nil>"},
+		{"0.1,x", `[0.1] "x" is no number`},
+		{"0.1,", `[0.1] "" is no number`},
+		{"0.1 ", `[] "0.1 " is no number`},
+		{"NaN", `[] "NaN" is no number`},
+		{"1,-Inf", `[1] "-Inf" is no number`},
+		{"1e999", `[] "1e999" is no number`},
+	} {
+		list := []float64{1, 2, 3}
+		err := Floats(&list)(c.value)
+		if got := fmt.Sprint(list, err); got != c.want {
+			t.Errorf("floats %q: %s, want %s", c.value, got, c.want)
 		}
 	}
 	for _, c := range []struct{ value, want string }{

@@ -19,8 +19,8 @@ import (
 	"momentum/internal/rundir"
 )
 
-// With this variable in its environment the test's binary is a command that waits for a signal and
-// then saves for as long as the variable says.
+// With this variable in its environment the test binary is a command that waits for a signal and
+// then saves for the duration that the variable holds.
 const asCommand = "MOMENTUM_TEST_AS_CLI"
 
 func TestMain(m *testing.M) {
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A signal lets the command save. More of them within a second, as Linux sends them when a parent
-// of several threads dies, are the same one; a later SIGTERM kills, a later SIGUSR1 does not.
+// A signal lets the command save. Further ones within a second, such as Linux sends when a parent
+// with several threads dies, count as the same. A later SIGTERM kills; a later SIGUSR1 does not.
 func TestSignals(t *testing.T) {
 	for _, tt := range []struct {
 		first, later syscall.Signal
@@ -81,7 +81,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// How a run ends stands in its folder, which is sealed if it has a result.
+// The folder records how a run ends, and is sealed if the run has a result.
 func TestEnd(t *testing.T) {
 	for state, err := range map[rundir.State]error{
 		rundir.Done: nil, rundir.Diverged: &DivergedError{errors.New("loss is NaN")},
@@ -107,7 +107,7 @@ func TestEnd(t *testing.T) {
 		}
 	}
 
-	// A result that cannot be sealed is none.
+	// A run whose result cannot be sealed has failed.
 	dir, err := rundir.Open(rundir.Spec{Root: t.TempDir(), Label: "run", Settings: struct{}{}})
 	if err != nil {
 		t.Fatal(err)
@@ -117,9 +117,9 @@ func TestEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, result := range []error{nil, &DivergedError{errors.New("loss is NaN")}} {
-		if err := End(dir, result); err == nil ||
-			!strings.HasPrefix(err.Error(), "rundir: cannot seal: ") || dir.State() !=
-			rundir.Failed {
+		err := End(dir, result)
+		if err == nil || !strings.HasPrefix(err.Error(), "rundir: cannot seal: ") ||
+			dir.State() != rundir.Failed {
 			t.Errorf("not sealed: %v, state %s", err, dir.State())
 		}
 	}

@@ -9,11 +9,9 @@ import (
 )
 
 func stopSignals() []os.Signal {
-	return []os.Signal{os.Interrupt, syscall.SIGTERM,
-		syscall.SIGUSR1}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1}
 }
 
-// ignoreUSR1 is for what follows the first signal. Slurm's scancel sends TERM to a run and to the
-// script that it runs in, which passes on what it gets, and must not kill the run by that: it
-// passes on USR1.
+// ignoreUSR1 is called after the first signal. Slurm's scancel sends TERM both to a run and to its
+// batch script. The script forwards the signal to the run as USR1, which then must not kill it.
 func ignoreUSR1() { signal.Ignore(syscall.SIGUSR1) }

@@ -1,16 +1,15 @@
 // Package fetch downloads one file of known SHA-256 over HTTP and expects the worst: connections
 // that are cut or stall, servers that are busy or send something else, a second process that wants
-// the same file, a full disk. What has arrived is kept in PATH.part and continued by Range, also by
-// a later process; PATH appears by a rename when its size and checksum are right, never before.
+// the same file, a full disk. The bytes that have arrived stay in PATH.part, and the next request,
+// even of a later process, asks for the rest by Range. PATH appears by a rename, and only once size
+// and checksum are right.
 package fetch
 
 import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,32 +25,36 @@ import (
 	"syscall"
 	"time"
 
+	"momentum/internal/durable"
 	"momentum/internal/lockfile"
 	"momentum/internal/progress"
 )
 
-// File is what to download and where to put it. The folder of Path is made if it is missing.
+// File describes a file to download and where to put it.
 type File struct {
 	URL    string
-	Path   string
+	Path   string // its folder is created if it is missing
 	SHA256 string // hexadecimal
 	Size   int64  // in bytes; 0: unknown
 }
 
-// Options may be left zero.
+// Options control a download. Their zero value is usable.
 type Options struct {
-	Client   *http.Client // nil: http.DefaultClient, which heeds HTTPS_PROXY
-	Out      io.Writer    // for progress; nil: none
-	Label    string       // names the file there; empty: the last part of Path
-	Attempts int          // in a row without a new byte before giving up; 0: 6
-	// before the second attempt, doubled for each further one up to 30 s; 0: 1 s
+	Client   *http.Client // nil: http.DefaultClient, which uses the proxy of HTTPS_PROXY
+	Out      io.Writer    // for progress; nil: no output
+	Label    string       // the file's name in the progress; empty: the last part of Path
+	Attempts int          // attempts in a row without a new byte before Get gives up; 0: 6
+
+	// Backoff is the time before the second attempt; it doubles with each further attempt, up to
+	// 30 s. 0: 1 s.
 	Backoff time.Duration
-	Stall   time.Duration // without a byte before a connection is given up; 0: 30 s
+	// Stall is the time without a new byte after which a connection is given up. 0: 30 s.
+	Stall time.Duration
 }
 
-// Get downloads f, unless it is there with the right size and checksum, and returns when it is. If
-// another process is downloading it, Get waits for that one. When ctx ends or the attempts are used
-// up, what has arrived stays in PATH.part for the next Get.
+// Get downloads f, unless it is there with the right size and checksum. If another process is
+// downloading it, Get waits for that process. When ctx ends or the attempts are used up, the bytes
+// that have arrived stay in PATH.part for the next Get.
 func Get(ctx context.Context, f File, o Options) error {
 	if Verify(f.Path, f.SHA256, f.Size) == nil {
 		return nil
@@ -89,7 +92,7 @@ func Get(ctx context.Context, f File, o Options) error {
 	}
 	defer lock.Release()
 	if Verify(f.Path, f.SHA256, f.Size) == nil {
-		return nil // by the process that this one waited for
+		return nil // the process that this one waited for has downloaded it
 	}
 	d := &download{File: f, Options: o, part: f.Path + ".part"}
 	if err := d.run(ctx); err != nil {
@@ -98,37 +101,35 @@ func Get(ctx context.Context, f File, o Options) error {
 	return nil
 }
 
-// Verify says whether the file at path has the size (0: any) and the checksum.
+// Verify returns an error unless the file at path has the size (0: any) and the checksum.
 func Verify(path, sha256sum string, size int64) error {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, f)
+	if got := info.Size(); size > 0 && got != size {
+		return fmt.Errorf("%s: %d bytes, want %d", path, got, size)
+	}
+	sum, err := durable.SHA256(path)
 	if err != nil {
 		return err
 	}
-	if size > 0 && n != size {
-		return fmt.Errorf("%s: %d bytes, want %d", path, n, size)
-	}
-	if sum := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(sum, sha256sum) {
+	if !strings.EqualFold(sum, sha256sum) {
 		return fmt.Errorf("%s: sha256 %s, want %s", path, sum, sha256sum)
 	}
 	return nil
 }
 
-// download is one Get under its lock.
+// download is one call of Get while it holds the lock.
 type download struct {
 	File
 	Options
-	part    string
+	part    string        // the path PATH.part
 	bar     *progress.Bar // nil before the first answer
-	resumed bool          // the part was not begun by this attempt
+	resumed bool          // the part began in an earlier attempt
 }
 
-// final marks an error that another attempt would not change.
+// final marks an error that another attempt would not mend.
 type final struct{ error }
 
 func (e final) Unwrap() error { return e.error }
@@ -161,7 +162,7 @@ func (d *download) run(ctx context.Context) error {
 			return fmt.Errorf("%w; gave up after %d attempts", err, tries)
 		}
 		wait := min(d.Backoff<<(tries-1), 30*time.Second)
-		// so that many processes do not come back at once
+		// A random factor keeps many processes from coming back at the same time.
 		wait = time.Duration(float64(wait) * (0.5 + rand.Float64()))
 		d.say(fmt.Sprintf("%s: %v; trying again in %v", d.Label, err,
 			wait.Round(100*time.Millisecond)))
@@ -178,8 +179,8 @@ func stopped(ctx context.Context, have int64) error {
 		have)
 }
 
-// attempt makes one request for what the part lacks and adds what arrives. It returns the size of
-// the part; without error the part is complete.
+// attempt makes one request for the bytes that the part lacks and appends those that arrive. It
+// returns the size of the part. Without an error the part is complete.
 func (d *download) attempt(ctx context.Context) (have int64, err error) {
 	part, err := os.OpenFile(d.part, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -210,52 +211,82 @@ func (d *download) attempt(ctx context.Context) (have int64, err error) {
 	defer resp.Body.Close()
 	body := bufio.NewReaderSize(&watched{ctx, resp.Body, stall, d.Stall}, 1<<18)
 
-	total := d.Size
+	var total int64
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
-		var from, to, all int64
-		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &from, &to,
-			&all); n < 2 || from != have {
-			return have, d.discard(fmt.Errorf("asked for the bytes from %d on, got %q", have,
-				resp.Header.Get("Content-Range")))
-		}
-		if all > 0 && total > 0 && all != total {
-			return have, final{d.discard(fmt.Errorf("the server's file has %d bytes, want %d; "+
-				"try another source", all, total))}
-		}
-		total = max(total, all)
+		total, err = d.checkRange(resp, have)
 	case http.StatusRequestedRangeNotSatisfiable:
-		var all int64
-		if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &all); n == 1 &&
-			all == have && d.Size == 0 {
-			return have, nil
-		}
-		return have, d.discard(fmt.Errorf("the server cannot continue at byte %d", have))
-	default: // the whole file, whether or not a part was asked for
-		if page := htmlPage(body); page != "" {
-			return have, final{fmt.Errorf("got %s, want a file with sha256 %s; a proxy or a "+
-				"login may stand in between: try another source", page, d.SHA256)}
-		}
-		if total > 0 && resp.ContentLength >= 0 && resp.ContentLength != total {
-			return have, final{fmt.Errorf("the server's file has %d bytes, want %d; try another "+
-				"source", resp.ContentLength, total)}
-		}
-		total = max(total, resp.ContentLength)
-		if have > 0 {
-			if err := part.Truncate(0); err != nil {
-				return have, final{err}
-			}
-			if have, err = part.Seek(0, io.SeekStart); err != nil {
-				return have, final{err}
-			}
+		return have, d.checkUnsatisfiable(resp, have)
+	default: // the whole file, whether or not a range was asked for
+		if total, err = d.checkWhole(resp, body); err == nil && have > 0 {
+			have, err = restart(part)
 		}
 		d.resumed = false
 	}
-
+	if err != nil {
+		return have, err
+	}
 	if d.bar == nil {
 		d.bar = progress.Bytes(d.Out, d.Label, total)
 	}
 	d.bar.Set(have)
+	return d.receive(body, part, have)
+}
+
+// checkRange checks an answer with the bytes from have on, and returns the size of the whole file:
+// 0 if it is not known.
+func (d *download) checkRange(resp *http.Response, have int64) (total int64, err error) {
+	var from, to, all int64
+	header := resp.Header.Get("Content-Range")
+	if n, _ := fmt.Sscanf(header, "bytes %d-%d/%d", &from, &to, &all); n < 2 || from != have {
+		return 0, d.discard(fmt.Errorf("asked for the bytes from %d on, got %q", have, header))
+	}
+	if all > 0 && d.Size > 0 && all != d.Size {
+		return 0, final{d.discard(fmt.Errorf("the server's file has %d bytes, want %d; "+
+			"try another source", all, d.Size))}
+	}
+	return max(d.Size, all), nil
+}
+
+// checkUnsatisfiable checks the answer that the file has no bytes from have on. If the size was not
+// known, it may mean that the part is complete.
+func (d *download) checkUnsatisfiable(resp *http.Response, have int64) error {
+	var all int64
+	n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &all)
+	if n == 1 && all == have && d.Size == 0 {
+		return nil
+	}
+	return d.discard(fmt.Errorf("the server cannot continue at byte %d", have))
+}
+
+// checkWhole checks an answer with the whole file, and returns its size: not positive if it is not
+// known.
+func (d *download) checkWhole(resp *http.Response, body *bufio.Reader) (total int64, err error) {
+	if page := htmlPage(body); page != "" {
+		return 0, final{fmt.Errorf("got %s, want a file with sha256 %s; a proxy or a login may "+
+			"stand in between: try another source", page, d.SHA256)}
+	}
+	if d.Size > 0 && resp.ContentLength >= 0 && resp.ContentLength != d.Size {
+		return 0, final{fmt.Errorf("the server's file has %d bytes, want %d; try another source",
+			resp.ContentLength, d.Size)}
+	}
+	return max(d.Size, resp.ContentLength), nil
+}
+
+// restart empties the part and returns its new size, 0.
+func restart(part *os.File) (have int64, err error) {
+	if err := part.Truncate(0); err != nil {
+		return 0, final{err}
+	}
+	if have, err = part.Seek(0, io.SeekStart); err != nil {
+		return 0, final{err}
+	}
+	return have, nil
+}
+
+// receive appends the body of an answer to the part, which has a size of have, and returns the new
+// size. Without an error the part is complete and on disk.
+func (d *download) receive(body io.Reader, part *os.File, have int64) (int64, error) {
 	buf := make([]byte, 1<<18)
 	for {
 		n, err := body.Read(buf)
@@ -282,13 +313,13 @@ func (d *download) attempt(ctx context.Context) (have int64, err error) {
 	}
 }
 
-// request asks for the bytes from an offset on. The answer has status 200, 206 or 416.
+// request asks for the bytes from an offset on. The response has the status 200, 206 or 416.
 func (d *download) request(ctx context.Context, from int64) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL, nil)
 	if err != nil {
 		return nil, final{err}
 	}
-	// or Go would unpack what a server wrongly calls a gzip-encoded tar
+	// Otherwise Go would decompress a file that the server wrongly declares as gzip-encoded.
 	req.Header.Set("Accept-Encoding", "identity")
 	if from > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
@@ -299,7 +330,7 @@ func (d *download) request(ctx context.Context, from int64) (*http.Response, err
 			return nil, context.Cause(ctx)
 		}
 		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = e.Err // without the address, which the caller names
+			err = e.Err // without the address, which Get adds
 		}
 		var dns *net.DNSError
 		var cert *tls.CertificateVerificationError
@@ -329,14 +360,14 @@ func (d *download) finish() error {
 		}
 		err = d.discard(fmt.Errorf("got the wrong content: %w", err))
 		if d.resumed {
-			return err // what was there before may be at fault: once more from the start
+			return err // the earlier part may be wrong, so the next attempt starts over
 		}
 		return final{fmt.Errorf("%w; try another source", err)}
 	}
 	if err := os.Rename(d.part, d.Path); err != nil {
 		return final{err}
 	}
-	return syncFolder(filepath.Dir(d.Path))
+	return durable.SyncDir(filepath.Dir(d.Path))
 }
 
 // discard removes a part that cannot become the file, and returns the reason.
@@ -363,18 +394,19 @@ func (d *download) say(text string) {
 	}
 }
 
-// watched puts a stall off with every byte, and reports the stall in place of "context canceled".
+// watched is a reader that restarts the timer of a stall with every byte, and returns the stall in
+// place of "context canceled".
 type watched struct {
 	ctx   context.Context
 	r     io.Reader
 	stall *time.Timer
-	d     time.Duration
+	limit time.Duration
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	if n > 0 {
-		w.stall.Reset(w.d)
+		w.stall.Reset(w.limit)
 	}
 	if err != nil && err != io.EOF && w.ctx.Err() != nil {
 		err = context.Cause(w.ctx)
@@ -384,25 +416,15 @@ func (w *watched) Read(p []byte) (int, error) {
 
 var title = regexp.MustCompile(`(?is)<title[^>]*>\s*(.{0,80}?)\s*</title>`)
 
-// htmlPage describes a body that is an HTML page, and is empty for any other.
+// htmlPage describes a body that is an HTML page, and returns "" for any other body.
 func htmlPage(body *bufio.Reader) string {
 	head, _ := body.Peek(4096)
-	if !strings.HasPrefix(http.DetectContentType(bytes.TrimPrefix(head, []byte("\ufeff"))),
-		"text/html") {
+	kind := http.DetectContentType(bytes.TrimPrefix(head, []byte("\ufeff")))
+	if !strings.HasPrefix(kind, "text/html") {
 		return ""
 	}
 	if m := title.FindSubmatch(head); m != nil {
 		return fmt.Sprintf("an HTML page (%q)", m[1])
 	}
 	return "an HTML page"
-}
-
-// syncFolder makes a rename in the folder durable.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

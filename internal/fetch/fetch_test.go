@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// content is what the servers below should send: random, so that it has no structure a bug could
-// hide in.
+// content is the file that the servers below should send. It is random, so that no bug can hide in
+// its structure.
 var content = func() []byte {
 	b := make([]byte, 300_000)
 	rand.NewChaCha8([32]byte{1}).Read(b)
@@ -38,7 +38,7 @@ func whole(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "file.bin", time.Time{}, bytes.NewReader(content))
 }
 
-// cut serves like the handler does, and cuts the connection after n bytes.
+// cut serves like another handler, but cuts the connection after n bytes.
 func cut(n int, serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { serve(&cutter{w, n}, r) }
 }
@@ -73,11 +73,12 @@ func body(b []byte) http.HandlerFunc {
 	}
 }
 
-// chunked sends a body without saying its length.
+// chunked sends a body without its length.
 func chunked(b []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.Write(b) }
 }
 
+// stall sends n bytes and then nothing more.
 func stall(n int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
@@ -87,8 +88,8 @@ func stall(n int) http.HandlerFunc {
 	}
 }
 
-// script serves the k-th request by the k-th handler, and any further one by the last. It records
-// the Range headers.
+// script serves the k-th request with the k-th handler, and all further ones with the last. It
+// records the Range headers.
 func script(t *testing.T, handlers ...http.HandlerFunc) (url string, ranges func() []string) {
 	var mu sync.Mutex
 	var seen []string
@@ -112,7 +113,7 @@ func TestGet(t *testing.T) {
 		name     string
 		serve    []http.HandlerFunc
 		noSize   bool     // the caller does not know the size
-		part     []byte   // there from an earlier process
+		part     []byte   // left by an earlier process
 		requests []string // the Range header of each request
 		err      string   // part of the error; empty: none
 	}{
@@ -216,7 +217,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// A file that is there costs no request; one with the wrong content is replaced.
+// A file with the right content costs no request; one with the wrong content is replaced.
 func TestGetPresent(t *testing.T) {
 	url, ranges := script(t, whole)
 	f := File{URL: url, Path: filepath.Join(t.TempDir(), "f"),

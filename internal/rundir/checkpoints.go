@@ -8,16 +8,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"momentum/internal/durable"
 )
 
 const (
-	checkpointsDir = "checkpoints"
-	checkpointKeep = 2
+	checkpointsDir  = "checkpoints"
+	keptCheckpoints = 2 // the newest may be damaged, so the one before it is kept too
 )
 
-// SaveCheckpoint makes the folder checkpoints/step-NNNNNNNN: write fills it with
-// files, then their checksums are added and all is flushed to the disk before the
-// folder gets its name. The newest two checkpoints are kept.
+// SaveCheckpoint creates the folder checkpoints/step-NNNNNNNN. write puts files into it under a
+// temporary name; then SHA256SUMS is added, all files are flushed to disk, and only then the folder
+// gets its name. The two newest checkpoints are kept.
 func (d *Dir) SaveCheckpoint(step int64, write func(folder string) error) error {
 	if err := d.saveCheckpoint(step, write); err != nil {
 		return fmt.Errorf("rundir: cannot save the checkpoint of step %d: %w", step, err)
@@ -30,7 +32,7 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 	if err := os.MkdirAll(root, 0o777); err != nil {
 		return err
 	}
-	temporary := temporaryName(filepath.Join(root, "checkpoint"))
+	temporary := durable.TemporaryName(filepath.Join(root, "checkpoint"))
 	if err := os.RemoveAll(temporary); err != nil {
 		return err
 	}
@@ -45,20 +47,21 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 		return err
 	}
 	final := filepath.Join(root, fmt.Sprintf("step-%08d", step))
-	if err := os.RemoveAll(final); err != nil { // left by a run that was cut back
+	// The run may have written this checkpoint before, and then gone back to an older one.
+	if err := os.RemoveAll(final); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, final); err != nil {
 		return err
 	}
-	if err := syncDir(root); err != nil {
+	if err := durable.SyncDir(root); err != nil {
 		return err
 	}
 	names, err := d.checkpoints()
 	if err != nil {
 		return err
 	}
-	for _, old := range names[:max(0, len(names)-checkpointKeep)] {
+	for _, old := range names[:max(0, len(names)-keptCheckpoints)] {
 		if err := os.RemoveAll(filepath.Join(root, old)); err != nil {
 			return err
 		}
@@ -66,9 +69,9 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 	return nil
 }
 
-// LoadCheckpoint calls load with the folder of the newest checkpoint whose
-// checksums hold and that load accepts. Newer ones that failed are described in
-// warnings and set aside as NAME.damaged. Without any, found is false.
+// LoadCheckpoint calls load with the folder of the newest checkpoint, and goes back to the one
+// before it if the checksums do not match or load returns an error. Such a checkpoint is set aside
+// as NAME.damaged and described in warnings. If none is left, found is false.
 func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnings []string,
 	err error) {
 	names, err := d.checkpoints()
@@ -77,15 +80,15 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 	}
 	for _, name := range slices.Backward(names) {
 		folder := d.Path(checkpointsDir, name)
-		bad := verify(folder)
-		if bad == nil {
-			bad = load(folder)
+		damage := verify(folder)
+		if damage == nil {
+			damage = load(folder)
 		}
-		if bad == nil {
+		if damage == nil {
 			return true, warnings, nil
 		}
 		warnings = append(warnings, fmt.Sprintf("%s: damaged checkpoint, going back to the one "+
-			"before it: %v", folder, bad))
+			"before it: %v", folder, damage))
 		aside := folder + ".damaged"
 		if err := errors.Join(os.RemoveAll(aside), os.Rename(folder, aside)); err != nil {
 			return false, warnings, fmt.Errorf("rundir: %w", err)
@@ -94,8 +97,8 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 	return false, warnings, nil
 }
 
-// checkpoints lists the names of the checkpoints, oldest first, and removes what
-// a killed process left half-written.
+// checkpoints lists the names of the checkpoints, oldest first, and removes the incomplete ones of
+// killed processes.
 func (d *Dir) checkpoints() ([]string, error) {
 	entries, err := os.ReadDir(d.Path(checkpointsDir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -106,7 +109,7 @@ func (d *Dir) checkpoints() ([]string, error) {
 	var names []string
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case isTemporary(name):
+		case durable.IsTemporary(name):
 			if err := os.RemoveAll(d.Path(checkpointsDir, name)); err != nil {
 				return nil, err
 			}
@@ -114,7 +117,7 @@ func (d *Dir) checkpoints() ([]string, error) {
 			names = append(names, name)
 		}
 	}
-	// Past 8 digits the longer name is the larger number.
+	// A step of more than 8 digits has a longer name.
 	slices.SortFunc(names, func(a, b string) int {
 		if len(a) != len(b) {
 			return len(a) - len(b)

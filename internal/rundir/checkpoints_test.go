@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// saved makes a run folder with checkpoints of the given steps, each of one file that holds its
+// saved makes a run folder with checkpoints of the given steps. Each has one file, which holds the
 // step.
 func saved(t *testing.T, steps ...int64) *Dir {
 	t.Helper()
@@ -31,7 +31,7 @@ func saved(t *testing.T, steps ...int64) *Dir {
 	return d
 }
 
-// loaded is the content of the checkpoint that LoadCheckpoint picks, "" for none.
+// loaded returns the content of the checkpoint that LoadCheckpoint picks: "" if there is none.
 func loaded(t *testing.T, d *Dir) (content string, warnings []string) {
 	t.Helper()
 	found, warnings, err := d.LoadCheckpoint(func(folder string) error {
@@ -46,7 +46,7 @@ func loaded(t *testing.T, d *Dir) (content string, warnings []string) {
 }
 
 func TestNewestCheckpointsAreKept(t *testing.T) {
-	// Past eight digits the names grow: the newest is still the largest step.
+	// A step of nine digits is newer than one of eight, although its name sorts before.
 	d := saved(t, 5, 99_999_999, 100_000_000)
 	names, err := d.checkpoints()
 	if want := []string{"step-99999999", "step-100000000"}; err != nil ||
@@ -64,8 +64,7 @@ func TestNewestCheckpointsAreKept(t *testing.T) {
 func TestDamagedCheckpointIsSetAside(t *testing.T) {
 	for name, damage := range map[string]func(folder string) error{
 		"bit": func(f string) error {
-			return os.WriteFile(filepath.Join(f, "state"),
-				[]byte("3"), 0o666)
+			return os.WriteFile(filepath.Join(f, "state"), []byte("3"), 0o666)
 		},
 		"truncated": func(f string) error { return os.Truncate(filepath.Join(f, "state"), 0) },
 		"file":      func(f string) error { return os.Remove(filepath.Join(f, "state")) },
@@ -103,8 +102,8 @@ func TestFailedSave(t *testing.T) {
 	}
 }
 
-// Whatever SHA256SUMS says, a checkpoint is accepted only if each of its lines is the checksum of a
-// file that is there.
+// Whatever SHA256SUMS holds, a checkpoint is accepted only if each line is the right checksum of a
+// file of the folder.
 func FuzzVerify(f *testing.F) {
 	content := []byte("weights")
 	sum := sha256.Sum256(content)

@@ -18,8 +18,8 @@ type config struct {
 	Execution any `json:"execution,omitempty"`
 }
 
-// ReadConfig reads the file config.json of a run folder. derived and execution
-// are nil if the file does not have them. Errors name the file and the line.
+// ReadConfig reads the file config.json of a run folder. derived and execution are nil if the file
+// does not have them. Errors name the file and the line.
 func ReadConfig(path string) (settings, derived, execution json.RawMessage, err error) {
 	b, err := os.ReadFile(path)
 	if err == nil {
@@ -51,8 +51,8 @@ func parseConfig(path string, b []byte) (settings, derived, execution json.RawMe
 	return c.Settings, c.Derived, c.Execution, nil
 }
 
-// canonical is settings as JSON with sorted keys: the same for two structs that
-// differ only in the order of their fields.
+// canonical returns settings as JSON with sorted keys: the same bytes for two structs that differ
+// only in the order of their fields.
 func canonical(settings any) ([]byte, error) {
 	m, err := object(settings)
 	if err != nil {
@@ -61,7 +61,7 @@ func canonical(settings any) ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// object turns settings into a map through JSON. Numbers keep their digits.
+// object converts settings to a map by way of JSON. Numbers keep their digits.
 func object(settings any) (map[string]any, error) {
 	b, err := json.Marshal(settings)
 	if err != nil {
@@ -77,8 +77,8 @@ func object(settings any) (map[string]any, error) {
 	return m, err
 }
 
-// checkSettings compares the settings in the content of a config.json with the
-// wanted ones and names the first that differs.
+// checkSettings compares the settings in the content of a config.json with the wanted ones. Its
+// error names the first that differs.
 func checkSettings(path string, content []byte, want any) error {
 	stored, _, _, err := parseConfig(path, content)
 	if err != nil {
@@ -98,22 +98,22 @@ func checkSettings(path string, content []byte, want any) error {
 	return nil
 }
 
-// difference describes the first setting, by name, in which got and want
-// differ; "" if none does.
+// difference describes the first setting, by name, in which got and want differ: "" if they are
+// equal. prefix is the path to a nested setting, such as "schedule.".
 func difference(prefix string, got, want map[string]any) string {
 	all := maps.Clone(got)
 	maps.Copy(all, want)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		g, inGot := got[name]
 		w, inWant := want[name]
-		gMap, isMap1 := g.(map[string]any)
-		wMap, isMap2 := w.(map[string]any)
+		gMap, gotMap := g.(map[string]any)
+		wMap, wantMap := w.(map[string]any)
 		switch {
 		case !inGot:
 			return fmt.Sprintf("%s%s is missing, want %s", prefix, name, text(w))
 		case !inWant:
 			return fmt.Sprintf("%s%s is %s, want no such setting", prefix, name, text(g))
-		case isMap1 && isMap2:
+		case gotMap && wantMap:
 			if d := difference(prefix+name+".", gMap, wMap); d != "" {
 				return d
 			}
@@ -124,14 +124,14 @@ func difference(prefix string, got, want map[string]any) string {
 	return ""
 }
 
-// text is a value that came from JSON as JSON again.
+// text encodes a value that was decoded from JSON as JSON again, which cannot fail.
 func text(v any) string {
-	b, _ := json.Marshal(v) // what came from JSON always goes back
+	b, _ := json.Marshal(v)
 	return string(b)
 }
 
 // Difference describes the first value, by name, in which two JSON objects differ, as "NAME is GOT,
-// want WANT"; "" if none does.
+// want WANT": "" if they are equal.
 func Difference(got, want json.RawMessage) string {
 	a, err := object(got)
 	if err != nil {

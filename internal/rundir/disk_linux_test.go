@@ -13,30 +13,29 @@ import (
 	"momentum/internal/smalldisk"
 )
 
-// A small disk that fills up, and one that cannot be written.
+// A small disk that fills up and then becomes read-only.
 func TestDisk(t *testing.T) { smalldisk.Run(t, "256k", func(mount string) { testDisk(t, mount) }) }
 
 func testDisk(t *testing.T, mount string) {
 	s := spec(filepath.Join(mount, "runs"))
 	d := open(t, s)
 	must(t, d.SetState(Running))
-	must(t, d.WriteFile("weights", func(w io.Writer) error {
-		_,
-			err := w.Write(make([]byte, 100_000))
-		return err
-	}))
+	writeWeights := func(size int) error {
+		return d.WriteFile("weights", func(w io.Writer) error {
+			_, err := w.Write(make([]byte, size))
+			return err
+		})
+	}
+	must(t, writeWeights(100_000))
 
-	err := d.WriteFile("weights", func(w io.Writer) error {
-		_,
-			err := w.Write(make([]byte, 200_000))
-		return err
-	})
+	err := writeWeights(200_000)
 	wantError(t, err, "rundir: cannot write "+d.Path("weights")+": no space left on device")
 	if n := len(content(t, d.Path("weights"))); n != 100_000 {
 		t.Errorf("weights has %d bytes, want the old 100000", n)
 	}
 
-	// The first row takes a block; then rows until one does not fit into it.
+	// The first row takes a block of the disk. With the rest of the disk full, rows follow until
+	// one does not fit into that block.
 	must(t, d.AppendRow(row(0, 1)))
 	ballast := filepath.Join(mount, "ballast")
 	os.WriteFile(ballast, make([]byte, 1<<20), 0o666) // fails, and leaves what fits

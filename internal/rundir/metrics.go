@@ -19,25 +19,24 @@ const (
 	csvFile     = "metrics.csv"
 )
 
-// Row is what was measured at a step. A line of metrics.jsonl holds a row as
+// Row holds the measurements of one step. metrics.jsonl has one line per row,
 //
 //	{"step":3,"loss":0.5,"grad_norm":"NaN"}
 //
-// with the values in their order. JSON has no NaN and no infinity, so these are
-// the strings "NaN", "+Inf" and "-Inf". A value that was not measured is left
-// out.
+// with the values in the order of Values. JSON has no NaN and no infinity: they are written as the
+// strings "NaN", "+Inf" and "-Inf". Quantities that were not measured are left out.
 type Row struct {
-	Step   int64 // from 0, larger in each row than in the one before
+	Step   int64 // at least 0, and larger than in the row before
 	Values []Value
 }
 
-// Value is one measured number.
+// Value is one measurement.
 type Value struct {
 	Name string
 	X    float64
 }
 
-// Get returns the value of a name, and whether the row has it.
+// Get returns the value with a name, and whether the row has it.
 func (r Row) Get(name string) (float64, bool) {
 	for _, v := range r.Values {
 		if v.Name == name {
@@ -47,9 +46,9 @@ func (r Row) Get(name string) (float64, bool) {
 	return 0, false
 }
 
-// ReadMetrics reads the file metrics.jsonl of a run folder. A last line without
-// a newline is what a killed process has left, and is dropped; every other line
-// that is not a row is an error that names file and line. Steps must increase.
+// ReadMetrics reads the file metrics.jsonl of a run folder. A last line without a newline was torn
+// by a killed process and is dropped. Any other line that is not a row is an error with its file
+// and line, and so is a step that is not larger than the one before.
 func ReadMetrics(path string) ([]Row, error) {
 	rows, _, err := readMetrics(path)
 	if err != nil {
@@ -58,7 +57,7 @@ func ReadMetrics(path string) ([]Row, error) {
 	return rows, nil
 }
 
-// readMetrics also returns where each row ends, in bytes.
+// readMetrics also returns the offset in bytes at which each row ends.
 func readMetrics(path string) (rows []Row, ends []int64, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -87,7 +86,7 @@ func parseMetrics(path string, b []byte) (rows []Row, ends []int64, err error) {
 	return rows, ends, nil
 }
 
-// parseRow reads the object token by token, which keeps the order of its values.
+// parseRow reads the object token by token, to keep the order of its values.
 func parseRow(line []byte) (Row, error) {
 	if !json.Valid(line) || bytes.TrimLeft(line, " \t")[0] != '{' {
 		return Row{}, fmt.Errorf(`%.40q, want a row such as {"step":3,"loss":0.5}`,
@@ -95,7 +94,7 @@ func parseRow(line []byte) (Row, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
-	d.Token() // {; no token fails, because the line is valid
+	d.Token() // {; since the line is valid, no call of Token fails
 	row := Row{Step: -1}
 	for d.More() {
 		key, _ := d.Token()
@@ -136,7 +135,7 @@ func parseNumber(value []byte) (float64, error) {
 	case `"-Inf"`:
 		return math.Inf(-1), nil
 	}
-	// JSON that is not a number begins with none of these.
+	// Among JSON values only numbers begin with a minus sign or a digit.
 	if c := value[0]; c != '-' && (c < '0' || c > '9') {
 		return 0, errors.New(`want a number, "NaN", "+Inf" or "-Inf"`)
 	}
@@ -147,7 +146,7 @@ func parseNumber(value []byte) (float64, error) {
 	return x, nil
 }
 
-// appendRow appends the line of a row.
+// appendRow appends the line of a row to b.
 func appendRow(b []byte, r Row) ([]byte, error) {
 	b = append(b, `{"step":`...)
 	b = strconv.AppendInt(b, r.Step, 10)
@@ -174,14 +173,14 @@ func appendRow(b []byte, r Row) ([]byte, error) {
 	return append(b, "}\n"...), nil
 }
 
-// formatNumber gives as many digits as it takes to read the same number back.
+// formatNumber writes the fewest digits that read back as the same number.
 func formatNumber(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// Metrics reads all rows.
+// Metrics reads all rows of metrics.jsonl.
 func (d *Dir) Metrics() ([]Row, error) { return ReadMetrics(d.Path(metricsFile)) }
 
-// AppendRow adds a row to metrics.jsonl, in one write that is flushed to the
-// disk. After an error the file is as it was.
+// AppendRow appends a row to metrics.jsonl in one write and flushes it to disk. After an error the
+// file is as it was before.
 func (d *Dir) AppendRow(r Row) error {
 	if r.Step <= d.last {
 		return fmt.Errorf("rundir: %s: row of step %d after step %d, want increasing steps from 0",
@@ -203,7 +202,8 @@ func (d *Dir) AppendRow(r Row) error {
 	return nil
 }
 
-// CutRows drops the rows past afterStep from metrics.jsonl: -1 drops all.
+// CutRows removes the rows after a step from metrics.jsonl: -1 removes all. A run that goes back to
+// a checkpoint cuts the rows that it is about to compute again.
 func (d *Dir) CutRows(afterStep int64) error {
 	if err := d.cutRows(afterStep); err != nil {
 		return fmt.Errorf("rundir: %w", err)
@@ -211,6 +211,7 @@ func (d *Dir) CutRows(afterStep int64) error {
 	return nil
 }
 
+// cutRows also removes a torn last line, and finds the size of the file and its last step.
 func (d *Dir) cutRows(afterStep int64) error {
 	rows, ends, err := readMetrics(d.Path(metricsFile))
 	if err != nil {
@@ -229,9 +230,8 @@ func (d *Dir) cutRows(afterStep int64) error {
 	return d.metrics.Sync()
 }
 
-// WriteCSV writes metrics.csv: the rows of metrics.jsonl under a header with
-// the names of all values in the order in which they first appear. What a row
-// does not have is empty.
+// WriteCSV writes metrics.csv: the rows of metrics.jsonl below a header that names all values in
+// the order of their first appearance. A value that a row lacks is an empty field.
 func (d *Dir) WriteCSV() error {
 	rows, err := d.Metrics()
 	if err != nil {
@@ -249,7 +249,7 @@ func (d *Dir) WriteCSV() error {
 	}
 	return d.WriteFile(csvFile, func(w io.Writer) error {
 		c := csv.NewWriter(w)
-		c.Write(header) // Error reports what fails here
+		c.Write(header) // c.Error returns the error of any Write
 		for _, row := range rows {
 			record := make([]string, len(header))
 			record[0] = strconv.FormatInt(row.Step, 10)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"math"
-
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,7 +64,7 @@ func TestMetrics(t *testing.T) {
 		t.Error(diff)
 	}
 
-	// Going back to the checkpoint of step 4, then on with step 2.
+	// The run goes back to the checkpoint of step 4, and then to an earlier one.
 	must(t, d.CutRows(4))
 	must(t, d.AppendRow(row(2, 1)))
 	must(t, d.Close())
@@ -82,7 +81,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Whatever is left of the last row, it is dropped, and the row can be written again.
+// A last row torn at any byte is dropped, and can be written again.
 func TestTornRow(t *testing.T) {
 	s := spec(t.TempDir())
 	d := open(t, s)
@@ -140,8 +139,7 @@ func TestReadMetricsRefuses(t *testing.T) {
 	}
 }
 
-// What is read can be written again, and a file cut anywhere is a shorter file,
-// not a bad one.
+// Rows that were read can be written again, and a file cut at any byte is shorter, not invalid.
 func FuzzMetrics(f *testing.F) {
 	f.Add([]byte("{\"step\":0,\"loss\":1.5}\n{\"step\":2,\"loss\":\"NaN\",\"x\":-1e-300}\n{\"st"),
 		30)

@@ -1,18 +1,26 @@
-// Package rundir keeps everything a run leaves behind in one folder:
+// Package rundir keeps everything that a run leaves behind in one folder:
 //
-//	config.json     the settings that make the result, what follows from them, and how it was executed
+//	config.json     the settings, what follows from them, and how the run was executed
 //	state           one word: running, done, failed, diverged or preempted
-//	metrics.jsonl   one JSON object a step, only ever appended to or cut
+//	metrics.jsonl   one JSON object per step; rows are appended, or cut off at the end
 //	metrics.csv     the same as a table
-//	SHA256SUMS      checksums of a run that has ended: done or diverged
+//	checkpoints/    the two newest checkpoints
+//	SHA256SUMS      checksums of a run that has a result: done or diverged
 //	...             whatever else the run writes
 //
-// The package knows nothing of what is run. The folder's name ends in a hash of the settings, so
-// the same command finds its folder again and another one gets its own. While it is open it is
-// locked by the file NAME.lock beside it.
+// The package knows nothing about what a run computes. The folder's name ends in a hash of the
+// settings, so the same command finds its folder again, and other settings get another folder.
+// While a process has the folder open, it holds the lock NAME.lock beside it.
 //
-// A process killed at any moment leaves a folder that Open brings back: files are written aside and
-// renamed, rows are appended in one write, and a last row without its newline does not count.
+// A process may be killed at any moment. Open brings its folder back, because
+//
+//   - a file is written under a temporary name, flushed to disk and renamed, so it is whole or
+//     absent; Open removes temporary files;
+//   - a row is appended in one write and flushed; a last row without its newline does not count,
+//     and Open cuts it off;
+//   - a checkpoint is a folder that gets its name once it is complete and holds checksums of its
+//     files; a damaged one is set aside, and the run goes back to the one before it;
+//   - the state "running" in a folder without a lock means that the process was killed.
 package rundir
 
 import (
@@ -29,28 +37,28 @@ import (
 	"path/filepath"
 	"strings"
 
+	"momentum/internal/durable"
 	"momentum/internal/lockfile"
 )
 
-// Spec says which folder to open.
+// Spec describes the folder to open.
 type Spec struct {
-	Root string // where run folders lie; made if missing
-	// readable beginning of the folder's name, for example "cifar10-mini-resnet18w16-gdm-s1"
-	Label string
+	Root  string // the folder of all run folders; created if missing
+	Label string // begins the folder's name, such as "cifar10-mini-resnet18w16-gdm-s1"
 
-	// Settings, Derived and Execution are stored in config.json. Settings must
-	// become a JSON object; the two others may be nil.
-	Settings  any // all that changes the result; hashed into the folder's name
-	Derived   any // follows from Settings, for example the effective rate; not hashed
-	Execution any // changes speed or memory only; may differ when the run is resumed
+	// Settings, Derived and Execution are stored in config.json. Settings must encode as a JSON
+	// object; the other two may be nil.
+	Settings  any // everything that changes the result; hashed into the folder's name
+	Derived   any // follows from Settings, such as the effective rate; not hashed
+	Execution any // changes only speed or memory; may differ when the run is resumed
 
 	Fresh bool // set an existing folder aside and start over
 }
 
-// State is how far a run has come.
+// State is how far a run has come. A new folder has the state "".
 type State string
 
-// A folder that was just made has the state "".
+// The states of a run. Done and Diverged are results: the run's files no longer change.
 const (
 	Running   State = "running"
 	Done      State = "done"
@@ -64,13 +72,14 @@ type Dir struct {
 	path     string
 	lock     *lockfile.Lock
 	state    State
-	setAside string
-	metrics  *os.File
-	size     int64 // of metrics.jsonl, all of it whole rows
-	last     int64 // step of its last row, -1 if there is none
+	setAside string   // where Fresh moved the old folder
+	metrics  *os.File // metrics.jsonl
+	size     int64    // bytes of metrics.jsonl, all in whole rows
+	last     int64    // step of its last row, -1 if it has none
 }
 
-// Name is the name of the run folder for settings: LABEL-HASH.
+// Name returns the name of the run folder for settings: LABEL-HASH, where HASH is the beginning of
+// the SHA-256 of the settings as JSON with sorted keys.
 func Name(label string, settings any) (string, error) {
 	if label == "" || label[0] == '.' || strings.ContainsAny(label, "/\\\x00") {
 		return "", fmt.Errorf("rundir: label %q, want a file name that does not begin with a dot",
@@ -84,11 +93,9 @@ func Name(label string, settings any) (string, error) {
 	return label + "-" + hex.EncodeToString(hash[:])[:10], nil
 }
 
-// Open makes or reopens the folder Root/Label-HASH and locks it, where HASH is
-// the beginning of the SHA-256 of Settings as JSON with sorted keys. A
-// *lockfile.HeldError is in the chain of the error if another process has it
-// open. A folder without config.json, with a damaged one or with one that has
-// other settings is an error and stays as it is, unless Fresh.
+// Open creates or reopens the folder Root/[Name] and locks it. If another process has it open, the
+// error wraps a [*lockfile.HeldError]. A folder whose config.json is missing, is damaged or has
+// other settings is an error and stays as it is, unless Fresh is set.
 func Open(s Spec) (*Dir, error) {
 	name, err := Name(s.Label, s.Settings)
 	if err != nil {
@@ -98,8 +105,8 @@ func Open(s Spec) (*Dir, error) {
 	if err := os.MkdirAll(s.Root, 0o777); err != nil {
 		return nil, fmt.Errorf("rundir: %w", err)
 	}
-	// The lock is beside the folder, not in it, so that it stays in place when
-	// the folder is set aside.
+	// The lock lies beside the folder, not in it, so that it stays in place when the folder is set
+	// aside.
 	d.lock, err = lockfile.Acquire(d.path + lockSuffix)
 	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
 		return nil, fmt.Errorf("rundir: %s is in use, wait for it or stop it: %w", d.path, held)
@@ -112,6 +119,8 @@ func Open(s Spec) (*Dir, error) {
 	return d, nil
 }
 
+// open does the work of Open under the lock. config.json is written before any other file, so
+// Open can tell a run folder from another one.
 func (d *Dir) open(s Spec) error {
 	if s.Fresh {
 		if err := d.moveAside(); err != nil {
@@ -119,7 +128,7 @@ func (d *Dir) open(s Spec) error {
 		}
 	}
 	if err := os.Mkdir(d.path, 0o777); err == nil {
-		if err := syncDir(s.Root); err != nil {
+		if err := durable.SyncDir(s.Root); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, fs.ErrExist) {
@@ -135,18 +144,18 @@ func (d *Dir) open(s Spec) error {
 		return err
 	}
 	var err error
-	if d.metrics, err = os.OpenFile(d.Path(metricsFile), os.O_RDWR|os.O_CREATE, 0o666); err != nil {
+	d.metrics, err = os.OpenFile(d.Path(metricsFile), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
 		return err
 	}
-	if err := d.cutRows(math.MaxInt64); err != nil { // only a torn last line
+	if err := d.cutRows(math.MaxInt64); err != nil { // keeps all rows, cuts a torn last line
 		return err
 	}
-	return syncDir(d.path)
+	return durable.SyncDir(d.path)
 }
 
-// moveAside renames an existing folder to NAME.old-1, or the next free number.
-// The rename is atomic, and nothing is deleted: a finished run may be days of
-// work.
+// moveAside renames an existing folder to NAME.old-1, or to the next free number. The rename is
+// atomic and deletes nothing: a finished run may be days of work.
 func (d *Dir) moveAside() error {
 	if _, err := os.Lstat(d.path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -162,18 +171,18 @@ func (d *Dir) moveAside() error {
 			return err
 		}
 		d.setAside = old
-		return syncDir(filepath.Dir(d.path))
+		return durable.SyncDir(filepath.Dir(d.path))
 	}
 }
 
-// removeTemporary removes what writes that were killed have left.
+// removeTemporary removes the temporary files of writes that were killed.
 func (d *Dir) removeTemporary() error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if isTemporary(e.Name()) {
+		if durable.IsTemporary(e.Name()) {
 			if err := os.Remove(d.Path(e.Name())); err != nil {
 				return err
 			}
@@ -182,8 +191,7 @@ func (d *Dir) removeTemporary() error {
 	return nil
 }
 
-// writeConfig writes config.json, or checks that the existing one has the same
-// settings.
+// writeConfig writes config.json, or checks that the existing one has the same settings.
 func (d *Dir) writeConfig(s Spec) error {
 	text, err := marshal(config{s.Settings, s.Derived, s.Execution})
 	if err != nil {
@@ -191,7 +199,7 @@ func (d *Dir) writeConfig(s Spec) error {
 	}
 	old, err := os.ReadFile(d.Path(configFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		// config.json is the first file of a folder: others without it are not ours.
+		// config.json is the first file of a run folder: a folder with other files is not one.
 		entries, err := os.ReadDir(d.path)
 		if err != nil {
 			return err
@@ -206,12 +214,12 @@ func (d *Dir) writeConfig(s Spec) error {
 		if err := checkSettings(d.Path(configFile), old, s.Settings); err != nil {
 			return fmt.Errorf("%w; %s", err, remedy)
 		}
-		// A finished run keeps the record of how it was executed, and stays sealed.
+		// A run with a result keeps the record of how it was executed, and stays sealed.
 		if d.state == Done || d.state == Diverged || bytes.Equal(old, text) {
 			return nil
 		}
 	}
-	return writeFile(d.Path(configFile), func(w io.Writer) error {
+	return durable.WriteFile(d.Path(configFile), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})
@@ -224,7 +232,7 @@ func (d *Dir) readState() (err error) {
 	return err
 }
 
-// ReadState reads the state of a run folder that need not be open; "" in one without any.
+// ReadState reads the state of a run folder, which need not be open: "" if it has none.
 func ReadState(path string) (State, error) {
 	s, err := readState(path)
 	if err != nil {
@@ -261,11 +269,11 @@ const (
 	lockSuffix = ".lock" // of the file beside the folder
 )
 
-// State returns the state that was set last, by this process or by an earlier
-// one: Running in a folder just opened means that the process was killed.
+// State returns the state that this or an earlier process set last. In a folder that was just
+// opened, Running means that the earlier process was killed.
 func (d *Dir) State() State { return d.state }
 
-// SetState stores the state, so that it outlasts a power failure.
+// SetState stores the state on disk.
 func (d *Dir) SetState(s State) error {
 	if err := s.check(); err != nil {
 		return fmt.Errorf("rundir: %w", err)
@@ -280,24 +288,31 @@ func (d *Dir) SetState(s State) error {
 	return err
 }
 
-// Path returns the path of something in the folder, or of the folder itself.
+// Path returns the path of a file in the folder, or of the folder itself.
 func (d *Dir) Path(name ...string) string {
 	return filepath.Join(append([]string{d.path}, name...)...)
 }
 
-// Name is the folder's name, without the root.
+// Name returns the folder's name, without the root.
 func (d *Dir) Name() string { return filepath.Base(d.path) }
 
-// SetAside is the path under which Fresh has kept the old folder, "" if there
-// was none.
+// SetAside returns the path to which Fresh moved the old folder: "" if there was none.
 func (d *Dir) SetAside() string { return d.setAside }
 
-// WriteFile writes a file of the folder as the function WriteFile does.
+// WriteFile replaces a file of the folder atomically; see [durable.WriteFile].
 func (d *Dir) WriteFile(name string, write func(io.Writer) error) error {
-	return WriteFile(d.Path(name), write)
+	if err := durable.WriteFile(d.Path(name), write); err != nil {
+		return fmt.Errorf("rundir: %w", err)
+	}
+	return nil
 }
 
-// WriteJSON writes v as indented JSON.
+// WriteFile is durable.WriteFile; callers move there.
+func WriteFile(path string, write func(io.Writer) error) error {
+	return durable.WriteFile(path, write)
+}
+
+// WriteJSON writes v as indented JSON to a file of the folder.
 func (d *Dir) WriteJSON(name string, v any) error {
 	return d.WriteFile(name, func(w io.Writer) error {
 		text, err := marshal(v)
@@ -309,7 +324,7 @@ func (d *Dir) WriteJSON(name string, v any) error {
 	})
 }
 
-// Close gives the folder free for other processes.
+// Close releases the folder for other processes.
 func (d *Dir) Close() error {
 	var err error
 	if d.metrics != nil {
@@ -322,7 +337,7 @@ func (d *Dir) Close() error {
 	return nil
 }
 
-// marshal is json.Marshal for people: indented, and with < > & as they are.
+// marshal is json.Marshal for people: indented, and without escapes for <, > and &.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -14,7 +14,7 @@ import (
 	"momentum/internal/lockfile"
 )
 
-// ended makes the folder of a run of two rows, weights and a checkpoint, sealed and in this state.
+// ended makes the folder of a run with two rows, weights and a checkpoint, sealed and in a state.
 func ended(t *testing.T, s Spec, state State) *Dir {
 	t.Helper()
 	d := open(t, s)
@@ -25,8 +25,7 @@ func ended(t *testing.T, s Spec, state State) *Dir {
 		return os.WriteFile(filepath.Join(folder, "w"), []byte("0.5"), 0o666)
 	}))
 	must(t, d.WriteFile("weights", func(w io.Writer) error {
-		_,
-			err := io.WriteString(w, "0.25")
+		_, err := io.WriteString(w, "0.25")
 		return err
 	}))
 	write(t, "half", d.Path(".curves.svg.tmp-1"))
@@ -48,7 +47,7 @@ func TestSeal(t *testing.T) {
 		t.Errorf("sums of %s, want %s", got, want)
 	}
 	if path, err := exec.LookPath("sha256sum"); err != nil {
-		t.Log("sha256sum is not installed, which would read SHA256SUMS too")
+		t.Log("sha256sum is not installed, so it does not check SHA256SUMS")
 	} else {
 		cmd := exec.Command(path, "--check", "--strict", "SHA256SUMS")
 		cmd.Dir = d.Path()
@@ -57,7 +56,7 @@ func TestSeal(t *testing.T) {
 		}
 	}
 
-	// What opens it again, in another way, leaves it as it is.
+	// Opening the folder again, with another execution, leaves it as it is.
 	s.Execution = map[string]int{"chunk": 128}
 	for _, state := range []State{Done, Diverged} {
 		s.Label = string(state)
@@ -79,8 +78,8 @@ func TestCheck(t *testing.T) {
 	config := content(t, ended(t, s, Done).Path("config.json"))
 	for i, tt := range []struct {
 		state      State
-		file, text string // the file then has this content; "-" removes it, "" leaves all as it is
-		want       string // of the error, behind the folder's path; "" for none
+		file, text string // the new content of a file; "-" removes it, "" changes nothing
+		want       string // the error after the folder's path; "" for none
 	}{
 		{Done, "", "", ""},
 		{Diverged, "", "", ""},
@@ -94,7 +93,8 @@ func TestCheck(t *testing.T) {
 		{Done, "SHA256SUMS", " ",
 			"/SHA256SUMS: ends in the middle of a line, want a line for each file"},
 		{Done, "SHA256SUMS", "abc  ../config.json\n",
-			`/SHA256SUMS: line 1 is "abc  ../config.json\n", want a checksum, two spaces and a file of the folder`},
+			`/SHA256SUMS: line 1 is "abc  ../config.json\n", want a checksum, two spaces and a ` +
+				"file of the folder"},
 		{Done, "SHA256SUMS", "a30a043314fa89294fa2c1c989a01fbb5329e5c085a5c5a8d27317656de24ae0  " +
 			"weights\n", "/SHA256SUMS: does not list config.json"},
 		{Done, "state", "dune\n",
@@ -134,8 +134,8 @@ func TestCheck(t *testing.T) {
 		}
 		want := "rundir: " + d.Path() + strings.Replace(tt.want, "FOLDER", d.Name(), 1)
 		var damage *DamagedError
-		if !errors.As(err, &damage) || !strings.HasPrefix(err.Error(), want) || damage.Path !=
-			d.Path(tt.file) {
+		if !errors.As(err, &damage) || !strings.HasPrefix(err.Error(), want) ||
+			damage.Path != d.Path(tt.file) {
 			t.Errorf("%+v: error %v\nwant %s", tt, err, want)
 		}
 		// It is set aside, once.
@@ -143,11 +143,14 @@ func TestCheck(t *testing.T) {
 			t.Errorf("set aside as %q, %v", aside, err)
 		}
 		if _, err := Check(d.Path()); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("set aside, and: %v", err)
+			t.Errorf("after it was set aside: %v", err)
 		}
 	}
+}
 
-	// Killed between the folder and its first file; or a file is in its place.
+// The process was killed before it wrote config.json; or a file lies in the folder's place.
+func TestCheckWithoutConfig(t *testing.T) {
+	root := t.TempDir()
 	for name, want := range map[string]bool{"empty-0123456789": false, "file-0123456789": true} {
 		path := filepath.Join(root, name)
 		if want {
@@ -161,7 +164,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A folder that is whole is not set aside, nor one that is open.
+// Neither a whole folder nor an open one is set aside.
 func TestSetAside(t *testing.T) {
 	s := spec(t.TempDir())
 	d := ended(t, s, Done)
@@ -182,7 +185,7 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
-// Only a run without an outcome becomes a failed one, and only in a folder that is one.
+// Only a run without an outcome becomes a failed one, and only if its folder exists.
 func TestFail(t *testing.T) {
 	s := spec(t.TempDir())
 	for before, want := range map[State]State{"": Failed, Running: Failed, Done: Done,

@@ -1,13 +1,13 @@
-// Minigen draws the mini set that the datasets package embeds from the full CIFAR-10, and writes it
+// Minigen draws the mini set, which package datasets embeds, from the full CIFAR-10 and writes it
 // as mosaics and labels:
 //
 //	go run ./datasets/internal/minigen -dir=DIR [-out=datasets/mini]
 //
-// DIR holds cifar-10-batches-bin. Each class gets the 100 training and the 100 test images with the
-// smallest key, SHA-256 of "cifar10-mini 1" and the pixels (rows of red, green, blue). So the draw
-// is random but does not depend on the order of the records, and anyone can repeat it. An image
-// that occurs twice is taken once, and none is in both sets. Image i of the result has class i mod
-// 10, so any prefix is balanced to within one.
+// DIR holds cifar-10-batches-bin. Each class contributes the 100 training and the 100 test images
+// with the smallest keys, where the key is the SHA-256 of "cifar10-mini 1" and the pixels (rows of
+// red, green, blue). So the draw is random, does not depend on the order of the records, and can be
+// repeated by anyone. An image that occurs twice is taken once, and no image is in both sets. Image
+// i of the result has class i mod 10, so in any prefix the classes differ by at most one image.
 package main
 
 import (
@@ -31,7 +31,7 @@ import (
 const (
 	key      = "cifar10-mini 1"
 	perClass = 100
-	columns  = 40 // tiles in a row of the mosaic
+	columns  = 40 // images in a row of the mosaic
 )
 
 func main() {
@@ -63,7 +63,7 @@ func draw(train, test *datasets.Images) (miniTrain, miniTest *datasets.Images) {
 	return pick(train, taken), pick(test, taken)
 }
 
-// pick takes the images with the smallest keys of each class, none that is taken already.
+// pick takes the images with the smallest keys of each class, except those in taken.
 func pick(from *datasets.Images, taken map[[sha256.Size]byte]bool) *datasets.Images {
 	type candidate struct {
 		image int
@@ -98,7 +98,7 @@ func pick(from *datasets.Images, taken map[[sha256.Size]byte]bool) *datasets.Ima
 	return &to
 }
 
-// write makes base.png and base.txt.
+// write writes base.png and base.txt.
 func write(base string, m *datasets.Images) error {
 	const side = datasets.Side
 	mosaic := image.NewRGBA(image.Rect(0, 0, columns*side, m.N()/columns*side))

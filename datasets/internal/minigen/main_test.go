@@ -16,7 +16,8 @@ import (
 func TestEmbeddedSetIsTheDraw(t *testing.T) {
 	dir := os.Getenv("MOMENTUM_CIFAR")
 	if dir == "" {
-		t.Skip("needs the full data: set MOMENTUM_CIFAR to a folder that holds cifar-10-batches-bin")
+		t.Skip("needs the full data: set MOMENTUM_CIFAR to a folder that holds " +
+			"cifar-10-batches-bin")
 	}
 	train, test, err := datasets.Load(t.Context(), "cifar10",
 		datasets.Options{Dir: dir, Offline: true})
@@ -28,8 +29,9 @@ func TestEmbeddedSetIsTheDraw(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawnTrain, drawnTest := draw(train, test)
-	for name, pair := range map[string][2]*datasets.Images{"train": {drawnTrain, miniTrain},
-		"test": {drawnTest, miniTest}} {
+	for name, pair := range map[string][2]*datasets.Images{
+		"train": {drawnTrain, miniTrain}, "test": {drawnTest, miniTest},
+	} {
 		if !bytes.Equal(pair[0].Pixels, pair[1].Pixels) ||
 			!bytes.Equal(pair[0].Labels, pair[1].Labels) {
 			t.Errorf("%s: the embedded images are not those drawn", name)

@@ -1,0 +1,118 @@
+// Package durable writes files that outlast a killed process and a power failure, and takes the
+// checksums that prove it.
+//
+// The name of an error's file comes first, so callers add only what they were doing.
+package durable
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// WriteFile replaces a file atomically: at any moment, even after a power failure, the path holds
+// either the whole old content or the whole new one. write fills a temporary file in the same
+// folder, which is flushed to disk and then renamed. After an error the old file is still in place.
+func WriteFile(path string, write func(io.Writer) error) (err error) {
+	temporary := TemporaryName(path)
+	defer func() {
+		if err == nil {
+			return
+		}
+		os.Remove(temporary)
+		// The reader of the error does not know the temporary file.
+		if e := (*fs.PathError)(nil); errors.As(err, &e) && e.Path == temporary {
+			err = e.Err
+		}
+		err = fmt.Errorf("cannot write %s: %w", path, err)
+	}()
+	if err := fill(temporary, os.O_TRUNC, write); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Create writes a new file and flushes it to disk. It is an error if the file exists. A process
+// that is killed meanwhile leaves a part of the file: Create is for files in a folder that is
+// renamed once it is complete.
+func Create(path string, write func(io.Writer) error) error {
+	return fill(path, os.O_EXCL, write)
+}
+
+// fill creates a file, or truncates it, as flag says, and flushes its content to disk.
+func fill(path string, flag int, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // after a panic or an error; the second Close does nothing
+	b := bufio.NewWriter(f)
+	if err := write(b); err != nil {
+		return err
+	}
+	if err := b.Flush(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// TemporaryName is the path of a temporary file or folder beside path. Each process has its own, so
+// that two of them may write the same file at the same time.
+func TemporaryName(path string) string {
+	dir, name := filepath.Split(path)
+	return filepath.Join(dir, fmt.Sprintf(".%s.tmp-%d", name, os.Getpid()))
+}
+
+// IsTemporary reports whether a name, without its folder, is a [TemporaryName] of any process.
+func IsTemporary(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, ".tmp-")
+}
+
+// SyncFile flushes to disk what the system still buffers of a file.
+func SyncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// SyncDir flushes a folder to disk, so that files created or renamed in it outlast a power failure.
+// On file systems that cannot flush a folder, as some network file systems, it does nothing.
+func SyncDir(path string) error {
+	err := SyncFile(path)
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// SHA256 returns the SHA-256 of a file in hexadecimal. Where the processor has instructions for it,
+// 260 MB take 0.2 s.
+func SHA256(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

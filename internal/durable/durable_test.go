@@ -1,0 +1,143 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// putter returns a function that writes a text, then returns an error.
+func putter(text string, err error) func(io.Writer) error {
+	return func(w io.Writer) error {
+		io.WriteString(w, text)
+		return err
+	}
+}
+
+func check(t *testing.T, path, want string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != want {
+		t.Errorf("%s holds %q, %v, want %q", path, got, err, want)
+	}
+}
+
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || err.Error() != want {
+		t.Errorf("got error  %v\nwant error %s", err, want)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "weights")
+	if err := WriteFile(path, putter("old", nil)); err != nil {
+		t.Fatal(err)
+	}
+	err := WriteFile(path, putter("new", fmt.Errorf("tensor 3: %w", syscall.ENOSPC)))
+	wantError(t, err, "cannot write "+path+": tensor 3: no space left on device")
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v does not wrap its cause", err)
+	}
+	func() {
+		defer func() { recover() }()
+		WriteFile(path, func(w io.Writer) error { panic("graph") })
+	}()
+	check(t, path, "old")
+	if err := WriteFile(path, putter("new", nil)); err != nil {
+		t.Fatal(err)
+	}
+	check(t, path, "new")
+	// The error names the file that was asked for, not the temporary one.
+	wantError(t, WriteFile(filepath.Join(path, "x"), putter("", nil)),
+		"cannot write "+path+"/x: not a directory")
+	wantOnly(t, dir, "weights")
+}
+
+// wantOnly fails if a folder holds anything but one file.
+func wantOnly(t *testing.T, dir, name string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != name {
+			t.Errorf("%s was left behind", e.Name())
+		}
+	}
+}
+
+func TestCreate(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "batch.bin")
+	if err := Create(path, putter("old", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(path, putter("new", nil)); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a file that exists: %v", err)
+	}
+	check(t, path, "old")
+
+	// The error stays that of the disk or that of write.
+	cut := errors.New("cut")
+	if err := Create(filepath.Join(dir, "x"), putter("half", cut)); err != cut {
+		t.Errorf("got %v, want the error of write", err)
+	}
+	err := Create(filepath.Join(path, "x"), putter("", nil))
+	if !errors.As(err, new(*fs.PathError)) || !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("got %v, want a PathError", err)
+	}
+}
+
+func TestTemporaryName(t *testing.T) {
+	got := TemporaryName(filepath.Join("runs", "state"))
+	if want := filepath.Join("runs", fmt.Sprintf(".state.tmp-%d", os.Getpid())); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for name, want := range map[string]bool{
+		filepath.Base(got): true, ".curves.svg.tmp-1": true, "state": false, ".hidden": false,
+		"notes.tmp-1": false,
+	} {
+		if IsTemporary(name) != want {
+			t.Errorf("IsTemporary(%q) is %v", name, !want)
+		}
+	}
+}
+
+// Linux's /proc is a file system that cannot flush a folder.
+func TestSyncDir(t *testing.T) {
+	if err := SyncFile("/proc"); !errors.Is(err, syscall.EINVAL) {
+		t.Logf("no file system here that cannot flush a folder: /proc gives %v", err)
+	} else if err := SyncDir("/proc"); err != nil {
+		t.Errorf("a folder that cannot be flushed: %v", err)
+	}
+	dir := t.TempDir()
+	if err := SyncDir(dir); err != nil {
+		t.Error(err)
+	}
+	if err := SyncDir(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that is missing: %v", err)
+	}
+}
+
+func TestSHA256(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "abc")
+	if _, err := SHA256(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("abc"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	// FIPS 180-2, appendix B.1
+	const want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	if got, err := SHA256(path); err != nil || got != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
