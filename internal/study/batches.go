@@ -87,4 +87,3 @@ func sortByX(l *figure.Line) {
 		*values = sorted
 	}
 }
-

@@ -10,14 +10,15 @@ import (
 	"momentum/internal/imagerun"
 )
 
-// cells are the comparisons that the options ask for: on every set of images, with every network and
-// at every batch size.
+// cells are the comparisons that the options ask for: on every set of images, with every network
+// and at every batch size.
 func (f *Figure) cells(o *Options) ([]Cell, error) {
 	batches, paperBatch := o.batches, 0
 	switch {
 	case f.SmallMargin && o.Base.SmallMargin == 0:
-		return nil, fmt.Errorf("-small-margin must be positive, got 0: without small-margin images " +
-			"this is figure1")
+		return nil, fmt.Errorf(
+			"-small-margin must be positive, got 0: without small-margin images " +
+				"this is figure1")
 	case o.part == "b" && len(o.batches) > 0:
 		return nil, fmt.Errorf("-part=b and -batches contradict each other: leave one out")
 	case o.part == "b":
@@ -76,7 +77,8 @@ func (o *Options) cell(data, model string, batch int) (Cell, error) {
 		return Cell{}, err
 	}
 	return Cell{
-		Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all, Classes: facts.Classes,
+		Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all,
+		Classes: facts.Classes,
 		Paper: Setting{Data: strings.TrimSuffix(data, "-mini"),
 			Model: strings.Split(model, "-")[0], Batch: c.Batch},
 		Title: fmt.Sprintf("%s (%d images), %s of width %d, %s", facts.Title, all,

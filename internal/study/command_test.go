@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"image/png"
 	"maps"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"momentum/internal/cli"
+	"momentum/internal/imagerun"
 	"momentum/internal/lockfile"
 	"momentum/internal/runtest"
 	"momentum/internal/sweep"
@@ -26,39 +28,24 @@ import (
 func tiny() *Figure {
 	return &Figure{
 		Name: "figure", Manual: "a figure for tests\n",
-		Scales: []Scale{{Name: "tiny", Says: "seconds", Values: map[string]string{
+		Title: "A figure",
+		Scales: []Scale{{Name: "tiny", Description: "seconds", Values: map[string]string{
 			"data": "cifar10-mini", "model": "wrn16-1", "width": "1", "images": "5", "holdout": "5",
 			"epochs": "2", "eval-every": "1", "rates": "0.1,0.2",
 			"schedules": "cosine", "weight-decays": "0", "seeds": "2", "grow": "0", "longer": "2",
 		}}},
-		Title: func(*Options) string { return "A figure" },
-		Cells: func(o *Options) ([]Cell, error) { return o.Cells([]int{0}) },
-		Measures: func(*Options) []Measure {
-			return []Measure{{Column: "test_accuracy",
-				Title: "test accuracy"}}
-		},
+		Measures: []Measure{{Column: "test_accuracy", Title: "test accuracy"}},
 	}
-}
-
-// program builds cifar once for all tests of this package.
-func program(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "cifar")
-	if out, err := exec.Command("go", "build", "-o", path,
-		"momentum/cifar").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
-	return path
 }
 
 // start runs the command of a tiny figure in a folder.
-func start(ctx context.Context, root, cifar string, args ...string) (stdout string, err error) {
+func start(ctx context.Context, root string, args ...string) (stdout string, err error) {
 	var out, errs bytes.Buffer
 	words := args[:0:0]
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		words, args = args[:1:1], args[1:]
 	}
-	words = append(words, "-cifar="+cifar, "-out="+filepath.Join(root, "out"),
+	words = append(words, "-out="+filepath.Join(root, "out"),
 		"-runs="+filepath.Join(root, "runs"), "-backend=go", "-offline", "-chunk=5")
 	err = tiny().Run(ctx, &out, &errs, append(words, args...))
 	return out.String() + errs.String(), err
@@ -67,11 +54,10 @@ func start(ctx context.Context, root, cifar string, args ...string) (stdout stri
 // A whole study: the stages follow from one another, nothing is made twice, and the tables are the
 // same bytes again, also after the study was stopped.
 func TestStudy(t *testing.T) {
-	cifar := program(t)
 	calm := t.TempDir()
 
 	// A plan makes no run, and says what comes.
-	stdout, err := start(t.Context(), calm, cifar, "plan")
+	stdout, err := start(t.Context(), calm, "plan")
 	if err != nil {
 		t.Fatal(err, stdout)
 	}
@@ -89,12 +75,12 @@ func TestStudy(t *testing.T) {
 		0 {
 		t.Errorf("a plan made %q", found)
 	}
-	if _, err := start(t.Context(), calm, cifar, "collect"); err == nil ||
+	if _, err := start(t.Context(), calm, "collect"); err == nil ||
 		!strings.Contains(err.Error(), "is pending, want every run done") {
 		t.Errorf("collecting nothing: %v", err)
 	}
 
-	if stdout, err = start(t.Context(), calm, cifar); err != nil {
+	if stdout, err = start(t.Context(), calm); err != nil {
 		t.Fatal(err, stdout)
 	}
 	out := filepath.Join(calm, "out")
@@ -109,7 +95,7 @@ func TestStudy(t *testing.T) {
 		t.Errorf("the table is not printed, or lacks a control:\n%s", stdout)
 	}
 	report := runtest.Read(t, out, "report.md")
-	for _, want := range []string{"    go run ./scripts/figure -cifar=", "| revision | ",
+	for _, want := range []string{"    go run ./scripts/figure -out=", "| revision | ",
 		"| device | ", "| precision | f32 |", "| time | "} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report lacks %q:\n%s", want, report)
@@ -130,18 +116,18 @@ func TestStudy(t *testing.T) {
 	// Once more: nothing is made, the same bytes.
 	runs := runtest.Files(t, filepath.Join(calm, "runs"))
 	tables := runtest.Files(t, out)
-	if stdout, err = start(t.Context(), calm, cifar); err != nil ||
-		!strings.Contains(stdout, "0 to make") {
+	if stdout, err = start(t.Context(), calm); err != nil ||
+		!strings.Contains(stdout, "0 to execute") {
 		t.Errorf("once more: %v\n%s", err, stdout)
 	}
-	if stdout, err = start(t.Context(), calm, cifar, "collect"); err != nil {
+	if stdout, err = start(t.Context(), calm, "collect"); err != nil {
 		t.Errorf("collect: %v\n%s", err, stdout)
 	}
 	if again := runtest.Files(t, filepath.Join(calm, "runs")); !equalFiles(again, runs) {
 		t.Error("run folders have changed")
 	}
 	for name, content := range runtest.Files(t, out) {
-		if content != tables[name] && name != "report.md" && name != "cifar" {
+		if content != tables[name] && name != "report.md" && name != "figure" {
 			t.Errorf("%s has changed", name)
 		}
 	}
@@ -165,7 +151,7 @@ func TestStudy(t *testing.T) {
 		}
 	}
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "STUDY_ROOT="+root, "STUDY_CIFAR="+cifar)
+	child.Env = append(os.Environ(), "STUDY_ROOT="+root)
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +163,7 @@ func TestStudy(t *testing.T) {
 	}
 	<-over
 	ctx, stop := context.WithCancel(t.Context())
-	go func() { _, err := start(ctx, root, cifar); over <- err }()
+	go func() { _, err := start(ctx, root); over <- err }()
 	until(ended()+2, over)
 	stop()
 	if err := <-over; !errors.Is(err, cli.ErrStopped) {
@@ -193,10 +179,10 @@ func TestStudy(t *testing.T) {
 	if err := os.WriteFile(metrics, damaged, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if stdout, err = start(t.Context(), root, cifar); err != nil {
+	if stdout, err = start(t.Context(), root); err != nil {
 		t.Fatal(err, stdout)
 	}
-	if want := filepath.Dir(metrics) + ".old-1, and the run is made again"; !strings.Contains(
+	if want := filepath.Dir(metrics) + ".old-1, and the run is executed again"; !strings.Contains(
 		stdout, metrics+": has SHA-256 ") || !strings.Contains(stdout, want) {
 		t.Errorf("the damaged run is not named, or not said to be set aside:\n%s", stdout)
 	}
@@ -207,10 +193,13 @@ func TestStudy(t *testing.T) {
 	}
 }
 
-// TestMain is a process of its own for a study that is to be killed.
+// TestMain makes the test's binary a worker of a study, or a study that is to be killed.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == worker {
+		os.Exit(tiny().Main())
+	}
 	if root := os.Getenv("STUDY_ROOT"); root != "" {
-		_, err := start(context.Background(), root, os.Getenv("STUDY_CIFAR"))
+		_, err := start(context.Background(), root)
 		os.Exit(cli.Report(os.Stderr, "figure", err))
 	}
 	os.Exit(m.Run())
@@ -227,7 +216,7 @@ func TestLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := runtest.Files(t, root)
-	if _, err = start(t.Context(), root, "/absent/cifar"); err == nil ||
+	if _, err = start(t.Context(), root); err == nil ||
 		!strings.Contains(err.Error(), "is worked on already, wait for it or stop it") {
 		t.Errorf("error %v", err)
 	}
@@ -243,7 +232,7 @@ func TestLocked(t *testing.T) {
 func TestReadOnly(t *testing.T) {
 	root := t.TempDir()
 	for _, verb := range []string{"status", "collect"} {
-		if _, err := start(t.Context(), root, "/absent/cifar", verb); err == nil ||
+		if _, err := start(t.Context(), root, verb); err == nil ||
 			!strings.Contains(err.Error(), "trials-1: not planned yet: go run ./scripts/figure") {
 			t.Errorf("%s: %v", verb, err)
 		}
@@ -295,6 +284,13 @@ func TestUsage(t *testing.T) {
 			"tasks at a time and GPUs of each must be at least 0, got -1 and 1"},
 		{"-launcher=slurm -jobs=2", "-jobs is about this machine, got -launcher=slurm"},
 		{"-requeue", "-requeue is about a cluster: add -launcher=slurm"},
+		// A single rate switches no check off.
+		{"-rates=0.1 -seeds=0", "-seeds must be at least 1, got 0"},
+		{"-rates=0.1 -longer=1", "-longer must be 0 or at least 2, got 1"},
+		{"-rates=0.1 -momentum=0", "-momentum must be in (0, 1), got 0"},
+		{"-rates=0.1 -launcher=ray", `-launcher must be local or slurm, got "ray"`},
+		{"-rates=0.1 -jobs=-1", "-jobs must be at least 0, got -1"},
+		{"-form=heavy", `-form must be one of damped, undamped, got "heavy"`},
 		{"-gpus=0,,1", `-gpus must be numbers with commas between them, got "0,,1"`},
 	} {
 		err := tiny().Run(t.Context(), &bytes.Buffer{}, &bytes.Buffer{}, strings.Fields(tt.args))
@@ -325,13 +321,65 @@ func TestFolderName(t *testing.T) {
 	}
 }
 
+// The picture beside the report: 16 small-margin images below their originals.
+func TestSmallMarginExamples(t *testing.T) {
+	folder := t.TempDir()
+	c := imagerun.Preset("tiny", "gd")
+	c.SmallMargin = 0.1
+	text, err := smallMarginExamples(t.Context(), c, folder)
+	if err != nil || !strings.Contains(text, "The first 16 small-margin test images") {
+		t.Fatalf("%q, %v", text, err)
+	}
+	f, err := os.Open(filepath.Join(folder, "small-margin.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if c, err := png.DecodeConfig(f); err != nil || c.Width < 16*32 || c.Height < 2*32 {
+		t.Errorf("%d×%d pixels, %v; want 16 pairs of at least 32×32", c.Width, c.Height, err)
+	}
+}
+
+// With one rate the grid cannot grow, and the cost says so.
+func TestOneRate(t *testing.T) {
+	_, o, err := tiny().Parse([]string{"-rates=0.1", "-grow=3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, growth := o.study.size(); n != (counts{trials: 2, finals: 6, longer: 2}) || growth != 0 {
+		t.Errorf("%+v and a growth by %d trials, want 2, 6, 2 and 0", n, growth)
+	}
+	if more := growth([2]choice{{edge: 1}, {edge: -1}}, []float64{0.1}); more != nil {
+		t.Errorf("a grid of one rate grows by %v", more)
+	}
+}
+
+// In the damped form η is the effective rate itself.
+func TestForm(t *testing.T) {
+	for form, want := range map[string]float64{"damped": 0.1, "undamped": 0.02} {
+		_, o, err := tiny().Parse([]string{"-form=" + form, "-momentum=0.8"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trials, err := o.study.trials(0, []float64{0.1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gd, gdm := trials[0].config, trials[1].config
+		if gd.Rate != 0.1 || gd.Momentum != 0 || gdm.Rate != want || gdm.Momentum != 0.8 ||
+			gdm.Form != form {
+			t.Errorf("%s: GD %+v, GD+M %+v", form, gd.Settings, gdm.Settings)
+		}
+	}
+}
+
 // Every flag is in one group of the manual.
 func TestManual(t *testing.T) {
 	var out bytes.Buffer
 	if err := tiny().Run(t.Context(), &out, &bytes.Buffer{}, []string{"-h"}); err != nil {
 		t.Fatal(err)
 	}
-	fs, groups := tiny().flags(&Options{}, Scale{})
+	fs, groups := tiny().flags(&Options{})
 	var names []string
 	for _, g := range groups {
 		names = append(names, g.Names...)

@@ -13,14 +13,17 @@ var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilio
 	sameRate: figure.Green, longer: figure.Purple}
 
 // curves is the picture of a cell's final runs: training loss and accuracies against epochs, the
-// mean over the seeds with a band from the smallest to the largest. The longer runs are drawn against
-// their share of the epochs.
+// mean over the seeds with a band from the smallest to the largest. The longer runs are drawn
+// against their share of the epochs.
 func (s *Study) curves(r result) figure.Picture {
 	last := float64(r.Base.Epochs)
 	epochs := figure.Axis{Label: "epoch", High: last}
 	loss := figure.Panel{Title: "(a)", X: epochs, Y: figure.Axis{Label: "training loss (nats)",
 		Log: true}}
-	loss.Lines = lines(r, func(o imagerun.Outcome) ([]float64, []float64) { return o.Series("loss") })
+	loss.Lines = lines(r, func(o imagerun.Outcome) ([]float64,
+		[]float64) {
+		return o.Series("loss")
+	})
 	panels := []figure.Panel{loss}
 	for _, m := range s.Measures {
 		if m.Over != "" {

@@ -116,7 +116,8 @@ func (o *Options) executionFlags(fs *flag.FlagSet) []string {
 		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
 	fs.BoolVar(&o.failFast, "fail-fast", false, "stop at the first run that fails")
 	own := []string{"out", "dry-run", "launcher", "jobs", "gpus", "fail-fast"}
-	base := []string{"runs", "backend", "chunk", "checkpoint-every", "data-dir", "mirror", "offline"}
+	base := []string{"runs", "backend", "chunk", "checkpoint-every", "data-dir", "mirror",
+		"offline"}
 	o.Base.Bind(fs, base...)
 	return slices.Concat(own, base)
 }
@@ -251,7 +252,8 @@ func (o *Options) validate(given map[string]string) error {
 	case o.part != "" && o.part != "a" && o.part != "b":
 		return fmt.Errorf("-part must be a or b, got %q", o.part)
 	case repeats(s.Schedules) || repeats(s.WeightDecays):
-		return fmt.Errorf("-schedules and -weight-decays must not name a value twice, got %s and %s",
+		return fmt.Errorf(
+			"-schedules and -weight-decays must not name a value twice, got %s and %s",
 			strings.Join(s.Schedules, ","), numbers(s.WeightDecays))
 	case len(s.Rates) == 0 || s.Rates[0] <= 0 || !slices.IsSorted(s.Rates) || repeats(s.Rates):
 		return fmt.Errorf("-rates must be positive and increasing, got %s", numbers(s.Rates))

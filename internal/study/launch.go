@@ -60,9 +60,9 @@ func (i *invocation) slots() (jobs int, gpus []string) {
 	return min(2, runtime.GOMAXPROCS(0)), nil
 }
 
-// copyProgram copies this program's executable into the study's folder, where the nodes of a cluster
-// find it, and where it outlives a later build and the temporary folder of go run. It returns the
-// absolute path of the copy.
+// copyProgram copies this program's executable into the study's folder, where the nodes of a
+// cluster find it, and where it outlives a later build and the temporary folder of go run. It
+// returns the absolute path of the copy.
 func (i *invocation) copyProgram() (path string, err error) {
 	executable, err := os.Executable()
 	if err != nil {

@@ -134,7 +134,8 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	dir := filepath.Join(i.out, name)
 	if i.readOnly {
 		if _, err := sweep.Read(dir, i.Base.Runs); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags plans it",
+			return fmt.Errorf(
+				"%s: not planned yet: go run ./scripts/%s with the same flags plans it",
 				dir, i.Figure.Name)
 		}
 	}

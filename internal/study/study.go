@@ -4,14 +4,14 @@
 // controls that tell momentum from a larger rate and from longer training.
 //
 // A study has stages, each a sweep (internal/sweep) in a folder of its own: trials-1, on the grid;
-// trials-2 and so on, where the best rate was the grid's first or last and the grid grew; and final.
-// Every number, table and picture is taken from the run folders alone, so a study that was
+// trials-2 and so on, where the best rate was the grid's first or last and the grid grew; and
+// final. Every number, table and picture is taken from the run folders alone, so a study that was
 // interrupted anywhere ends with the same bytes.
 //
 // A figure's command is data ([Figure]). Its parts, in the order of a run: flags.go reads the
 // options; cells.go makes the comparisons; stages.go goes through the stages, with launch.go and
-// cost.go; select.go chooses; result.go reads the run folders; table.go, csv.go, curves.go, grid.go,
-// batches.go and report.go write what people look at.
+// cost.go; select.go chooses; result.go reads the run folders; table.go, csv.go, curves.go,
+// grid.go, batches.go and report.go write what people look at.
 package study
 
 import (
@@ -157,8 +157,8 @@ func (s *Study) trials(cell int, rates []float64) ([]trial, error) {
 	return all, nil
 }
 
-// final are the last runs of a cell, by arm and then by seed: both algorithms at their best, and the
-// controls.
+// final are the last runs of a cell, by arm and then by seed: both algorithms at their best, and
+// the controls.
 func (s *Study) final(cell int, best [2]choice) ([arms][]imagerun.Config, error) {
 	var all [arms][]imagerun.Config
 	add := func(arm int, c imagerun.Config) error {

@@ -10,17 +10,16 @@ import (
 	"strings"
 	"testing"
 
-	"momentum/cifar/config"
+	"momentum/internal/imagerun"
 	"momentum/internal/rundir"
 	"momentum/internal/stats"
-	"momentum/internal/sweep"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // two is a study of one cell over two effective rates.
 func two() *Study {
-	base := config.Preset("tiny", "gd")
+	base := imagerun.Preset("tiny", "gd")
 	return &Study{
 		Name: "figure", Title: "A figure", Cells: []Cell{{Key: "mini", Title: "mini", Base: base,
 			Paper: Setting{Data: "cifar10", Model: "resnet18"}}},
@@ -32,10 +31,10 @@ func two() *Study {
 	}
 }
 
-// ended is a run that ended with these numbers, at epoch 2, after the accuracies on the training
-// images in the epochs before.
-func ended(loss, train, test, testLoss float64, before ...float64) sweep.Outcome {
-	var o sweep.Outcome
+// ended is a run that ended with these numbers, which are the same on test images and on held-out
+// images, after epochs with these accuracies on the training images.
+func ended(loss, train, test, testLoss float64, before ...float64) imagerun.Outcome {
+	var o imagerun.Outcome
 	for epoch, accuracy := range append(before, train) {
 		row := rundir.Row{Step: int64(epoch),
 			Values: []rundir.Value{{Name: "epoch", X: float64(epoch)},
@@ -43,14 +42,16 @@ func ended(loss, train, test, testLoss float64, before ...float64) sweep.Outcome
 		if epoch == len(before) {
 			row.Values[1].X = loss
 			row.Values = append(row.Values, rundir.Value{Name: "test_loss", X: testLoss},
-				rundir.Value{Name: "test_accuracy", X: test})
+				rundir.Value{Name: "test_accuracy", X: test},
+				rundir.Value{Name: "held_out_loss", X: testLoss},
+				rundir.Value{Name: "held_out_accuracy", X: test})
 		}
 		o.Rows = append(o.Rows, row)
 	}
 	return o
 }
 
-func diverged() sweep.Outcome {
+func diverged() imagerun.Outcome {
 	o := ended(math.NaN(), 1, 0.99, 0, 0.5)
 	o.Diverged = true
 	return o
@@ -71,15 +72,16 @@ func TestTrials(t *testing.T) {
 	for i, a := range all[:8] {
 		b := all[i+8]
 		if a.config.Opt != "gd" || b.config.Opt != "gdm" || b.config.Momentum != 0.9 ||
-			a.effective != b.effective ||
+			a.effectiveRate != b.effectiveRate ||
 			a.config.Schedule != b.config.Schedule || a.config.WeightDecay !=
 			b.config.WeightDecay || a.config.Holdout != 500 || b.config.Seed != 1 {
 			t.Errorf("trial %d is %+v with GD and %+v with GD+M", i, a.config.Settings,
 				b.config.Settings)
 		}
-		if a.config.Rate != a.effective || b.config.Rate !=
-			map[float64]float64{0.1: 0.01, 0.2: 0.02}[a.effective] {
-			t.Errorf("effective rate %v: η is %v of GD and %v of GD+M", a.effective, a.config.Rate,
+		if a.config.Rate != a.effectiveRate || b.config.Rate !=
+			map[float64]float64{0.1: 0.01, 0.2: 0.02}[a.effectiveRate] {
+			t.Errorf("effective rate %v: η is %v of GD and %v of GD+M", a.effectiveRate,
+				a.config.Rate,
 				b.config.Rate)
 		}
 	}
@@ -90,24 +92,24 @@ func TestTrials(t *testing.T) {
 	}
 }
 
-func TestGrown(t *testing.T) {
+func TestGrowth(t *testing.T) {
 	rates := []float64{0.1, 0.2, 0.4}
-	if got := grown(rates, true); !slices.Equal(got, []float64{0.8, 1.6}) {
+	if got := extended(rates, true); !slices.Equal(got, []float64{0.8, 1.6}) {
 		t.Errorf("up: %v, want 0.8 and 1.6", got)
 	}
-	if got := grown(rates, false); !slices.Equal(got, []float64{0.05, 0.025}) {
+	if got := extended(rates, false); !slices.Equal(got, []float64{0.05, 0.025}) {
 		t.Errorf("down: %v, want 0.05 and 0.025", got)
 	}
 	// An edge of either algorithm gives both more rates.
-	if got := grow([2]choice{{edge: 1}, {edge: 0}}, rates); !slices.Equal(got,
+	if got := growth([2]choice{{edge: 1}, {edge: 0}}, rates); !slices.Equal(got,
 		[]float64{0.8, 1.6}) {
 		t.Errorf("GD at the largest rate: %v", got)
 	}
-	if got := grow([2]choice{{edge: -1}, {edge: 1}}, rates); !slices.Equal(got,
+	if got := growth([2]choice{{edge: -1}, {edge: 1}}, rates); !slices.Equal(got,
 		[]float64{0.025, 0.05, 0.8, 1.6}) {
 		t.Errorf("GD at the least and GD+M at the largest rate: %v", got)
 	}
-	if got := grow([2]choice{}, rates); got != nil {
+	if got := growth([2]choice{}, rates); got != nil {
 		t.Errorf("no edge: %v", got)
 	}
 }
@@ -124,41 +126,44 @@ func TestChoose(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		choose   string
-		outcomes []sweep.Outcome
+		outcomes []imagerun.Outcome
 		want     float64
 		edge     int
 		fitted   bool
 	}{
 		{"the best of those that fitted", Fitted,
-			[]sweep.Outcome{ended(0, 1, 0.3, 2), ended(0, 1, 0.4, 2), ended(0, 0.9, 0.5, 2)}, 0.2,
+			[]imagerun.Outcome{ended(0, 1, 0.3, 2), ended(0, 1, 0.4, 2), ended(0, 0.9, 0.5, 2)},
+			0.2,
 			0, true},
-		{"the best of all", Any, []sweep.Outcome{ended(0, 1, 0.3, 2), ended(0, 1, 0.4, 2),
+		{"the best of all", Any, []imagerun.Outcome{ended(0, 1, 0.3, 2), ended(0, 1, 0.4, 2),
 			ended(0, 0.9, 0.5, 2)}, 0.4, 1, false},
-		{"none fitted", Fitted, []sweep.Outcome{ended(0, 0.9, 0.6, 2), ended(0, 0.9, 0.4, 2),
+		{"none fitted", Fitted, []imagerun.Outcome{ended(0, 0.9, 0.6, 2), ended(0, 0.9, 0.4, 2),
 			ended(0, 0.9, 0.5, 2)}, 0.1, -1, false},
 		{"a tie goes to the lower loss", Fitted,
-			[]sweep.Outcome{ended(0, 1, 0.4, 2), ended(0, 1, 0.4, 1), ended(0, 1, 0.3, 0)}, 0.2, 0,
+			[]imagerun.Outcome{ended(0, 1, 0.4, 2), ended(0, 1, 0.4, 1), ended(0, 1, 0.3, 0)}, 0.2,
+			0,
 			true},
 		{"and then to the smaller rate", Fitted,
-			[]sweep.Outcome{ended(0, 1, 0.3, 1), ended(0, 1, 0.4, 1), ended(0, 1, 0.4, 1)}, 0.2, 0,
+			[]imagerun.Outcome{ended(0, 1, 0.3, 1), ended(0, 1, 0.4, 1), ended(0, 1, 0.4, 1)}, 0.2,
+			0,
 			true},
 		{"what has diverged is not chosen", Fitted,
-			[]sweep.Outcome{ended(0, 0.5, 0.1, 1), diverged(), diverged()}, 0.1, -1, false},
+			[]imagerun.Outcome{ended(0, 0.5, 0.1, 1), diverged(), diverged()}, 0.1, -1, false},
 		// Fitted once, on the way, is not enough.
-		{"at the last step", Fitted, []sweep.Outcome{ended(0, 0.9, 0.5, 1, 0.5, 1),
+		{"at the last step", Fitted, []imagerun.Outcome{ended(0, 0.9, 0.5, 1, 0.5, 1),
 			ended(0, 1, 0.4, 1), diverged()}, 0.2, 0, true},
 	} {
 		s.Choose = tt.choose
 		best := s.choose(trials, tt.outcomes, false)
-		if best.effective != tt.want || best.edge != tt.edge || best.fitted != tt.fitted ||
+		if best.effectiveRate != tt.want || best.edge != tt.edge || best.fitted != tt.fitted ||
 			best.tried != 3 {
 			t.Errorf("%s: rate %v, edge %d, fitted %v of %d trials; want %v, %d, %v of 3", tt.name,
-				best.effective, best.edge, best.fitted, best.tried, tt.want, tt.edge, tt.fitted)
+				best.effectiveRate, best.edge, best.fitted, best.tried, tt.want, tt.edge, tt.fitted)
 		}
 	}
 	// When all have diverged the grid grows downwards; when that is over, it is an error.
-	none := s.choose(trials, []sweep.Outcome{diverged(), diverged(), diverged()}, false)
-	if more := grow([2]choice{none, {}}, s.Rates); !slices.Equal(more, []float64{0.025, 0.05}) {
+	none := s.choose(trials, []imagerun.Outcome{diverged(), diverged(), diverged()}, false)
+	if more := growth([2]choice{none, {}}, s.Rates); !slices.Equal(more, []float64{0.025, 0.05}) {
 		t.Errorf("all diverged: the grid grows by %v, want 0.025 and 0.05", more)
 	}
 	if _, err := s.final(0, [2]choice{none, {}}); err == nil ||
@@ -189,7 +194,7 @@ func TestFinal(t *testing.T) {
 		epochs   int
 	}{
 		plain: {"gd", 0.1, "cosine", 0, 20}, momentum: {"gdm", 0.02, "constant", 0.5, 20},
-		effective: {"gd", 0.2, "constant", 0.5, 20}, longer: {"gd", 0.1, "cosine", 0, 200},
+		sameRate: {"gd", 0.2, "constant", 0.5, 20}, longer: {"gd", 0.1, "cosine", 0, 200},
 	} {
 		for j, c := range all[i] {
 			if c.Opt != want.opt || c.Rate != want.rate || c.Schedule != want.schedule ||
@@ -255,12 +260,12 @@ func results(t *testing.T, s *Study) []result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, outcomes := range [arms][]sweep.Outcome{
+	for i, outcomes := range [arms][]imagerun.Outcome{
 		plain: {ended(0.1, 1, 0.70, 1, 0.5, 1), ended(0.2, 1, 0.72, 1, 0.5, 0.6),
 			ended(0.1, 1, 0.74, 1, 0.5, 0.6)},
 		momentum: {ended(0.05, 1, 0.80, 1, 0.5, 1), ended(0.05, 1, 0.81, 1, 1),
 			ended(0.3, 0.95, 0.85, 1, 0.5, 0.6)},
-		effective: {ended(0.1, 1, 0.75, 1, 0.5, 1), diverged(), ended(0.5, 1, 0.77, 1, 0.5, 0.6)},
+		sameRate: {ended(0.1, 1, 0.75, 1, 0.5, 1), diverged(), ended(0.5, 1, 0.77, 1, 0.5, 0.6)},
 		longer: {ended(0.1, 1, 0.71, 1, 0.5, 1), ended(0.1, 1, 0.73, 1, 0.5, 0.6),
 			ended(0.1, 1, 0.75, 1, 0.5, 0.6)},
 	} {
@@ -288,7 +293,7 @@ func TestRows(t *testing.T) {
 			t.Errorf("%s is %v, want %v", what, got, want)
 		}
 	}
-	gd, gdm, same := rows[plain], rows[momentum], rows[effective]
+	gd, gdm, same := rows[plain], rows[momentum], rows[sameRate]
 	near("GD", gd.Ours.Mean, 72)
 	near("half of GD's interval", gd.Ours.Half, 4.968)
 	near("GD+M", gdm.Ours.Mean, 82)
@@ -354,7 +359,7 @@ func TestAllDiverged(t *testing.T) {
 	s := two()
 	all := results(t, s)
 	for i := range all[0].Arms {
-		all[0].Arms[i].Outcomes = []sweep.Outcome{diverged(), diverged(), diverged()}
+		all[0].Arms[i].Outcomes = []imagerun.Outcome{diverged(), diverged(), diverged()}
 	}
 	base := filepath.Join(t.TempDir(), "table")
 	if _, err := s.writeTables(base, all); err != nil {
@@ -407,14 +412,5 @@ func TestPictures(t *testing.T) {
 		if err := p.Write(base); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	band := band(r.Arms[plain], func(o sweep.Outcome) ([]float64,
-		[]float64) {
-		return o.Series("test_accuracy")
-	})
-	if fmt.Sprintf("%.4g", [][]float64{band.X, band.Y, band.Low, band.High}) !=
-		"[[2] [0.72] [0.7] [0.74]]" {
-		t.Errorf("band %v %v %v %v, want 0.72 from 0.70 to 0.74 at epoch 2", band.X, band.Y,
-			band.Low, band.High)
 	}
 }

@@ -31,10 +31,10 @@ type row struct {
 
 	// Points, paired by seed: the arm with momentum minus this one.
 	Momentum *stats.Interval `json:"momentum_minus_it"`
-	Ratio    *float64        `json:"momentum_over_it"` // of the means
-	Status   string          `json:"status,omitempty"` // of the difference, beside the paper's
-	Train    *stats.Interval `json:"train_accuracy"`   // %, at the last step
-	Zero     []int           `json:"zero_error_at"`    // epoch, by seed; −1: never
+	Ratio    *float64        `json:"momentum_over_it"`   // of the means
+	Status   string          `json:"status,omitempty"`   // of the difference, beside the paper's
+	Train    *stats.Interval `json:"train_accuracy"`     // %, at the last step
+	Zero     []int           `json:"zero_error_at"`      // epoch, by seed; −1: never
 	Diverged int             `json:"diverged,omitempty"` // seeds
 
 	Rule     string  `json:"rule"`
@@ -47,8 +47,9 @@ type row struct {
 
 	Trials  int     `json:"trials,omitempty"`
 	HeldOut float64 `json:"held_out_accuracy,omitempty"` // %, of the trial that was chosen
-	Edge    string  `json:"edge,omitempty"`              // of the grid, if the chosen rate lies there
-	Fitted  *bool   `json:"trial_fitted,omitempty"`      // whether that trial reached zero error
+	// of the grid, if the chosen rate lies there
+	Edge   string `json:"edge,omitempty"`
+	Fitted *bool  `json:"trial_fitted,omitempty"` // whether that trial reached zero error
 
 	// The provenance of the runs. The command and the time stand in report.md, since they differ
 	// each time.
@@ -341,4 +342,3 @@ func epochs(zero []int) string {
 	}
 	return strings.Join(words, ", ")
 }
-

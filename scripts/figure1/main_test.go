@@ -7,16 +7,17 @@ import (
 	"strings"
 	"testing"
 
+	"momentum/internal/runlist"
 	"momentum/internal/runtest"
 	"momentum/internal/sweep"
 )
 
 // list plans what the arguments ask for and returns the first list's runs.
-func list(t *testing.T, args ...string) []sweep.Run {
+func list(t *testing.T, args ...string) []runlist.Run {
 	t.Helper()
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	if err := command().Run(t.Context(), &stdout, &stdout,
+	if err := figure1().Run(t.Context(), &stdout, &stdout,
 		append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err !=
 		nil {
 		t.Fatalf("%q: %v", args, err)
@@ -29,7 +30,7 @@ func list(t *testing.T, args ...string) []sweep.Run {
 }
 
 // count says in how many runs a setting has a value.
-func count(t *testing.T, runs []sweep.Run, setting string, value any) (n int) {
+func count(t *testing.T, runs []runlist.Run, setting string, value any) (n int) {
 	t.Helper()
 	for _, r := range runs {
 		var settings map[string]any
@@ -98,7 +99,7 @@ func TestParts(t *testing.T) {
 	for args, want := range map[string]string{"": "figure1-quick",
 		"-part=b": "figure1-quick-part=b", "-batches=64": "figure1-quick-batches=64"} {
 		var stdout bytes.Buffer
-		if err := command().Run(t.Context(), &stdout, &stdout,
+		if err := figure1().Run(t.Context(), &stdout, &stdout,
 			append([]string{"plan", "-launcher=slurm"}, strings.Fields(args)...)); err != nil {
 			t.Fatal(err)
 		}

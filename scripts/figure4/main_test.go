@@ -2,22 +2,20 @@ package main
 
 import (
 	"bytes"
-	"image/png"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"momentum/internal/runlist"
 	"momentum/internal/sweep"
 )
 
 // plan writes the first list of what the arguments ask for and returns its runs.
-func plan(t *testing.T, args ...string) ([]sweep.Run, error) {
+func plan(t *testing.T, args ...string) ([]runlist.Run, error) {
 	t.Helper()
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	if err := command().Run(t.Context(), &stdout, &stdout,
+	if err := figure4().Run(t.Context(), &stdout, &stdout,
 		append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err !=
 		nil {
 		return nil, err
@@ -51,7 +49,7 @@ func TestSmallMargin(t *testing.T) {
 		}
 	}
 	if _, err := plan(t, "-small-margin=0"); err == nil ||
-		!strings.Contains(err.Error(), "without degraded images this is figure1") {
+		!strings.Contains(err.Error(), "without small-margin images this is figure1") {
 		t.Errorf("-small-margin=0: %v", err)
 	}
 }
@@ -64,26 +62,5 @@ func TestManualExamples(t *testing.T) {
 			"").Replace(e[1]))...); err != nil {
 			t.Errorf("%s: %v", e[0], err)
 		}
-	}
-}
-
-// The picture beside the report: 16 degraded images below their originals.
-func TestPicture(t *testing.T) {
-	folder := t.TempDir()
-	_, o, err := command().Parse(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := picture(t.Context(), o, folder)
-	if err != nil || !strings.Contains(text, "The first 16 degraded test images") {
-		t.Fatalf("%q, %v", text, err)
-	}
-	f, err := os.Open(filepath.Join(folder, "small-margin.png"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if c, err := png.DecodeConfig(f); err != nil || c.Width < 16*32 || c.Height < 2*32 {
-		t.Errorf("%d×%d pixels, %v; want 16 pairs of at least 32×32", c.Width, c.Height, err)
 	}
 }

@@ -23,9 +23,9 @@ import (
 	"strings"
 
 	"momentum/internal/cli"
+	"momentum/internal/imagerun"
 	"momentum/internal/rundir"
 	"momentum/internal/stats"
-	"momentum/internal/sweep"
 )
 
 func main() { os.Exit(cli.Main("summary", run)) }
@@ -76,7 +76,7 @@ func run(_ context.Context, stdout, _ io.Writer, args []string) error {
 
 // read takes what the table needs out of a run folder.
 func read(folder string) (outcome, error) {
-	run, err := sweep.ReadOutcome(folder)
+	run, err := imagerun.ReadOutcome(folder)
 	if err != nil {
 		return outcome{}, err
 	}
