@@ -95,7 +95,7 @@ func (o *Options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.IntVar(&s.Holdout, "holdout", 5000, "training images, from the end of the set, that the "+
 		"trials leave out and are judged by")
 	fs.StringVar(&s.Choose, "choose", Fitted,
-		"fitted: the best of the settings that reach zero training error, if any does|any: the best")
+		"fitted: the best setting of those that reach zero training error, if any do|any: the best")
 	fs.IntVar(&s.Grow, "grow", 1,
 		"how often the grid grows by two rates where its first or last rate is the best")
 	fs.IntVar(&s.Seeds, "seeds", 3, "of the final runs, from 2 on; the trials have seed 1")

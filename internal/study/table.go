@@ -275,15 +275,15 @@ func (s *Study) notes(results []result) string {
 	}
 	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+
 		"training loss\" is the accuracy at the first evaluation at which the training loss is at "+
-		"most the largest\nat which a seed of the two algorithms ends with zero training error (or "+
-		"ends, if none has): %s nats. Every algorithm had as many trials as the other, with seed "+
+		"most the largest\nat which a seed of the two algorithms ends with zero training error "+
+		"(or ends, if none has): %s nats. Every algorithm had as many trials as the other, with seed "+
 		"%d and %d training images held out,\nover the effective rates %s (and more where the "+
 		"grid grew: see the pictures), the schedules %s and the weight decays %s; the best "+
 		"held-out accuracy was chosen%s. η_eff is η/(1−γ) in the undamped form of\nmomentum (b ← "+
 		"γb + ∇L, w ← w − ηb), η otherwise. Beside the paper: \"reproduced\", our interval holds "+
-		"the paper's difference and leaves out 0\n(or, where the paper's is less than a point, has "+
-		"at most a point to either side); \"direction only\", it leaves out 0 on the paper's side; "+
-		"\"undecided\", it holds\nthe paper's difference and 0; \"not\", none of these.",
+		"the paper's difference and leaves out 0\n(or, where the paper's is less than a point, "+
+		"has at most a point to either side); \"direction only\", it leaves out 0 on the paper's "+
+		"side; \"undecided\", it holds\nthe paper's difference and 0; \"not\", none of these.",
 		strings.Join(levels, ", "), trialSeed, s.Holdout, numbers(s.Rates),
 		strings.Join(s.Schedules, ", "), numbers(s.WeightDecays), chosen)
 	if slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Base.Batch > 0 }) {

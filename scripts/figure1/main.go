@@ -13,8 +13,8 @@ import (
 	"momentum/internal/study"
 )
 
-const manual = `figure1 executes the study of the paper's Figure 1: test accuracy of GD and of GD+M, each at its best
-setting of an equal number of trials, and their curves.
+const manual = `figure1 executes the study of the paper's Figure 1: test accuracy of GD and of
+GD+M, each at its best setting of an equal number of trials, and their curves.
 
   go run ./scripts/figure1                         half an hour on 2 cores: embedded images
   go run ./scripts/figure1 -part=b                 SGD and SGD+M on mini-batches
@@ -30,8 +30,8 @@ setting of an equal number of trials, and their curves.
 Held-out training images judge the trials on a grid. The best setting of each algorithm is trained
 on all images with other seeds. Two controls stand beside the two: GD at the effective rate of the
 best GD+M, and GD with 10 times the epochs. The same command again goes on where the study was
-stopped, any number of times: runs that have ended are never repeated. It leaves report.md, table.md,
-.csv and .json, and pictures in -out.
+stopped, any number of times: runs that have ended are never repeated. It leaves report.md,
+table.md, .csv and .json, and pictures in -out.
 `
 
 // paper has the numbers of Figure 1 (a) and (b): test accuracy, %, without and with momentum.
@@ -58,8 +58,8 @@ func figure1() *study.Figure {
 					"an " +
 					"hour on 2 cores; shows the procedure, not the paper's accuracies"},
 			study.Scale{Name: "medium", Description: "512 images of CIFAR-10, ResNet-18 of width " +
-				"16, 300 epochs, 30 of them warm-up, one schedule, two weight decays: a night on 2 " +
-				"cores", Values: map[string]string{"weight-decays": "0,0.0005"}},
+				"16, 300 epochs, 30 of them warm-up, one schedule, two weight decays: a night on " +
+				"2 cores", Values: map[string]string{"weight-decays": "0,0.0005"}},
 			study.Scale{Name: "paper", Description: "CIFAR-10 and CIFAR-100 whole, ResNet-18 of " +
 				"width 64 and WideResNet-16-4, 300 epochs: wants GPUs",
 				Values: map[string]string{"data": "cifar10,cifar100", "model": "resnet18,wrn16-4"}},

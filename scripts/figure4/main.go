@@ -11,11 +11,13 @@ import (
 	"momentum/internal/study"
 )
 
-const manual = `figure4 executes the study of the paper's Figure 4: GD and GD+M on images of which a tenth has a small
-margin, by a lower resolution, noise and shuffled channels; accuracy on those and on all test images.
+const manual = `figure4 executes the study of the paper's Figure 4: GD and GD+M on images of which
+a tenth has a small margin, by a lower resolution, noise and shuffled channels; accuracy on those
+and on all test images.
 
   go run ./scripts/figure4                          half an hour on 2 cores: embedded images
-  go run ./scripts/figure4 -small-margin-shuffle=fixed   one shuffle of the channels for all images
+  go run ./scripts/figure4 -small-margin-shuffle=fixed
+                                                    one shuffle of the channels for all images
   go run ./scripts/figure4 -dry-run -scale=paper    the cost of the paper's own setting here
   go run ./scripts/figure4 -scale=paper -gpus=0,1   that setting, one run on each of two GPUs
 

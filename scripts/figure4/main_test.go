@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
 
+	"momentum/internal/imagerun"
 	"momentum/internal/runlist"
 	"momentum/internal/sweep"
 )
@@ -29,12 +31,25 @@ func plan(t *testing.T, args ...string) ([]runlist.Run, error) {
 
 // Every run has the degraded images, in the way that the flags say.
 func TestSmallMargin(t *testing.T) {
-	for args, want := range map[string]string{
-		"":             `"small_margin":0.1,"small_margin_factor":2,"small_margin_noise":0.005,"small_margin_shuffle":"image","small_margin_seed":1,`,
-		"-scale=paper": `"small_margin":0.1,"small_margin_factor":2,"small_margin_noise":0.005,"small_margin_shuffle":"image","small_margin_seed":1,`,
-		"-small-margin-shuffle=fixed -small-margin-factor=4": `"small_margin":0.1,"small_margin_factor":4,"small_margin_noise":0.005,"small_margin_shuffle":"fixed","small_margin_seed":1,`,
-		"-small-margin=0.25 -small-margin-noise=0.01":        `"small_margin":0.25,"small_margin_factor":2,"small_margin_noise":0.01,"small_margin_shuffle":"image","small_margin_seed":1,`,
-		"-scale=medium -small-margin-seed=7 -holdout=99":     `"small_margin":0.1,"small_margin_factor":2,"small_margin_noise":0.005,"small_margin_shuffle":"image","small_margin_seed":7,`,
+	paper := imagerun.Settings{SmallMargin: 0.1, SmallMarginFactor: 2, SmallMarginNoise: 0.005,
+		SmallMarginShuffle: "image", SmallMarginSeed: 1}
+	changed := func(change func(*imagerun.Settings)) imagerun.Settings {
+		s := paper
+		change(&s)
+		return s
+	}
+	for args, want := range map[string]imagerun.Settings{
+		"":             paper,
+		"-scale=paper": paper,
+		"-small-margin-shuffle=fixed -small-margin-factor=4": changed(func(s *imagerun.Settings) {
+			s.SmallMarginShuffle, s.SmallMarginFactor = "fixed", 4
+		}),
+		"-small-margin=0.25 -small-margin-noise=0.01": changed(func(s *imagerun.Settings) {
+			s.SmallMargin, s.SmallMarginNoise = 0.25, 0.01
+		}),
+		"-scale=medium -small-margin-seed=7 -holdout=99": changed(func(s *imagerun.Settings) {
+			s.SmallMarginSeed = 7
+		}),
 	} {
 		runs, err := plan(t, strings.Fields(args)...)
 		if err != nil {
@@ -42,8 +57,15 @@ func TestSmallMargin(t *testing.T) {
 			continue
 		}
 		for _, r := range runs {
-			if !strings.Contains(string(r.Settings), want) {
-				t.Errorf("%s: %s, want %s", args, r.Settings, want)
+			var all imagerun.Settings
+			if err := json.Unmarshal(r.Settings, &all); err != nil {
+				t.Fatal(err)
+			}
+			got := imagerun.Settings{SmallMargin: all.SmallMargin,
+				SmallMarginFactor: all.SmallMarginFactor, SmallMarginNoise: all.SmallMarginNoise,
+				SmallMarginShuffle: all.SmallMarginShuffle, SmallMarginSeed: all.SmallMarginSeed}
+			if got != want {
+				t.Errorf("%s: %s, want %+v", args, r.Settings, want)
 				break
 			}
 		}
