@@ -1,7 +1,7 @@
 // Package durable writes files that outlast a killed process and a power failure, and takes the
 // checksums that prove it.
 //
-// The name of an error's file comes first, so callers add only what they were doing.
+// Errors name the file but not this package: callers add their own prefix.
 package durable
 
 import (

@@ -1,10 +1,11 @@
-// Package lockfile is a lock between processes that also holds on a shared file system: a file made
-// with O_EXCL that names its holder and is touched every ten seconds. flock is not used, because it
-// is missing or local to one machine on many network file systems.
+// Package lockfile provides a lock between processes that also works on a shared file system. The
+// lock is a file that is created with O_EXCL, names its holder and is touched every ten seconds.
+// flock is not used, because on many network file systems it is missing or local to one machine.
 //
-// A lock whose holder has died is taken over: at once when the holder ran on this machine, after
-// two minutes without a heartbeat when it ran on another one. That compares this machine's clock
-// with the file's time, so the clocks of machines that share locks must agree within a minute.
+// A lock whose holder has died is taken over: at once if the holder ran on this machine, and after
+// two minutes without a heartbeat if it ran on another one. The age of a heartbeat is the
+// difference between this machine's clock and the file's time, so the clocks of machines that share
+// locks must agree to within a minute.
 package lockfile
 
 import (
@@ -20,27 +21,32 @@ import (
 )
 
 const (
-	heartbeat = 10 * time.Second // between touches of a lock that is held
-	stale     = 2 * time.Minute  // without a heartbeat a holder on another machine is dead
-	// a lock without a readable holder is being written for at most this long
-	torn = 10 * time.Second
-	poll = 200 * time.Millisecond // between attempts of Wait
+	heartbeat = 10 * time.Second       // between touches of a lock that is held
+	stale     = 2 * time.Minute        // without a heartbeat, the holder on another machine is dead
+	torn      = 10 * time.Second       // a holder fills its lock file within this time, or is dead
+	poll      = 200 * time.Millisecond // between attempts of Wait
 )
 
-// Holder is the process that has a lock, as written in the lock file.
+// Holder identifies the process that holds a lock. It is the content of the lock file.
 type Holder struct {
 	Host string `json:"host"`
-	// boot and process-id namespace: tells apart containers and machines of one host name
+
+	// Machine is the boot and the process-id namespace: it distinguishes machines and containers
+	// with the same host name.
 	Machine string `json:"machine,omitempty"`
-	PID     int    `json:"pid"`
-	// start of the process, in clock ticks since boot: tells a process from a later one with its id
-	Start uint64    `json:"start,omitempty"`
+
+	PID int `json:"pid"`
+
+	// Start is when the process started, in clock ticks since boot: it distinguishes a process from
+	// a later one with the same id.
+	Start uint64 `json:"start,omitempty"`
+
 	Since time.Time `json:"since"`
 }
 
 func (h Holder) String() string { return fmt.Sprintf("process %d on %s", h.PID, h.Host) }
 
-// HeldError says that a living process has the lock.
+// HeldError reports that a living process holds the lock.
 type HeldError struct {
 	Path   string
 	Holder Holder
@@ -54,13 +60,13 @@ func (e *HeldError) Error() string {
 // Lock is a lock that this process holds.
 type Lock struct {
 	path string
-	mine []byte // the content of the lock file
+	mine []byte // content of the lock file
 	stop context.CancelFunc
 	done chan struct{} // closed when the heartbeat has ended
 }
 
-// Acquire takes the lock at path, whose folder must exist. The error is a *HeldError if a living
-// process has it, this one included.
+// Acquire takes the lock at path, whose folder must exist. If a living process, which may be this
+// one, holds the lock, the error wraps a [*HeldError].
 func Acquire(path string) (*Lock, error) {
 	mine, err := take(path)
 	if err != nil {
@@ -72,8 +78,8 @@ func Acquire(path string) (*Lock, error) {
 	return l, nil
 }
 
-// Wait takes the lock at path, and waits while a living process has it. notify, which may be nil,
-// is called once if there is something to wait for.
+// Wait takes the lock at path, and waits while a living process holds it. It calls notify, which
+// may be nil, once if it has to wait.
 func Wait(ctx context.Context, path string, notify func(Holder)) (*Lock, error) {
 	for {
 		l, err := Acquire(path)
@@ -93,7 +99,8 @@ func Wait(ctx context.Context, path string, notify func(Holder)) (*Lock, error) 
 	}
 }
 
-// Held says which living process has the lock at path, if any, and takes nothing.
+// Held returns the living process that holds the lock at path, and whether there is one. It does
+// not take the lock.
 func Held(path string) (h Holder, held bool, err error) {
 	h, held, err = look(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +111,7 @@ func Held(path string) (h Holder, held bool, err error) {
 	return h, held, nil
 }
 
-// Release gives the lock back. Releasing it again does nothing.
+// Release gives up the lock. Further calls do nothing.
 func (l *Lock) Release() error {
 	l.stop()
 	<-l.done
@@ -115,7 +122,7 @@ func (l *Lock) Release() error {
 	case err != nil:
 		return fmt.Errorf("lockfile: %w", err)
 	case !bytes.Equal(now, l.mine):
-		// taken over, because this machine stood still for two minutes: it is the other's now
+		// This machine stood still for two minutes, and another process took the lock over.
 		return nil
 	}
 	if err := os.Remove(l.path); err != nil {
@@ -137,12 +144,12 @@ func (l *Lock) beat(ctx context.Context) {
 			if b, err := os.ReadFile(l.path); err == nil && !bytes.Equal(b, l.mine) {
 				return
 			}
-			os.Chtimes(l.path, now, now) // a beat that fails is made up for by the next one
+			os.Chtimes(l.path, now, now) // if a beat fails, the next one makes up for it
 		}
 	}
 }
 
-// take makes the lock file and returns its content.
+// take creates the lock file and returns its content.
 func take(path string) ([]byte, error) {
 	mine, err := json.Marshal(self())
 	if err != nil {
@@ -165,7 +172,7 @@ func take(path string) ([]byte, error) {
 		holder, alive, err := look(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			continue // released in between
+			continue // released in the meantime
 		case err != nil:
 			return nil, err
 		case alive:
@@ -177,15 +184,15 @@ func take(path string) ([]byte, error) {
 	}
 }
 
-// evict removes the lock of a dead holder. Between judging a holder dead and removing its file
-// another process may do both and make its own lock, which must not be removed: so the judging is
-// repeated, and the file removed, under a second lock of the same kind.
+// evict removes the lock of a dead holder. After one process has found the holder dead, and before
+// it removes the file, another process may do both and create its own lock, which must stay. So
+// evict takes a second lock of the same kind, looks at the holder again, and then removes the file.
 func evict(path string) error {
 	guard := path + ".takeover"
 	if _, err := take(guard); err != nil {
 		var held *HeldError
 		if errors.As(err, &held) {
-			held.Path = path // the process that is taking over is as good as the holder
+			held.Path = path // the process that takes the lock over counts as its holder
 		}
 		return err
 	}
@@ -200,19 +207,19 @@ func evict(path string) error {
 	return os.Remove(path)
 }
 
-// look reads the lock file and says whether its holder lives.
+// look reads the lock file and returns its holder, and whether the holder is alive.
 func look(path string) (h Holder, alive bool, err error) {
 	for deadline := time.Now().Add(torn); ; time.Sleep(10 * time.Millisecond) {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return Holder{}, false, err
 		}
-		h = Holder{} // a failed Unmarshal may have filled a part
+		h = Holder{} // an earlier Unmarshal may have failed half-way
 		if json.Unmarshal(b, &h) == nil && h.PID > 0 {
 			break
 		}
 		if time.Now().After(deadline) || silent(path) {
-			return Holder{}, false, nil // its writer died between making and filling it
+			return Holder{}, false, nil // its writer died before it filled the file
 		}
 	}
 	me := self()
@@ -223,20 +230,20 @@ func look(path string) (h Holder, alive bool, err error) {
 	return h, !silent(path), nil
 }
 
-// silent says whether the lock has had no heartbeat for so long that its holder must be dead.
+// silent reports whether the last heartbeat is so long ago that the holder must be dead.
 func silent(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && time.Since(info.ModTime()) >= stale
 }
 
-// self describes this process.
+// self returns this process as a holder.
 func self() Holder {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	start, _ := process(os.Getpid())
-	// both are Linux's: elsewhere the host name alone names the machine
+	// Only Linux has these files: elsewhere the host name alone identifies the machine.
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	space, _ := os.Readlink("/proc/self/ns/pid")
 	machine := strings.TrimSpace(string(boot)) + " " + space

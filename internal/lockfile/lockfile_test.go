@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary act as the process that holds a lock: with LOCKFILE_HOLD it takes
-// the lock, says so and waits to be killed.
+// TestMain lets the test binary act as a process that holds a lock: with LOCKFILE_HOLD it takes the
+// lock, prints "held" and waits to be killed.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("LOCKFILE_HOLD"); path != "" {
 		if _, err := Acquire(path); err != nil {
@@ -69,8 +69,8 @@ func TestAcquireAndRelease(t *testing.T) {
 		t.Errorf("held by %v, %v, %v", h, alive, err)
 	}
 	var held *HeldError
-	if _, err := Acquire(path); !errors.As(err, &held) || held.Path != path || held.Holder.PID !=
-		os.Getpid() || held.Since.IsZero() {
+	if _, err := Acquire(path); !errors.As(err, &held) || held.Path != path ||
+		held.Holder.PID != os.Getpid() || held.Since.IsZero() {
 		t.Fatalf("second Acquire: %v", err)
 	}
 	for range 2 {
@@ -94,13 +94,13 @@ func TestAcquireAndRelease(t *testing.T) {
 }
 
 func TestMissingFolder(t *testing.T) {
-	if _, err := Acquire(filepath.Join(t.TempDir(), "none", "lock")); !errors.Is(err,
-		os.ErrNotExist) {
+	_, err := Acquire(filepath.Join(t.TempDir(), "none", "lock"))
+	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// A killed holder, even one that its parent has not waited for yet, loses its lock at once.
+// A killed holder loses its lock at once, even before its parent has waited for it.
 func TestKilledHolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	cmd := holder(t, path)
@@ -130,7 +130,7 @@ func TestDeadHolders(t *testing.T) {
 		age    time.Duration
 		held   bool
 	}{
-		// no heartbeat needed on one machine: it may have been suspended
+		// On the same machine a missing heartbeat does not count: the machine may have slept.
 		"this process":        {me, time.Hour, true},
 		"reused process id":   {reused, 0, false},
 		"other host, beating": {foreign, 90 * time.Second, true},
@@ -141,8 +141,8 @@ func TestDeadHolders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "lock")
 			write(t, path, tt.holder)
-			at := time.Now().Add(-tt.age)
-			if err := os.Chtimes(path, at, at); err != nil {
+			beat := time.Now().Add(-tt.age)
+			if err := os.Chtimes(path, beat, beat); err != nil {
 				t.Fatal(err)
 			}
 			l, err := Acquire(path)
@@ -157,15 +157,15 @@ func TestDeadHolders(t *testing.T) {
 	}
 }
 
-// A holder killed between making and filling its file leaves an empty one. One that is still
-// filling it is waited for.
+// A holder that was killed before it filled its lock file leaves an empty one. For a holder that is
+// still filling it, Acquire waits.
 func TestTornLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	if err := os.WriteFile(path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	at := time.Now().Add(-3 * time.Minute)
-	if err := os.Chtimes(path, at, at); err != nil {
+	created := time.Now().Add(-3 * time.Minute)
+	if err := os.Chtimes(path, created, created); err != nil {
 		t.Fatal(err)
 	}
 	l, err := Acquire(path)
@@ -184,7 +184,7 @@ func TestTornLock(t *testing.T) {
 	}
 }
 
-// Many takers of one dead holder's lock: at no time do two of them have it.
+// Many processes take over the lock of a dead holder: no two of them hold it at the same time.
 func TestTakeoverRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	dead := self()
@@ -241,8 +241,7 @@ func TestWait(t *testing.T) {
 	l.Release()
 }
 
-// A process that stood still and lost its lock must not remove the lock of the one that took it
-// over.
+// A process that stood still and lost its lock does not remove the lock of its successor.
 func TestReleaseOfLostLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	l, err := Acquire(path)

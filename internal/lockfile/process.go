@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// process says whether a process of this machine runs, and when it was started, in clock ticks
-// since boot (0 where there is no /proc).
+// process reports whether a process of this machine is running, and when it started, in clock ticks
+// since boot (0 on systems without /proc).
 func process(pid int) (start uint64, running bool) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		p, err := os.FindProcess(pid)
@@ -28,11 +28,11 @@ func process(pid int) (start uint64, running bool) {
 	return parseStat(string(b))
 }
 
-// parseStat reads the content of /proc/PID/stat: "PID (name) STATE ...", with the start as field
-// 22. The name may hold spaces and brackets. A process that has ended and waits for its parent
-// (state Z or X) does not run.
+// parseStat parses the content of /proc/PID/stat: "PID (name) STATE ...", where field 22 is the
+// start. The name may contain spaces and brackets. A process that has ended and waits for its
+// parent (state Z or X) is not running.
 func parseStat(s string) (start uint64, running bool) {
-	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:]) // from field 3, the state, on
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:]) // begins with field 3, the state
 	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
 		return 0, false
 	}

@@ -3,15 +3,15 @@ package markdown
 
 import "strings"
 
-// Header is the first two lines of a table: the titles of its columns and the rule below them.
+// Header returns the first two lines of a table: the titles of its columns and the rule below them.
 func Header(titles ...string) string {
 	return Row(titles...) + "|" + strings.Repeat("---|", len(titles)) + "\n"
 }
 
-// Row is one line of a table.
+// Row returns one line of a table.
 func Row(cells ...string) string { return "| " + strings.Join(cells, " | ") + " |\n" }
 
-// Table is a whole table: the titles of its columns, then its rows.
+// Table returns a whole table: its header and then its rows.
 func Table(titles []string, rows [][]string) string {
 	var b strings.Builder
 	b.WriteString(Header(titles...))

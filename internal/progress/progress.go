@@ -1,8 +1,8 @@
-// Package progress shows how far a download or a training run is: one bar on a terminal, plain
-// lines anywhere else, so that a log file or a pipe never gets a control character.
+// Package progress shows the progress of a download or a training run: a bar on a terminal, and
+// plain lines elsewhere, so that log files and pipes receive no control characters.
 //
-// Rates and times left are those of the last half minute, so they follow a connection that slows
-// down and forget a first step that compiles.
+// The rate and the time left are estimated from the last half minute. So they follow a connection
+// that slows down, and forget a first step that includes compilation.
 package progress
 
 import (
@@ -17,44 +17,45 @@ import (
 )
 
 const (
-	redraw   = 100 * time.Millisecond // between two states of the bar on a terminal
+	redraw   = 100 * time.Millisecond // between two drawings of the bar on a terminal
 	report   = 5 * time.Second        // between two lines in a pipe
-	window   = 30 * time.Second       // of progress that the rate is taken from
+	window   = 30 * time.Second       // from which the rate is estimated
 	barWidth = 24                     // columns; less on a narrow terminal
 )
 
-// Terminal says whether w is a terminal that can redraw a line.
+// Terminal reports whether w is a terminal that can redraw a line.
 func Terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// Bar is one running piece of work. Its methods may be called from several goroutines.
+// Bar shows the progress of one task. Its methods may be called from several goroutines.
 type Bar struct {
 	w     io.Writer
 	label string
 	total int64 // <= 0: unknown
-	bytes bool  // counts bytes and reports by itself in a pipe; otherwise counts steps
+	bytes bool  // counts bytes, and prints lines of its own in a pipe; otherwise counts steps
 
 	mu      sync.Mutex
 	bar     *progressbar.ProgressBar // nil unless w is a terminal
 	n       int64
-	text    string // what the caller added
-	began   sample // where the work started from
-	placed  bool   // began is known
-	samples []sample
-	shown   time.Time // when the bar or line was last drawn
+	text    string    // from Describe
+	began   sample    // the start of the task
+	placed  bool      // began.n is known
+	samples []sample  // of the window, oldest first
+	shown   time.Time // the last drawing of the bar or printing of a line
 	ended   bool      // nothing more is drawn
 }
 
+// sample is a count at a time.
 type sample struct {
-	at time.Time
-	n  int64
+	time time.Time
+	n    int64
 }
 
 // Bytes starts a transfer of total bytes (<= 0: unknown) and shows the rate and the time left. In a
-// pipe it prints a line now, one every five seconds at most, and one on Close. w may be nil for no
-// output.
+// pipe it prints a line at the start, at most one every five seconds, and one on Close. A nil w
+// means no output.
 func Bytes(w io.Writer, label string, total int64) *Bar {
 	b := start(w, label, total, true)
 	if b.bar == nil {
@@ -66,11 +67,10 @@ func Bytes(w io.Writer, label string, total int64) *Bar {
 	return b
 }
 
-// Steps starts total steps of work and shows the count and the time left. In a pipe it prints
-// nothing but the lines given to Println.
+// Steps starts a task of total steps and shows the count and the time left. In a pipe it prints
+// only the lines given to Println.
 func Steps(w io.Writer, label string, total int) *Bar {
-	return start(w, label, int64(total),
-		false)
+	return start(w, label, int64(total), false)
 }
 
 func start(w io.Writer, label string, total int64, bytes bool) *Bar {
@@ -79,7 +79,7 @@ func start(w io.Writer, label string, total int64, bytes bool) *Bar {
 	}
 	b := &Bar{w: w, label: label, total: total, bytes: bytes}
 	b.restart(0)
-	b.shown = b.began.at
+	b.shown = b.began.time
 	if Terminal(w) {
 		b.bar = newBar(w, total)
 		b.draw()
@@ -91,8 +91,8 @@ func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
 	if total <= 0 {
 		total = -1 // draws a spinner
 	}
-	// Counts, rates and times come from this package: the library's start from zero, which is wrong
-	// for work that is resumed.
+	// Counts, rates and times come from this package: those of the library start from zero, which
+	// is wrong for a resumed task.
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetWidth(barWidth),
@@ -100,19 +100,19 @@ func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionShowDescriptionAtLineEnd(),
 		progressbar.OptionSpinnerType(14),
-		progressbar.OptionSetSpinnerChangeInterval(0), // turn with each drawing, not in a goroutine
+		progressbar.OptionSetSpinnerChangeInterval(0), // turns when drawn, not in a goroutine
 	)
 }
 
-// Set says how much is done. The first call, unless Add came before it, says where the work starts
-// from: that part does not count towards the rate. A smaller number than before starts over.
+// Set sets the count. The first call, unless Add came before it, sets the start of a resumed task:
+// that part does not count towards the rate. A smaller count than before starts over.
 func (b *Bar) Set(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.set(n)
 }
 
-// Add says that n more is done.
+// Add adds n to the count.
 func (b *Bar) Add(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -127,7 +127,7 @@ func (b *Bar) Describe(text string) {
 	b.text = text
 }
 
-// Println prints a full line, above the bar if there is one.
+// Println prints a line, above the bar if there is one.
 func (b *Bar) Println(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,7 +140,7 @@ func (b *Bar) Println(text string) {
 	b.draw()
 }
 
-// Close draws the last state. Later calls of any method but Println do nothing.
+// Close draws the final state. Later calls of any method except Println do nothing.
 func (b *Bar) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,9 +170,9 @@ func (b *Bar) set(n int64) {
 		b.placed = true
 	}
 	b.n = n
-	if last := b.samples[len(b.samples)-1]; now.Sub(last.at) >= window/30 {
+	if last := b.samples[len(b.samples)-1]; now.Sub(last.time) >= window/30 {
 		b.samples = append(b.samples, sample{now, n})
-		for len(b.samples) > 2 && now.Sub(b.samples[1].at) >= window {
+		for len(b.samples) > 2 && now.Sub(b.samples[1].time) >= window {
 			b.samples = b.samples[1:]
 		}
 	}
@@ -191,7 +191,8 @@ func (b *Bar) restart(n int64) {
 	b.n = n
 }
 
-// draw shows the bar, and ends it when all is done: the library draws a full bar once.
+// draw draws the bar, and ends it when the task is complete: the library draws a full bar only
+// once.
 func (b *Bar) draw() {
 	if b.ended {
 		return
@@ -207,7 +208,7 @@ func (b *Bar) draw() {
 	if b.text != "" {
 		text += ", " + b.text
 	}
-	// beside it: the percentage, the ends of the bar and the spaces between
+	// The percentage, the ends of the bar and the spaces between them take 14 columns.
 	b.bar.Describe(cut(text, columns-14))
 	b.bar.Set64(b.n)
 	b.bar.RenderBlank()
@@ -216,7 +217,7 @@ func (b *Bar) draw() {
 	}
 }
 
-// end leaves the bar as it is and goes to the next line.
+// end leaves the bar as it is and begins a new line.
 func (b *Bar) end() {
 	if !b.ended {
 		fmt.Fprintln(b.w)
@@ -224,23 +225,23 @@ func (b *Bar) end() {
 	}
 }
 
-// rate is the progress in a second, 0 if it is not known yet.
+// rate returns the progress per second: 0 if it is not known yet.
 func (b *Bar) rate() float64 {
 	first := b.samples[0]
-	d := time.Since(first.at).Seconds()
+	d := time.Since(first.time).Seconds()
 	if d <= 0 || b.n <= first.n {
 		return 0
 	}
 	return float64(b.n-first.n) / d
 }
 
-// status is for example "76.5 MB of 170.1 MB (45%), 1.2 MB/s, 1m18s left", or "120/300, 1m18s
+// status returns, for example, "76.5 MB of 170.1 MB (45%), 1.2 MB/s, 1m18s left" or "120/300, 1m18s
 // left".
 func (b *Bar) status() string {
 	s := b.count()
 	rate := b.rate()
 	if b.bytes && b.bar == nil && b.total > 0 {
-		s += fmt.Sprintf(" (%d%%)", 100*b.n/b.total) // on a terminal it stands beside the bar
+		s += fmt.Sprintf(" (%d%%)", 100*b.n/b.total) // a terminal shows it beside the bar
 	}
 	if rate == 0 {
 		return s
@@ -254,9 +255,9 @@ func (b *Bar) status() string {
 	return s
 }
 
-// summary is for example "170.1 MB in 2m20s, 1.2 MB/s".
+// summary returns, for example, "170.1 MB in 2m20s, 1.2 MB/s".
 func (b *Bar) summary() string {
-	d := time.Since(b.began.at)
+	d := time.Since(b.began.time)
 	s := b.count() + " in " + duration(d)
 	if got := b.n - b.began.n; got > 0 && d > 0 {
 		s += ", " + size(int64(float64(got)/d.Seconds())) + "/s"
@@ -276,7 +277,7 @@ func (b *Bar) count() string {
 	return size(b.n)
 }
 
-// size writes a number of bytes, in powers of 1000.
+// size formats a number of bytes with decimal units.
 func size(n int64) string {
 	switch x := float64(n); {
 	case x >= 1e9:
@@ -289,7 +290,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// duration writes a time to the second, hours to the minute.
+// duration formats a time to the second, and from an hour on to the minute.
 func duration(d time.Duration) string {
 	d = d.Round(time.Second)
 	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
@@ -302,7 +303,7 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%ds", s)
 }
 
-// cut shortens s to a number of columns, so that the bar stays on one line.
+// cut shortens s to a number of columns, so that the bar fits on one line.
 func cut(s string, columns int) string {
 	r := []rune(s)
 	if len(r) <= columns {

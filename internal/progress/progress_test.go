@@ -38,7 +38,7 @@ file: 11.0 MB of 20.0 MB in 11s, 1.0 MB/s
 	})
 }
 
-// A resumed transfer: the part that was there does not count towards the rate.
+// In a resumed transfer the part that was there does not count towards the rate.
 func TestResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -49,8 +49,11 @@ func TestResumed(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		b.Set(100 * mb)
 		b.Close()
-		want := "file: 100.0 MB\nfile: 95.0 MB of 100.0 MB (95%), 1.0 MB/s, 5s left\nfile: 100.0 " +
-			"MB (100%), 1.0 MB/s\nfile: 100.0 MB in 10s, 1.0 MB/s\n"
+		want := `file: 100.0 MB
+file: 95.0 MB of 100.0 MB (95%), 1.0 MB/s, 5s left
+file: 100.0 MB (100%), 1.0 MB/s
+file: 100.0 MB in 10s, 1.0 MB/s
+`
 		if d := cmp.Diff(want, out.String()); d != "" {
 			t.Error(d)
 		}
@@ -112,7 +115,7 @@ func TestUnknownTotal(t *testing.T) {
 	})
 }
 
-// The drawing for a terminal, on a buffer in its place.
+// The bar for a terminal is drawn into a buffer.
 func TestDrawing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -151,7 +154,7 @@ func TestTerminal(t *testing.T) {
 	}
 	defer f.Close()
 	if Terminal(f) || Terminal(&bytes.Buffer{}) || Terminal(nil) {
-		t.Error("a file, a buffer or nothing is taken for a terminal")
+		t.Error("a file, a buffer or nil counts as a terminal")
 	}
 }
 
@@ -162,8 +165,9 @@ func TestFormats(t *testing.T) {
 			t.Errorf("size(%d) = %q, want %q", n, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{59 * time.Second: "59s",
-		80 * time.Second: "1m20s", 125 * time.Minute: "2h05m"} {
+	for d, want := range map[time.Duration]string{
+		59 * time.Second: "59s", 80 * time.Second: "1m20s", 125 * time.Minute: "2h05m",
+	} {
 		if got := duration(d); got != want {
 			t.Errorf("duration(%v) = %q, want %q", d, got, want)
 		}

@@ -1,4 +1,5 @@
-// Package provenance says what a run was made by and with: the file manifest.json of a run folder.
+// Package provenance records how a run was produced: which program, on which device, and when. It
+// is the content of manifest.json in a run folder.
 package provenance
 
 import (
@@ -15,9 +16,10 @@ import (
 	"momentum/internal/backend"
 )
 
-// Provenance differs between two runs of one configuration, unlike what they compute.
+// Provenance describes the process of a run. Unlike the run's results, it differs between two runs
+// of one configuration.
 type Provenance struct {
-	Revision     string            `json:"revision"` // of this program's source
+	Revision     string            `json:"revision"` // of the program's source
 	Go           string            `json:"go"`
 	Modules      map[string]string `json:"modules"`
 	Backend      string            `json:"backend"`
@@ -28,8 +30,8 @@ type Provenance struct {
 	WallSeconds  float64           `json:"wall_seconds"` // over all resumes, compilation included
 }
 
-// Collect describes this process, which starts now or goes on with what an earlier one has started;
-// that one left before, which is zero without one.
+// Collect describes this process, which starts a run or resumes the run of an earlier process.
+// before is what the earlier process recorded: zero if there was none.
 func Collect(ctx context.Context, be *backend.Backend, before Provenance) Provenance {
 	p := Provenance{
 		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(),
@@ -45,16 +47,16 @@ func Collect(ctx context.Context, be *backend.Backend, before Provenance) Proven
 	return p
 }
 
-// Read reads a manifest that an earlier process has left into v. What is missing or damaged stays
-// as it is: it costs the earlier wall time, no more.
+// Read reads the manifest of an earlier process into v. If the manifest is missing or damaged, v
+// keeps its values: only the earlier wall time is lost.
 func Read(path string, v any) {
 	if old, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(old, v)
 	}
 }
 
-// revision is the revision of the code: what `go build` stamped or, since `go run` stamps nothing,
-// what git says in the working folder.
+// revision returns the revision of the source. go build stamps it into the program; go run does
+// not, so then it is that of git in the working folder.
 func revision(ctx context.Context) string {
 	rev, dirty := "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {

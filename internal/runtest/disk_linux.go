@@ -10,11 +10,11 @@ import (
 	"momentum/internal/cli"
 )
 
-// FillUp runs a command again and again on a disk of 1 MB that is full but for so many pages of 4
-// KiB more each time, until it is done. Each time before, it must fail with one line that names the
-// full disk. FillUp returns how often it did.
+// FillUp executes a command repeatedly on a full disk of 1 MB, and frees a number of pages of 4 KiB
+// before each execution but the first, until the command is done. Every execution before that must
+// fail with one line that names the full disk. FillUp returns the number of failures.
 func FillUp(t *testing.T, disk string, pages int,
-	run func() (status int, stderr string)) (stops int) {
+	command func() (status int, stderr string)) (failures int) {
 	t.Helper()
 	ballast := filepath.Join(disk, "ballast")
 	var lines []string
@@ -27,7 +27,7 @@ func FillUp(t *testing.T, disk string, pages int,
 		if err := os.Truncate(ballast, max(0, info.Size()-int64(4096*free))); err != nil {
 			t.Fatal(err)
 		}
-		status, stderr := run()
+		status, stderr := command()
 		if status == cli.Done {
 			break
 		}
@@ -40,6 +40,6 @@ func FillUp(t *testing.T, disk string, pages int,
 		}
 		lines = append(lines, stderr)
 	}
-	t.Logf("stopped %d times:\n%s", len(lines), strings.Join(slices.Compact(lines), ""))
+	t.Logf("failed %d times:\n%s", len(lines), strings.Join(slices.Compact(lines), ""))
 	return len(lines)
 }

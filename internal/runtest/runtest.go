@@ -1,17 +1,19 @@
-// Package runtest holds what the tests of several commands need: reading run folders, and running
-// on a disk that is full.
+// Package runtest holds helpers that the tests of several packages share: reading run folders,
+// running a command on a full disk, and finding Python.
 package runtest
 
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"momentum/internal/rundir"
 )
 
-// Read reads a file.
+// Read returns the content of a file.
 func Read(t testing.TB, path ...string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(path...))
@@ -21,7 +23,7 @@ func Read(t testing.TB, path ...string) string {
 	return string(content)
 }
 
-// Files reads all files below a folder, by their paths in it.
+// Files returns the content of all files below a folder, by their paths relative to it.
 func Files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -37,7 +39,7 @@ func Files(t testing.TB, dir string) map[string]string {
 	return all
 }
 
-// Metrics reads the rows of a run folder.
+// Metrics returns the rows of a run folder.
 func Metrics(t testing.TB, dir string) []rundir.Row {
 	t.Helper()
 	rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
@@ -47,13 +49,14 @@ func Metrics(t testing.TB, dir string) []rundir.Row {
 	return rows
 }
 
-// HalfWritten lists the checkpoints without their final name in the run folders of root.
+// HalfWritten returns the incomplete checkpoints in the run folders of root: those that still have
+// a temporary name.
 func HalfWritten(root string) []string {
 	found, _ := filepath.Glob(filepath.Join(root, "*", "checkpoints", ".*.tmp-*"))
 	return found
 }
 
-// File writes a file of this content into a folder of its own and returns its path.
+// File writes a file with a content into a new folder and returns its path.
 func File(t *testing.T, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -61,4 +64,20 @@ func File(t *testing.T, name, content string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// Python returns the Python interpreter: $MOMENTUM_PYTHON, or python3. It skips the test if the
+// program find fails in it, for lack of the named modules.
+func Python(t *testing.T, modules, find string) string {
+	t.Helper()
+	python := os.Getenv("MOMENTUM_PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	if out, err := exec.Command(python, "-c", find).CombinedOutput(); err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		t.Skipf("%s has no %s (set MOMENTUM_PYTHON): %v: %s", python, modules, err,
+			lines[len(lines)-1])
+	}
+	return python
 }

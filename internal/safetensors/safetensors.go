@@ -1,16 +1,15 @@
-// Package safetensors writes and reads float32 tensors in the safetensors
-// format, so that the weights of a run can be loaded by name in PyTorch, JAX or
-// NumPy, and the other way round.
+// Package safetensors writes and reads float32 tensors in the safetensors format, so that PyTorch,
+// JAX or NumPy can load the weights of a run by name, and the other way round.
 //
 // A file is
 //
 //	8 bytes   length H of the header, unsigned, little endian
 //	H bytes   JSON: {"name": {"dtype": "F32", "shape": [3, 3], "data_offsets": [0, 36]}, ...,
 //	          "__metadata__": {"key": "text", ...}}
-//	the rest  the tensors' bytes, little endian, row-major, without a gap;
+//	the rest  the tensors' bytes, little endian, row-major, without gaps;
 //	          offsets count from here
 //
-// Only the type F32 is handled. The format is described at
+// Only the type F32 is supported. The format is described at
 // https://huggingface.co/docs/safetensors.
 package safetensors
 
@@ -37,22 +36,21 @@ const (
 type Tensor struct {
 	Name  string
 	Shape []int     // empty for a scalar
-	Data  []float32 // row-major, as many as the product of Shape
+	Data  []float32 // row-major; its length is the product of Shape
 }
 
-// entry is what the header says about one tensor.
+// entry is the header's entry for one tensor.
 type entry struct {
 	name    string
 	DType   string   `json:"dtype"`
 	Shape   []int    `json:"shape"`
-	Offsets []uint64 `json:"data_offsets"` // begin and end, bytes
+	Offsets []uint64 `json:"data_offsets"` // begin and end, in bytes
 }
 
-// Write writes the tensors and the metadata (which may be nil) to w. The
-// tensors are stored in the order of their names, whatever their order in the
-// argument, so the same tensors give the same bytes. It is an error when a name
-// is used twice, is not UTF-8 or is "__metadata__", and when Data and Shape do
-// not agree.
+// Write writes the tensors and the metadata, which may be nil, to w. Tensors are stored in the
+// order of their names, whatever their order in the argument, so the same tensors give the same
+// bytes. A name that is used twice, is not UTF-8 or is "__metadata__" is an error, and so is a
+// tensor whose Data and Shape do not agree.
 func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	tensors = slices.Clone(tensors)
 	slices.SortFunc(tensors, func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) })
@@ -67,7 +65,7 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 			return fmt.Errorf("safetensors: two tensors are named %q, want different names", t.Name)
 		}
 		end := offset + uint64(len(t.Data))*elementSize
-		shape := append([]int{}, t.Shape...) // a scalar's is [], never null
+		shape := append([]int{}, t.Shape...) // for a scalar [], not null
 		header[t.Name] = entry{DType: "F32", Shape: shape, Offsets: []uint64{offset, end}}
 		offset = end
 	}
@@ -78,8 +76,7 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("safetensors: header: %w", err)
 	}
-	// Spaces after the object put the data on a multiple of 8 bytes, which
-	// lets readers map it into memory.
+	// Spaces after the object align the data to 8 bytes, so that readers can map it into memory.
 	text = append(text, strings.Repeat(" ", -len(text)&7)...)
 	if len(text) > maxHeader {
 		return fmt.Errorf("safetensors: header of %d bytes, want at most %d", len(text), maxHeader)
@@ -97,7 +94,7 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	return nil
 }
 
-// check reports what the format cannot express.
+// check returns an error if the format cannot express the tensor.
 func (t Tensor) check() error {
 	if t.Name == metadataKey {
 		return fmt.Errorf("a tensor is named %q, which the format keeps for the metadata",
@@ -117,7 +114,7 @@ func (t Tensor) check() error {
 	return nil
 }
 
-// elements is the product of the shape, 1 for a scalar.
+// elements returns the product of the shape: 1 for a scalar.
 func elements(shape []int) (uint64, error) {
 	n := uint64(1)
 	for _, d := range shape {
@@ -130,11 +127,10 @@ func elements(shape []int) (uint64, error) {
 	return n, nil
 }
 
-// Read reads a whole file of size bytes and returns its tensors in the order
-// of their names, and its metadata (nil if there is none). It trusts nothing:
-// names must be unique, every tensor must be F32, and the tensors must cover
-// the data exactly, without gap or overlap. What it allocates stays within a
-// small multiple of size.
+// Read reads a whole file of size bytes and returns its tensors in the order of their names, and
+// its metadata: nil if it has none. Read trusts nothing: names must be unique, every tensor must be
+// F32, and the tensors must cover the data exactly, without gaps or overlaps. It allocates at most
+// a small multiple of size.
 func Read(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 	tensors, metadata, err := read(r, size)
 	if err != nil {
@@ -165,8 +161,8 @@ func read(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 		return nil, nil, fmt.Errorf("header: %w", err)
 	}
 
-	// In the order of their offsets each tensor begins where the last ended.
-	// All offsets are checked before anything is allocated for the data.
+	// In the order of their offsets, each tensor must begin where the one before it ends. All
+	// offsets are checked before memory is allocated for the data.
 	slices.SortFunc(entries, func(a, b entry) int { return slices.Compare(a.Offsets, b.Offsets) })
 	end, dataSize := uint64(0), uint64(size)-8-length
 	for _, e := range entries {
@@ -195,7 +191,7 @@ func read(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 	return tensors, metadata, nil
 }
 
-// check reports an entry that is no F32 or whose bytes do not fit its shape.
+// check returns an error if the entry is not F32 or its bytes do not match its shape.
 func (e entry) check() error {
 	if e.DType != "F32" {
 		return fmt.Errorf("dtype %q, want \"F32\"", e.DType)
@@ -217,8 +213,8 @@ func (e entry) check() error {
 	return nil
 }
 
-// parseHeader goes through the object key by key, because decoding into a map
-// would silently keep the last of two tensors with one name.
+// parseHeader decodes the object key by key, because decoding into a map would silently keep the
+// last of two tensors with the same name.
 func parseHeader(text []byte) (entries []entry, metadata map[string]string, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -230,7 +226,7 @@ func parseHeader(text []byte) (entries []entry, metadata map[string]string, err 
 		if err != nil {
 			return nil, nil, err
 		}
-		name := t.(string) // the decoder lets nothing else be a key
+		name := t.(string) // the decoder accepts no other keys
 		if seen[name] {
 			return nil, nil, fmt.Errorf("%q appears twice", name)
 		}

@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"momentum/internal/runtest"
 )
 
-// file puts a header and data together by hand.
+// file returns a file with a header and data.
 func file(header, data string) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	return append(append(b, header...), data...)
@@ -82,7 +84,8 @@ func TestWriteRefuses(t *testing.T) {
 		{[]Tensor{{Name: "\xff", Data: []float32{1}}},
 			`safetensors: tensor name "\xff" is not UTF-8`},
 		{[]Tensor{{Name: "__metadata__", Data: []float32{1}}},
-			`safetensors: a tensor is named "__metadata__", which the format keeps for the metadata`},
+			`safetensors: a tensor is named "__metadata__", which the format keeps for the ` +
+				"metadata"},
 	}
 	for _, test := range tests {
 		var b bytes.Buffer
@@ -149,11 +152,12 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// What Read accepts, Write turns into a file with the same content.
+// From the tensors that Read returns, Write makes a file with the same content.
 func FuzzRead(f *testing.F) {
-	f.Add(file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}`, "1234"))
+	const a = `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},`
+	f.Add(file(a+`"b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}`, "1234"))
 	f.Add(file(`{"__metadata__":{"k":"v"}}   `, ""))
-	f.Add(file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}`, "123456"))
+	f.Add(file(a+`"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}`, "123456"))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\x7f{}"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		tensors, metadata, err := Read(bytes.NewReader(in), int64(len(in)))
@@ -169,8 +173,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(err)
 		}
 		bitwise := cmp.Comparer(func(a, b float32) bool {
-			return math.Float32bits(a) ==
-				math.Float32bits(b)
+			return math.Float32bits(a) == math.Float32bits(b)
 		})
 		if diff := cmp.Diff(tensors, again, bitwise); diff != "" {
 			t.Error(diff)
@@ -178,18 +181,9 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// PyPI's safetensors must read what Write writes, and write what Read reads.
+// The Python package safetensors reads files of Write, and Read reads files of the package.
 func TestPython(t *testing.T) {
-	python := os.Getenv("MOMENTUM_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	if out, err := exec.Command(python, "-c", "import numpy, safetensors").CombinedOutput(); err !=
-		nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Skipf("%s cannot import numpy and safetensors (set MOMENTUM_PYTHON): %v: %s", python, err,
-			lines[len(lines)-1])
-	}
+	python := runtest.Python(t, "numpy and safetensors", "import numpy, safetensors")
 	dir := t.TempDir()
 	ours, theirs := filepath.Join(dir, "ours.safetensors"), filepath.Join(dir, "theirs.safetensors")
 	var b bytes.Buffer
@@ -204,7 +198,7 @@ func TestPython(t *testing.T) {
 	if err := os.WriteFile(ours, b.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	// It also writes the transposed and doubled w back.
+	// The script also writes a file, with w transposed and doubled.
 	const script = `
 import sys, numpy as np
 from safetensors import safe_open
@@ -216,7 +210,8 @@ assert set(got) == {"w", "empty", "s"}, got
 assert all(v.dtype == np.float32 for v in got.values()), got
 assert np.array_equal(got["w"], np.arange(6).reshape(2, 3)), got
 assert got["empty"].shape == (0, 3) and got["s"].shape == () and got["s"] == -0.25, got
-save_file({"w": np.ascontiguousarray(2 * got["w"].T), "s": got["s"]}, sys.argv[2], metadata={"by": "python"})
+w = np.ascontiguousarray(2 * got["w"].T)
+save_file({"w": w, "s": got["s"]}, sys.argv[2], metadata={"by": "python"})
 `
 	if out, err := exec.Command(python, "-c", script, ours, theirs).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -7,7 +7,7 @@ import (
 )
 
 func TestStream(t *testing.T) {
-	// The key is written out by hand: seed 1 in 8 little-endian bytes, then the purpose.
+	// The key, written by hand, is seed 1 in 8 little-endian bytes and then the purpose.
 	want := rand.New(rand.NewChaCha8(sha256.Sum256([]byte("\x01\x00\x00\x00\x00\x00\x00\x00init"))))
 	got := Stream(1, "init")
 	for i := range 10 {

@@ -1,4 +1,4 @@
-// Package smalldisk gives a test a disk that it can fill up.
+// Package smalldisk gives a test a small disk, to fill it up.
 package smalldisk
 
 import (
@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Run calls the rest of a test with a small disk: a tmpfs of a size such as "1m" in a mount
-// namespace of its own, which ends with the process. For that the test runs once more, alone, in
-// another process. It skips where there are no namespaces.
+// Run calls the rest of a test with the path of a small disk: a tmpfs of a size such as "1m". Since
+// the tmpfs needs a mount namespace of its own, Run starts the test again, alone, in another
+// process, with which the namespace ends. Where namespaces are not available, Run skips the test.
 func Run(t *testing.T, size string, rest func(disk string)) {
 	t.Helper()
 	const variable = "MOMENTUM_TEST_DISK"

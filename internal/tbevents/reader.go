@@ -9,23 +9,23 @@ import (
 	"math"
 )
 
-// Reader reads the events of a file one after the other. It understands what
-// Writer writes and skips every other kind of content (images, histograms, ...).
+// Reader reads the events of a file one by one. It decodes what Writer writes and skips other
+// content, such as images and histograms.
 type Reader struct {
 	r      io.Reader
 	offset int64
 }
 
-// NewReader returns a Reader of the event file r. It reads in small pieces, so
-// r should be buffered.
+// NewReader returns a Reader of the event file r, which should be buffered, because the Reader
+// reads in small pieces.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
 
-// Offset is where the last event that Next returned ends, in bytes from the
-// beginning. A file cut there is whole.
+// Offset returns the position in bytes at which the last event returned by Next ends. A file cut
+// there is whole.
 func (r *Reader) Offset() int64 { return r.offset }
 
-// Next returns the next event, io.EOF after the last one, and another error if
-// the rest of the file is torn or damaged. After an error only Offset is of use.
+// Next returns the next event, or io.EOF after the last one, or another error if the rest of the
+// file is torn or damaged. After an error only Offset may be called.
 func (r *Reader) Next() (Event, error) {
 	var head [12]byte
 	if _, err := io.ReadFull(r.r, head[:]); err == io.EOF {
@@ -40,8 +40,7 @@ func (r *Reader) Next() (Event, error) {
 	if length > math.MaxInt64-4 {
 		return Event{}, r.errorf("impossible length %d", length)
 	}
-	// Copying grows the buffer with what is really there, so a length made up
-	// by an attacker allocates nothing.
+	// The buffer grows only with the bytes that are there, so a forged length allocates nothing.
 	var body bytes.Buffer
 	if n, err := io.CopyN(&body, r.r, int64(length)+4); err != nil {
 		return Event{}, r.errorf("%d bytes, want %d: %w", n, length+4, err)
@@ -62,7 +61,7 @@ func (r *Reader) errorf(format string, args ...any) error {
 	return fmt.Errorf("tbevents: record at byte %d: "+format, append([]any{r.offset}, args...)...)
 }
 
-// parseEvent decodes the message Event, see appendEvent.
+// parseEvent decodes the message Event; see appendEvent.
 func parseEvent(b []byte) (Event, error) {
 	var e Event
 	err := fields(b, func(f field) error {
@@ -114,8 +113,8 @@ const (
 	wireFixed32 = 5
 )
 
-// field is one field of a message: its key (number<<3 | wire type) and its
-// content, in number or, for wireBytes, in bytes.
+// field is one field of a message: its key, which is number<<3 | wire type, and its content, in
+// number or, for wireBytes, in bytes.
 type field struct {
 	key    uint64
 	number uint64

@@ -1,5 +1,5 @@
-// Package tbevents writes scalars into TensorBoard event files, and cuts such
-// files back so that a resumed run goes on where its checkpoint was.
+// Package tbevents writes scalars to TensorBoard event files, and cuts such files back so that a
+// resumed run continues them from its checkpoint.
 //
 // A file is a sequence of records (the framing of TFRecord files)
 //
@@ -8,9 +8,9 @@
 //	n bytes   data: the protocol buffer Event of tensorflow/core/util/event.proto
 //	4 bytes   masked CRC-32C of the data
 //
-// where masked means rotated right by 15 bits plus 0xa282ead8. The first record
-// holds the version "brain.Event:2", each other one the scalars of a step.
-// TensorBoard stores float32: use metrics.jsonl where precision matters.
+// where masked means rotated right by 15 bits, plus 0xa282ead8. The first record holds the version
+// "brain.Event:2", and each other record holds the scalars of a step. TensorBoard stores float32:
+// where precision matters, use metrics.jsonl.
 package tbevents
 
 import (
@@ -47,16 +47,15 @@ type Event struct {
 // Writer appends events to a file.
 type Writer struct {
 	f    *os.File
-	size int64 // bytes, all of them whole records
-	step int64 // the last record's
+	size int64 // in bytes, all in whole records
+	step int64 // of the last record
 }
 
-// Open opens the event file at path for appending, or makes it. TensorBoard
-// finds files whose name contains "tfevents". Of an existing file the records
-// before the first one with a step past keepUpToStep stay as they are, with
-// their wall times; from there on, or from the first torn or damaged record on,
-// the file is cut off. A file that does not begin like an event file is left
-// alone and refused.
+// Open opens the event file at path for appending, or creates it. TensorBoard finds files whose
+// name contains "tfevents". An existing file is cut off before its first record with a step after
+// keepUpToStep, or before its first torn or damaged record; the records before stay as they are,
+// with their wall times. A file that does not begin like an event file is an error and is not
+// changed.
 func Open(path string, keepUpToStep int64) (*Writer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -70,16 +69,16 @@ func Open(path string, keepUpToStep int64) (*Writer, error) {
 	return w, nil
 }
 
-// resume finds the end of what is kept, cuts the rest, and writes the first
-// record if there is none.
+// resume finds the last record to keep, cuts the file behind it, and writes the first record if the
+// file has none.
 func (w *Writer) resume(keepUpToStep int64) error {
 	first := frame(appendEvent(nil, Event{Wall: seconds(time.Now()), Version: version}))
 	info, err := w.f.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Size() < int64(len(first)) { // new, or torn while it was made
-		start := make([]byte, min(info.Size(), 12)) // what follows is the time
+	if info.Size() < int64(len(first)) { // new, or its first record is torn
+		start := make([]byte, min(info.Size(), 12)) // the bytes before the time
 		if _, err := w.f.ReadAt(start, 0); err != nil {
 			return err
 		}
@@ -97,7 +96,7 @@ func (w *Writer) resume(keepUpToStep int64) error {
 		w.size = r.Offset()
 		e, err := r.Next()
 		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-			return err // the disk failed, which says nothing about the content
+			return err // an error of the disk says nothing about the content
 		}
 		if err != nil || e.Step > keepUpToStep {
 			break
@@ -110,9 +109,8 @@ func (w *Writer) resume(keepUpToStep int64) error {
 	return w.f.Truncate(w.size)
 }
 
-// Scalars appends one record with all values of a step. The record is handed
-// to the system in one write, so that killing the process later loses nothing.
-// Steps must not decrease.
+// Scalars appends one record with all values of a step. The record is handed to the system in one
+// write, so that killing the process afterwards loses nothing. Steps must not decrease.
 func (w *Writer) Scalars(step int64, wall time.Time, values []Scalar) error {
 	if step < w.step {
 		return fmt.Errorf("tbevents: %s: step %d after step %d, want increasing steps", w.f.Name(),
@@ -127,7 +125,7 @@ func (w *Writer) Scalars(step int64, wall time.Time, values []Scalar) error {
 	return nil
 }
 
-// append writes a record, or leaves the file as it was.
+// append writes a record. After an error the file is as it was before.
 func (w *Writer) append(record []byte) error {
 	if _, err := w.f.WriteAt(record, w.size); err != nil {
 		return errors.Join(err, w.f.Truncate(w.size))
@@ -136,8 +134,7 @@ func (w *Writer) append(record []byte) error {
 	return nil
 }
 
-// Flush waits until all records are on the disk, where they outlast a power
-// failure.
+// Flush flushes all records to disk, so that they outlast a power failure.
 func (w *Writer) Flush() error {
 	if err := w.f.Sync(); err != nil {
 		return fmt.Errorf("tbevents: %w", err)
@@ -156,7 +153,7 @@ func (w *Writer) Close() error {
 
 func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
 
-// frame puts length and checksums around the data of a record.
+// frame returns a record: its data with length and checksums.
 func frame(data []byte) []byte {
 	b := make([]byte, 0, len(data)+16)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
@@ -167,8 +164,8 @@ func frame(data []byte) []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is the masked CRC-32C of the package comment. The mask is there
-// because a CRC over data that contains CRCs is weak.
+// checksum returns the masked CRC-32C of the package comment. The CRC is masked because a CRC of
+// data that contains CRCs is weak.
 func checksum(b []byte) uint32 {
 	crc := crc32.Checksum(b, castagnoli)
 	return (crc>>15 | crc<<17) + 0xa282ead8
@@ -209,7 +206,7 @@ func appendEvent(b []byte, e Event) []byte {
 	return b
 }
 
-// appendBytes appends a field that holds bytes or a message.
+// appendBytes appends a field that contains bytes or a message.
 func appendBytes(b []byte, number byte, content []byte) []byte {
 	b = append(b, number<<3|wireBytes)
 	b = binary.AppendUvarint(b, uint64(len(content)))

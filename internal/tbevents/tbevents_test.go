@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"momentum/internal/runtest"
 )
 
 func TestChecksum(t *testing.T) {
@@ -35,14 +37,14 @@ func TestChecksum(t *testing.T) {
 			t.Errorf("CRC-32C of %q: got %08x, want %08x", test.in, got, test.want)
 		}
 	}
-	// Of no data the CRC is 0 and only the mask's constant is left.
+	// The CRC of no data is 0, so only the mask's constant is left.
 	if got := checksum(nil); got != 0xa282ead8 {
 		t.Errorf("got %08x, want a282ead8", got)
 	}
 }
 
-// Every event file that TensorFlow has written starts with these twelve bytes,
-// the length 24 and its checksum, then the time and the version.
+// Every event file of TensorFlow begins with these twelve bytes, the length 24 and its checksum.
+// Then come the time and the version.
 func TestFirstRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
 	w := open(t, path, 0)
@@ -51,8 +53,8 @@ func TestFirstRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []byte("\x18\x00\x00\x00\x00\x00\x00\x00\xa3\x7f\x4b\x22" +
-		"\x09"); !bytes.HasPrefix(got, want) {
+	want := []byte("\x18\x00\x00\x00\x00\x00\x00\x00\xa3\x7f\x4b\x22" + "\x09")
+	if !bytes.HasPrefix(got, want) {
 		t.Errorf("got % x, want % x ...", got, want)
 	}
 	if want := []byte("\x1a\x0dbrain.Event:2"); !bytes.Equal(got[21:36], want) {
@@ -80,18 +82,18 @@ func open(t *testing.T, path string, keepUpToStep int64) *Writer {
 	return w
 }
 
-// write appends the steps from..to, at the times 100+step.
+// write appends the steps from..to. The time of a step is 100+step.
 func write(t *testing.T, w *Writer, from, to int64) {
 	t.Helper()
 	for s := from; s <= to; s++ {
-		if err := w.Scalars(s, time.Unix(100+s, 0), []Scalar{{"loss", float64(s) / 2}}); err !=
-			nil {
+		loss := []Scalar{{"loss", float64(s) / 2}}
+		if err := w.Scalars(s, time.Unix(100+s, 0), loss); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// lines reads a file as text, without the time of the first record.
+// lines returns the events of a file as text, without the time of the first record.
 func lines(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -130,7 +132,7 @@ func TestResume(t *testing.T) {
 		t.Fatalf("got  %s\nwant %s", got, all)
 	}
 
-	// Going on at step 2, with other times, keeps the times of what was kept.
+	// Resuming at step 2 keeps the earlier records with their times.
 	w = open(t, path, 1)
 	if err := w.Scalars(2, time.Unix(200, 500e6),
 		[]Scalar{{"loss", math.Inf(1)}, {"accuracy", 0.25}}); err != nil {
@@ -144,7 +146,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// Cut anywhere, the file comes back with all records that were whole.
+// From a file cut at any byte, Open recovers all whole records.
 func TestTorn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
 	w := open(t, path, -1)
@@ -196,16 +198,16 @@ func TestForeignFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Open(path, 10)
-		if want := "tbevents: " + path + ": does not begin like an event file; move it away"; err ==
-			nil || err.Error() != want {
+		want := "tbevents: " + path + ": does not begin like an event file; move it away"
+		if err == nil || err.Error() != want {
 			t.Errorf("got error %v, want %s", err, want)
 		}
 		if got, _ := os.ReadFile(path); string(got) != content {
 			t.Errorf("the file was changed to %q", got)
 		}
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "missing", "events"), 0); !errors.Is(err,
-		os.ErrNotExist) {
+	_, err := Open(filepath.Join(t.TempDir(), "missing", "events"), 0)
+	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing folder: got error %v", err)
 	}
 }
@@ -253,7 +255,8 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// The checksums keep FuzzReader from most of the decoder, so it has its own.
+// The checksums keep FuzzReader out of most of the decoder, so the decoder has a fuzz test of its
+// own.
 func FuzzEvent(f *testing.F) {
 	f.Add(appendEvent(nil, Event{Wall: 2, Step: 3, Scalars: []Scalar{{"a", 1}}}))
 	f.Add([]byte("\x1a\x02ab\x62\x01x\x2a\x00"))
@@ -273,19 +276,11 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// PyPI's tensorboard must show what Writer wrote, also across a resume.
+// The Python package tensorboard reads what Writer wrote, also across a resume.
 func TestPython(t *testing.T) {
-	python := os.Getenv("MOMENTUM_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	// Its reader is looked for, not imported, which takes two seconds.
-	find := `import importlib.util as u; assert u.find_spec("tensorboard"), "no tensorboard"`
-	if out, err := exec.Command(python, "-c", find).CombinedOutput(); err != nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Skipf("%s has no tensorboard (set MOMENTUM_PYTHON): %v: %s", python, err,
-			lines[len(lines)-1])
-	}
+	// The package is found, not imported, because importing it takes two seconds.
+	python := runtest.Python(t, "tensorboard",
+		`import importlib.util as u; assert u.find_spec("tensorboard"), "no tensorboard"`)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "events.out.tfevents.0")
 	w := open(t, path, -1)
