@@ -31,6 +31,12 @@ func Numbers(list *[]int) func(string) error {
 	})
 }
 
+// Strings returns a function for [flag.FlagSet.Func] that sets a list to the comma-separated words of
+// a flag.
+func Strings(list *[]string) func(string) error {
+	return parseList(list, func(word string) (string, error) { return word, nil })
+}
+
 // Floats returns a function for [flag.FlagSet.Func] that sets a list to the comma-separated finite
 // numbers of a flag.
 func Floats(list *[]float64) func(string) error {
