@@ -1,6 +1,11 @@
-// Package figure draws pictures of runs: pages of curves, dots and heat maps
-// (Picture), and the curves of a run folder (Curves). It reads no more than it is
-// given, so any picture can be drawn again later, with the same bytes.
+// Package figure draws pictures of runs: pages of curves, dots and heat maps ([Picture]), and the
+// curves of a run folder ([Curves]). A picture depends on nothing but the given values, so drawing
+// it again gives the same bytes.
+//
+// The package lays out the axes itself. With gonum's plot.Align the panels line up too, but their
+// size depends on the data, because a logarithmic axis reserves room for its label in the wrong
+// place: in three test pictures of the same size, the panels are 125, 132 and 141 points high.
+// Align also needs the ticks and the legends before it finds the widths that they must fit.
 package figure
 
 import (
