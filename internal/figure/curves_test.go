@@ -8,8 +8,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"momentum/internal/rundir"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // folder creates a run folder, with the rows as the lines of metrics.jsonl.
@@ -81,6 +86,51 @@ func TestCurves(t *testing.T) {
 			}
 			golden(t, test.name, svg, image)
 		})
+	}
+}
+
+// The right panel shows the accuracies that the metrics have, on test images or on held-out images,
+// and no others. A column counts even if all its values are left out.
+func TestCurvesOfAccuracies(t *testing.T) {
+	train := Line{Name: "train", Color: Blue, X: []float64{0, 1}, Y: []float64{25, 100}}
+	evaluation := func(name string, c Category, values ...float64) Line {
+		return Line{Name: name, Color: c, X: []float64{0, 1}[:len(values)], Y: values}
+	}
+	tests := []struct {
+		name   string
+		values [2]string // in the two rows
+		want   []Line
+	}{
+		{"test", [2]string{`"test_loss":2,"test_accuracy":0.125`, `"test_accuracy":0.5`},
+			[]Line{train, evaluation("test", Vermilion, 12.5, 50)}},
+		{"held-out", [2]string{`"held_out_loss":2,"held_out_accuracy":0.125`,
+			`"held_out_accuracy":0.5`}, []Line{train, evaluation("held-out", Green, 12.5, 50)}},
+		{"both", [2]string{`"test_accuracy":0.125`, `"held_out_accuracy":"NaN"`},
+			[]Line{train, evaluation("test", Vermilion, 12.5), {Name: "held-out", Color: Green}}},
+		{"no evaluation", [2]string{`"test_loss":2`, `"train_accuracy_small_margin":0.5`},
+			[]Line{train}},
+	}
+	for _, test := range tests {
+		dir := folder(t, config,
+			`{"step":0,"epoch":0,"loss":2,"train_accuracy":0.25,`+test.values[0]+`}`,
+			`{"step":1,"epoch":1,"loss":1,"train_accuracy":1,`+test.values[1]+`}`)
+		rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, newCurves(rows).accuracies); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
+		}
+		if err := Curves(dir); err != nil {
+			t.Fatal(err)
+		}
+		svg := string(read(t, dir, "curves.svg"))
+		for _, word := range []string{"train", "test", "held-out"} {
+			listed := slices.ContainsFunc(test.want, func(l Line) bool { return l.Name == word })
+			if strings.Contains(svg, ">"+word+"<") != listed {
+				t.Errorf("%s: %q in the legend: %v, want %v", test.name, word, !listed, listed)
+			}
+		}
 	}
 }
 
