@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,23 +12,23 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Axis is a side of a panel.
+// Axis is an axis of a panel.
 type Axis struct {
 	Label     string
-	Low, High float64 // both 0: as wide as the data and the guides need
+	Low, High float64 // both 0: taken from the data and the guides
 	Log       bool    // values that are not positive are left out
 }
 
-// tiny is the least distance between the ends of an axis, and half the least end
-// of a logarithmic one: the numbers below have fewer digits.
-const tiny = 1e-300
+// minSpan is the least distance between the ends of an axis, and half the least end of a
+// logarithmic axis. It keeps the computations away from denormal numbers, which have fewer digits.
+const minSpan = 1e-300
 
 // check refuses ends between which nothing can be drawn.
 func (a Axis) check() error {
 	length := a.High - a.Low
 	switch {
-	case a.fromData():
-	case !(length > tiny+1e-9*max(math.Abs(a.Low), math.Abs(a.High))) || math.IsInf(length, 0):
+	case a.automatic():
+	case !(length > minSpan+1e-9*max(math.Abs(a.Low), math.Abs(a.High))) || math.IsInf(length, 0):
 		return fmt.Errorf("from %g to %g, want low < high, finite and not almost equal", a.Low,
 			a.High)
 	case a.Log && a.Low <= 0:
@@ -36,15 +37,15 @@ func (a Axis) check() error {
 	return nil
 }
 
-// fromData says whether the ends are left to the data.
-func (a Axis) fromData() bool { return a.Low == 0 && a.High == 0 }
+// automatic reports whether the data determine the ends.
+func (a Axis) automatic() bool { return a.Low == 0 && a.High == 0 }
 
-// shows says whether v has a place on the axis or its continuation.
+// shows reports whether v has a position on the axis or on its continuation.
 func (a Axis) shows(v float64) bool { return finite(v) && (v > 0 || !a.Log) }
 
-// at is the place of v, 0 for Low and 1 for High, and at most so far away that
-// lengths in points stay sane.
-func (a Axis) at(v float64) float64 {
+// position is the place of v: 0 at Low and 1 at High. It is limited to ±1e6, so that lengths in
+// points stay reasonable.
+func (a Axis) position(v float64) float64 {
 	low, high := a.Low, a.High
 	if a.Log {
 		low, high, v = math.Log(low), math.Log(high), math.Log(v)
@@ -52,11 +53,11 @@ func (a Axis) at(v float64) float64 {
 	return max(-1e6, min((v-low)/(high-low), 1e6))
 }
 
-// spanning is the axis whose ends, if they are left to the data, span those of
-// the values that it shows: exactly, or with a little more on both sides, but
-// not below zero if no value is. A single value gets more in any case.
-func (a Axis) spanning(values []float64, exactly bool) Axis {
-	if !a.fromData() {
+// fitted returns the axis with the ends, if they are automatic, at the smallest and the largest
+// value that it can show. If exact is false, or if there is a single value, the ends lie a little
+// further out, but not below zero unless a value does.
+func (a Axis) fitted(values []float64, exact bool) Axis {
+	if !a.automatic() {
 		return a
 	}
 	low, high := math.Inf(1), math.Inf(-1)
@@ -65,7 +66,7 @@ func (a Axis) spanning(values []float64, exactly bool) Axis {
 			low, high = min(low, v), max(high, v)
 		}
 	}
-	if low > high { // none
+	if low > high { // no values
 		a.Low, a.High = 0, 1
 		if a.Log {
 			a.Low = 0.1
@@ -73,70 +74,69 @@ func (a Axis) spanning(values []float64, exactly bool) Axis {
 		return a
 	}
 	if a.Log {
-		if !exactly || high/low < 1+1e-6 {
+		if !exact || high/low < 1+1e-6 {
 			low, high = low/1.1, high*1.1
 		}
-		a.Low = max(low, 2*tiny)
-		a.High = min(max(high, 4*tiny), math.MaxFloat64)
+		a.Low = max(low, 2*minSpan)
+		a.High = min(max(high, 4*minSpan), math.MaxFloat64)
 		return a
 	}
-	// the difference stays finite
+	// The limits keep the difference finite.
 	low, high = max(low, -math.MaxFloat64/4), min(high, math.MaxFloat64/4)
-	more := 0.05 * (high - low)
-	if largest := max(math.Abs(low), math.Abs(high)); largest < tiny {
-		more = 1
+	extra := 0.05 * (high - low)
+	if largest := max(math.Abs(low), math.Abs(high)); largest < minSpan {
+		extra = 1
 	} else if high-low <= 1e-6*largest {
-		more = 0.1*largest + tiny
-	} else if exactly {
-		more = 0
+		extra = 0.1*largest + minSpan
+	} else if exact {
+		extra = 0
 	}
-	a.Low, a.High = low-more, high+more
-	if low >= 0 && high > tiny {
+	a.Low, a.High = low-extra, high+extra
+	if low >= 0 && high > minSpan {
 		a.Low = max(a.Low, 0)
 	}
 	return a
 }
 
-// axes are the panel's axes with ends. A heat map sets them to its edges.
-// Otherwise x spans exactly the curves, or with a little more the points, and y
-// a little more than what there is within the ends of x.
+// axes returns the panel's axes with their ends, which are the edges of a heat map if there is one.
+// Otherwise x spans the curves exactly, or with some space around them if there are also points.
+// The y axis spans, with some space, everything that lies between the ends of x.
 func (p Panel) axes() (x, y Axis) {
 	if p.Heat != nil {
-		return p.X.spanning(edges(p.Heat.X, p.X.Log), true),
-			p.Y.spanning(edges(p.Heat.Y, p.Y.Log), true)
+		return p.X.fitted(edges(p.Heat.X, p.X.Log), true),
+			p.Y.fitted(edges(p.Heat.Y, p.Y.Log), true)
 	}
 	var xs, ys []float64
 	add := func(x, y []float64) { xs, ys = append(xs, x...), append(ys, y...) }
-	for _, lines := range [][]Line{p.Lines, p.Guides} {
-		for _, l := range lines {
-			add(l.X, l.Y)
-			if l.Low != nil {
-				add(l.X, l.Low)
-				add(l.X, l.High)
-			}
+	for _, l := range slices.Concat(p.Lines, p.Guides) {
+		add(l.X, l.Y)
+		if l.Low != nil {
+			add(l.X, l.Low)
+			add(l.X, l.High)
 		}
 	}
 	for _, q := range p.Points {
 		add(q.X, q.Y)
 	}
-	var shown []float64
-	for i, v := range xs {
-		if p.Y.shows(ys[i]) {
-			shown = append(shown, v)
-		}
-	}
-	x = p.X.spanning(shown, len(p.Points) == 0)
-	shown = nil
-	for i, v := range ys {
-		if x.shows(xs[i]) && x.Low <= xs[i] && xs[i] <= x.High {
-			shown = append(shown, v)
-		}
-	}
-	return x, p.Y.spanning(shown, false)
+	x = p.X.fitted(filter(xs, func(i int) bool { return p.Y.shows(ys[i]) }), len(p.Points) == 0)
+	y = p.Y.fitted(filter(ys, func(i int) bool {
+		return x.shows(xs[i]) && x.Low <= xs[i] && xs[i] <= x.High
+	}), false)
+	return x, y
 }
 
-// ticks has as many labels as fit beside each other along the length, seven at
-// most.
+// filter returns the values at the indices for which keep is true.
+func filter(values []float64, keep func(i int) bool) []float64 {
+	var kept []float64
+	for i, v := range values {
+		if keep(i) {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// ticks returns the ticks with as many labels as the length has room for, at most seven.
 func (a Axis) ticks(length vg.Length, size func(label string) vg.Length) []plot.Tick {
 	for steps := 6; ; steps-- {
 		ticks := linearTicks(a.Low, a.High, steps)
@@ -146,9 +146,9 @@ func (a Axis) ticks(length vg.Length, size func(label string) vg.Length) []plot.
 		end, fits := vg.Length(math.Inf(-1)), true
 		for _, t := range ticks {
 			if !t.IsMinor() {
-				at, half := vg.Length(a.at(t.Value))*length, size(t.Label)/2
-				fits = fits && end <= at-half
-				end = at + half
+				middle, half := vg.Length(a.position(t.Value))*length, size(t.Label)/2
+				fits = fits && end <= middle-half
+				end = middle + half
 			}
 		}
 		if fits || steps == 1 {
@@ -159,9 +159,9 @@ func (a Axis) ticks(length vg.Length, size func(label string) vg.Length) []plot.
 
 func tickLength(t plot.Tick) vg.Length {
 	if t.IsMinor() {
-		return tickLine / 2
+		return majorTick / 2
 	}
-	return tickLine
+	return majorTick
 }
 
 // labelWidth is the width of a tick's label, with room to the next.
@@ -169,13 +169,25 @@ func labelWidth(label string) vg.Length {
 	return textStyle(tickSize, draw.XLeft, draw.YTop).Width(label) + gap
 }
 
-// linearTicks has at most one label more than steps: multiples of 1, 2 or 5
-// times a power of ten.
+// labelHeight is the height of a tick's label, with room to the next.
+func labelHeight(string) vg.Length { return 1.2 * tickSize }
+
+// widestLabel is the largest labelWidth if the axis has room for all labels.
+func (a Axis) widestLabel() vg.Length {
+	var widest vg.Length
+	for _, t := range a.ticks(vg.Inch, func(string) vg.Length { return 0 }) {
+		widest = max(widest, labelWidth(t.Label))
+	}
+	return widest
+}
+
+// linearTicks returns at most steps+1 ticks at multiples of 1, 2 or 5 times a power of ten. Each
+// has a label.
 func linearTicks(low, high float64, steps int) []plot.Tick {
-	most := float64(steps)
-	step := math.Pow10(int(math.Floor(math.Log10((high - low) / most))))
+	limit := float64(steps)
+	step := math.Pow10(int(math.Floor(math.Log10((high - low) / limit))))
 	for _, factor := range []float64{2, 2.5, 2} { // 1, 2, 5, 10
-		if (high-low)/step > most {
+		if (high-low)/step > limit {
 			step *= factor
 		}
 	}
@@ -194,15 +206,15 @@ func linearTicks(low, high float64, steps int) []plot.Tick {
 	return ticks
 }
 
-// logTicks labels the powers of ten if there are two of them to see, else 1, 2
-// and 5 times them (with less room: 1 and 3 times, or only 1), and for less than a factor
-// of five whatever is round.
+// logTicks returns the ticks of a logarithmic axis. Over a factor of 100 or more, the powers of ten
+// have labels. Over a factor from 5 to 100, the labels are 1, 2 and 5 times the powers of ten (with
+// fewer steps 1 and 3 times, or only 1). A shorter axis has linear ticks.
 func logTicks(low, high float64, steps int) []plot.Tick {
 	if high/low < 5 {
 		return linearTicks(low, high, steps)
 	}
 	from, to := int(math.Floor(math.Log10(low))), int(math.Floor(math.Log10(high)))
-	every := 1 + (to-from)/(steps+1) // the powers that get a label
+	stride := 1 + (to-from)/(steps+1) // powers from one label to the next
 	plain := from >= -3 && to <= 3
 	round := map[int]bool{1: true, 2: steps >= 4, 3: steps == 2 || steps == 3, 5: steps >= 4}
 	var ticks []plot.Tick
@@ -213,29 +225,16 @@ func logTicks(low, high float64, steps int) []plot.Tick {
 				continue
 			}
 			label := ""
-			switch {
-			case high/low < 100 && round[digit]:
+			switch power := digit == 1 && e%stride == 0; {
+			case high/low < 100 && round[digit], high/low >= 100 && power && plain:
 				label = strconv.FormatFloat(v, 'g', 6, 64)
-			case high/low >= 100 && digit == 1 && e%every == 0 && plain:
-				label = strconv.FormatFloat(v, 'g', 6, 64)
-			case high/low >= 100 && digit == 1 && e%every == 0:
-				label = "10" + exponent(e)
+			case high/low >= 100 && power:
+				label = "10" + superscript(e)
 			}
-			if label != "" || every == 1 {
+			if label != "" || stride == 1 {
 				ticks = append(ticks, plot.Tick{Value: v, Label: label})
 			}
 		}
 	}
 	return ticks
-}
-
-// exponent is the number in raised characters.
-func exponent(e int) string {
-	raised := []rune(superscripts)
-	return strings.Map(func(r rune) rune {
-		if r == '-' {
-			return '⁻'
-		}
-		return raised[r-'0']
-	}, strconv.Itoa(e))
 }

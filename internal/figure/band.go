@@ -6,10 +6,10 @@ import (
 	"momentum/internal/stats"
 )
 
-// Curve is one of the curves that [Band] summarizes, such as that of one seed.
+// Curve is one of the curves that [Band] summarizes, such as the curve of one seed.
 type Curve struct{ X, Y []float64 }
 
-// Summary is the point of a band's curve and the ends of the band at one x.
+// Summary returns the ends of a band and the point of its curve at one x, given the values there.
 type Summary func(values []float64) (low, middle, high float64)
 
 // Range summarizes values by their mean, the smallest and the largest.
@@ -27,24 +27,24 @@ func Mean95(values []float64) (low, mean, high float64) {
 	return v.Mean - v.Half, v.Mean, v.Mean + v.Half
 }
 
-// Band is the line through the summary of several curves, at every x that all of them have. x
-// increases. A single curve has no band.
+// Band returns the summary of several curves at every x that all of them have, in increasing order.
+// The summary of a single curve has no band.
 func Band(curves []Curve, summary Summary) Line {
-	at := map[float64][]float64{}
+	values := map[float64][]float64{} // [x]
 	for _, c := range curves {
 		for i, x := range c.X {
-			at[x] = append(at[x], c.Y[i])
+			values[x] = append(values[x], c.Y[i])
 		}
 	}
 	var l Line
-	for x, values := range at {
-		if len(values) == len(curves) {
+	for x, y := range values {
+		if len(y) == len(curves) {
 			l.X = append(l.X, x)
 		}
 	}
 	slices.Sort(l.X)
 	for _, x := range l.X {
-		low, middle, high := summary(at[x])
+		low, middle, high := summary(values[x])
 		l.Low, l.Y, l.High = append(l.Low, low), append(l.Y, middle), append(l.High, high)
 	}
 	if len(curves) == 1 {

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Only the points that all curves have are summarized, in the order of x.
+// Band summarizes only the points that all curves have, in the order of x.
 func TestBand(t *testing.T) {
 	a := Curve{X: []float64{3, 1, 2}, Y: []float64{30, 10, 20}}
 	b := Curve{X: []float64{1, 3, 4}, Y: []float64{14, 40, 0}}
@@ -16,9 +16,9 @@ func TestBand(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	one := Band([]Curve{a}, Mean95)
+	single := Band([]Curve{a}, Mean95)
 	want = Line{X: []float64{1, 2, 3}, Y: []float64{10, 20, 30}}
-	if d := cmp.Diff(want, one); d != "" {
+	if d := cmp.Diff(want, single); d != "" {
 		t.Error(d)
 	}
 }

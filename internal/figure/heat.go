@@ -16,13 +16,11 @@ const (
 	scaleBar = vg.Length(8) // width of the color scale
 )
 
-// Shade is the color of t in [0, 1] on the scale of heat maps, from dark to
-// light: the black body of Moreland (2016), whose lightness grows linearly in
-// CIELAB, so that it is read by the color-blind and on black-and-white prints.
-// Its ends are left out, which would be lost in black lines and white paper.
-// It also serves curves that have an order, such as those of a row of learning
-// rates; take t up to 0.7 for them, because lighter lines are faint.
-func Shade(t float64) color.Color {
+// shade is the color of t in [0, 1] on the scale of heat maps, from dark to light. It is the black
+// body of Moreland (2016), whose lightness grows linearly in CIELAB, so color-blind readers and
+// black-and-white prints keep the order. The ends of that scale are left out, because they would
+// vanish next to black lines and on white paper.
+func shade(t float64) color.Color {
 	scale := moreland.BlackBody()
 	scale.SetMin(0)
 	scale.SetMax(1)
@@ -31,12 +29,12 @@ func Shade(t float64) color.Color {
 	}
 	c, err := scale.At(0.1 + 0.85*max(0, min(t, 1)))
 	if err != nil {
-		panic(fmt.Sprintf("figure: shade %g: %v", t, err)) // cannot be: the value is in the range
+		panic(fmt.Sprintf("figure: shade %g: %v", t, err)) // impossible: the value is in the range
 	}
 	return color.NRGBAModel.Convert(c)
 }
 
-// resolved checks the map and sets the ends of its scale.
+// resolved checks the map and sets the automatic ends of its scale.
 func (h Heat) resolved(logX, logY bool) (*Heat, error) {
 	for _, c := range []struct {
 		name    string
@@ -65,23 +63,22 @@ func (h Heat) resolved(logX, logY bool) (*Heat, error) {
 	if err := h.scale().check(); err != nil {
 		return nil, fmt.Errorf("scale: %w", err)
 	}
-	scale := h.scale().spanning(slices.Concat(h.Z...), true)
+	scale := h.scale().fitted(slices.Concat(h.Z...), true)
 	h.Low, h.High = scale.Low, scale.High
 	return &h, nil
 }
 
-// scale is the color scale, which is read like an axis.
+// scale is the color scale as an axis.
 func (h *Heat) scale() Axis { return Axis{h.Label, h.Low, h.High, h.Log} }
 
-// missing says whether there are cells without a color.
-func (h *Heat) missing() bool {
+// hasMissing reports whether there are cells without a color.
+func (h *Heat) hasMissing() bool {
 	return slices.ContainsFunc(slices.Concat(h.Z...),
 		func(z float64) bool { return !h.scale().shows(z) })
 }
 
-// edges are where cells meet, and the outer ones as far from the first and the
-// last center as the inner ones. A single cell reaches a half to both sides, or
-// by a factor of √2.
+// edges returns the edges of the cells: halfway between centers, and at the ends as far out as on
+// the other side of the center. A single cell reaches 0.5 to both sides, or a factor of √2.
 func edges(centers []float64, log bool) []float64 {
 	c := slices.Clone(centers)
 	if log {
@@ -110,62 +107,61 @@ func edges(centers []float64, log bool) []float64 {
 // heat draws the cells, a frame around them, and the color scale.
 func (p panel) heat(h *Heat) {
 	x, y := edges(h.X, p.Panel.X.Log), edges(h.Y, p.Panel.Y.Log)
-	inside := func(v vg.Point) vg.Point {
+	clamp := func(v vg.Point) vg.Point {
 		return vg.Point{X: max(p.Min.X, min(v.X, p.Max.X)), Y: max(p.Min.Y, min(v.Y, p.Max.Y))}
 	}
+	const overlap = vg.Length(0.4) // under the next cells, so that no seam is visible
 	var missing []vg.Rectangle
 	for i, row := range h.Z {
 		for j, z := range row {
-			// Cells reach under the next ones, so that no seam is seen.
-			const more = vg.Length(0.4)
-			cell := vg.Rectangle{Min: inside(p.point(x[j], y[i])), Max: p.point(x[j+1], y[i+1])}
-			if h.scale().shows(z) {
-				cell.Max = inside(cell.Max.Add(vg.Point{X: more, Y: more}))
-				p.SetColor(Shade(h.scale().at(z)))
-				p.Fill(cell.Path())
-			} else {
-				cell.Max = inside(cell.Max)
+			corner := p.point(x[j+1], y[i+1])
+			cell := vg.Rectangle{Min: clamp(p.point(x[j], y[i])), Max: clamp(corner)}
+			if !h.scale().shows(z) {
 				missing = append(missing, cell)
+				continue
 			}
+			cell.Max = clamp(corner.Add(vg.Point{X: overlap, Y: overlap}))
+			p.SetColor(shade(h.scale().position(z)))
+			p.Fill(cell.Path())
 		}
 	}
 	for _, cell := range missing {
 		hatch(p.Canvas, cell)
 	}
 	frame(p.Canvas, p.Rectangle)
+	p.colorScale(h.scale())
+}
 
-	bar := draw.Canvas{Canvas: p.Canvas.Canvas, Rectangle: p.Rectangle}
+// colorScale draws the color scale to the right of the axes.
+func (p panel) colorScale(scale Axis) {
+	bar := p.Canvas
 	bar.Min.X = p.Max.X + scaleGap
 	bar.Max.X = bar.Min.X + scaleBar
 	const shades = 128
 	for i := range shades {
 		c := bar.Rectangle
 		c.Min.Y = bar.Y(float64(i) / shades)
-		p.SetColor(Shade((float64(i) + 0.5) / shades))
-		p.Fill(c.Path()) // the next one covers the rest
+		p.SetColor(shade((float64(i) + 0.5) / shades))
+		p.Fill(c.Path()) // the next shade covers the rest
 	}
 	frame(p.Canvas, bar.Rectangle)
 	style := textStyle(tickSize, draw.XLeft, yMiddle)
+	x := bar.Max.X + majorTick + 2
 	var widest vg.Length
-	for _, t := range h.scale().ticks(bar.Size().Y,
-		func(string) vg.Length { return 1.2 * tickSize }) {
-		at := bar.Y(h.scale().at(t.Value))
-		p.StrokeLine2(frameStyle, bar.Max.X, at, bar.Max.X+tickLength(t), at)
-		p.FillText(style, vg.Point{X: bar.Max.X + tickLine + 2, Y: at}, t.Label)
+	for _, t := range scale.ticks(bar.Size().Y, labelHeight) {
+		y := bar.Y(scale.position(t.Value))
+		p.StrokeLine2(frameStyle, bar.Max.X, y, bar.Max.X+tickLength(t), y)
+		p.FillText(style, vg.Point{X: x, Y: y}, t.Label)
 		widest = max(widest, labelWidth(t.Label))
 	}
-	style = fit(textStyle(labelSize, draw.XCenter, draw.YTop), h.Label, bar.Size().Y+below)
+	style = fit(textStyle(labelSize, draw.XCenter, draw.YTop), scale.Label, bar.Size().Y+belowAxes)
 	style.Rotation = math.Pi / 2
-	p.FillText(style, vg.Point{X: bar.Max.X + tickLine + 2 + widest, Y: bar.Center().Y}, h.Label)
+	p.FillText(style, vg.Point{X: x + widest, Y: bar.Center().Y}, scale.Label)
 }
 
-// scaleWidth is the width of what is drawn on the right of a heat map.
+// scaleWidth is the width of the color scale with its labels.
 func (h *Heat) scaleWidth() vg.Length {
-	var widest vg.Length
-	for _, t := range h.scale().ticks(vg.Inch, func(string) vg.Length { return 0 }) {
-		widest = max(widest, labelWidth(t.Label))
-	}
-	width := scaleGap + scaleBar + tickLine + 2 + widest
+	width := scaleGap + scaleBar + majorTick + 2 + h.scale().widestLabel()
 	if h.Label != "" {
 		width += labelSize * 1.3
 	}
@@ -177,17 +173,16 @@ func frame(c draw.Canvas, r vg.Rectangle) {
 	c.Stroke(r.Path())
 }
 
-// hatch fills the rectangle with gray and oblique lines, which go on in the next
-// rectangle.
+// hatch fills the rectangle with gray and oblique lines, which continue in the next rectangle.
 func hatch(c draw.Canvas, r vg.Rectangle) {
-	const apart = vg.Length(4)
+	const spacing = vg.Length(4)
 	c.SetColor(color.Gray{Y: 0xe0})
 	c.Fill(r.Path())
 	style := draw.LineStyle{Color: color.Gray{Y: 0x90}, Width: 0.6}
-	for k := vg.Length(math.Ceil(float64((r.Min.X + r.Min.Y) / apart))); k*apart <
-		r.Max.X+r.Max.Y; k++ {
-		// The line x + y = k apart, from the left or upper edge to the lower or right one.
-		from, to := max(r.Min.X, k*apart-r.Max.Y), min(r.Max.X, k*apart-r.Min.Y)
-		c.StrokeLine2(style, from, k*apart-from, to, k*apart-to)
+	first := vg.Length(math.Ceil(float64((r.Min.X + r.Min.Y) / spacing)))
+	for k := first; k*spacing < r.Max.X+r.Max.Y; k++ {
+		// The line x + y = k·spacing, from the left or upper edge to the lower or right one.
+		from, to := max(r.Min.X, k*spacing-r.Max.Y), min(r.Max.X, k*spacing-r.Min.Y)
+		c.StrokeLine2(style, from, k*spacing-from, to, k*spacing-to)
 	}
 }

@@ -3,8 +3,9 @@ package figure
 import (
 	"image/color"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -20,7 +21,7 @@ func textStyle(size vg.Length, x draw.XAlignment, y draw.YAlignment) text.Style 
 	}
 }
 
-// fit makes the letters smaller until the text needs no more than the room.
+// fit reduces the font size until the text is no wider than the room.
 func fit(style text.Style, s string, room vg.Length) text.Style {
 	if w := style.Width(s); w > room {
 		style.Font.Size *= room / w
@@ -28,8 +29,8 @@ func fit(style text.Style, s string, room vg.Length) text.Style {
 	return style
 }
 
-// scripts writes the characters of Unicode for exponents and indices as small
-// digits and letters, because the font has few of them, and these far apart.
+// scripts is a text handler that draws Unicode superscripts and subscripts as small digits and
+// letters, because the font has few of these characters and spaces them too widely.
 type scripts struct{ text.Handler }
 
 const (
@@ -37,8 +38,26 @@ const (
 	subscripts, subLetters     = "₀₁₂₃₄₅₆₇₈₉₊₋ᵢⱼₖᵣₜ", "0123456789+−ijkrt"
 )
 
-// piece is a part of a text in one size and at one height, both in shares of
-// the font's size.
+// translate returns the character of the alphabet "to" at the index that r has in "from", and
+// whether it has one.
+func translate(r rune, from, to string) (rune, bool) {
+	i := slices.Index([]rune(from), r)
+	if i < 0 {
+		return r, false
+	}
+	return []rune(to)[i], true
+}
+
+// superscript is the number in superscript characters.
+func superscript(e int) string {
+	minus := strings.ReplaceAll(strconv.Itoa(e), "-", "−")
+	return strings.Map(func(r rune) rune {
+		raised, _ := translate(r, superLetters, superscripts)
+		return raised
+	}, minus)
+}
+
+// piece is a part of a text in one size and at one height, both as fractions of the font size.
 type piece struct {
 	text        string
 	size, raise vg.Length
@@ -49,10 +68,10 @@ func split(s string) []piece {
 	var all []piece
 	for _, r := range s {
 		p := piece{string(r), 1, 0}
-		if i := strings.IndexRune(superscripts, r); i >= 0 {
-			p = piece{letter(superLetters, superscripts[:i]), 0.75, 0.48}
-		} else if i := strings.IndexRune(subscripts, r); i >= 0 {
-			p = piece{letter(subLetters, subscripts[:i]), 0.75, -0.15}
+		if letter, ok := translate(r, superscripts, superLetters); ok {
+			p = piece{string(letter), 0.75, 0.48}
+		} else if letter, ok := translate(r, subscripts, subLetters); ok {
+			p = piece{string(letter), 0.75, -0.15}
 		}
 		if n := len(all); n > 0 && all[n-1].raise == p.raise {
 			all[n-1].text += p.text
@@ -63,50 +82,45 @@ func split(s string) []piece {
 	return all
 }
 
-// letter is the one of letters that has as many before it as there are in before.
-func letter(letters, before string) string {
-	return string([]rune(letters)[utf8.RuneCountInString(before)])
-}
-
 // Box implements text.Handler.
 func (h scripts) Box(txt string, f font.Font) (width, height, depth vg.Length) {
 	_, height, depth = h.Handler.Box(txt, f)
 	for _, p := range split(txt) {
-		small := f
-		small.Size *= p.size
-		w, _, _ := h.Handler.Box(p.text, small)
+		scaled := f
+		scaled.Size *= p.size
+		w, _, _ := h.Handler.Box(p.text, scaled)
 		width += w
 	}
 	return width, height, depth
 }
 
 // Draw implements text.Handler.
-func (h scripts) Draw(c vg.Canvas, txt string, style text.Style, at vg.Point) {
+func (h scripts) Draw(c vg.Canvas, txt string, style text.Style, position vg.Point) {
 	pieces := split(txt)
 	if len(pieces) == 1 && pieces[0].raise == 0 {
-		h.Handler.Draw(c, txt, style, at)
+		h.Handler.Draw(c, txt, style, position)
 		return
 	}
 	if style.Rotation != 0 {
 		c.Push()
 		defer c.Pop()
 		c.Rotate(style.Rotation)
-		sin, cos := math.Sincos(style.Rotation)
-		at.X, at.Y = at.Y*vg.Length(sin)+at.X*vg.Length(cos),
-			at.Y*vg.Length(cos)-at.X*vg.Length(sin)
+		sine, cosine := math.Sincos(style.Rotation)
+		sin, cos := vg.Length(sine), vg.Length(cosine)
+		position = vg.Point{X: position.Y*sin + position.X*cos, Y: position.Y*cos - position.X*sin}
 		style.Rotation = 0
 	}
-	// above is how far the handler puts the base line above the point.
-	above := func(s text.Style) vg.Length {
+	// offset is the height of the handler's base line above the position.
+	offset := func(s text.Style) vg.Length {
 		return vg.Length(s.YAlign)*s.Height(txt) - s.FontExtents().Ascent + s.Font.Size
 	}
-	base := vg.Point{X: at.X + vg.Length(style.XAlign)*style.Width(txt), Y: at.Y + above(style)}
+	base := position.Add(vg.Point{X: vg.Length(style.XAlign) * style.Width(txt), Y: offset(style)})
 	style.XAlign, style.YAlign = draw.XLeft, draw.YBottom
 	for _, p := range pieces {
 		s := style
 		s.Font.Size *= p.size
-		h.Handler.Draw(c, p.text, s, vg.Point{X: base.X, Y: base.Y + p.raise*style.Font.Size -
-			above(s)})
+		h.Handler.Draw(c, p.text, s, vg.Point{X: base.X,
+			Y: base.Y + p.raise*style.Font.Size - offset(s)})
 		base.X += s.Width(p.text)
 	}
 }

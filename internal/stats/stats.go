@@ -1,4 +1,4 @@
-// Package stats holds what the tables of results share: a mean over seeds and its interval.
+// Package stats computes means over seeds and their confidence intervals.
 package stats
 
 import (
@@ -13,12 +13,12 @@ import (
 // Interval is a mean with its 95% t interval, Mean ± Half.
 type Interval struct {
 	Mean float64 `json:"mean"`
-	Half float64 `json:"half"` // t_{0.975, n−1}·s/√n; 0 for n = 1, where it is not known
-	N    int     `json:"n"`    // values; 0: there are none
+	Half float64 `json:"half"` // t_{0.975, n−1}·s/√n; 0 for n = 1, where it is unknown
+	N    int     `json:"n"`    // number of values
 }
 
-// Mean95 is the interval of values that were drawn independently, such as one number for each seed.
-// NaN stands for a number that a seed does not have and does not count.
+// Mean95 returns the mean of independent values, such as one per seed, and its 95% interval.
+// It skips NaN, which stands for a missing value.
 func Mean95(values []float64) Interval {
 	x := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	switch len(x) {
@@ -42,8 +42,8 @@ func Paired(a, b []float64) []float64 {
 	return d
 }
 
-// Geometric95 is the 95% t interval of the logarithms, as numbers again: the geometric mean and the
-// two ends, which are not symmetric around it.
+// Geometric95 returns the geometric mean of the values and the ends of its 95% interval: the
+// exponentials of Mean95 of the logarithms. The ends are not symmetric around the mean.
 func Geometric95(values []float64) (low, mean, high float64) {
 	logs := make([]float64, len(values))
 	for i, x := range values {
@@ -53,8 +53,8 @@ func Geometric95(values []float64) (low, mean, high float64) {
 	return math.Exp(v.Mean - v.Half), math.Exp(v.Mean), math.Exp(v.Mean + v.Half)
 }
 
-// String is "93.48 ± 0.25", with two digits of what is not known, the mean alone for one value, and
-// "none" without any.
+// String formats the interval as in "93.48 ± 0.25", with two significant digits of Half. A single
+// value has no ±, and an interval of no values is "none".
 func (i Interval) String() string {
 	switch i.N {
 	case 0:
@@ -62,8 +62,8 @@ func (i Interval) String() string {
 	case 1:
 		return fmt.Sprintf("%.4g", i.Mean)
 	}
-	digit := math.Floor(math.Log10(i.Half)) // the place of the first of the two: −1 in 0.25
-	if digit < -5 || digit > 5 {            // 0, or with an exponent
+	digit := math.Floor(math.Log10(i.Half)) // place of the first digit: −1 in 0.25
+	if digit < -5 || digit > 5 {            // Half is 0 or needs an exponent
 		return fmt.Sprintf("%.4g ± %.2g", i.Mean, i.Half)
 	}
 	decimals := max(0, 1-int(digit))

@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// The intervals of small samples agree with tables of the t distribution.
 func TestMean95(t *testing.T) {
 	for _, c := range []struct {
 		x    []float64
@@ -28,7 +29,7 @@ func TestMean95(t *testing.T) {
 	}
 }
 
-// A value that a seed does not have counts neither in a mean nor in a difference.
+// A missing value counts neither in a difference nor in a mean.
 func TestPaired(t *testing.T) {
 	d := Paired([]float64{5, math.NaN(), 9, 1}, []float64{1, 2, 3})
 	if got := Mean95(d); len(d) != 3 || got.N != 2 || got.Mean != 5 { // 4 and 6

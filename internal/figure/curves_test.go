@@ -1,0 +1,217 @@
+package figure
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"momentum/internal/rundir"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// folder creates a run folder, with the rows as the lines of metrics.jsonl.
+func folder(t *testing.T, config string, rows ...string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "mini-gdm-s1-0123456789")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"config.json": config,
+		"metrics.jsonl": strings.Join(append(rows, ""), "\n")}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// trainingRows returns rows like those of a run with momentum. The loss oscillates while it falls.
+// The test accuracy, measured every tenth epoch, levels off early.
+func trainingRows(steps int) []string {
+	var rows []string
+	for s := range steps {
+		x := float64(s) / 300
+		loss := 2.3*math.Exp(-7*x) + 0.4*x*(1-x)*math.Exp(-4*x)*(1+math.Cos(60*x)) + 3e-4
+		row := fmt.Sprintf(`{"step":%d,"epoch":%d,"loss":%.6g,"train_accuracy":%.4f`, s, s, loss,
+			1-0.9*math.Exp(-12*x*x-2*x))
+		if s%10 == 0 || s == steps-1 {
+			row += fmt.Sprintf(`,"test_accuracy":%.4f`, 0.47-0.37*math.Exp(-6*x))
+		}
+		rows = append(rows, row+"}")
+	}
+	return rows
+}
+
+const config = `{"settings":{},"derived":{"title":"CIFAR-10 mini, ResNet-18 (width 16), GD+M, ` +
+	`η = 0.02, γ = 0.9, undamped"}}`
+
+func TestCurves(t *testing.T) {
+	diverged := append(trainingRows(61),
+		`{"step":61,"epoch":61,"loss":9.5,"train_accuracy":0.1,"test_accuracy":0.1}`,
+		`{"step":62,"epoch":62,"loss":7e5,"train_accuracy":0.1}`,
+		`{"step":63,"epoch":63,"loss":"NaN","train_accuracy":"NaN"}`)
+	tests := []struct {
+		name   string
+		config string
+		rows   []string
+	}{
+		{"run", config, trainingRows(301)},
+		{"diverged", `{"settings":{}}`, diverged},
+		{"one_row", config, trainingRows(1)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := folder(t, test.config, test.rows...)
+			if err := Curves(dir); err != nil {
+				t.Fatal(err)
+			}
+			svg, image := read(t, dir, "curves.svg"), read(t, dir, "curves.png")
+
+			// Drawing again gives the same bytes.
+			if err := Curves(dir); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(svg, read(t, dir, "curves.svg")) ||
+				!bytes.Equal(image, read(t, dir, "curves.png")) {
+				t.Error("drawing again gave other bytes")
+			}
+			golden(t, test.name, svg, image)
+		})
+	}
+}
+
+// The right panel shows the accuracies that the metrics have, on test images or on held-out images,
+// and no others. A column counts even if all its values are left out.
+func TestCurvesOfAccuracies(t *testing.T) {
+	train := Line{Name: "train", Color: Blue, X: []float64{0, 1}, Y: []float64{25, 100}}
+	evaluation := func(name string, c Category, values ...float64) Line {
+		return Line{Name: name, Color: c, X: []float64{0, 1}[:len(values)], Y: values}
+	}
+	tests := []struct {
+		name   string
+		values [2]string // in the two rows
+		want   []Line
+	}{
+		{"test", [2]string{`"test_loss":2,"test_accuracy":0.125`, `"test_accuracy":0.5`},
+			[]Line{train, evaluation("test", Vermilion, 12.5, 50)}},
+		{"held-out", [2]string{`"held_out_loss":2,"held_out_accuracy":0.125`,
+			`"held_out_accuracy":0.5`}, []Line{train, evaluation("held-out", Green, 12.5, 50)}},
+		{"both", [2]string{`"test_accuracy":0.125`, `"held_out_accuracy":"NaN"`},
+			[]Line{train, evaluation("test", Vermilion, 12.5), {Name: "held-out", Color: Green}}},
+		{"no evaluation", [2]string{`"test_loss":2`, `"train_accuracy_small_margin":0.5`},
+			[]Line{train}},
+	}
+	for _, test := range tests {
+		dir := folder(t, config,
+			`{"step":0,"epoch":0,"loss":2,"train_accuracy":0.25,`+test.values[0]+`}`,
+			`{"step":1,"epoch":1,"loss":1,"train_accuracy":1,`+test.values[1]+`}`)
+		rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, newCurves(rows).accuracies); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
+		}
+		if err := Curves(dir); err != nil {
+			t.Fatal(err)
+		}
+		svg := string(read(t, dir, "curves.svg"))
+		for _, word := range []string{"train", "test", "held-out"} {
+			listed := slices.ContainsFunc(test.want, func(l Line) bool { return l.Name == word })
+			if strings.Contains(svg, ">"+word+"<") != listed {
+				t.Errorf("%s: %q in the legend: %v, want %v", test.name, word, !listed, listed)
+			}
+		}
+	}
+}
+
+func TestCurvesRefuses(t *testing.T) {
+	tests := []struct {
+		name   string
+		config string
+		rows   []string
+		want   string // %s is the folder
+	}{
+		{"no rows", config, nil, "figure: %s/metrics.jsonl: no rows, want at least one"},
+		{"damaged row", config, []string{`{"step":0}`, `{`},
+			`rundir: %s/metrics.jsonl:2: "{", want a row such as {"step":3,"loss":0.5}`},
+		{"damaged config", "{", trainingRows(1),
+			"rundir: %s/config.json:1: unexpected end of JSON input"},
+	}
+	for _, test := range tests {
+		dir := folder(t, test.config, test.rows...)
+		want := fmt.Sprintf(test.want, dir)
+		if err := Curves(dir); err == nil || err.Error() != want {
+			t.Errorf("%s: got error %v, want %s", test.name, err, want)
+		}
+	}
+	if err := Curves(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing folder: got error %v", err)
+	}
+}
+
+// Curves draws a picture whatever the metrics contain.
+func TestCurvesOfOddMetrics(t *testing.T) {
+	long := strings.Repeat("long ", 100)
+	tests := []struct {
+		name, config string
+		rows         []string
+		want         string // in the SVG
+	}{
+		{"no values", config, []string{`{"step":0}`}, ">epoch<"},
+		{"loss 0", config, []string{`{"step":0,"epoch":0,"loss":0}`}, ">epoch<"},
+		{"never finite", config,
+			[]string{`{"step":7,"epoch":7,"loss":"+Inf","train_accuracy":"NaN"}`},
+			">diverged at step 7<"},
+		{"extreme", config, []string{`{"step":0,"epoch":0,"loss":1e-300}`,
+			`{"step":1,"epoch":1e300,"loss":1e300}`}, ">1e+300<"},
+		{"accuracy", config,
+			[]string{`{"step":0,"epoch":0,"loss":1,"train_accuracy":1e300,"test_accuracy":-1}`},
+			">epoch<"},
+		{"epoch not finite", config, []string{`{"step":0,"epoch":"NaN","loss":1}`}, ">epoch<"},
+		{"long title", `{"settings":{},"derived":{"title":"` + long + `"}}`, trainingRows(2),
+			long + "<"},
+		{"title of another type", `{"settings":{},"derived":{"title":3}}`, trainingRows(2),
+			">mini-gdm-s1<"},
+	}
+	for _, test := range tests {
+		dir := folder(t, test.config, test.rows...)
+		if err := Curves(dir); err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		svg := string(read(t, dir, "curves.svg"))
+		if !strings.Contains(svg, test.want) || strings.Contains(svg, "NaN") ||
+			strings.Contains(svg, "Inf") {
+			t.Errorf("%s: want a picture with %s, without NaN and Inf", test.name, test.want)
+		}
+	}
+}
+
+// A run of many steps has a small picture.
+func TestCurvesOfManyRows(t *testing.T) {
+	rows := make([]string, 100_000)
+	for i := range rows {
+		loss := 1 + 0.2*math.Sin(float64(i)) // varies faster than the picture can show
+		if i == 70_000 {
+			loss = 50 // a spike of one step
+		}
+		rows[i] = fmt.Sprintf(`{"step":%d,"epoch":%d,"loss":%g,"train_accuracy":0.5}`, i, i, loss)
+	}
+	dir := folder(t, config, rows...)
+	if err := Curves(dir); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(read(t, dir, "curves.svg")); n > 150_000 {
+		t.Errorf("curves.svg has %d bytes, want at most 150000", n)
+	}
+}

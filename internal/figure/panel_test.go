@@ -1,0 +1,102 @@
+package figure
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot/vg"
+)
+
+// Each column keeps its first, lowest, highest and last point.
+func TestThin(t *testing.T) {
+	// Ten points in two columns: 0..4 and 5..9.
+	var points []vg.Point
+	for x, y := range []vg.Length{3, 1, 2, 9, 4, 5, 5, 5, 5, 5} {
+		points = append(points, vg.Point{X: vg.Length(x), Y: y})
+	}
+	got := thin(points, 0, 10, 2)
+	want := []vg.Point{{X: 0, Y: 3}, {X: 1, Y: 1}, {X: 3, Y: 9}, {X: 4, Y: 4}, {X: 5, Y: 5},
+		{X: 9, Y: 5}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got := thin(points, 0, 10, 10); len(got) != len(points) {
+		t.Errorf("%d points are left of %d in as many columns", len(got), len(points))
+	}
+}
+
+// The panel's edges clip bands and curves.
+func TestClip(t *testing.T) {
+	far := Line{X: []float64{-10, 10}, Y: []float64{-10, 10}, Low: []float64{-20, -20},
+		High: []float64{20, 20}}
+	p := Picture{Panels: [][]Panel{{{X: Axis{Low: -1, High: 1}, Y: Axis{Low: -1, High: 1},
+		Lines: []Line{far}}}}}
+	svg, _ := write(t, p)
+	// 3.6 by 2.57 inches less margins of 7 and the labels' 44, 8 and 27.
+	if want := `d="M51,34L244.2,178"`; !strings.Contains(string(svg), want) {
+		t.Errorf("no curve from corner to corner, want %s", want)
+	}
+	if want := `d="M244.2,34L244.2,178L51,178L51,34Z" ` +
+		`style="fill:#0071B1;fill-opacity:0.21961"`; !strings.Contains(string(svg), want) {
+		t.Errorf("no band, want %s", want)
+	}
+}
+
+// The texts of marks never touch each other, and no line crosses a text.
+func TestMarkTexts(t *testing.T) {
+	const width = 200
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		p := Panel{X: Axis{Low: 0, High: width}}
+		for range 1 + r.IntN(6) {
+			p.Marks = append(p.Marks, Mark{X: 140 * r.Float64(), // leaves 60 for the last text
+				Label: strings.Repeat("x", r.IntN(12))})
+		}
+		all := p.markTexts(width)
+		for i, a := range all {
+			for j, b := range all {
+				if i == j || a.Label == "" || b.Label == "" {
+					continue
+				}
+				if a.row == b.row && a.start < b.end && b.start < a.end {
+					t.Fatalf("%v: %q and %q touch", p.Marks, a.Label, b.Label)
+				}
+				if b.row > a.row && a.start < b.position && b.position < a.end {
+					t.Fatalf("%v: the line of %q crosses %q", p.Marks, b.Label, a.Label)
+				}
+			}
+			if a.start < 0 || a.end > width {
+				t.Fatalf("%v: %q reaches from %g to %g", p.Marks, a.Label, a.start, a.end)
+			}
+		}
+	}
+}
+
+// The rows of the legend are no wider than the panel, and contain every name once.
+func TestLegendRows(t *testing.T) {
+	p := Panel{Lines: []Line{{Name: "GD"}, {}, {Name: "GD+M"}, {Name: "a longer name"}},
+		Points: []Points{{Name: "points"}}}
+	style := textStyle(labelSize, 0, 0)
+	rows, first := p.legendRows(110)
+	var names []string
+	for _, row := range rows {
+		width, line := -3*gap, ""
+		for _, e := range row {
+			width += 3*gap + sampleWidth + gap + style.Width(e.name)
+			line += "[" + e.name + "]"
+		}
+		if width > 110 {
+			t.Errorf("%s: %g points wide", line, width)
+		}
+		if len(names) == 0 && math.Abs(float64(width-first)) > 1e-9 {
+			t.Errorf("the first row is %g points wide, said to be %g", width, first)
+		}
+		names = append(names, line)
+	}
+	if diff := cmp.Diff([]string{"[GD][GD+M]", "[a longer name]", "[points]"}, names); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,48 @@
+package figure
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/image/font/sfnt"
+)
+
+// The font has every character that the comment of Picture promises.
+func TestCharacters(t *testing.T) {
+	style := textStyle(9, 0, 0)
+	f := style.Handler.Cache().Lookup(style.Font, 9).Face
+	var b sfnt.Buffer
+	has := func(r rune) bool {
+		i, err := f.GlyphIndex(&b, r)
+		return err == nil && i != 0
+	}
+	for _, p := range split("αβγδεηθλμνξπρστφψωΓΔΘΛΞΠΣΦΨΩℓ∂∑√∞‖×·±−≤≥≈≠→–…′" + superscripts +
+		subscripts) {
+		for _, r := range p.text {
+			if !has(r) {
+				t.Errorf("no %c in %s", r, style.Font.Name())
+			}
+		}
+	}
+	for _, r := range "∇⟨⟩∈∝≫𝒢" {
+		if has(r) {
+			t.Errorf("%c is there: the comment of Picture says that it is not", r)
+		}
+	}
+}
+
+// A text is cut where the height changes, and small letters are narrower.
+func TestSplit(t *testing.T) {
+	got := split("aσ₀²b⁻¹ᵀ")
+	want := []piece{{"aσ", 1, 0}, {"0", 0.75, -0.15}, {"2", 0.75, 0.48}, {"b", 1, 0},
+		{"−1T", 0.75, 0.48}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(piece{})); diff != "" {
+		t.Error(diff)
+	}
+	style := textStyle(8, 0, 0)
+	if got, want := style.Width("a²"), style.Width("a")+style.Width("2")*0.75; math.Abs(
+		float64(got-want)) > 1e-9 {
+		t.Errorf("width %g, want %g", got, want)
+	}
+}
