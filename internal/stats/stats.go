@@ -17,10 +17,9 @@ type Interval struct {
 	N    int     `json:"n"`    // number of values
 }
 
-// Mean95 returns the mean of independent values, such as one per seed, and its 95% interval.
-// It skips NaN, which stands for a missing value.
-func Mean95(values []float64) Interval {
-	x := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+// Mean95 returns the mean and 95% interval of independent values, such as one number for each seed.
+// A NaN among them, such as the result of a run that diverged, makes the mean NaN: see [Known].
+func Mean95(x []float64) Interval {
 	switch len(x) {
 	case 0:
 		return Interval{}
@@ -31,6 +30,11 @@ func Mean95(values []float64) Interval {
 	n := float64(len(x))
 	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975)
 	return Interval{Mean: mean, Half: t * s / math.Sqrt(n), N: len(x)}
+}
+
+// Known returns the values that are not NaN. The N of their interval then says how many there are.
+func Known(values []float64) []float64 {
+	return slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 }
 
 // Paired returns the differences a − b, seed by seed: NaN where either is NaN.

@@ -32,8 +32,11 @@ func TestMean95(t *testing.T) {
 // A missing value counts neither in a difference nor in a mean.
 func TestPaired(t *testing.T) {
 	d := Paired([]float64{5, math.NaN(), 9, 1}, []float64{1, 2, 3})
-	if got := Mean95(d); len(d) != 3 || got.N != 2 || got.Mean != 5 { // 4 and 6
+	if got := Mean95(Known(d)); len(d) != 3 || got.N != 2 || got.Mean != 5 { // 4 and 6
 		t.Errorf("%v: %+v, want 4, NaN and 6, whose mean is 5", d, got)
+	}
+	if got := Mean95(d); got.N != 3 || !math.IsNaN(got.Mean) {
+		t.Errorf("%v: %+v, want the mean NaN of three values", d, got)
 	}
 }
 

@@ -91,8 +91,8 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 	train := a.values(func(o imagerun.Outcome) float64 { return 100 * o.Last("train_accuracy") })
 	w := row{
 		index: index, Cell: r.Title, Arm: a.Title, Measure: m.Title,
-		Ours: known(stats.Mean95(values)), Level: number(level), Equal: known(stats.Mean95(equal)),
-		Train: known(stats.Mean95(train)), Diverged: a.diverged(),
+		Ours: known(stats.Mean95(stats.Known(values))), Level: number(level), Equal: known(stats.Mean95(stats.Known(equal))),
+		Train: known(stats.Mean95(stats.Known(train))), Diverged: a.diverged(),
 		Rule: c.Rule().String(), Rate: c.Rate, EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)),
 		Schedule: c.Schedule, Decay: c.WeightDecay, Epochs: c.Epochs, Batch: c.Batch,
 	}
@@ -102,7 +102,7 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 	}
 	paper, inPaper := m.paper(r.Cell)
 	withMomentum := r.Arms[momentum].values(last)
-	difference := stats.Mean95(stats.Paired(withMomentum, values))
+	difference := stats.Mean95(stats.Known(stats.Paired(withMomentum, values)))
 	if index != momentum {
 		w.Momentum = known(difference)
 		w.Ratio = number(ratio(withMomentum, values))
