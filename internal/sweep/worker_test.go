@@ -16,6 +16,7 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
+	"momentum/internal/runlist"
 	"momentum/internal/runtest"
 )
 
@@ -57,7 +58,7 @@ const label = "descent"
 func list(t testing.TB, root string, x execution, all ...descent) *List {
 	t.Helper()
 	x.Runs = root
-	var runs []Run
+	var runs []runlist.Run
 	for _, d := range all {
 		name, err := rundir.Name(label, d)
 		if err != nil {
@@ -65,7 +66,7 @@ func list(t testing.TB, root string, x execution, all ...descent) *List {
 		}
 		settings, _ := json.Marshal(d)
 		how, _ := json.Marshal(x)
-		runs = append(runs, Run{Name: name, Settings: settings, Execution: how})
+		runs = append(runs, runlist.Run{Name: name, Settings: settings, Execution: how})
 	}
 	l, err := Plan(filepath.Join(t.TempDir(), "sweep"), root, runs)
 	if err != nil {
@@ -82,7 +83,7 @@ func descend(ctx context.Context, stdout, stderr io.Writer, args []string) error
 	if err := set.Parse(args); err != nil {
 		return err
 	}
-	runs, err := ReadRuns(*path)
+	runs, err := runlist.Read(*path)
 	if err != nil {
 		return err
 	}
