@@ -10,8 +10,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// Each file of a run that is done is damaged in turn: it is named, the folder is set aside, and the
-// run is made again to the same bytes.
+// Each file of a run that is done is damaged in turn: the warning names it, the folder is set aside,
+// and the run is executed again, with the same bytes.
 func TestDamage(t *testing.T) {
 	root := t.TempDir()
 	l := list(t, root, execution{}, descent{Steps: 12, Rate: 0.1, Seed: 1, Size: 100},
@@ -21,7 +21,7 @@ func TestDamage(t *testing.T) {
 	want := result(t, l, 0)
 	folder := l.Folder(0)
 	files := runtest.Files(t, folder)
-	// config.json, metrics.jsonl, SHA256SUMS, state, weights, and twice a checkpoint of two files
+	// config.json, metrics.jsonl, SHA256SUMS, state, weights, and two checkpoints of two files each.
 	if len(files) != 9 {
 		t.Errorf("%d files", len(files))
 	}
@@ -31,7 +31,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	if succeed(t, l, p); starts(l, 0) != 1 {
-		t.Error("a file more counts as damage")
+		t.Error("an additional file counts as damage")
 	}
 	aside := 0
 	for name, content := range files {
@@ -53,15 +53,15 @@ func TestDamage(t *testing.T) {
 			before := starts(l, 0)
 			printed := succeed(t, l, p)
 			switch {
-			case name == "state" && damage == "removed": // as a kill at the end leaves it
+			case name == "state" && damage == "removed": // as after a kill at the end
 				if s.State != Interrupted || starts(l, 0) != before+1 {
 					t.Errorf("%s %s: %s, %s", name, damage, s.State, s.Reason)
 				}
 			default:
 				aside++
 				old := fmt.Sprintf("%s.old-%d", folder, aside)
-				line := fmt.Sprintf(
-					"warning: %s; the folder is now %s, and the run is executed again\n", s.Reason, old)
+				line := fmt.Sprintf("warning: %s; the folder is now %s, and the run is executed "+
+					"again\n", s.Reason, old)
 				if s.State != Damaged || !strings.Contains(s.Reason, name) ||
 					!strings.Contains(printed, line) || starts(l, 0) != before+1 {
 					t.Errorf("%s %s: %s, %s\n%s", name, damage, s.State, s.Reason, printed)
@@ -71,7 +71,7 @@ func TestDamage(t *testing.T) {
 				}
 			}
 			if result(t, l, 0) != want {
-				t.Errorf("%s %s: ends with other bytes", name, damage)
+				t.Errorf("%s %s: ends with different bytes", name, damage)
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// flip changes a bit in the middle.
+// flip changes a bit in the middle of a text.
 func flip(content string) string {
 	b := []byte(content)
 	b[len(b)/2] ^= 1

@@ -14,8 +14,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// Five good runs, one that diverges and one that fails: each is started once, and only the failed
-// one again, and only when asked for.
+// Three good runs, one that diverges and one that fails: each is started once. Only the failed one
+// is started again, and only in a retry.
 func TestPool(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "broken")
 	if err := os.WriteFile(broken, nil, 0o666); err != nil {
@@ -33,8 +33,7 @@ func TestPool(t *testing.T) {
 	printed, err := run(t.Context(), l, p, Options{})
 	failed := l.Runs[3].Name
 	wantError(t, err, fmt.Sprintf("sweep: 1 of 5 runs failed, the first is %s (failed): descend: "+
-		"step 8 does not work; "+
-		"retry starts failed runs again; their output is in %s", failed,
+		"step 8 does not work; retry starts failed runs again; their output is in %s", failed,
 		filepath.Join(l.Dir, "logs")))
 	const want = "done done diverged failed done"
 	if got := statesOf(t, l); got != want {
@@ -58,7 +57,7 @@ func TestPool(t *testing.T) {
 		t.Errorf("metrics %s, want %s", got, want)
 	}
 
-	// A second start starts nothing, and says the same.
+	// A second start starts nothing, and its error is the same.
 	if _, again := run(t.Context(), l, p, Options{}); again == nil || again.Error() != err.Error() {
 		t.Errorf("the second time: %v", again)
 	}
@@ -87,8 +86,7 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// A run whose command ends before it has a folder is not started twice by one start, and again by
-// the next.
+// A run whose command ends before it has a folder is started once by each start.
 func TestNoFolder(t *testing.T) {
 	l := list(t, t.TempDir(), execution{}, descent{Steps: -1}, descent{Steps: 1})
 	p := pool(t, 1)
@@ -113,7 +111,7 @@ func TestNoFolder(t *testing.T) {
 	}
 }
 
-// Retry takes what has failed and what was preempted or killed, and leaves what has not begun.
+// Retry starts runs that failed, were preempted or were killed, and none that has not begun.
 func TestRetry(t *testing.T) {
 	root := t.TempDir()
 	l := list(t, root, execution{}, descent{Steps: 1, Seed: 1}, descent{Steps: 1, Seed: 2},
@@ -137,7 +135,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// setState makes the folder of a run, as a process that has ended in this state.
+// setState makes the folder of a run as a process leaves it that has ended in this state.
 func setState(t *testing.T, l *List, index int, state rundir.State) {
 	t.Helper()
 	dir, err := rundir.Open(rundir.Spec{Root: l.Root, Label: label,
@@ -164,12 +162,12 @@ func TestFailFast(t *testing.T) {
 	}
 }
 
-// Slot i of the pool has GPU i modulo their number; runs that share a CPU share its cores, unless
-// the user has said otherwise.
+// Slot i of the pool has GPU i modulo their number. Runs that share a CPU share its cores, unless
+// the user has set another number.
 func TestEnvironment(t *testing.T) {
 	for _, tt := range []struct {
 		pool Pool
-		cpus string // GOMAXPROCS of the user, which NPROC is left to follow
+		cpus string // the user's GOMAXPROCS
 		want []string
 	}{
 		{Pool{GPUs: []string{"0", "3"}}, "",
@@ -185,7 +183,7 @@ func TestEnvironment(t *testing.T) {
 			t.Setenv(name, "")
 		}
 		t.Setenv("GOMAXPROCS", tt.cpus)
-		// Each slot has made one run before any has made two: a run takes a fifth of a second.
+		// A run takes a fifth of a second, so each slot has executed one before any executes two.
 		l := list(t, t.TempDir(), execution{Sleep: 200}, descent{Steps: 1, Seed: 1},
 			descent{Steps: 1, Seed: 2})
 		p := tt.pool
@@ -193,15 +191,15 @@ func TestEnvironment(t *testing.T) {
 		succeed(t, l, &p)
 		got := runtest.Read(t, l.Log(0)) + runtest.Read(t, l.Log(1))
 		for _, want := range tt.want {
-			if n := strings.Count(got, want+"\n"); n != 2/len(tt.want) {
-				t.Errorf("%+v: %s is in %d runs, want %d:\n%s", tt.pool, want, n, 2/len(tt.want),
-					got)
+			wanted := 2 / len(tt.want)
+			if n := strings.Count(got, want+"\n"); n != wanted {
+				t.Errorf("%+v: %s is in %d runs, want %d:\n%s", tt.pool, want, n, wanted, got)
 			}
 		}
 	}
 }
 
-// A process that aborts by itself has failed; so does one that leaves without a word.
+// A process that aborts has failed, and so has one that exits without a result.
 func TestBroke(t *testing.T) {
 	for command, want := range map[string]bool{"exit 0": true, "exit 1": true, "exit 75": false,
 		"kill -ABRT $$": true, "kill -KILL $$": false, "kill -TERM $$": false} {

@@ -18,8 +18,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// Two sweeps on one folder: the second is refused. Two sweeps that share runs: they are made once,
-// and the second waits for them.
+// A second process on one sweep is refused. Runs that two sweeps share are executed once, and the
+// second sweep waits for them.
 func TestTwoSweeps(t *testing.T) {
 	root := t.TempDir()
 	all := []descent{{Steps: 20, Rate: 0.1, Seed: 1}, {Steps: 20, Rate: 0.1, Seed: 2}}
@@ -33,7 +33,7 @@ func TestTwoSweeps(t *testing.T) {
 		t.Errorf("the second one: %v, want %s", err, want)
 	}
 	if got := statesOf(t, b); got != "running" {
-		t.Errorf("the run that both want is %s", got)
+		t.Errorf("the shared run is %s", got)
 	}
 	printed := succeed(t, b, pool(t, 1))
 	if !strings.Contains(printed, b.Runs[0].Name+": waiting for process ") || starts(b, 0) != 0 {
@@ -47,7 +47,7 @@ func TestTwoSweeps(t *testing.T) {
 	}
 }
 
-// start starts a process that makes a sweep, two runs at a time.
+// start starts a process that executes a sweep, two runs at a time.
 func start(t *testing.T, l *List) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], l.Dir, l.Root)
@@ -59,7 +59,7 @@ func start(t *testing.T, l *List) *exec.Cmd {
 	return cmd
 }
 
-// await waits until something has come about.
+// await waits until a condition holds.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
@@ -69,7 +69,7 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// Signals stop the parent with its runs saved, and the same command goes on.
+// A signal stops the parent and its runs, which save.
 func TestSignals(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1} {
 		l := list(t, t.TempDir(), execution{Sleep: 5}, descent{Steps: 100_000, Seed: 1},
@@ -91,19 +91,19 @@ func TestSignals(t *testing.T) {
 	cancel()
 	l := list(t, t.TempDir(), execution{}, descent{Steps: 1})
 	_, err := run(ctx, l, pool(t, 1), Options{})
-	if wantError(t, err, "sweep: stopped by a signal with 0 of 1 runs ended; the same command "+
-		"goes on"); !errors.Is(err, cli.ErrStopped) {
-		t.Error("the error is none of a signal")
+	wantError(t, err, "sweep: stopped by a signal with 0 of 1 runs ended; the same command goes on")
+	if !errors.Is(err, cli.ErrStopped) {
+		t.Errorf("%v is not ErrStopped", err)
 	}
 }
 
-// rows are those that a run has so far, nil if there are none.
+// rows are the rows of a run so far, nil if it has none.
 func rows(l *List, index int) []rundir.Row {
 	all, _ := rundir.ReadMetrics(filepath.Join(l.Folder(index), "metrics.jsonl"))
 	return all
 }
 
-// workers are the processes that make runs.
+// workers are the processes that execute runs.
 func workers(t *testing.T, l *List) (pids []int) {
 	t.Helper()
 	for i := range l.Runs {
@@ -118,9 +118,9 @@ func workers(t *testing.T, l *List) (pids []int) {
 	return pids
 }
 
-// The parent, a worker, or all of them are killed at random moments. Another start makes what is
-// missing and nothing else, and the results are, byte by byte, those of a sweep that was left
-// alone.
+// The parent, a worker, or all processes are killed at random times. Another start executes the
+// missing runs and no others, and the results have the same bytes as those of a sweep without
+// kills.
 func TestKill(t *testing.T) {
 	x := execution{Sleep: 3}
 	all := []descent{{Steps: 1, Rate: 0.1, Seed: 1}, {Steps: 30, Rate: 0.1, Seed: 2},
@@ -172,10 +172,14 @@ func TestKill(t *testing.T) {
 					t.Errorf("run %d had ended and was started again", i)
 				}
 			}
-			if status := parent.ProcessState.ExitCode(); status == cli.Done {
+			status, want := parent.ProcessState.ExitCode(), -1
+			if kind == "worker" {
+				want = cli.Failed
+			}
+			if status == cli.Done {
 				break
-			} else if want := map[bool]int{true: cli.Failed, false: -1}[kind == "worker"]; status !=
-				want || kills > 4 {
+			}
+			if status != want || kills > 4 {
 				t.Fatalf("after a kill of %s the sweep ends with status %d, want %d", kind, status,
 					want)
 			}
@@ -186,10 +190,10 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("a calm sweep takes %v; with so many workers running were killed: %v",
+	t.Logf("a calm sweep takes %v; workers that ran at the kills: %v",
 		took.Round(time.Millisecond), killed)
 	if killed["parent"] < 4 || killed["worker"] < 2 || killed["all"] < 4 {
-		t.Errorf("killed only %v", killed)
+		t.Errorf("workers that ran at the kills: only %v", killed)
 	}
 }
 
@@ -203,13 +207,13 @@ func TestStillSaving(t *testing.T) {
 	parent.Process.Kill()
 	parent.Wait()
 	printed := succeed(t, l, pool(t, 1))
-	if want := fmt.Sprintf("%s: waiting for process %d on ", l.Runs[0].Name,
-		worker); strings.Count(printed, want) != 1 || starts(l, 0) != 2 {
+	want := fmt.Sprintf("%s: waiting for process %d on ", l.Runs[0].Name, worker)
+	if strings.Count(printed, want) != 1 || starts(l, 0) != 2 {
 		t.Errorf("started %d times, want twice; want one line %s in\n%s", starts(l, 0), want,
 			printed)
 	}
-	if text := runtest.Read(t, l.Log(0)); !strings.Contains(text,
-		"stopped by a signal before step ") {
+	text := runtest.Read(t, l.Log(0))
+	if !strings.Contains(text, "stopped by a signal before step ") {
 		t.Errorf("the worker did not save:\n%s", text)
 	}
 }

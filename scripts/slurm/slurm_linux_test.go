@@ -20,6 +20,7 @@ import (
 	"momentum/internal/runtest"
 	"momentum/internal/slurmtest"
 	"momentum/internal/sweep"
+	"momentum/internal/sweep/slurm"
 	"momentum/internal/sweep/sweeptest"
 )
 
@@ -41,9 +42,10 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// A sweep of six runs on a cluster, one of which fails and one of which is preempted: waiting for
-// it is stopped, it is cancelled, started again, preempted, requeued and ends, with the bytes and
-// the table of the local pool.
+// A sweep of six runs on a cluster, of which one fails and one, the long run, is interrupted: a
+// first start is stopped while it waits, the array is cancelled while a second start waits, and in a
+// third one the run is preempted, requeued and completed. The bytes and the table are those of the
+// local pool.
 func TestSweep(t *testing.T) {
 	cluster := slurmtest.Start(t)
 	cifar := sweeptest.Build(t)
@@ -55,20 +57,18 @@ func TestSweep(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		out, ended = &output{}, make(chan error, 1)
 		go func() {
-			s := &sweep.Slurm{Command: []string{cifar}, Concurrent: 2, Requeue: true, Poll: 200 *
-				time.Millisecond, Stdout: out}
-			ended <- l.Run(ctx, s, sweep.Options{Stdout: out, Stderr: out})
+			launcher := &slurm.Launcher{Command: []string{cifar}, Concurrent: 2, Requeue: true,
+				Poll: 200 * time.Millisecond, Stdout: out}
+			ended <- l.Run(ctx, launcher, sweep.Options{Stdout: out, Stderr: out})
 		}()
 		return stop, out, ended
 	}
-	// hold waits until the long run trains and stops its process, so that it does not end while the
-	// test does other things. It goes on with resume.
+	// hold waits until the long run trains, and suspends its process until resume is called.
 	hold := func() (resume func()) {
 		t.Helper()
 		before := sweeptest.Rows(t, l, long)
 		cluster.Until(t, "the long run trains", func() bool {
-			return sweeptest.Rows(t, l, long) >=
-				before+3
+			return sweeptest.Rows(t, l, long) >= before+3
 		})
 		holder, held, err := rundir.Held(l.Folder(long))
 		if err != nil || !held {
@@ -93,16 +93,15 @@ func TestSweep(t *testing.T) {
 	stop()
 	err := <-ended
 	first := array()
-	if !errors.Is(err, cli.ErrStopped) || !strings.Contains(err.Error(),
-		"scancel "+first+" ends it") {
+	if !errors.Is(err, cli.ErrStopped) ||
+		!strings.Contains(err.Error(), "scancel "+first+" ends it") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// The next one waits for it. What is cancelled, which begins with SIGCONT, saves, and stays
-	// cancelled, although the array is to be requeued.
+	// The next one waits for the array. A cancelled run, to which scancel sends SIGCONT first, saves
+	// and stays cancelled, although Requeue is set.
 	_, out, ended = start()
 	cluster.Until(t, "the array is found", func() bool {
-		return strings.Contains(out.String(),
-			"in Slurm's queue already, in array "+first+"\n")
+		return strings.Contains(out.String(), "in Slurm's queue already, in array "+first+"\n")
 	})
 	cluster.Do(t, "scancel", first)
 	if err := <-ended; err == nil || strings.Contains(out.String(), "submitted") {
@@ -111,7 +110,7 @@ func TestSweep(t *testing.T) {
 	if statuses, err := l.Status(); err != nil || statuses[long].State != sweep.Preempted {
 		t.Fatalf("%v, %+v; want the long run preempted\n%s", err, statuses, out)
 	}
-	// The last one submits what is missing. A task that is told to stop goes back into the queue by
+	// The last one submits the missing runs. A task that is told to stop goes back into the queue by
 	// itself.
 	_, out, ended = start()
 	resume := hold()
@@ -119,8 +118,8 @@ func TestSweep(t *testing.T) {
 	if second == first {
 		t.Fatalf("still array %s\n%s", first, out)
 	}
-	// Slurm 22.05 signals, but answers "try again later" as long as other tasks of the array wait,
-	// and scancel would ask again for minutes.
+	// Slurm 22.05 sends the signal, but answers "try again later" while other tasks of the array
+	// wait, and scancel would repeat the request for minutes.
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	exec.CommandContext(ctx, "scancel", "--signal=USR1", "--batch", second+"_1").Run()
@@ -139,15 +138,14 @@ func TestSweep(t *testing.T) {
 	var pool output
 	want := local.Run(t.Context(), &sweep.Pool{Command: []string{cifar}, Jobs: 2, Stdout: &pool},
 		sweep.Options{Stdout: &pool, Stderr: &pool})
-	if err == nil || want == nil || err.Error() != strings.ReplaceAll(want.Error(), local.Dir,
-		l.Dir) || !strings.Contains(err.Error(), " 1 of 6 runs ") {
+	if err == nil || want == nil || !strings.Contains(err.Error(), " 1 of 6 runs ") ||
+		err.Error() != strings.ReplaceAll(want.Error(), local.Dir, l.Dir) {
 		t.Errorf("error %v, want one that names 1 of 6 runs, as the pool: %v", err, want)
 	}
 	sweeptest.SameResults(t, l, local)
 	table := func(o *output) string {
 		text := o.String()
-		return text[strings.LastIndex(text,
-			"sweep  "):]
+		return text[strings.LastIndex(text, "sweep  "):]
 	}
 	if got, want := table(out), table(&pool); got != want {
 		t.Errorf("table\n%s\nwant\n%s", got, want)
