@@ -91,7 +91,9 @@ func parseRun(line []byte) (Run, error) {
 }
 
 // taskVariables are the environment variables in which schedulers tell a task its number, from 0.
-var taskVariables = []string{"SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX"}
+var taskVariables = []string{
+	"SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX",
+}
 
 // TaskIndex returns the number of a task, from 0: value itself or, for auto, the number that Slurm,
 // a Kubernetes Indexed Job or AWS Batch has put into the environment.

@@ -48,10 +48,12 @@ func TestRefused(t *testing.T) {
 		good + "\n" + good + "\n": ":2: the run a stands on line 1 too",
 		good + " {}\n":            ":1: more follows the JSON object",
 		good + "\n\n":             ":2: EOF",
-		`{"name":"../a","settings":{},"execution":{}}`: `:1: name is "../a", want that of a run folder`,
-		`{"name":"a","settings":[],"execution":{}}`:    `:1: settings or execution is "[]", want an object`,
-		`{"name":"a","settings":{}}`:                   `:1: settings or execution is "", want an object`,
-		`{"name":"a","setting":{}}`:                    `:1: json: unknown field "setting"`,
+		`{"name":"../a","settings":{},"execution":{}}`: `:1: name is "../a", want that of a run ` +
+			`folder`,
+		`{"name":"a","settings":[],"execution":{}}`: `:1: settings or execution is "[]", want an ` +
+			`object`,
+		`{"name":"a","settings":{}}`: `:1: settings or execution is "", want an object`,
+		`{"name":"a","setting":{}}`:  `:1: json: unknown field "setting"`,
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// Each file of a run that is done is damaged in turn: the warning names it, the folder is set aside,
-// and the run is executed again, with the same bytes.
+// Each file of a run that is done is damaged in turn: the warning names it, the folder is set
+// aside, and the run is executed again, with the same bytes.
 func TestDamage(t *testing.T) {
 	root := t.TempDir()
 	l := list(t, root, execution{}, descent{Steps: 12, Rate: 0.1, Seed: 1, Size: 100},
@@ -21,7 +21,7 @@ func TestDamage(t *testing.T) {
 	want := result(t, l, 0)
 	folder := l.Folder(0)
 	files := runtest.Files(t, folder)
-	// config.json, metrics.jsonl, SHA256SUMS, state, weights, and two checkpoints of two files each.
+	// config.json, metrics.jsonl, SHA256SUMS, state, weights, and two checkpoints of two files.
 	if len(files) != 9 {
 		t.Errorf("%d files", len(files))
 	}

@@ -115,8 +115,8 @@ func (l *List) FirstFailure(s Status) error {
 		s.Run.Name, s.Reason, l.Log(s.Index))
 }
 
-// execute executes a run, or waits until another process has executed it, and returns its status. After
-// an error nothing more should be started.
+// execute executes a run, or waits until another process has executed it, and returns its status.
+// After an error nothing more should be started.
 func (p *Pool) execute(ctx context.Context, l *List, index, slot int, t *Tally) (Status, error) {
 	began := time.Now()
 	for {

@@ -136,19 +136,7 @@ func TestKill(t *testing.T) {
 	for _, kind := range []string{"parent", "worker", "all", "worker", "parent", "worker", "all"} {
 		l := list(t, t.TempDir(), x, all...)
 		for kills := 0; ; {
-			before := map[int]int{} // starts of the runs that have ended
-			statuses, err := l.Status()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, s := range statuses {
-				if s.State.Ended() {
-					before[i] = starts(l, i)
-				} else if s.State == Failed || s.State == Damaged || s.State == Running {
-					t.Errorf("after a kill of %s run %d is %s: %s", kind, i, s.State, s.Reason)
-				}
-			}
-
+			before := startsOfEnded(t, l)
 			parent := start(t, l)
 			if kills < 4 {
 				time.Sleep(took/10 + time.Duration(random.Int64N(int64(took/3))))
@@ -195,6 +183,25 @@ func TestKill(t *testing.T) {
 	if killed["parent"] < 4 || killed["worker"] < 2 || killed["all"] < 4 {
 		t.Errorf("workers that ran at the kills: only %v", killed)
 	}
+}
+
+// startsOfEnded is how often each run that has ended has started. No process of the sweep is alive,
+// and only a kill has ended the other runs.
+func startsOfEnded(t *testing.T, l *List) map[int]int {
+	t.Helper()
+	statuses, err := l.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := map[int]int{}
+	for i, s := range statuses {
+		if s.State.Ended() {
+			ended[i] = starts(l, i)
+		} else if s.State == Failed || s.State == Damaged || s.State == Running {
+			t.Errorf("after a kill run %d is %s: %s", i, s.State, s.Reason)
+		}
+	}
+	return ended
 }
 
 // A start right after a kill of the parent finds a worker that still saves, and waits for it.

@@ -1,4 +1,4 @@
-// Package parallel documents how to run a sweep with GNU parallel. Its test does so.
+// Package parallel documents how to execute a sweep with GNU parallel. Its test does so.
 package parallel
 
 import (
@@ -21,7 +21,7 @@ func TestCommand(t *testing.T) {
 		t.Skip("GNU parallel is not installed: apt-get install parallel")
 	}
 	readme := runtest.Read(t, "README.md")
-	command := regexp.MustCompile(`(?m)^    (parallel .*)$`).FindStringSubmatch(readme)
+	command := regexp.MustCompile(`(?m)^    (parallel (?:.*\\\n)*.*)$`).FindStringSubmatch(readme)
 	if command == nil {
 		t.Fatal("no command in README.md")
 	}

@@ -19,8 +19,8 @@ import (
 	"momentum/internal/sweep"
 )
 
-// fake replaces Slurm's programs. squeue prints the queues in turn and then nothing; it fails with a
-// queue that contains the word error. All other calls are noted.
+// fake replaces Slurm's programs. squeue prints the queues in turn and then nothing. It fails with
+// a queue that contains the word error. The calls of the other programs are noted.
 func fake(t *testing.T, queues ...string) (calls func() string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -57,7 +57,7 @@ func planned(t *testing.T) *sweep.List {
 		if err != nil {
 			t.Fatal(err)
 		}
-		runs = append(runs, runlist.Run{Name: name, Settings: settings, Execution: json.RawMessage("{}")})
+		runs = append(runs, runlist.Run{Name: name, Settings: settings, Execution: []byte("{}")})
 	}
 	l, err := sweep.Plan(t.TempDir(), t.TempDir(), runs)
 	if err != nil {
@@ -207,7 +207,8 @@ func TestStopped(t *testing.T) {
 
 	calls = fake(t)
 	err = s.Run(ctx, l, []int{0, 1}, false)
-	const empty = "slurm: stopped by a signal with nothing in Slurm's queue; the same command goes on"
+	const empty = "slurm: stopped by a signal with nothing in Slurm's queue; the same command " +
+		"goes on"
 	if cli.Status(err) != cli.Stopped || err.Error() != empty || calls() != "" {
 		t.Errorf("error %v, calls %q; want %s", err, calls(), empty)
 	}
