@@ -16,24 +16,25 @@ import (
 	"strings"
 )
 
-// Run is a line of a list.
+// Run is one line of a list.
 type Run struct {
 	Name      string          `json:"name"`      // of the run folder
 	Settings  json.RawMessage `json:"settings"`  // all that may change the result
 	Execution json.RawMessage `json:"execution"` // what changes speed, memory and places only
 }
 
-// Encode returns a list as the content of a file. Runs must have different names.
-func Encode(runs []Run) ([]byte, error) {
+// Encode returns the content of a list's file. Runs must have different names. Errors name the path
+// and the line.
+func Encode(path string, runs []Run) ([]byte, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	for _, r := range runs {
 		if err := encoder.Encode(r); err != nil {
-			return nil, fmt.Errorf("runlist: %s: %w", r.Name, err)
+			return nil, fmt.Errorf("runlist: %s: %s: %w", path, r.Name, err)
 		}
 	}
-	if _, err := parse("list", text.Bytes()); err != nil {
+	if _, err := parse(path, text.Bytes()); err != nil {
 		return nil, err
 	}
 	return text.Bytes(), nil
@@ -89,16 +90,18 @@ func parseRun(line []byte) (Run, error) {
 	return r, nil
 }
 
-// arrays are the variables in which engines tell a task its number, from 0.
-var arrays = []string{"SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX"}
+// taskVariables are the environment variables in which schedulers tell a task its number, from 0.
+var taskVariables = []string{
+	"SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX",
+}
 
-// TaskIndex is the number of a task, from 0: value itself or, for auto, the number that Slurm, a
-// Kubernetes Indexed Job or AWS Batch has put into the environment.
+// TaskIndex returns the number of a task, from 0: value itself or, for auto, the number that Slurm,
+// a Kubernetes Indexed Job or AWS Batch has put into the environment.
 func TaskIndex(value string, getenv func(string) string) (int, error) {
 	source := "the task"
 	if value == "auto" {
 		value = ""
-		for _, name := range arrays {
+		for _, name := range taskVariables {
 			if v := getenv(name); v != "" {
 				source, value = name, v
 				break
@@ -106,7 +109,7 @@ func TaskIndex(value string, getenv func(string) string) (int, error) {
 		}
 		if value == "" {
 			return -1, fmt.Errorf("auto needs one of %s in the environment, got none: give the "+
-				"number itself", strings.Join(arrays, ", "))
+				"number itself", strings.Join(taskVariables, ", "))
 		}
 	}
 	n, err := strconv.Atoi(value)

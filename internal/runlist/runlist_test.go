@@ -1,6 +1,7 @@
 package runlist
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,70 +14,74 @@ import (
 	"momentum/internal/runtest"
 )
 
-func TestPlan(t *testing.T) {
-	dir, root := filepath.Join(t.TempDir(), "made", "sweep"), t.TempDir()
-	if _, err := Read(dir, root); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a sweep that is not there: %v", err)
-	}
+// A list is encoded one run a line, without changing the text of its values, and read back.
+func TestEncode(t *testing.T) {
 	a := Run{"gd-1", []byte(`{"lr":0.1,"seed":1}`), []byte(`{"runs":"r<s"}`)}
 	b := Run{"gd-2", []byte(`{"lr":0.1,"seed":2}`), []byte(`{"runs":"r<s"}`)}
-	if _, err := Plan(dir, root, []Run{a, b}); err != nil {
+	text, err := Encode("runs.jsonl", []Run{a, b})
+	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "runs.jsonl")
 	const want = `{"name":"gd-1","settings":{"lr":0.1,"seed":1},"execution":{"runs":"r<s"}}` +
 		"\n" +
 		`{"name":"gd-2","settings":{"lr":0.1,"seed":2},"execution":{"runs":"r<s"}}` + "\n"
-	if got := runtest.Read(t, path); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	if string(text) != want {
+		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}
-	l, err := Read(dir, root)
-	if err != nil || !reflect.DeepEqual(l, &List{dir, root, []Run{a, b}}) {
-		t.Errorf("read %+v, %v", l, err)
+	runs, err := Read(runtest.File(t, "runs.jsonl", want))
+	if err != nil || !reflect.DeepEqual(runs, []Run{a, b}) {
+		t.Errorf("read %+v, %v", runs, err)
 	}
-
-	const remedy = "name another folder for this sweep; runs that both want are made only once"
-	other, elsewhere := b, b
-	other.Settings = []byte(`{"lr":0.2,"seed":2}`)
-	elsewhere.Execution = []byte(`{"runs":"t"}`)
-	for name, tt := range map[string]struct {
-		runs []Run
-		want string
-	}{
-		"same": {[]Run{a, b}, ""},
-		"other settings": {[]Run{a, other}, "sweep: " + path +
-			":2: a list with other settings: lr is 0.1, want 0.2; " + remedy},
-		"other execution": {[]Run{a, elsewhere}, "sweep: " + path +
-			`:2: a list with another way to run: runs is "r\u003cs", want "t"; ` + remedy},
-		"fewer": {[]Run{a}, "sweep: " + path + ": has 2 runs, want 1: " + remedy},
-		"more": {[]Run{a, b, {"gd-3", a.Settings, a.Execution}}, "sweep: " + path +
-			": ends after 2 runs, want 3: " + remedy},
-		"twice": {[]Run{a, a}, "sweep: " + path +
-			`:2: the run gd-1 stands on line 1 too; want a run as {"name": …, "settings": {…}, "execution": {…}}`},
-	} {
-		if _, err := Plan(dir, root, tt.runs); tt.want == "" && err != nil || tt.want != "" &&
-			(err == nil || err.Error() != tt.want) {
-			t.Errorf("%s: got %v\nwant %s", name, err, tt.want)
-		}
-		if runtest.Read(t, path) != want {
-			t.Fatalf("%s: the list has changed", name)
-		}
-	}
-	if err := os.WriteFile(path, []byte(want[:100]), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Plan(dir, root, []Run{a, b}); err == nil || err.Error() !=
-		"sweep: "+path+":2: damaged: remove the file, it is written again" {
-		t.Errorf("a list that is cut: %v", err)
+	path := filepath.Join(t.TempDir(), "runs.jsonl")
+	if _, err := Read(path); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.HasPrefix(err.Error(), "runlist: ") || !strings.Contains(err.Error(), path) {
+		t.Errorf("a list that is not there: %v", err)
 	}
 }
 
-// What is accepted as a list is written again as a list that says the same.
-func FuzzParseRuns(f *testing.F) {
+// A list that Encode or Read refuses: the error names the file, the line, the fault and the remedy.
+func TestRefused(t *testing.T) {
+	const form = `; want a run as {"name": …, "settings": {…}, "execution": {…}}`
+	const good = `{"name":"a","settings":{},"execution":{}}`
+	path := filepath.Join(t.TempDir(), "runs.jsonl")
+	for text, want := range map[string]string{
+		good + "\n" + good + "\n": ":2: the run a stands on line 1 too",
+		good + " {}\n":            ":1: more follows the JSON object",
+		good + "\n\n":             ":2: EOF",
+		`{"name":"../a","settings":{},"execution":{}}`: `:1: name is "../a", want that of a run ` +
+			`folder`,
+		`{"name":"a","settings":[],"execution":{}}`: `:1: settings or execution is "[]", want an ` +
+			`object`,
+		`{"name":"a","settings":{}}`: `:1: settings or execution is "", want an object`,
+		`{"name":"a","setting":{}}`:  `:1: json: unknown field "setting"`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		want = "runlist: " + path + want + form
+		if _, err := Read(path); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v\nwant %s", text, err, want)
+		}
+	}
+	run := Run{"a", []byte("{}"), []byte("{}")}
+	want := "runlist: " + path + ":2: the run a stands on line 1 too" + form
+	if _, err := Encode(path, []Run{run, run}); err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+	run.Settings = []byte("{")
+	if _, err := Encode(path, []Run{run}); err == nil ||
+		!strings.HasPrefix(err.Error(), "runlist: "+path+": a: json: ") {
+		t.Errorf("settings that are not JSON: %v", err)
+	}
+}
+
+// A list that is accepted is encoded as a list that is equal to it.
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`{"name":"a","settings":{},"execution":{}}`,
 		`{"name":"a","settings":{"lr":1e-3},"execution":{"runs":"r"}}` + "\n" +
 			`{"name":"b","settings":{},"execution":{}}` + "\n",
+		`{"name":"a", "settings":{ "lr": 1 }, "execution":{}}`,
 		`{"name":"../a","settings":{},"execution":{}}`,
 		`{"name":"a","settings":[],"execution":{}}`,
 		`{"name":"a","settings":{},"execution":{}} {}`,
@@ -86,28 +91,31 @@ func FuzzParseRuns(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		runs, err := parseRuns("runs.jsonl", []byte(text))
+		runs, err := parse("runs.jsonl", []byte(text))
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), "sweep: runs.jsonl:") {
+			if !strings.HasPrefix(err.Error(), "runlist: runs.jsonl:") {
 				t.Errorf("the error names no line: %v", err)
 			}
 			return
 		}
-		dir := t.TempDir()
-		if _, err := Plan(dir, "", runs); err != nil {
-			t.Fatalf("cannot be written again: %v", err)
-		}
-		l, err := Read(dir, "")
+		encoded, err := Encode("runs.jsonl", runs)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("cannot be encoded: %v", err)
 		}
-		if _, err := Plan(dir, "", l.Runs); err != nil || len(l.Runs) != len(runs) {
-			t.Errorf("written again: %v", err)
+		again, err := parse("runs.jsonl", encoded)
+		if err != nil || len(again) != len(runs) {
+			t.Fatalf("%d runs, want %d: %v", len(again), len(runs), err)
 		}
-		for _, r := range runs {
+		for i, r := range runs {
+			if again[i].Name != r.Name {
+				t.Errorf("run %d is encoded as %q, want %q", i, again[i].Name, r.Name)
+			}
 			if filepath.Base(r.Name) != r.Name || r.Name[0] == '.' {
 				t.Errorf("accepted the name %q", r.Name)
 			}
+		}
+		if twice, err := Encode("runs.jsonl", again); err != nil || !bytes.Equal(twice, encoded) {
+			t.Errorf("encoded again as\n%s\nwant\n%s, %v", twice, encoded, err)
 		}
 	})
 }
@@ -139,7 +147,7 @@ func TestTaskIndex(t *testing.T) {
 	}
 }
 
-// A number is a number wherever it comes from, and nothing else is one.
+// An argument and the environment accept the same numbers, and nothing else.
 func FuzzTaskIndex(f *testing.F) {
 	for _, s := range []string{"0", "17", "-1", "", "auto", "1e3", "99999999999999999999"} {
 		f.Add(s)

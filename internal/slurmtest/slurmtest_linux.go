@@ -1,6 +1,5 @@
-// Package slurmtest gives a test a Slurm cluster: one node of two processors, on loopback, of the
-// programs that Debian's packages slurm-wlm and munge install. Nothing needs to be set up, and
-// nothing is left behind.
+// Package slurmtest gives a test a Slurm cluster: one node of two processors, on loopback, with the
+// programs of Debian's packages slurm-wlm and munge. It needs no setup and leaves nothing behind.
 package slurmtest
 
 import (
@@ -18,16 +17,15 @@ import (
 	"time"
 )
 
-// patience is how long anything may take, on a machine that does other work too.
+// patience is the longest time that anything may take, on a machine that is shared.
 const patience = 2 * time.Minute
 
-// conf is the slurm.conf. What it sets and why:
-//   - pgid and none: no control groups, which a container may not make;
-//   - config_overrides: the node has the two processors that stand here, also on a machine with
-//     one;
-//   - batch_sched_delay and sched_interval: jobs start within a second;
-//   - cred_expire: for so many seconds a task that was requeued waits, and not for two minutes;
-//   - KillWait: seconds from TERM to KILL.
+// conf is the slurm.conf:
+//   - pgid and none avoid control groups, which a container may not create;
+//   - config_overrides gives the node two processors, even on a machine with one;
+//   - batch_sched_delay and sched_interval let jobs start within a second;
+//   - cred_expire is the time in seconds that a requeued task waits, 120 by default;
+//   - KillWait is the time in seconds from TERM to KILL.
 const conf = `ClusterName=test
 SlurmctldHost=%[1]s(127.0.0.1)
 SlurmctldPort=%[2]d
@@ -59,9 +57,8 @@ PartitionName=test Nodes=n1 Default=YES State=UP MaxTime=INFINITE
 
 // Cluster is a cluster that is up.
 type Cluster struct {
-	user string
-	// all of its files; short, since the path of a socket must have less than 108 bytes
-	dir     string
+	user    string
+	dir     string // has all files; short, since a socket's path must be below 108 bytes
 	daemons []*daemon
 }
 
@@ -72,9 +69,8 @@ type daemon struct {
 	ended chan struct{}
 }
 
-// Start starts a cluster that ends with the test, its jobs first, and points sbatch, squeue,
-// scancel and scontrol to it by the environment. It skips the test where one of the programs is
-// missing.
+// Start starts a cluster, which ends with the test, and sets the environment so that sbatch,
+// squeue, scancel and scontrol use it. It skips the test if one of the programs is not installed.
 func Start(t *testing.T) *Cluster {
 	t.Helper()
 	var folders []string
@@ -96,7 +92,7 @@ func Start(t *testing.T) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, _, _ = strings.Cut(host, ".") // as slurmctld looks for itself
+	host, _, _ = strings.Cut(host, ".") // the name by which slurmctld looks for itself
 	dir, err := os.MkdirTemp("/tmp", "slurm-")
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +100,7 @@ func Start(t *testing.T) *Cluster {
 	c := &Cluster{user: me.Username, dir: dir}
 	t.Setenv("SLURM_CONF", c.path("slurm.conf"))
 	t.Setenv("PATH", strings.Join(append(folders, os.Getenv("PATH")), string(os.PathListSeparator)))
-	t.Cleanup(func() { c.end(t) }) // after Setenv, so that the variables are still set then
+	t.Cleanup(func() { c.end(t) }) // after Setenv, so that it ends before the variables do
 	text := fmt.Sprintf(conf, host, freePort(t), freePort(t), me.Username, dir)
 	for _, folder := range []string{"state", "spool"} {
 		if err := os.Mkdir(c.path(folder), 0o755); err != nil {
@@ -120,14 +116,12 @@ func Start(t *testing.T) *Cluster {
 		t.Fatal(err)
 	}
 
-	// --force: the folder that the socket is in may belong to another user, as /tmp does.
+	// --force allows the socket's folder to lie in one of another user, such as /tmp.
 	c.start(t, program["munged"], "--force", "--foreground", "--key-file="+c.path("munge.key"),
-		"--socket="+c.path("munge.socket"),
-		"--pid-file="+c.path("munged.pid"), "--log-file="+c.path("munged.log"),
-		"--seed-file="+c.path("munged.seed"))
+		"--socket="+c.path("munge.socket"), "--pid-file="+c.path("munged.pid"),
+		"--log-file="+c.path("munged.log"), "--seed-file="+c.path("munged.seed"))
 	c.Until(t, "munged's socket is there", func() bool {
-		_,
-			err := os.Stat(c.path("munge.socket"))
+		_, err := os.Stat(c.path("munge.socket"))
 		return err == nil
 	})
 	c.start(t, program["slurmctld"], "-D", "-c", "-f", c.path("slurm.conf"))
@@ -139,7 +133,7 @@ func Start(t *testing.T) *Cluster {
 	return c
 }
 
-// find looks for a program in PATH and where daemons lie, also under the name that Debian gives it.
+// find looks for a program in PATH and in the folders of daemons, also by Debian's name for it.
 func find(name string) (path string, err error) {
 	for _, folder := range []string{"", "/usr/sbin", "/sbin", "/usr/local/sbin"} {
 		for _, suffix := range []string{"", "-wlm"} {
@@ -151,7 +145,7 @@ func find(name string) (path string, err error) {
 	return "", err
 }
 
-// freePort is one that nobody listens on now.
+// freePort is a port on which nobody listens now.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -162,10 +156,11 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// path is the path of one of the cluster's files.
 func (c *Cluster) path(name string) string { return filepath.Join(c.dir, name) }
 
-// start starts a daemon with its output in a file. It dies with the test's process, even if that is
-// killed: the kernel sees to it when the thread that started it ends, so that thread waits for it.
+// start starts a daemon whose output goes into a file. The kernel kills it when the thread that
+// started it ends, even if the test's process is killed. So that thread waits for the daemon.
 func (c *Cluster) start(t *testing.T, path string, args ...string) {
 	t.Helper()
 	d := &daemon{name: filepath.Base(path), cmd: exec.Command(path, args...),
@@ -194,7 +189,7 @@ func (c *Cluster) start(t *testing.T, path string, args ...string) {
 	c.daemons = append(c.daemons, d)
 }
 
-// Until waits for something, two minutes at most, as long as all daemons live.
+// Until waits for a condition, at most for two minutes and only while all daemons live.
 func (c *Cluster) Until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
@@ -211,7 +206,7 @@ func (c *Cluster) Until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// logs is what the daemons have printed.
+// logs is the output of the daemons.
 func (c *Cluster) logs() string {
 	var all strings.Builder
 	for _, d := range c.daemons {
@@ -221,14 +216,13 @@ func (c *Cluster) logs() string {
 	return all.String()
 }
 
-// end cancels all jobs, waits for their processes, which are slurmd's and not the daemons', and
-// ends the daemons, the last one first.
+// end cancels all jobs, waits until their processes, which could outlive the daemons, have ended,
+// and ends the daemons, the last one first.
 func (c *Cluster) end(t *testing.T) {
 	if len(c.daemons) == 3 {
 		c.Do(t, "scancel", "--user="+c.user)
 		c.Until(t, "all jobs have ended", func() bool {
-			return c.Do(t, "squeue", "--noheader") ==
-				""
+			return c.Do(t, "squeue", "--noheader") == ""
 		})
 	}
 	if t.Failed() {
@@ -250,7 +244,7 @@ func (c *Cluster) end(t *testing.T) {
 	}
 }
 
-// Do runs a client, such as squeue, and returns what it prints.
+// Do executes one of Slurm's programs, such as squeue, and returns its output.
 func (c *Cluster) Do(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(name, args...).CombinedOutput()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A job runs, and a cluster with jobs in its queue ends without a trace.
+// A cluster executes jobs, and leaves nothing behind if it ends with jobs in its queue.
 func TestCluster(t *testing.T) {
 	var dir, pid string
 	t.Run("up", func(t *testing.T) {
@@ -18,8 +18,7 @@ func TestCluster(t *testing.T) {
 		c.Do(t, "sbatch", "--output="+here+"/%a", "--array=3,5",
 			"--wrap=echo $SLURM_ARRAY_TASK_ID of $SLURM_JOB_NODELIST")
 		c.Until(t, "both tasks have ended", func() bool {
-			return c.Do(t, "squeue", "--noheader") ==
-				""
+			return c.Do(t, "squeue", "--noheader") == ""
 		})
 		for _, task := range []string{"3", "5"} {
 			if got, err := os.ReadFile(filepath.Join(here, task)); string(got) != task+" of n1\n" {

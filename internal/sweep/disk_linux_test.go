@@ -30,19 +30,19 @@ func TestFullDisk(t *testing.T) {
 				_, err = run(t.Context(), l, p, Options{})
 			}
 			if l != nil {
-				if states := statesOf(t, l); strings.Contains(states, "failed") ||
-					strings.Contains(states, "damaged") {
+				states := statesOf(t, l)
+				if strings.Contains(states, "failed") || strings.Contains(states, "damaged") {
 					t.Errorf("states %s", states)
 				}
 			}
 			return cli.Report(&stderr, "sweep", err), stderr.String()
 		})
 		if stops < 4 {
-			t.Errorf("stopped %d times only", stops)
+			t.Errorf("stopped only %d times", stops)
 		}
 		for i := range all {
 			if result(t, l, i) != result(t, calm, i) {
-				t.Errorf("run %d ends with other bytes", i)
+				t.Errorf("run %d ends with different bytes", i)
 			}
 		}
 	})

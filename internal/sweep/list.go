@@ -1,7 +1,7 @@
 // Package sweep executes a list of runs (internal/runlist): on this machine, several at a time, or
-// with another [Launcher] such as that of internal/sweep/slurm. It knows nothing about what is run.
-// A run is the name of its run folder (internal/rundir) and a command that executes a line of the
-// list.
+// with another [Launcher] such as that of internal/sweep/slurm. It knows nothing about what the
+// runs do: a command executes one line of the list and leaves its result in the run's folder
+// (internal/rundir).
 //
 // A sweep's folder holds
 //
@@ -51,22 +51,21 @@ func (l *List) Logs() string { return filepath.Join(l.Dir, "logs") }
 // Log is the file of the output of a run's processes.
 func (l *List) Log(index int) string { return filepath.Join(l.Logs(), l.Runs[index].Name+".log") }
 
-// Plan writes the list of a sweep into its folder, which it makes if it is missing. A list that is
-// there already must be the same: it is never changed. Runs must have different names.
+// Plan writes the list of a sweep into its folder, which it makes if it is missing. A list that
+// exists already must be the same: it is never changed. Runs must have different names.
 func Plan(dir, root string, runs []runlist.Run) (*List, error) {
-	text, err := runlist.Encode(runs)
-	if err != nil {
-		return nil, fmt.Errorf("sweep: %s: %w", dir, err)
-	}
 	path := listPath(dir)
+	text, err := runlist.Encode(path, runs)
+	if err != nil {
+		return nil, err
+	}
 	old, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
 		err = rundir.WriteFile(path, func(w io.Writer) error {
-			_,
-				err := w.Write(text)
+			_, err := w.Write(text)
 			return err
 		})
 	} else if err == nil && !bytes.Equal(old, text) {
@@ -110,7 +109,7 @@ func difference(path string, old, want []byte) error {
 func Read(dir, root string) (*List, error) {
 	runs, err := runlist.Read(listPath(dir))
 	if err != nil {
-		return nil, fmt.Errorf("sweep: %w", err)
+		return nil, err
 	}
 	return &List{Dir: dir, Root: root, Runs: runs}, nil
 }

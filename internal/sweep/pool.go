@@ -88,7 +88,7 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) e
 	for slot := range p.jobs() {
 		slots.Go(func() {
 			for index, ok := next(); ok; index, ok = next() {
-				s, err := p.one(ctx, l, index, slot, t)
+				s, err := p.execute(ctx, l, index, slot, t)
 				if err == nil && s.State == Failed && failFast {
 					err = l.FirstFailure(s)
 					stop(errFailFast)
@@ -115,9 +115,9 @@ func (l *List) FirstFailure(s Status) error {
 		s.Run.Name, s.Reason, l.Log(s.Index))
 }
 
-// one executes a run, or waits until another process has executed it, and returns its status. After
-// an error nothing more should be started.
-func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *Tally) (Status, error) {
+// execute executes a run, or waits until another process has executed it, and returns its status.
+// After an error nothing more should be started.
+func (p *Pool) execute(ctx context.Context, l *List, index, slot int, t *Tally) (Status, error) {
 	began := time.Now()
 	for {
 		waited, err := l.awaitFree(ctx, index, t)
@@ -131,7 +131,7 @@ func (p *Pool) one(ctx context.Context, l *List, index, slot int, t *Tally) (Sta
 			}
 		}
 		if !s.State.Ended() && s.State != Failed && s.State != Running {
-			s, err = p.process(ctx, l, index, slot)
+			s, err = p.runOnce(ctx, l, index, slot)
 		}
 		if s.State != Running || err != nil { // else another process was faster
 			t.Ended(s, time.Since(began))
@@ -166,8 +166,8 @@ func (l *List) awaitFree(ctx context.Context, index int, t *Tally) (waited bool,
 
 const poll = 200 * time.Millisecond // between looks at a run that another process has
 
-// process executes the command once and returns the run's status.
-func (p *Pool) process(ctx context.Context, l *List, index, slot int) (Status, error) {
+// runOnce executes the command once and returns the run's status.
+func (p *Pool) runOnce(ctx context.Context, l *List, index, slot int) (Status, error) {
 	log, err := os.OpenFile(l.Log(index), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return Status{}, fmt.Errorf("sweep: %w", err)

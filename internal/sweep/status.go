@@ -113,6 +113,7 @@ func (l *List) LastLine(index int) (string, error) {
 	return line, nil
 }
 
+// lastLine is [List.LastLine] of a file.
 func lastLine(path string) (string, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,7 +136,7 @@ func lastLine(path string) (string, error) {
 	return strings.TrimSpace(lines[len(lines)-1]), nil
 }
 
-// FullDisk reports whether a line of a log is about a full disk, or a quota that is used up.
+// FullDisk reports whether a line of a log is about a full disk or an exhausted quota.
 func FullDisk(line string) bool {
 	line = strings.ToLower(line)
 	return strings.Contains(line, syscall.ENOSPC.Error()) ||

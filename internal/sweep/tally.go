@@ -16,10 +16,10 @@ type Tally struct {
 	lines bool
 	total int
 	mu    sync.Mutex
-	n     int // that have a result or have failed
+	n     int // runs that have a result or have failed
 }
 
-// NewTally shows that none of the runs has ended.
+// NewTally returns the tally of runs of which none has ended, and shows it.
 func NewTally(out io.Writer, total int) *Tally {
 	t := &Tally{bar: progress.Steps(out, "runs", total), lines: !progress.Terminal(out),
 		total: total}
@@ -48,8 +48,8 @@ func (t *Tally) Ended(s Status, took time.Duration) {
 	t.bar.Set(int64(t.n))
 }
 
-// Println prints a line above the bar: who says it, and what.
-func (t *Tally) Println(who, what string) { t.bar.Println(fmt.Sprintf("%-10s%s", who, what)) }
+// Println prints a line above the bar: a head of ten columns, then the text.
+func (t *Tally) Println(head, text string) { t.bar.Println(fmt.Sprintf("%-10s%s", head, text)) }
 
 // Close ends the bar.
 func (t *Tally) Close() { t.bar.Close() }

@@ -16,11 +16,12 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
+	"momentum/internal/runlist"
 	"momentum/internal/runtest"
 )
 
-// With this variable in its environment the test's binary is a command, so that tests can kill it:
-// with "run" it makes a run of a list, with "sweep" all of them.
+// With this variable in its environment the test's binary is a command that tests can kill: "run"
+// executes one run of a list, "sweep" executes all of them.
 const asCommand = "MOMENTUM_TEST_AS"
 
 func TestMain(m *testing.M) {
@@ -33,21 +34,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// descent is a run of the tests: gradient descent on w²/2 from w = seed, so that w after t steps is
-// seed·(1−lr)^t.
+// descent are the settings of a run of the tests: gradient descent on w²/2 from w = seed, so that w
+// is seed·(1−lr)^t after t steps.
 type descent struct {
-	Steps int     `json:"steps"`
-	Rate  float64 `json:"lr"`
-	Seed  int     `json:"seed"`
-	// the step, from 1, that fails as long as the file Broken is there
-	FailAt int `json:"fail_at"`
-	Size   int `json:"size"` // bytes of the weights
+	Steps  int     `json:"steps"`
+	Rate   float64 `json:"lr"`
+	Seed   int     `json:"seed"`
+	FailAt int     `json:"fail_at"` // the step, from 1, that fails while the file Broken exists
+	Size   int     `json:"size"`    // bytes of the weights
 }
 
 type execution struct {
 	Runs   string `json:"runs"`
-	Sleep  int    `json:"sleep_ms"` // for each step
-	Save   int    `json:"save_ms"`  // when it is stopped
+	Sleep  int    `json:"sleep_ms"` // in each step
+	Save   int    `json:"save_ms"`  // before it saves when it is stopped
 	Broken string `json:"broken"`
 }
 
@@ -57,15 +57,15 @@ const label = "descent"
 func list(t testing.TB, root string, x execution, all ...descent) *List {
 	t.Helper()
 	x.Runs = root
-	var runs []Run
+	var runs []runlist.Run
 	for _, d := range all {
 		name, err := rundir.Name(label, d)
 		if err != nil {
 			t.Fatal(err)
 		}
 		settings, _ := json.Marshal(d)
-		how, _ := json.Marshal(x)
-		runs = append(runs, Run{Name: name, Settings: settings, Execution: how})
+		execution, _ := json.Marshal(x)
+		runs = append(runs, runlist.Run{Name: name, Settings: settings, Execution: execution})
 	}
 	l, err := Plan(filepath.Join(t.TempDir(), "sweep"), root, runs)
 	if err != nil {
@@ -74,15 +74,15 @@ func list(t testing.TB, root string, x execution, all ...descent) *List {
 	return l
 }
 
-// descend makes the run of a line. It has a checkpoint after every fifth step, and prints one line
-// when it starts.
+// descend executes the run of a line. It saves a checkpoint after every fifth step, and prints one
+// line when it starts.
 func descend(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	set := flag.NewFlagSet("descend", flag.ContinueOnError)
 	path, task := set.String("config", "", ""), set.Int("task", -1, "")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
-	runs, err := ReadRuns(*path)
+	runs, err := runlist.Read(*path)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func descend(ctx context.Context, stdout, stderr io.Writer, args []string) error
 	}
 	fmt.Fprintf(stdout, "start with CUDA_VISIBLE_DEVICES=%q NPROC=%q GOMAXPROCS=%q\n",
 		os.Getenv("CUDA_VISIBLE_DEVICES"), os.Getenv("NPROC"), os.Getenv("GOMAXPROCS"))
-	err = cli.End(dir, d.in(ctx, dir, x))
+	err = cli.End(dir, d.iterate(ctx, dir, x))
 	if errors.As(err, new(*cli.DivergedError)) {
 		fmt.Fprintln(stderr, err)
 		return nil
@@ -114,7 +114,8 @@ func descend(ctx context.Context, stdout, stderr io.Writer, args []string) error
 	return err
 }
 
-func (d descent) in(ctx context.Context, dir *rundir.Dir, x execution) error {
+// iterate takes the steps that the run folder lacks.
+func (d descent) iterate(ctx context.Context, dir *rundir.Dir, x execution) error {
 	step, w := 0, float64(d.Seed)
 	found, _, err := dir.LoadCheckpoint(func(folder string) error {
 		text, err := os.ReadFile(filepath.Join(folder, "w"))
@@ -127,8 +128,8 @@ func (d descent) in(ctx context.Context, dir *rundir.Dir, x execution) error {
 	if err == nil && !found {
 		step, w = 0, float64(d.Seed)
 	}
-	if err := errors.Join(err, dir.CutRows(int64(step)-1), dir.SetState(rundir.Running)); err !=
-		nil {
+	err = errors.Join(err, dir.CutRows(int64(step)-1), dir.SetState(rundir.Running))
+	if err != nil {
 		return err
 	}
 	save := func() error {
@@ -166,8 +167,8 @@ func (d descent) in(ctx context.Context, dir *rundir.Dir, x execution) error {
 	})
 }
 
-// sweepAll is a parent that can be killed: arguments are the sweep's folder and the root of the run
-// folders.
+// sweepAll is a parent that tests can kill. Its arguments are the sweep's folder and the folder of
+// the run folders.
 func sweepAll(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	l, err := Read(args[0], args[1])
 	if err != nil {
@@ -178,22 +179,22 @@ func sweepAll(ctx context.Context, stdout, stderr io.Writer, args []string) erro
 		Options{Stdout: stdout, Stderr: stderr})
 }
 
-// pool runs the command of this file.
+// pool is a pool that executes descend.
 func pool(t testing.TB, jobs int) *Pool {
 	t.Setenv(asCommand, "run")
 	return &Pool{Command: []string{os.Args[0]}, Jobs: jobs}
 }
 
-// run makes what is missing and returns all that is printed.
+// run executes the missing runs and returns all output.
 func run(ctx context.Context, l *List, p *Pool, o Options) (printed string, err error) {
 	var out strings.Builder
-	q := *p
-	q.Stdout, o.Stdout, o.Stderr = &out, &out, &out
-	err = l.Run(ctx, &q, o)
+	launcher := *p
+	launcher.Stdout, o.Stdout, o.Stderr = &out, &out, &out
+	err = l.Run(ctx, &launcher, o)
 	return out.String(), err
 }
 
-// succeed makes what is missing, without an error.
+// succeed executes the missing runs, without an error.
 func succeed(t testing.TB, l *List, p *Pool) (printed string) {
 	t.Helper()
 	printed, err := run(context.Background(), l, p, Options{})
@@ -217,13 +218,13 @@ func statesOf(t testing.TB, l *List) string {
 	return strings.Join(words, " ")
 }
 
-// starts says how often a run has started, as far as this sweep has started it.
+// starts is how often this sweep has started a run.
 func starts(l *List, index int) int {
 	text, _ := os.ReadFile(l.Log(index))
 	return strings.Count(string(text), "start with ")
 }
 
-// result are the files of a run that follow from its settings alone.
+// result is the text of a run's files that follow from its settings alone.
 func result(t testing.TB, l *List, index int) string {
 	t.Helper()
 	folder := l.Folder(index)

@@ -1,4 +1,4 @@
-// Package parallel documents how to run a sweep with GNU parallel. Its test does so.
+// Package parallel documents how to execute a sweep with GNU parallel. Its test does so.
 package parallel
 
 import (
@@ -13,15 +13,15 @@ import (
 	"momentum/internal/sweep/sweeptest"
 )
 
-// The command line of the README makes the runs of a sweep that the local pool would, and
-// --resume-failed starts those alone that failed.
+// The README's command line has the results of the local pool, and --resume-failed starts only the
+// runs that failed.
 func TestCommand(t *testing.T) {
-	if out, err := exec.Command("parallel", "--version").CombinedOutput(); err != nil ||
-		!strings.HasPrefix(string(out), "GNU parallel") {
+	version, err := exec.Command("parallel", "--version").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(version), "GNU parallel") {
 		t.Skip("GNU parallel is not installed: apt-get install parallel")
 	}
 	readme := runtest.Read(t, "README.md")
-	command := regexp.MustCompile(`(?m)^    (parallel .*)$`).FindStringSubmatch(readme)
+	command := regexp.MustCompile(`(?m)^    (parallel (?:.*\\\n)*.*)$`).FindStringSubmatch(readme)
 	if command == nil {
 		t.Fatal("no command in README.md")
 	}
@@ -45,13 +45,13 @@ func TestCommand(t *testing.T) {
 	}
 	local := sweeptest.Plan(t, 3, 3, 3, 4)
 	pool := &sweep.Pool{Command: []string{cifar}, Jobs: 2}
-	if err := local.Run(t.Context(), pool, sweep.Options{Stdout: t.Output(),
-		Stderr: t.Output()}); err == nil {
+	err = local.Run(t.Context(), pool, sweep.Options{Stdout: t.Output(), Stderr: t.Output()})
+	if err == nil {
 		t.Error("the pool's failing run has not failed")
 	}
 	sweeptest.SameResults(t, l, local)
 	if got := strings.Count(runtest.Read(t, log), "\n"); got != 1+4 {
-		t.Errorf("%s has %d lines, want a head and 4", log, got)
+		t.Errorf("%s has %d lines, want a header and 4", log, got)
 	}
 	if starts := run(); starts != 1 {
 		t.Errorf("%d runs were started again, want the one that failed", starts)

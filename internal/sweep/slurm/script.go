@@ -2,7 +2,7 @@ package slurm
 
 import (
 	"bytes"
-	_ "embed"
+	_ "embed" // task.sh.tmpl
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,7 +26,13 @@ const (
 	arrayFile  = "slurm.json"
 )
 
-// exitFile is where the script writes the exit status of a run's process.
+//go:embed task.sh.tmpl
+var taskText string
+
+// taskTemplate is the script of a task.
+var taskTemplate = template.Must(template.New("task.sh.tmpl").Parse(taskText))
+
+// exitFile is the file in which the script notes the exit status of a run's process.
 func exitFile(l *sweep.List, index int) string {
 	return strings.TrimSuffix(l.Log(index), ".log") + ".exit"
 }
@@ -47,7 +53,7 @@ func broke(l *sweep.List, index int) bool {
 // submit writes the script of the tasks and submits it. It returns the array's number. The folder
 // of the list must be absolute.
 func (s *Launcher) submit(l *sweep.List, indices []int) (array string, err error) {
-	script, err := s.script(l)
+	here, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("slurm: %w", err)
 	}
@@ -55,7 +61,7 @@ func (s *Launcher) submit(l *sweep.List, indices []int) (array string, err error
 		return "", fmt.Errorf("slurm: %w", err)
 	}
 	path := filepath.Join(l.Dir, scriptFile)
-	err = rundir.WriteFile(path, func(w io.Writer) error { _, err := w.Write(script); return err })
+	err = rundir.WriteFile(path, func(w io.Writer) error { return s.writeScript(w, l, here) })
 	if err != nil {
 		return "", fmt.Errorf("slurm: %w", err)
 	}
@@ -120,15 +126,8 @@ func (s *Launcher) flags(dir string, indices []int) []string {
 		"--array="+array, "--chdir="+dir, "--output=logs/slurm.log", "--open-mode=append")
 }
 
-//go:embed task.sh.tmpl
-var scriptTemplate string
-
-// script is the script of a task. The command's working folder is this process's.
-func (s *Launcher) script(l *sweep.List) ([]byte, error) {
-	here, err := os.Getwd()
-	if err != nil {
-		return nil, err
-	}
+// writeScript writes the script of the tasks, which execute the command in the working folder.
+func (s *Launcher) writeScript(out io.Writer, l *sweep.List, workingFolder string) error {
 	var names, command []string
 	for _, r := range l.Runs {
 		names = append(names, cli.Quote(r.Name))
@@ -136,13 +135,9 @@ func (s *Launcher) script(l *sweep.List) ([]byte, error) {
 	for _, word := range append(slices.Clone(s.Command), "-config="+l.Path()) {
 		command = append(command, cli.Quote(word))
 	}
-	t, err := template.New(scriptFile).Parse(scriptTemplate)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err = t.Execute(&b, map[string]any{"Names": names, "WorkingFolder": cli.Quote(here),
-		"Logs": cli.Quote(l.Logs()), "Command": strings.Join(command, " "), "Warning": warning,
-		"Stopped": cli.Stopped, "Requeue": s.Requeue})
-	return b.Bytes(), err
+	return taskTemplate.Execute(out, map[string]any{
+		"Names": names, "WorkingFolder": cli.Quote(workingFolder), "Logs": cli.Quote(l.Logs()),
+		"Command": strings.Join(command, " "), "Warning": warning, "Stopped": cli.Stopped,
+		"Requeue": s.Requeue,
+	})
 }

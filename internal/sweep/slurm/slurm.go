@@ -3,7 +3,7 @@
 // Beside the files of every sweep (internal/sweep), its folder holds
 //
 //	slurm.sh        the script of the tasks, as it was last submitted
-//	slurm.json      the command that submitted it, for people
+//	slurm.json      the array's number and the command that submitted it, for people
 //	logs/NAME.exit  the exit status of a run's last process
 package slurm
 
@@ -15,6 +15,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"momentum/internal/cli"
@@ -98,7 +99,7 @@ func (s *Launcher) Run(ctx context.Context, l *sweep.List, indices []int, failFa
 	}
 }
 
-// watch is the knowledge of one start about the sweep's tasks.
+// watch is what one start knows about the sweep's tasks.
 type watch struct {
 	launcher    *Launcher
 	list        *sweep.List // in an absolute folder
@@ -106,11 +107,12 @@ type watch struct {
 	unsubmitted map[int]bool
 	waiting     map[int]task // in the queue at the last look, or just submitted
 	began       map[int]time.Time
-	reasons     map[string]bool // reasons for waiting that were reported
+	reasons     map[string]bool // for waiting, as far as they were reported
 	tally       *sweep.Tally
 	failed      *sweep.Status // the first failed run
 }
 
+// newWatch returns the watch of a start that finds this queue and wants the runs of indices.
 func newWatch(s *Launcher, l *sweep.List, indices []int, queue []task) *watch {
 	w := &watch{launcher: s, list: l, poll: s.Poll, unsubmitted: map[int]bool{},
 		waiting: map[int]task{}, began: map[int]time.Time{}, reasons: map[string]bool{}}
@@ -159,7 +161,8 @@ func (w *watch) nextQueue(ctx context.Context) ([]task, error) {
 			return queue, nil
 		}
 		if !silent {
-			w.printf("%v; asked again every %v", err, w.poll)
+			w.printf("%s; asked again every %v", strings.TrimPrefix(err.Error(), "slurm: "),
+				w.poll)
 			silent = true
 		}
 	}
@@ -206,7 +209,7 @@ func (w *watch) submitFree() error {
 // usual are the reasons for waiting in the queue that need no attention.
 var usual = []string{"None", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning"}
 
-// update compares the tasks it waits for with the queue, and reports the runs that have left it.
+// update compares the waiting tasks with the queue, and reports the runs that have left it.
 func (w *watch) update(queue []task) error {
 	queued := map[int]bool{}
 	for _, t := range queue {

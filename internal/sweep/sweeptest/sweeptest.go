@@ -1,5 +1,4 @@
-// Package sweeptest has a sweep of tiny runs of the real command, for the tests of everything that
-// executes sweeps.
+// Package sweeptest has a sweep of tiny runs of the real command, for tests that execute sweeps.
 package sweeptest
 
 import (
@@ -20,8 +19,8 @@ import (
 func Build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "cifar")
-	if out, err := exec.Command("go", "build", "-o", path,
-		"momentum/cifar").CombinedOutput(); err != nil {
+	out, err := exec.Command("go", "build", "-o", path, "momentum/cifar").CombinedOutput()
+	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return path
@@ -30,9 +29,9 @@ func Build(t *testing.T) string {
 // Failing is the number of the run that fails, in a list of at least 3.
 const Failing = 2
 
-// Plan plans a sweep of runs of a second each on the Go backend, in folders of its own, whose paths
-// have blanks. They train 788 parameters on 7 images and differ in their seeds and epochs. The run
-// of number Failing wants CIFAR-10 where it is not.
+// Plan plans a sweep of runs on the Go backend, each of which takes a second. Its folders are its
+// own, and their paths have blanks. The runs train 788 parameters on 7 images, and differ in their
+// seeds and epochs. Run Failing wants CIFAR-10 in a folder that does not exist.
 func Plan(t *testing.T, epochs ...int) *sweep.List {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "all runs")
@@ -62,7 +61,7 @@ func Plan(t *testing.T, epochs ...int) *sweep.List {
 	return l
 }
 
-// Rows is the number of rows that a run has written.
+// Rows is the number of rows that a run has written so far.
 func Rows(t *testing.T, l *sweep.List, index int) (n int) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(l.Folder(index), "metrics.jsonl"))
@@ -77,8 +76,8 @@ func Rows(t *testing.T, l *sweep.List, index int) (n int) {
 	return n
 }
 
-// SameResults compares two sweeps of one list of runs: what has become of each, and the metrics of
-// all that are done.
+// SameResults compares two sweeps of the same runs: the status of each run, and the metrics of each
+// run that is done.
 func SameResults(t *testing.T, got, want *sweep.List) {
 	t.Helper()
 	statuses := func(l *sweep.List) []sweep.Status {
