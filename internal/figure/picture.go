@@ -6,11 +6,11 @@ import (
 	"image/color"
 	"io"
 
-	"momentum/internal/rundir"
-
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"momentum/internal/durable"
 )
 
 const dpi = 200 // of the PNG
@@ -137,7 +137,7 @@ func (p Picture) Write(base string) error {
 	}
 	svg := vgsvg.New(l.width, l.height)
 	l.draw(draw.New(svg))
-	err = rundir.WriteFile(base+".svg", func(w io.Writer) error {
+	err = durable.WriteFile(base+".svg", func(w io.Writer) error {
 		var b bytes.Buffer
 		if _, err := svg.WriteTo(&b); err != nil {
 			return err
@@ -152,7 +152,7 @@ func (p Picture) Write(base string) error {
 	}
 	png := vgimg.NewWith(vgimg.UseWH(l.width, l.height), vgimg.UseDPI(dpi))
 	l.draw(draw.New(png))
-	return rundir.WriteFile(base+".png", func(w io.Writer) error {
+	return durable.WriteFile(base+".png", func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: png}.WriteTo(w)
 		return err
 	})

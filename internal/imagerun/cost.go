@@ -8,7 +8,7 @@ import (
 	"math"
 	"time"
 
-	"momentum/internal/rundir"
+	"momentum/internal/durable"
 )
 
 // Cost is what a run takes on a device, as -cost writes it.
@@ -103,5 +103,5 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 	if file == "" {
 		return nil
 	}
-	return rundir.WriteFile(file, func(w io.Writer) error { return json.NewEncoder(w).Encode(c) })
+	return durable.WriteFile(file, func(w io.Writer) error { return json.NewEncoder(w).Encode(c) })
 }

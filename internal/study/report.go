@@ -13,11 +13,11 @@ import (
 
 	"momentum/datasets"
 	"momentum/internal/cli"
+	"momentum/internal/durable"
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
 	"momentum/internal/markdown"
 	"momentum/internal/provenance"
-	"momentum/internal/rundir"
 )
 
 // collect writes everything that is drawn from the run folders: tables and pictures, the same bytes
@@ -55,7 +55,7 @@ func (i *invocation) collect(ctx context.Context, results []result, args []strin
 		shown.WriteString(examples + "\n\n")
 	}
 	path := filepath.Join(i.out, "report.md")
-	err = rundir.WriteFile(path, func(w io.Writer) error {
+	err = durable.WriteFile(path, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## How it was made\n\n%s", s.Title,
 			commandLine(s.Name, args), table, shown.String(), provenanceTable(results))
 		return err
@@ -101,7 +101,7 @@ func smallMarginExamples(ctx context.Context, c imagerun.Config, folder string) 
 		}
 	}
 	const name = "small-margin.png"
-	err = rundir.WriteFile(filepath.Join(folder, name), func(w io.Writer) error {
+	err = durable.WriteFile(filepath.Join(folder, name), func(w io.Writer) error {
 		return datasets.SideBySide(w, test, changed, indices)
 	})
 	return fmt.Sprintf("The first %d small-margin test images, below the originals:\n\n![test "+

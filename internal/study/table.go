@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"momentum/internal/durable"
 	"momentum/internal/imagerun"
 	"momentum/internal/markdown"
-	"momentum/internal/rundir"
 	"momentum/internal/stats"
 )
 
@@ -153,7 +153,7 @@ func (s *Study) writeTables(base string, results []result) (tables string, err e
 			return encoder.Encode(rows)
 		}},
 	} {
-		if err := rundir.WriteFile(base+file.ending, file.write); err != nil {
+		if err := durable.WriteFile(base+file.ending, file.write); err != nil {
 			return "", err
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"momentum/internal/durable"
 	"momentum/internal/rundir"
 	"momentum/internal/runlist"
 )
@@ -64,7 +65,7 @@ func Plan(dir, root string, runs []runlist.Run) (*List, error) {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
-		err = rundir.WriteFile(path, func(w io.Writer) error {
+		err = durable.WriteFile(path, func(w io.Writer) error {
 			_, err := w.Write(text)
 			return err
 		})

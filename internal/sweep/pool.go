@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"momentum/internal/cli"
+	"momentum/internal/durable"
 	"momentum/internal/rundir"
 )
 
@@ -240,7 +241,7 @@ func broke(exit *os.ProcessState) bool {
 func (l *List) room() bool {
 	path := filepath.Join(l.Logs(), "room")
 	defer os.Remove(path)
-	err := rundir.WriteFile(path, func(w io.Writer) error {
+	err := durable.WriteFile(path, func(w io.Writer) error {
 		_, err := w.Write(make([]byte, 4096))
 		return err
 	})

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"momentum/internal/cli"
-	"momentum/internal/rundir"
+	"momentum/internal/durable"
 	"momentum/internal/sweep"
 )
 
@@ -61,7 +61,7 @@ func (s *Launcher) submit(l *sweep.List, indices []int) (array string, err error
 		return "", fmt.Errorf("slurm: %w", err)
 	}
 	path := filepath.Join(l.Dir, scriptFile)
-	err = rundir.WriteFile(path, func(w io.Writer) error { return s.writeScript(w, l, here) })
+	err = durable.WriteFile(path, func(w io.Writer) error { return s.writeScript(w, l, here) })
 	if err != nil {
 		return "", fmt.Errorf("slurm: %w", err)
 	}
@@ -83,7 +83,7 @@ func (s *Launcher) submit(l *sweep.List, indices []int) (array string, err error
 		return "", fmt.Errorf("slurm: sbatch --parsable has printed %q, want a number",
 			stdout.String())
 	}
-	err = rundir.WriteFile(filepath.Join(l.Dir, arrayFile), func(w io.Writer) error {
+	err = durable.WriteFile(filepath.Join(l.Dir, arrayFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
