@@ -286,7 +286,13 @@ func (r *experiment) report(dir *rundir.Dir) error {
 		return fmt.Errorf("%s: done but without metrics; -fresh starts over",
 			dir.Path("metrics.jsonl"))
 	}
-	get := func(name string) float64 { x, _ := rows[len(rows)-1].Get(name); return x }
+	last := rows[len(rows)-1]
+	name := r.evalColumn(testLoss)
+	if _, ok := last.Get(name); !ok {
+		return fmt.Errorf("%s: the last row has no %s: an older version of the program wrote it; "+
+			"-fresh starts over", dir.Path("metrics.jsonl"), name)
+	}
+	get := func(name string) float64 { x, _ := last.Get(name); return x }
 	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
 	line := func(name string, images int, loss, accuracy string) {
 		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss),
