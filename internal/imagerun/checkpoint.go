@@ -80,7 +80,8 @@ func (t *training) resume() (keep int64, err error) {
 		return 0, err
 	}
 	if found {
-		fmt.Fprintf(t.stdout, "          resumed before step %d of %d\n", t.position.step, t.steps())
+		fmt.Fprintf(t.stdout, "          resumed before step %d of %d\n", t.position.step,
+			t.steps())
 	} else if err := t.writeWeights(initialWeights); err != nil {
 		return 0, err
 	}

@@ -54,7 +54,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// Evaluations cost less than a tenth of the training between them, and are no rarer than that takes.
+// Evaluations cost less than a tenth of the training between them, and are no rarer than needed.
 func TestEvalEvery(t *testing.T) {
 	var c Config
 	const forward, step = 1, 3 // a backward pass costs two forward passes

@@ -26,8 +26,8 @@ func TestSettingsThatDoNotFit(t *testing.T) {
 		"one, or -opt=gdm", testArgs(root, "-opt=sgdm", "-batch=14")...)
 	fails(t, cli.BadUsage, "-precision=tf32 needs a GPU, got the backend go: use -precision=f32",
 		testArgs(root, "-precision=tf32")...)
-	fails(t, cli.BadUsage, "-small-margin=0.001 must give a small margin to some but not all of the "+
-		"13 training images and of the 10 others: use more of them",
+	fails(t, cli.BadUsage, "-small-margin=0.001 must give a small margin to some but not all of "+
+		"the 13 training images and of the 10 others: use more of them",
 		testArgs(root, "-small-margin=0.001")...)
 	if _, err := os.Stat(root); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s: %v, want no such folder", root, err)

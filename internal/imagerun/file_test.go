@@ -109,8 +109,10 @@ func TestMalformedList(t *testing.T) {
 	for _, tt := range []struct{ list, want string }{
 		{run + run, ":2: the run a stands on line 1 too; want a run as {"},
 		{run + "{}", `:2: name is "", want that of a run folder; want a run as {`},
-		{`{"name": "a", "settings": {"epoch": 1}, "execution": {}}`, `:1: json: unknown field "epoch"`},
-		{`{"name": "a", "settings": {}, "execution": {"chunk": "5"}}`, ":1: json: cannot unmarshal"},
+		{`{"name": "a", "settings": {"epoch": 1}, "execution": {}}`,
+			`:1: json: unknown field "epoch"`},
+		{`{"name": "a", "settings": {}, "execution": {"chunk": "5"}}`,
+			":1: json: cannot unmarshal"},
 		{`{"name": "a", "settings": {}, "execution": {}}`, ":1: the run a, but its settings are"},
 	} {
 		path := runtest.File(t, "runs.jsonl", tt.list)
@@ -170,7 +172,8 @@ func FuzzSettingsFile(f *testing.F) {
 		`{"settings": {"Epochs": 1, "epochs": 2}}`,
 		`{"settings": {"small_margin": 0.1, "small_margin_noise": 0}}`,
 		`{"settings": {"small_margin": 0.1, "small_margin_shuffle": "fixed"}}`,
-		`{"settings": {"model": "wrn16-2", "norm": "batch", "width": 0}, "execution": {"chunk": 5}}`,
+		`{"settings": {"model": "wrn16-2", "norm": "batch", "width": 0},
+			"execution": {"chunk": 5}}`,
 		`{"settings": {"opt": "gd", "momentum": 7, "form": "heavy"}}`,
 		`{"settings": {"lr": 1e999}}`,
 	} {

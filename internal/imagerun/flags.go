@@ -17,7 +17,8 @@ import (
 	"momentum/internal/runlist"
 )
 
-// Bind adds the flags of these names to fs. They set the fields of c, whose values are the defaults.
+// Bind adds the flags of these names to fs. They set the fields of c, whose values are the
+// defaults.
 func (c *Config) Bind(fs *flag.FlagSet, names ...string) {
 	all := c.flags()
 	for _, name := range names {
@@ -159,10 +160,11 @@ func PrintFlags(out io.Writer) {
 	c := Preset("paper", "gdm")
 	cli.PrintFlags(out, new(Command).flags(&c),
 		cli.FlagGroup{Title: "What to do", Names: commandFlags},
-		cli.FlagGroup{Title: "Settings that may change the result (hashed into the run folder's name)",
-			Names: settingFlags},
-		cli.FlagGroup{Title: "Settings that change only speed, memory or places (may differ when a " +
-			"run is resumed)", Names: executionFlags},
+		cli.FlagGroup{Names: settingFlags,
+			Title: "Settings that may change the result (hashed into the run folder's name)"},
+		cli.FlagGroup{Names: executionFlags,
+			Title: "Settings that change only speed, memory or places (may differ when a run is " +
+				"resumed)"},
 	)
 }
 
@@ -268,7 +270,8 @@ func (cmd *Command) checkGiven(c *Config) error {
 		return fmt.Errorf("-opt=%s has no momentum, got -momentum=%v: use -opt=%sm or leave "+
 			"-momentum out", c.Opt, c.Momentum, c.Opt)
 	case !HasMomentum(c.Opt) && form:
-		return fmt.Errorf("-opt=%s has no momentum and so no -form: use -opt=%sm or leave -form out",
+		return fmt.Errorf(
+			"-opt=%s has no momentum and so no -form: use -opt=%sm or leave -form out",
 			c.Opt, c.Opt)
 	case !IsMiniBatch(c.Opt) && batch && c.Batch > 0:
 		return fmt.Errorf("-opt=%s is full batch, got -batch=%d: use -opt=s%s or leave -batch out",
@@ -276,7 +279,8 @@ func (cmd *Command) checkGiven(c *Config) error {
 	}
 	for _, name := range SmallMarginFlags {
 		if _, ok := cmd.given[name]; ok && c.SmallMargin == 0 {
-			return fmt.Errorf("-%s needs small-margin images: add -small-margin=0.1, or leave it out",
+			return fmt.Errorf(
+				"-%s needs small-margin images: add -small-margin=0.1, or leave it out",
 				name)
 		}
 	}
@@ -303,7 +307,8 @@ func (cmd *Command) readFile() error {
 		return err
 	}
 	if cmd.task >= len(runs) {
-		return fmt.Errorf("-task: %s has the tasks 0 to %d, got %d", cmd.file, len(runs)-1, cmd.task)
+		return fmt.Errorf("-task: %s has the tasks 0 to %d, got %d", cmd.file, len(runs)-1,
+			cmd.task)
 	}
 	run := runs[cmd.task]
 	cmd.run = run.Name

@@ -92,7 +92,8 @@ func TestUsage(t *testing.T) {
 			`-small-margin-shuffle must be one of image, fixed, got ""`},
 		{"-small-margin=0.1 -small-margin-seed=0", "-small-margin-seed must be at least 1, got 0"},
 		{"-small-margin-factor=4",
-			"-small-margin-factor needs small-margin images: add -small-margin=0.1, or leave it out"},
+			"-small-margin-factor needs small-margin images: add -small-margin=0.1, or leave it " +
+				"out"},
 		{"-small-margin=0 -small-margin-seed=2",
 			"-small-margin-seed needs small-margin images: add -small-margin=0.1, or leave it out"},
 		{"-task=1", "-task needs -config=FILE, the runs.jsonl of a sweep"},

@@ -58,8 +58,8 @@ func succeed(t *testing.T, args ...string) (stdout string) {
 	return stdout
 }
 
-// testArgs are the arguments of a run of a second on the Go backend: 788 parameters, 13 images in chunks of 5, 5 and 3,
-// evaluated on 10 others in each of 4 epochs.
+// testArgs are the arguments of a run of a second on the Go backend: 788 parameters, 13 images in
+// chunks of 5, 5 and 3, evaluated on 10 others in each of 4 epochs.
 func testArgs(root string, more ...string) []string {
 	return append([]string{"-preset=tiny", "-backend=go", "-offline", "-model=wrn16-1", "-width=1",
 		"-images=13", "-holdout=10", "-epochs=4", "-eval-every=1", "-chunk=5", "-lr=0.1",

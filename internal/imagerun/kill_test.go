@@ -12,8 +12,8 @@ import (
 
 // A run that is killed at any moment, and started again until it is done, ends with the bytes of a
 // run that was not killed. Of at least 20 kills, a third come at a random moment of the start
-// (opening the backend, reading the checkpoint, compiling), a third in one of the epochs that follow
-// and a third while a checkpoint is written. The last ones come while the result is written.
+// (opening the backend, reading the checkpoint, compiling), a third in one of the epochs that
+// follow and a third while a checkpoint is written. The last ones come while the result is written.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the command 30 times, which takes minutes")

@@ -44,7 +44,7 @@ type experiment struct {
 }
 
 // Run executes the command: it opens everything that the run needs, in the order in which that can
-// fail, and trains. To a sweep divergence is a result like any other: with -task it is not an error.
+// fail, and trains. With -task divergence is not an error, since it is a result to a sweep.
 func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	// The backend, which decides what -preset=auto means.
 	be, err := backend.Open(ctx, cmd.first.Backend, backend.Options{Offline: cmd.first.Offline,
@@ -116,7 +116,8 @@ func (r *experiment) open(ctx context.Context) error {
 // load reads the training images and those to evaluate: the test images or, with -holdout, training
 // images that are held out. A share of each may get a small margin; which images do does not depend
 // on how many are taken.
-func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *datasets.Images, err error) {
+func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *datasets.Images,
+	err error) {
 	train, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir,
 		Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
 	if err != nil {
@@ -146,8 +147,8 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 	for _, set := range []*datasets.Images{train, eval} {
 		if c.SmallMargin > 0 && (!slices.Contains(set.SmallMargin, true) ||
 			!slices.Contains(set.SmallMargin, false)) {
-			return nil, nil, cli.Usagef("-small-margin=%v must give a small margin to some but not "+
-				"all of the %d training images and of the %d others: use more of them",
+			return nil, nil, cli.Usagef("-small-margin=%v must give a small margin to some but "+
+				"not all of the %d training images and of the %d others: use more of them",
 				c.SmallMargin, train.N(), eval.N())
 		}
 	}

@@ -29,7 +29,8 @@ func TestRun(t *testing.T) {
 		`preset    tiny, asked for by -preset: .+; -preset=quick is the smallest real run`,
 		`data      cifar10-mini: 13 training images, 10 held-out training images`,
 		`model     wrn16-1, width 1, norm none: 788 parameters, .+ GFLOP per image and step`,
-		`descent   GD\+M undamped, γ = 0.9, λ = 0; η = 0.1 cosine, η_eff = 1; 4 epochs of 1 step\(s\)`,
+		`descent   GD\+M undamped, γ = 0.9, λ = 0; η = 0.1 cosine, η_eff = 1; ` +
+			`4 epochs of 1 step\(s\)`,
 		`run       ` + regexp.QuoteMeta(dir),
 		`epoch 0/4  loss \d\.\d{4}  train \d+\.\d\d%  held-out \d+\.\d\d%`,
 	} {
@@ -70,10 +71,10 @@ func TestRun(t *testing.T) {
 		t.Fatalf("rows of the steps %d", got)
 	}
 	for i, row := range rows {
-		for _, name := range []string{"loss", "train_accuracy", "held_out_loss", "held_out_accuracy",
-			"grad_norm", "update_norm", "param_norm", "rate"} {
-			if x, ok := row.Get(name); ok == (i == 4 && strings.Contains("grad_norm update_norm "+
-				"param_norm rate", name)) || ok && math.IsNaN(x) {
+		for _, name := range []string{"loss", "train_accuracy", "held_out_loss",
+			"held_out_accuracy", "grad_norm", "update_norm", "param_norm", "rate"} {
+			ofStep := strings.Contains("grad_norm update_norm param_norm rate", name)
+			if x, ok := row.Get(name); ok == (i == 4 && ofStep) || ok && math.IsNaN(x) {
 				t.Errorf("step %d: %s is %v, %v", i, name, x, ok)
 			}
 		}
@@ -184,8 +185,8 @@ func TestAlgorithmsStartFromTheSameWeights(t *testing.T) {
 	}
 }
 
-// With a rate that moves nothing, an epoch of mini-batches of 5, 5 and 3 images measures what a full
-// batch measures: no image is dropped or counted twice, and the mean is over images.
+// With a rate that moves nothing, an epoch of mini-batches of 5, 5 and 3 images measures what a
+// full batch measures: no image is dropped or counted twice, and the mean is over images.
 func TestShortLastBatch(t *testing.T) {
 	full, mini := t.TempDir(), t.TempDir()
 	succeed(t, testArgs(full, "-opt=gdm", "-lr=1e-30")...)

@@ -83,7 +83,8 @@ func TestNormalizeAndValidate(t *testing.T) {
 		}
 	}
 	if valid < 500 || invalid < 500 {
-		t.Errorf("%d valid and %d invalid configurations, want at least 500 of each", valid, invalid)
+		t.Errorf("%d valid and %d invalid configurations, want at least 500 of each", valid,
+			invalid)
 	}
 }
 

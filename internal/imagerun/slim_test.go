@@ -11,8 +11,8 @@ import (
 	"momentum/internal/runtest"
 )
 
-// A slim run measures the same as any other and leaves no weights, also if it was stopped in between
-// or if the process that began it was not slim.
+// A slim run measures the same as any other and leaves no weights, also if it was stopped in
+// between or if the process that began it was not slim.
 func TestSlim(t *testing.T) {
 	calm, root := t.TempDir(), t.TempDir()
 	succeed(t, testArgs(calm)...)

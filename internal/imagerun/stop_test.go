@@ -50,8 +50,8 @@ func TestInUseAndSignals(t *testing.T) {
 	}
 }
 
-// A run that is stopped again and again, in a step or in an evaluation, ends with the bytes of a run
-// that was not stopped.
+// A run that is stopped again and again, in a step or in an evaluation, ends with the bytes of a
+// run that was not stopped.
 func TestStoppedRunEndsTheSame(t *testing.T) {
 	for _, algorithm := range [][]string{
 		{"-opt=gdm", "-epochs=6"},
