@@ -18,17 +18,18 @@ import (
 	"momentum/internal/imagerun"
 )
 
-const manual = `cifar trains a convolutional network on CIFAR images by full-batch gradient descent (GD) or gradient
-descent with momentum (GD+M).
+const manual = `cifar trains a convolutional network on CIFAR images by full-batch gradient descent
+(GD) or by gradient descent with momentum (GD+M).
 
-  go run ./cifar -opt=gdm                       what this machine can do in minutes, on embedded images
+  go run ./cifar -opt=gdm                       the preset for this machine: about 3 minutes
+                                                on 2 cores, with embedded images
   go run ./cifar -opt=gd                        the same without momentum, from the same weights
   go run ./cifar -preset=paper -opt=gdm         CIFAR-10, 50,000 images, ResNet-18 of width 64,
                                                 300 epochs; wants a GPU
   go run ./cifar -opt=sgdm -batch=32            mini-batches
-  go run ./cifar -config runs/NAME/config.json  a run again
+  go run ./cifar -config=runs/NAME/config.json  an earlier run again
 
-A flag that is left out has the value of the preset (-dry-run prints them all). -preset=auto is
+A flag that is left out has the value of the preset (-dry-run prints all values). -preset=auto is
 paper on a GPU, quick with XLA on the CPU, and tiny on the Go backend. With
 -config=SWEEP/runs.jsonl -task=3, the settings are those of the fourth run of a sweep
 (scripts/figure1, scripts/figure4).
@@ -39,8 +40,11 @@ paper's), and b ← γb + ∇L(w), w ← w − ηb in the undamped form (PyTorch
 
 A run writes a folder under -runs: config.json, manifest.json, metrics.jsonl and .csv, curves.svg
 and .png, TensorBoard events, SHA256SUMS, checkpoints, initial.safetensors and weights.safetensors.
-The same command again resumes it or, when it is done, prints its result. -slim changes no result
-and removes the last three when the run has ended.
+The same command again resumes the run or, if it is done, prints its result. -slim does not change
+the result, but keeps none of the last three once the run has ended.
+
+With -holdout the metrics of the evaluated images are named held_out_*, otherwise test_*.
+
 Exit status: 0 done, 1 error, 2 usage, 3 diverged (the loss is no longer finite), 75 stopped by a
 signal with a checkpoint saved.
 `

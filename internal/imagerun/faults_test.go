@@ -15,31 +15,20 @@ import (
 	"momentum/internal/runtest"
 )
 
-// fails checks that the command prints one line on stderr that contains want, and ends with the
-// status.
-func fails(t *testing.T, wantStatus int, want string, args ...string) {
-	t.Helper()
-	status, _, stderr := cifar(t, t.Context(), args...)
-	if status != wantStatus || !strings.HasPrefix(stderr, "cifar: ") ||
-		!strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
-		t.Errorf("%q: status %d, %q; want %d, %q", args, status, stderr, wantStatus, want)
-	}
-}
-
-// What only the data or the backend can tell is refused before a run folder is made.
+// Settings that do not fit the data or the backend are refused before there is a run folder.
 func TestSettingsThatDoNotFit(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs")
 	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of "+
-		"cifar10-mini, got 1001 + 10", small(root, "-images=1001")...)
+		"cifar10-mini, got 1001 + 10", testArgs(root, "-images=1001")...)
 	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of "+
-		"cifar10-mini, got 0 + 1000", small(root, "-images=0", "-holdout=1000")...)
+		"cifar10-mini, got 0 + 1000", testArgs(root, "-images=0", "-holdout=1000")...)
 	fails(t, cli.BadUsage, "-batch must be at most the 13 training images, got 14: use a smaller "+
-		"one, or -opt=gdm", small(root, "-opt=sgdm", "-batch=14")...)
+		"one, or -opt=gdm", testArgs(root, "-opt=sgdm", "-batch=14")...)
 	fails(t, cli.BadUsage, "-precision=tf32 needs a GPU, got the backend go: use -precision=f32",
-		small(root, "-precision=tf32")...)
-	fails(t, cli.BadUsage, "-small-margin=0.001 must degrade some but not all of the 13 training "+
-		"images and of the 10 others, which is not so here: use more of them",
-		small(root, "-small-margin=0.001")...)
+		testArgs(root, "-precision=tf32")...)
+	fails(t, cli.BadUsage, "-small-margin=0.001 must give a small margin to some but not all of "+
+		"the 13 training images and of the 10 others: use more of them",
+		testArgs(root, "-small-margin=0.001")...)
 	if _, err := os.Stat(root); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s: %v, want no such folder", root, err)
 	}
@@ -63,10 +52,10 @@ func TestDiverged(t *testing.T) {
 			`train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
 	} {
 		root := t.TempDir()
-		args := small(root, append([]string{"-model=resnet18"}, strings.Fields(tt.args)...)...)
+		args := testArgs(root, append([]string{"-model=resnet18"}, strings.Fields(tt.args)...)...)
 		status, _, stderr := cifar(t, t.Context(), args...)
-		if want := regexp.MustCompile("^cifar: " + tt.want + "\n$"); status != cli.Diverged ||
-			!want.MatchString(stderr) {
+		want := regexp.MustCompile("^cifar: " + tt.want + "\n$")
+		if status != cli.Diverged || !want.MatchString(stderr) {
 			t.Errorf("%s: status %d, %q; want 3, %s", tt.args, status, stderr, want)
 			continue
 		}
@@ -91,7 +80,7 @@ func TestDiverged(t *testing.T) {
 
 func TestOtherSettingsInTheFolder(t *testing.T) {
 	root := t.TempDir()
-	succeed(t, small(root)...)
+	succeed(t, testArgs(root)...)
 	config := filepath.Join(folder(t, root), "config.json")
 	for _, tt := range []struct{ content, want string }{
 		{strings.Replace(runtest.Read(t, config), `"seed": 1`, `"seed": 2`, 1),
@@ -104,14 +93,14 @@ func TestOtherSettingsInTheFolder(t *testing.T) {
 		if err := os.WriteFile(config, []byte(tt.content), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		fails(t, cli.Failed, tt.want, small(root)...)
+		fails(t, cli.Failed, tt.want, testArgs(root)...)
 	}
-	succeed(t, small(root, "-fresh")...)
+	succeed(t, testArgs(root, "-fresh")...)
 }
 
 func TestDamagedFolder(t *testing.T) {
 	root := t.TempDir()
-	succeed(t, small(root)...)
+	succeed(t, testArgs(root)...)
 	dir := folder(t, root)
 	for name, content := range map[string]string{"state": "asleep\n",
 		"metrics.jsonl": "{\"step\":1}\n{\"step\":0}\n"} {
@@ -119,18 +108,18 @@ func TestDamagedFolder(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		fails(t, cli.Failed, filepath.Join(dir, name)+":", small(root)...)
+		fails(t, cli.Failed, filepath.Join(dir, name)+":", testArgs(root)...)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(before), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
-	succeed(t, small(root)...)
+	succeed(t, testArgs(root)...)
 }
 
 func TestUnwritable(t *testing.T) {
 	root := runtest.File(t, "file", "")
-	fails(t, cli.Failed, "file: not a directory", small(filepath.Join(root, "runs"))...)
-	fails(t, cli.Failed, "file: not a directory", small(root)...)
+	fails(t, cli.Failed, "file: not a directory", testArgs(filepath.Join(root, "runs"))...)
+	fails(t, cli.Failed, "file: not a directory", testArgs(root)...)
 }
 
 func TestPlugins(t *testing.T) {
@@ -151,12 +140,12 @@ func TestPlugins(t *testing.T) {
 		// a program, or a library without the function of a plugin
 		{foreign, "backend: " + foreign + ": "},
 	} {
-		fails(t, cli.Failed, tt.want, small(t.TempDir(), "-backend=xla:"+tt.plugin)...)
+		fails(t, cli.Failed, tt.want, testArgs(t.TempDir(), "-backend=xla:"+tt.plugin)...)
 	}
 }
 
-// cifar10 makes a folder of CIFAR-10 whose images are all black airplanes, from files of the right
-// size that take no room on the disk.
+// cifar10 returns a folder of CIFAR-10 whose images are all black airplanes, in sparse files of the
+// right size.
 func cifar10(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -167,8 +156,8 @@ func cifar10(t *testing.T) (dir string) {
 	for _, name := range strings.Fields(
 		"data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch") {
 		path := filepath.Join(folder, name+".bin")
-		if err := errors.Join(os.WriteFile(path, nil, 0o666), os.Truncate(path, 30730000)); err !=
-			nil {
+		err := errors.Join(os.WriteFile(path, nil, 0o666), os.Truncate(path, 30730000))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -179,7 +168,7 @@ func TestDamagedData(t *testing.T) {
 	dir := cifar10(t)
 	batch := filepath.Join(dir, "cifar-10-batches-bin", "data_batch_1.bin")
 	sums := filepath.Join(dir, "cifar-10-batches-bin", "SHA256SUMS")
-	args := small(t.TempDir(), "-data=cifar10", "-data-dir="+dir, "-epochs=1")
+	args := testArgs(t.TempDir(), "-data=cifar10", "-data-dir="+dir, "-epochs=1")
 	succeed(t, args...)
 
 	remedy := "; go run ./scripts/download -data=cifar10 -dir=" + dir + " gets it anew"
@@ -197,26 +186,26 @@ func TestDamagedData(t *testing.T) {
 		args...)
 	size(30730000)
 
-	flip := func(at int64, x byte) {
+	change := func(offset int64, x byte) {
 		f, err := os.OpenFile(batch, os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		if _, err := f.WriteAt([]byte{x}, at); err != nil {
+		if _, err := f.WriteAt([]byte{x}, offset); err != nil {
 			t.Fatal(err)
 		}
 	}
-	flip(3073, 16)
+	change(3073, 16)
 	fails(t, cli.Failed, batch+": record 1: label 16, want 0 to 9"+remedy, args...)
-	flip(3073, 0)
+	change(3073, 0)
 	if err := os.WriteFile(sums, fmt.Appendf(nil, "%x  data_batch_1.bin\n",
 		sha256.Sum256(make([]byte, 30730000))), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	flip(5000, 1) // a pixel
+	change(5000, 1) // a pixel
 	fails(t, cli.Failed, batch+": sha256 ", args...)
-	flip(5000, 0)
+	change(5000, 0)
 	os.Remove(batch)
 	fails(t, cli.Failed, batch+": no such file or directory"+remedy, args...)
 

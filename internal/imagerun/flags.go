@@ -36,7 +36,7 @@ func (c *Config) flags() *flag.FlagSet {
 		"gd|gdm: full batch, without or with momentum; sgd|sgdm: mini-batches")
 	fs.StringVar(&c.Form, "form", c.Form,
 		"damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← γb+∇L (PyTorch's)")
-	fs.Float64Var(&c.Rate, "lr", c.Rate, "η, peak learning rate per step")
+	fs.Float64Var(&c.Rate, "lr", c.Rate, "η, the peak learning rate")
 	fs.Float64Var(&c.Momentum, "momentum", c.Momentum, "γ, in [0, 1)")
 	fs.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "λ: the gradient is ∇L + λw")
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule,
@@ -44,48 +44,50 @@ func (c *Config) flags() *flag.FlagSet {
 	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the schedule")
 	fs.IntVar(&c.Epochs, "epochs", c.Epochs,
 		"passes over the training images; with full batch, one step each")
-	fs.IntVar(&c.Batch, "batch", c.Batch, "images per step of sgd and sgdm; the last, shorter "+
-		"batch of an epoch is kept; 0: full batch")
+	fs.IntVar(&c.Batch, "batch", c.Batch, "images per step of sgd and sgdm; the last batch of an "+
+		"epoch may be smaller; 0: full batch")
 
-	fs.StringVar(&c.Data, "data", c.Data, strings.Join(datasets.Names(), "|"))
-	fs.IntVar(&c.Images, "images", c.Images,
-		"N, training images, from the start of the set; 0: all")
-	fs.IntVar(&c.Holdout, "holdout", c.Holdout, "training images, from the end of the set, that "+
-		"are held out and evaluated in place of the test images: to choose settings")
+	fs.StringVar(&c.Data, "data", c.Data,
+		strings.Join(datasets.Names(), "|")+"; cifar10-mini is embedded in the program")
+	fs.IntVar(&c.Images, "images", c.Images, "N, the number of training images, from the start "+
+		"of the set; 0: all that are not held out")
+	fs.IntVar(&c.Holdout, "holdout", c.Holdout, "number of training images, from the end of the "+
+		"set, to hold out and evaluate in place of the test images: for choosing settings")
 	fs.Float64Var(&c.SmallMargin, "small-margin", c.SmallMargin, "share of the training and of "+
-		"the test images that get a small margin, as in the paper's Figure 4 (0.1), and are also "+
-		"measured apart")
-	fs.IntVar(&c.SmallMarginFactor, "small-margin-factor", c.SmallMarginFactor, "a small-margin "+
-		"image first loses resolution: blocks of this many pixels squared become their mean; 1: "+
-		"it does not")
+		"the test images that get a small margin and are also measured apart (0.1 in the "+
+		"paper's Figure 4)")
+	fs.IntVar(&c.SmallMarginFactor, "small-margin-factor", c.SmallMarginFactor, "how such an "+
+		"image is made: first, each square of this many pixels a side becomes its mean; 1: the "+
+		"resolution stays")
 	fs.Float64Var(&c.SmallMarginNoise, "small-margin-noise", c.SmallMarginNoise,
-		"then it gets Gaussian noise of this variance, with pixels in [0, 1]")
+		"then, Gaussian noise of this variance is added (pixels are in [0, 1])")
 	fs.StringVar(&c.SmallMarginShuffle, "small-margin-shuffle", c.SmallMarginShuffle,
-		"last, its channels are permuted: image, each image in its own way|fixed, all alike")
-	fs.Uint64Var(&c.SmallMarginSeed, "small-margin-seed", c.SmallMarginSeed,
-		"of the choice of small-margin images, the noise and the permutations, at least 1")
+		"last, the channels are permuted: image (each image in its own way)|fixed (all alike)")
+	fs.Uint64Var(&c.SmallMarginSeed, "small-margin-seed", c.SmallMarginSeed, "seed of the choice "+
+		"of small-margin images, of their noise and of their permutations; at least 1")
 
 	fs.StringVar(&c.Model, "model", c.Model,
 		"resnet18|vgg19|wrn16-K (WideResNet-16, widening factor K)")
 	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem; 0: the network's own (64 for "+
 		"resnet18 and vgg19, 16 for wrn16-K)")
-	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: by the statistics of each "+
+	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: with the statistics of each "+
 		"chunk, in evaluation too, so that -chunk changes the result")
 	fs.Float64Var(&c.BranchScale, "branch-scale", c.BranchScale, "multiplies the initial weights "+
 		"of each residual branch's last convolution; 0: 1/√(number of blocks)")
 	fs.StringVar(&c.Precision, "precision", c.Precision,
 		"f32|tf32 (GPU)|bf16 (compute only; weights, sums and loss stay f32)")
 	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "epochs between evaluations of the test "+
-		"images; 0: as often as costs less than a tenth of the training")
-	fs.Uint64Var(&c.Seed, "seed", c.Seed, "of initialization and order, as separate streams")
+		"images; 0: as few as keep their cost below a tenth of that of training")
+	fs.Uint64Var(&c.Seed, "seed", c.Seed, "seed of the initial weights and of the order of the "+
+		"images, as separate streams")
 
 	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
 	fs.IntVar(&c.Chunk, "chunk", c.Chunk,
 		"images per call of the compiled step; 0: chosen for the backend")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
 		"time between checkpoints, such as 30s; 0s: every step")
-	fs.BoolVar(&c.Slim, "slim", c.Slim, "once the run is done or has diverged, keep neither "+
-		"checkpoints nor initial.safetensors nor weights.safetensors: for sweeps")
+	fs.BoolVar(&c.Slim, "slim", c.Slim, "keep no checkpoints and no weights (*.safetensors) once "+
+		"the run is done or has diverged: for sweeps")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir,
 		"`folder` of CIFAR; empty: the user's cache folder")
@@ -140,14 +142,14 @@ func (cmd *Command) flags(c *Config) *flag.FlagSet {
 	fs.StringVar(&cmd.file, "config", "", "a `file` such as the config.json of a run folder; its "+
 		"values override the preset's")
 	cmd.task = -1
-	fs.Func("task", "-config is the runs.jsonl of a sweep: execute line `N`, from 0; auto: the "+
+	fs.Func("task", "execute line `N`, from 0, of the runs.jsonl that -config names; auto: the "+
 		"number that Slurm, Kubernetes or AWS Batch gives the task of an array",
 		func(value string) (err error) {
 			cmd.task, err = runlist.TaskIndex(value, os.Getenv)
 			return err
 		})
-	fs.BoolVar(&cmd.dryRun, "dry-run", false, "print the resolved run and its cost, from one "+
-		"measured chunk, and stop")
+	fs.BoolVar(&cmd.dryRun, "dry-run", false, "print the resolved configuration and its cost, "+
+		"from one measured chunk, and stop")
 	fs.StringVar(&cmd.costFile, "cost", "", "with -dry-run: a `file` to write the cost to, as JSON")
 	fs.BoolVar(&cmd.fresh, "fresh", false, "start over: an existing run folder is set aside")
 	return fs
@@ -158,12 +160,11 @@ func PrintFlags(out io.Writer) {
 	c := Preset("paper", "gdm")
 	cli.PrintFlags(out, new(Command).flags(&c),
 		cli.FlagGroup{Title: "What to do", Names: commandFlags},
-		cli.FlagGroup{
-			Title: "Settings that may change the result (hashed into the run folder's name)",
-			Names: settingFlags},
-		cli.FlagGroup{
-			Title: "Settings that change only speed, memory or places (may differ when a " +
-				"run is resumed)", Names: executionFlags},
+		cli.FlagGroup{Names: settingFlags,
+			Title: "Settings that may change the result (hashed into the run folder's name)"},
+		cli.FlagGroup{Names: executionFlags,
+			Title: "Settings that change only speed, memory or places (may differ when a run is " +
+				"resumed)"},
 	)
 }
 

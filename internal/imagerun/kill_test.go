@@ -11,9 +11,9 @@ import (
 )
 
 // A run that is killed at any moment, and started again until it is done, ends with the bytes of a
-// run that was not: here after at least 20 kills, a third of them at a random moment of the start
-// (opening the backend, reading the checkpoint, compiling), a third at one of the epochs that
-// follow, a third while a checkpoint is written, and the last ones while the result is.
+// run that was not killed. Of at least 20 kills, a third come at a random moment of the start
+// (opening the backend, reading the checkpoint, compiling), a third in one of the epochs that
+// follow and a third while a checkpoint is written. The last ones come while the result is written.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the command 30 times, which takes minutes")
@@ -22,7 +22,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	be := backendtest.Open(t)
 	args := func(root string) []string {
-		return small(root, "-backend="+string(be.Kind), "-images=10", "-chunk=10", "-epochs=60",
+		return testArgs(root, "-backend="+string(be.Kind), "-images=10", "-chunk=10", "-epochs=60",
 			"-checkpoint-every=0s")
 	}
 
@@ -53,13 +53,13 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 			case killed%3 == 0:
 				upTo(startUp)
 			case killed%3 == 1:
-				// within the second epoch from here, or the third: this process leaves a checkpoint
-				// at least
+				// In the second or third epoch from here: this process leaves a checkpoint at
+				// least.
 				p.until("epoch ", 2+random.IntN(2))
 				upTo(epoch)
 			default:
 				p.until("epoch ", 2)
-				for range 10000 { // polls, until one is there
+				for range 10000 { // polls for a checkpoint that is being written
 					if len(runtest.HalfWritten(root)) > 0 {
 						break
 					}

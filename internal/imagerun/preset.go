@@ -26,18 +26,18 @@ func presetOf(kind backend.Kind) string {
 	return "quick"
 }
 
-// Preset returns the configuration that a run of an algorithm starts from. Rates are undamped. Those
-// of quick, which tiny shares, were chosen on held-out training images with the same number of
-// trials for GD and for GD+M (results/quick/README.md); those of paper are starting points, since
-// the paper gives none.
+// Preset returns the configuration that a run of an algorithm starts from. Rates are undamped.
+// Those of quick, which tiny shares, were chosen on held-out training images with the same number
+// of trials for GD and for GD+M (results/quick/README.md); those of paper are starting points,
+// since the paper gives none.
 func Preset(name, opt string) Config {
+	rates := map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}
 	c := Config{
 		Settings: Settings{
-			Data: "cifar10", Model: "resnet18", Norm: "none", Opt: opt,
-			Form: string(descent.Undamped), Schedule: "cosine", Epochs: 300, Precision: "f32", Seed: 1,
-			SmallMarginFactor: 2, SmallMarginNoise: 0.005, SmallMarginShuffle: "image",
+			Data: "cifar10", Model: "resnet18", Norm: "none", Opt: opt, Rate: rates[opt],
+			Form: string(descent.Undamped), Schedule: "cosine", Epochs: 300, Precision: "f32",
+			Seed: 1, SmallMarginFactor: 2, SmallMarginNoise: 0.005, SmallMarginShuffle: "image",
 			SmallMarginSeed: 1,
-			Rate:            map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}[opt],
 		},
 		Execution: Execution{Backend: "auto", CheckpointEvery: cli.Duration(time.Minute),
 			Runs: "runs"},
@@ -64,7 +64,8 @@ func explainPreset(preset string, asked bool, kind backend.Kind) string {
 		"tiny": "40 embedded images, a network of width 4: shows that everything works, not what " +
 			"momentum does; -preset=quick is the smallest real run",
 		"quick": "128 embedded images, ResNet-18 of width 16: shows that GD and GD+M fit real " +
-			"images, not the paper's accuracies; -preset=paper is the paper's setting and wants a GPU",
+			"images, not the paper's accuracies; -preset=paper is the paper's setting and wants " +
+			"a GPU",
 		"paper": "CIFAR-10 with all 50,000 images, ResNet-18 of width 64, 300 epochs; " +
 			"-preset=quick takes minutes on a CPU",
 	}

@@ -44,8 +44,7 @@ type experiment struct {
 }
 
 // Run executes the command: it opens everything that the run needs, in the order in which that can
-// fail, and trains. To a sweep divergence is a result like any other: with -task it is not an
-// error.
+// fail, and trains. With -task divergence is not an error, since it is a result to a sweep.
 func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	// The backend, which decides what -preset=auto means.
 	be, err := backend.Open(ctx, cmd.first.Backend, backend.Options{Offline: cmd.first.Offline,
@@ -148,10 +147,9 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 	for _, set := range []*datasets.Images{train, eval} {
 		if c.SmallMargin > 0 && (!slices.Contains(set.SmallMargin, true) ||
 			!slices.Contains(set.SmallMargin, false)) {
-			return nil, nil,
-				cli.Usagef("-small-margin=%v must give a small margin to some but not "+
-					"all of the %d training images and of the %d others: use more of them",
-					c.SmallMargin, train.N(), eval.N())
+			return nil, nil, cli.Usagef("-small-margin=%v must give a small margin to some but "+
+				"not all of the %d training images and of the %d others: use more of them",
+				c.SmallMargin, train.N(), eval.N())
 		}
 	}
 	return train, eval, nil
@@ -289,7 +287,13 @@ func (r *experiment) report(dir *rundir.Dir) error {
 		return fmt.Errorf("%s: done but without metrics; -fresh starts over",
 			dir.Path("metrics.jsonl"))
 	}
-	get := func(name string) float64 { x, _ := rows[len(rows)-1].Get(name); return x }
+	last := rows[len(rows)-1]
+	name := r.evalColumn(testLoss)
+	if _, ok := last.Get(name); !ok {
+		return fmt.Errorf("%s: the last row has no %s: an older version of the program wrote it; "+
+			"-fresh starts over", dir.Path("metrics.jsonl"), name)
+	}
+	get := func(name string) float64 { x, _ := last.Get(name); return x }
 	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
 	line := func(name string, images int, loss, accuracy string) {
 		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss),

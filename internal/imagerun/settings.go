@@ -23,7 +23,7 @@ import (
 type Settings struct {
 	Data    string `json:"data"`
 	Images  int    `json:"images"`  // 0: all, less the held-out ones
-	Holdout int    `json:"holdout"` // training images held out and evaluated in place of the test set
+	Holdout int    `json:"holdout"` // training images evaluated in place of the test images
 
 	// Small-margin images (datasets.SmallMargin). If their share is 0, so are the other fields.
 	SmallMargin        float64 `json:"small_margin,omitempty"` // their share of the images
@@ -150,7 +150,8 @@ func (c *Config) Validate() error {
 	}
 	switch {
 	case IsMiniBatch(c.Opt) && c.Batch == 0:
-		return fmt.Errorf("-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s",
+		return fmt.Errorf(
+			"-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s",
 			c.Opt, c.Opt[1:])
 	case c.Offline && c.Mirror != "":
 		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
@@ -241,7 +242,8 @@ func (c *Config) Run() (runlist.Run, error) {
 	}
 	settings, err1 := json.Marshal(c.Settings)
 	execution, err2 := json.Marshal(c.Execution)
-	return runlist.Run{Name: name, Settings: settings, Execution: execution}, errors.Join(err1, err2)
+	return runlist.Run{Name: name, Settings: settings, Execution: execution},
+		errors.Join(err1, err2)
 }
 
 // EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the

@@ -1,13 +1,9 @@
 package imagerun
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -18,67 +14,11 @@ import (
 	"momentum/internal/runtest"
 )
 
-// With this variable in its environment the test's binary is the command, so that tests can send
-// signals to it.
-const asCommand = "MOMENTUM_TEST_AS_CIFAR"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
-// process is a command that runs in a process of its own.
-type process struct {
-	*exec.Cmd
-	lines  *bufio.Scanner // of its stdout, a pipe
-	stderr bytes.Buffer
-}
-
-// start starts the command. It is killed when the test ends.
-func start(t *testing.T, args ...string) *process {
-	t.Helper()
-	p := &process{Cmd: exec.CommandContext(t.Context(), os.Args[0], args...)}
-	p.Env = append(os.Environ(), asCommand+"=1")
-	p.Stderr = &p.stderr
-	stdout, err := p.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.lines = bufio.NewScanner(stdout)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// until reads the lines that the process prints up to the n-th one that begins with prefix. It
-// returns false if the process ends before.
-func (p *process) until(prefix string, n int) bool {
-	for n > 0 && p.lines.Scan() {
-		if strings.HasPrefix(p.lines.Text(), prefix) {
-			n--
-		}
-	}
-	return n == 0
-}
-
-// end waits for the end of the process and returns its exit status, -1 if a signal killed it.
-func (p *process) end() (status int, stdout, stderr string) {
-	var out strings.Builder
-	for p.lines.Scan() {
-		fmt.Fprintln(&out, p.lines.Text())
-	}
-	p.Wait()
-	return p.ProcessState.ExitCode(), out.String(), p.stderr.String()
-}
-
-// While a run goes on no other process may have its folder. SIGINT and SIGTERM stop it with a
-// checkpoint, which the next one goes on from.
+// No other process may use the folder of a run that goes on. SIGINT and SIGTERM stop the run with a
+// checkpoint, from which the next process resumes it.
 func TestInUseAndSignals(t *testing.T) {
 	root := t.TempDir()
-	args := small(root, "-epochs=100000", "-holdout=1", "-checkpoint-every=1h")
+	args := testArgs(root, "-epochs=100000", "-holdout=1", "-checkpoint-every=1h")
 	for i, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		p := start(t, args...)
 		if i > 0 && !p.until("          resumed before step ", 1) || !p.until("epoch ", 2) {
@@ -96,8 +36,9 @@ func TestInUseAndSignals(t *testing.T) {
 		}
 		p.Process.Signal(signal)
 		status, stdout, stderr := p.end()
-		if want := regexp.MustCompile(
-			`^cifar: stopped by a signal before step \d+; the same command resumes it\n$`); status != cli.Stopped || !want.MatchString(stderr) {
+		want := regexp.MustCompile(
+			`^cifar: stopped by a signal before step \d+; the same command resumes it\n$`)
+		if status != cli.Stopped || !want.MatchString(stderr) {
 			t.Errorf("%v: status %d, %q; want 75, %s", signal, status, stderr, want)
 		}
 		if strings.ContainsRune(stdout, '\x1b') || strings.ContainsRune(stdout, '\r') {
@@ -109,39 +50,25 @@ func TestInUseAndSignals(t *testing.T) {
 	}
 }
 
-// countdown is a context that ends when it has been asked n times whether it has: a signal at the
-// n-th chunk.
-type countdown struct {
-	context.Context
-	n int
-}
-
-func (c *countdown) Err() error {
-	if c.n--; c.n < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
-// However often and wherever a run is stopped, in a step or in an evaluation, it ends with the
-// bytes of a run that was not.
+// A run that is stopped again and again, in a step or in an evaluation, ends with the bytes of a
+// run that was not stopped.
 func TestStoppedRunEndsTheSame(t *testing.T) {
 	for _, algorithm := range [][]string{
 		{"-opt=gdm", "-epochs=6"},
-		// In an epoch of 3 steps, too, of which the last one has 3 images, with the sums over
-		// degraded images.
+		// Also within an epoch, of 3 steps with 3 images in the last, with the sums over
+		// small-margin images.
 		{"-opt=sgdm", "-epochs=6", "-batch=5", "-chunk=4", "-small-margin=0.25"},
 		{"-opt=gd", "-epochs=6", "-eval-every=4"},
 	} {
 		calm, root := t.TempDir(), t.TempDir()
-		succeed(t, small(calm, algorithm...)...)
+		succeed(t, testArgs(calm, algorithm...)...)
 		random := rand.New(rand.NewPCG(3, 0))
 		stops := 0
 		for ; ; stops++ {
 			// An epoch asks 3 times in its evaluation and 3 or 5 times in its steps.
 			ctx := &countdown{t.Context(), random.IntN(16)}
 			every := []string{"-checkpoint-every=0s", "-checkpoint-every=1h"}[random.IntN(2)]
-			status, _, stderr := cifar(t, ctx, small(root, append(algorithm, every)...)...)
+			status, _, stderr := cifar(t, ctx, testArgs(root, append(algorithm, every)...)...)
 			if status == cli.Done {
 				break
 			}
@@ -161,14 +88,13 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 	}
 }
 
-// A checkpoint that was damaged is left out, with a warning, and the one before it gives the same
-// result.
+// A damaged checkpoint is skipped, with a warning, and the one before it gives the same result.
 func TestDamagedCheckpoint(t *testing.T) {
 	calm, stopped := t.TempDir(), t.TempDir()
-	succeed(t, small(calm)...)
+	succeed(t, testArgs(calm)...)
 	ctx := &countdown{t.Context(), 3*(2+3) + 1} // in the evaluation of epoch 3
-	if status, _, stderr := cifar(t, ctx, small(stopped, "-checkpoint-every=0s")...); status !=
-		cli.Stopped {
+	status, _, stderr := cifar(t, ctx, testArgs(stopped, "-checkpoint-every=0s")...)
+	if status != cli.Stopped {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
 
@@ -191,17 +117,14 @@ func TestDamagedCheckpoint(t *testing.T) {
 		name   string
 		damage func(folder string)
 	}{
-		{"a flipped bit",
-			func(f string) {
-				b := []byte(runtest.Read(t, bin(f)))
-				b[len(b)/2] ^= 1
-				write(bin(f),
-					string(b))
-			}},
+		{"a flipped bit", func(f string) {
+			b := []byte(runtest.Read(t, bin(f)))
+			b[len(b)/2] ^= 1
+			write(bin(f), string(b))
+		}},
 		{"a short file", func(f string) { os.Truncate(bin(f), 100) }},
 		{"a longer file", func(f string) {
-			write(description(f),
-				runtest.Read(t, description(f))+" ")
+			write(description(f), runtest.Read(t, description(f))+" ")
 		}},
 		{"a missing file", func(f string) { os.Remove(bin(f)) }},
 		{"no checksums", func(f string) { os.Remove(sums(f)) }},
@@ -214,18 +137,18 @@ func TestDamagedCheckpoint(t *testing.T) {
 		}
 		newest := filepath.Join(folder(t, root), "checkpoints", "step-00000003")
 		tt.damage(newest)
-		status, stdout, stderr := cifar(t, t.Context(), small(root)...)
+		status, stdout, stderr := cifar(t, t.Context(), testArgs(root)...)
 		if status != cli.Done || !strings.Contains(stdout, "resumed before step 2 of 4\n") {
 			t.Errorf("%s: status %d, %s%s", tt.name, status, stdout, stderr)
 		}
-		if want := "warning: " + newest + ": damaged checkpoint"; !strings.HasPrefix(stderr,
-			want) || strings.Count(stderr, "\n") != 1 {
+		want := "warning: " + newest + ": damaged checkpoint"
+		if !strings.HasPrefix(stderr, want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: warning %q, want %q", tt.name, stderr, want)
 		}
 		sameResult(t, folder(t, root), folder(t, calm))
 	}
 
-	// Without any that is whole the run starts over, and says so.
+	// Without an undamaged checkpoint the run starts over, with warnings.
 	found, err := filepath.Glob(filepath.Join(folder(t, stopped), "checkpoints", "*"))
 	if err != nil || len(found) != 2 {
 		t.Fatalf("checkpoints %q, %v; want two", found, err)
@@ -233,9 +156,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 	for _, f := range found {
 		os.Remove(bin(f))
 	}
-	status, stdout, stderr := cifar(t, t.Context(), small(stopped)...)
-	if status != cli.Done || strings.Contains(stdout, "resumed") || strings.Count(stderr, "\n") !=
-		2 {
+	status, stdout, stderr := cifar(t, t.Context(), testArgs(stopped)...)
+	if status != cli.Done || strings.Contains(stdout, "resumed") ||
+		strings.Count(stderr, "\n") != 2 {
 		t.Errorf("status %d, %s%s; want two warnings and a run from the start", status, stdout,
 			stderr)
 	}

@@ -1,0 +1,82 @@
+package imagerun
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"momentum/internal/backend"
+	"momentum/internal/runtest"
+)
+
+func TestDryRun(t *testing.T) {
+	root, costs := filepath.Join(t.TempDir(), "runs"), filepath.Join(t.TempDir(), "cost.json")
+	stdout := succeed(t, testArgs(root, "-dry-run", "-cost="+costs)...)
+	if _, err := os.Stat(root); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v, want no such folder", root, err)
+	}
+	for _, want := range []string{
+		`cost      \S+ FLOP in all; one chunk of 5 images took \S+ s \(\d+ images/s, \S+ GFLOP/s\)`,
+		`memory    about \S+ GB beside the program; disk at most \S+ GB`,
+		`time      about \d+m?s on this device`,
+	} {
+		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(stdout) {
+			t.Errorf("no line %s in\n%s", want, stdout)
+		}
+	}
+	// What it prints is a config.json.
+	text := regexp.MustCompile(`(?ms)^\{$.*^\}$`).FindString(stdout)
+	got := parse(t, backend.Go, "-config="+runtest.File(t, "config.json", text))
+	if want := parse(t, backend.Go, testArgs(root)...); got != want {
+		t.Errorf("prints the configuration %+v, want %+v", got, want)
+	}
+
+	// The file of -cost has all numbers.
+	var numbers map[string]any
+	if err := json.Unmarshal([]byte(runtest.Read(t, costs)), &numbers); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"flop", "seconds", "compile_seconds", "images_per_sec",
+		"flop_per_sec", "memory_bytes", "disk_bytes", "kept_bytes"} {
+		if x, ok := numbers[name].(float64); !ok || x <= 0 {
+			t.Errorf("-cost: %s is %v", name, numbers[name])
+		}
+	}
+	if want := fmt.Sprintf("cost      %.3g FLOP in all", numbers["flop"]); !strings.Contains(stdout,
+		want) {
+		t.Errorf("-cost differs from the output: no %q in\n%s", want, stdout)
+	}
+}
+
+// Evaluations cost less than a tenth of the training between them, and are no rarer than needed.
+func TestEvalEvery(t *testing.T) {
+	var c Config
+	const forward, step = 1, 3 // a backward pass costs two forward passes
+	for _, train := range []int{1, 10, 40, 256, 1000, 50000} {
+		for _, eval := range []int{10, 1000, 10000} {
+			every := c.EvaluationEvery(forward, step, train, eval)
+			cost := float64(forward*eval) / float64(step*train)
+			if share := cost / float64(every); share >= 0.1 {
+				t.Errorf("%d images evaluated every %d epochs of %d: %.3g of the training", eval,
+					every, train, share)
+			}
+			if every > 1 && cost/float64(every-1) < 0.08 {
+				t.Errorf("%d images evaluated every %d epochs of %d, although %d cost %.3g", eval,
+					every, train, every-1, cost/float64(every-1))
+			}
+		}
+	}
+	if got := c.EvaluationEvery(forward, step, 50000, 10000); got != 1 { // 10000/150000 = 6.7%
+		t.Errorf("CIFAR-10 is evaluated every %d epochs, want each", got)
+	}
+	c.EvalEvery = 5
+	if got := c.EvaluationEvery(forward, step, 1, 1000); got != 5 {
+		t.Errorf("got %d, want the 5 of -eval-every", got)
+	}
+}

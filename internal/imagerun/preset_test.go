@@ -1,0 +1,60 @@
+package imagerun
+
+import (
+	"strings"
+	"testing"
+
+	"momentum/internal/backend"
+	"momentum/internal/runtest"
+)
+
+func TestPresets(t *testing.T) {
+	for _, tt := range []struct {
+		arg         string
+		kind        backend.Kind
+		preset, opt string
+	}{
+		{"-preset=paper", backend.Go, "paper", "gdm"},
+		{"-preset=quick", backend.CUDA, "quick", "gdm"},
+		{"-preset=tiny", backend.CPU, "tiny", "gdm"},
+		{"-preset=auto", backend.CUDA, "paper", "gdm"},
+		{"-opt=gdm", backend.CPU, "quick", "gdm"},
+		{"-opt=gd", backend.Go, "tiny", "gd"},
+		{"-opt=sgdm", backend.CPU, "quick", "sgdm"},
+		{"-opt=sgd", backend.Go, "tiny", "sgd"},
+	} {
+		want := Preset(tt.preset, tt.opt)
+		want.Normalize()
+		if got := parse(t, tt.kind, tt.arg); got != want {
+			t.Errorf("%s on %s:\ngot  %+v\nwant %+v", tt.arg, tt.kind, got, want)
+		}
+	}
+	// The paper preset leaves the width to the network.
+	config := "-config=" + runtest.File(t, "config.json", `{"settings": {"model": "wrn16-4"}}`)
+	for _, tt := range []struct {
+		args  string
+		width int
+	}{
+		{"-preset=paper -model=wrn16-4", 16}, {"-preset=paper -model=wrn16-4 -width=64", 64},
+		{"-preset=paper " + config, 16}, {"-preset=paper -model=resnet18 " + config, 64},
+		{"-preset=quick -model=wrn16-4", 16}, {"-preset=tiny -model=wrn16-4", 4},
+		{"-preset=tiny -model=wrn16-4 -width=0", 16}, {"-preset=tiny -width=0", 64},
+	} {
+		if c := parse(t, backend.Go, strings.Fields(tt.args)...); c.Width != tt.width {
+			t.Errorf("%s: width %d, want %d", tt.args, c.Width, tt.width)
+		}
+	}
+	// The paper's setting.
+	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: "gdm",
+		Momentum: 0.9, Epochs: 300}
+	got := parse(t, backend.Go, "-preset=paper").Settings
+	got.Form, got.Rate, got.Schedule, got.Precision, got.Seed = "", 0, "", "", 0
+	if got != want {
+		t.Errorf("the paper's setting is %+v, want %+v", got, want)
+	}
+	// GD has no momentum to lengthen its steps, so its rate is larger than that of GD+M.
+	gd, gdm := parse(t, backend.CPU, "-opt=gd"), parse(t, backend.CPU, "-opt=gdm")
+	if gd.Rate <= gdm.Rate {
+		t.Errorf("rates %v of GD and %v of GD+M", gd.Rate, gdm.Rate)
+	}
+}
