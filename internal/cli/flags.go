@@ -22,29 +22,56 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-// FlagGroup is a section of a manual: the names of its flags, in the order of their explanation.
+// FlagGroup is a part of a manual: flags by their names, in the order of their explanation.
 type FlagGroup struct {
 	Title string
 	Names []string
 }
 
-// PrintFlags explains the flags of a set, one group after the other, in lines of at most 100
-// columns.
-func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
-	width := 17
+// Section is a part of a manual: names, each with its explanation.
+type Section struct {
+	Title   string
+	Entries []Entry
+}
+
+// Entry is a name and its explanation.
+type Entry struct{ Name, Text string }
+
+// FlagSections are the sections that explain the flags of a set, one for each group.
+func FlagSections(fs *flag.FlagSet, groups ...FlagGroup) []Section {
+	var sections []Section
 	for _, group := range groups {
-		for _, name := range group.Names {
-			width = max(width, len(name))
-		}
-	}
-	for _, group := range groups {
-		fmt.Fprintf(out, "\n%s:\n", group.Title)
+		s := Section{Title: group.Title}
 		for _, name := range group.Names {
 			_, text := flag.UnquoteUsage(fs.Lookup(name))
-			lines := wrap(text, 100-len("  - ")-width)
-			fmt.Fprintf(out, "  -%-*s %s\n", width, name, lines[0])
-			for _, line := range lines[1:] {
-				fmt.Fprintf(out, "   %*s %s\n", width, "", line)
+			s.Entries = append(s.Entries, Entry{"-" + name, text})
+		}
+		sections = append(sections, s)
+	}
+	return sections
+}
+
+// PrintFlags explains the flags of a set, one group after the other.
+func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
+	PrintSections(out, FlagSections(fs, groups...)...)
+}
+
+// PrintSections prints sections of a manual in lines of at most 100 columns. The explanations of all
+// sections start in one column.
+func PrintSections(out io.Writer, sections ...Section) {
+	width := 18
+	for _, s := range sections {
+		for _, e := range s.Entries {
+			width = max(width, len(e.Name))
+		}
+	}
+	for _, s := range sections {
+		fmt.Fprintf(out, "\n%s:\n", s.Title)
+		for _, e := range s.Entries {
+			name := e.Name
+			for _, line := range wrap(e.Text, 100-len("   ")-width) {
+				fmt.Fprintf(out, "  %-*s %s\n", width, name, line)
+				name = ""
 			}
 		}
 	}

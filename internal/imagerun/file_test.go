@@ -74,7 +74,7 @@ func TestTask(t *testing.T) {
 		}
 		runs = append(runs, run)
 	}
-	content, err := runlist.Encode(runs)
+	content, err := runlist.Encode("runs.jsonl", runs)
 	if err != nil {
 		t.Fatal(err)
 	}

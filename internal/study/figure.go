@@ -77,15 +77,15 @@ func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []strin
 }
 
 func (f *Figure) printManual(w io.Writer) {
-	fmt.Fprint(w, f.Manual)
-	fmt.Fprintf(w, "\nWhat to do, as the first word:\n")
+	words := cli.Section{Title: "What to do, as the first word"}
 	for _, verb := range verbs {
-		fmt.Fprintf(w, "  %-18s %s\n", verb.name, verb.description)
+		words.Entries = append(words.Entries, cli.Entry{Name: verb.name, Text: verb.description})
 	}
-	fmt.Fprintf(w, "\nScales:\n")
+	scales := cli.Section{Title: "Scales"}
 	for _, s := range f.Scales {
-		fmt.Fprintf(w, "  %-18s %s\n", s.Name, s.Description)
+		scales.Entries = append(scales.Entries, cli.Entry{Name: s.Name, Text: s.Description})
 	}
 	fs, groups := f.flags(&Options{})
-	cli.PrintFlags(w, fs, groups...)
+	fmt.Fprint(w, f.Manual)
+	cli.PrintSections(w, append([]cli.Section{words, scales}, cli.FlagSections(fs, groups...)...)...)
 }
