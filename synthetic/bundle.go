@@ -14,18 +14,17 @@ import (
 	"momentum/datasets"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
-	"momentum/internal/margin"
+	"momentum/internal/cubic"
 	"momentum/internal/progress"
 	"momentum/internal/provenance"
 	"momentum/internal/rundir"
 	"momentum/internal/safetensors"
-	"momentum/models"
 )
 
 // lane is one setting of the descent with the name that its columns have.
 type lane struct {
 	Name string `json:"name"`
-	margin.Lane
+	cubic.Lane
 }
 
 // bundle is one training: settings that see the same samples and start from the same weights. It is
@@ -38,7 +37,7 @@ type bundle struct {
 	Degree int                   `json:"degree"`
 	M      int                   `json:"m"`
 	Sigma0 float64               `json:"sigma0"`
-	Fitted float64               `json:"fitted"` // of margin.Options
+	Fitted float64               `json:"fitted"` // of cubic.Options
 	Lanes  []lane                `json:"lanes"`
 	T      int                   `json:"T"`               // steps at most
 	Stop   float64               `json:"stop"`            // of converged; 0: never before T
@@ -69,7 +68,7 @@ func (b bundle) observed() []int {
 
 // converged says whether a lane has reached what -stop asks for: no training error, and a mean loss
 // of at most Stop on each set.
-func (b bundle) converged(o *margin.Observation, i int) bool {
+func (b bundle) converged(o *cubic.Observation, i int) bool {
 	return o.Get(i, "error") == 0 && o.Get(i, "loss_1") <= b.Stop && o.Get(i, "loss_2") <= b.Stop
 }
 
@@ -231,7 +230,7 @@ func stopOr(err error, save func() error, step int) error {
 }
 
 // lanes draws the samples of a bundle and prepares its training.
-func (s *session) lanes(b bundle) (*margin.Lanes, error) {
+func (s *session) lanes(b bundle) (*cubic.Lanes, error) {
 	train, err := b.Data.Draw("train")
 	if err != nil {
 		return nil, err
@@ -242,12 +241,12 @@ func (s *session) lanes(b bundle) (*margin.Lanes, error) {
 	if err != nil {
 		return nil, err
 	}
-	var settings []margin.Lane
+	var settings []cubic.Lane
 	for _, l := range b.Lanes {
 		settings = append(settings, l.Lane)
 	}
-	return margin.New(s.be, train, test, settings, margin.Options{
-		Model: models.Cubic{Degree: b.Degree}, M: b.M, Sigma0: b.Sigma0, Seed: b.Data.Seed,
+	return cubic.New(s.be, train, test, settings, cubic.Options{
+		Network: cubic.Network{Degree: b.Degree}, M: b.M, Sigma0: b.Sigma0, Seed: b.Data.Seed,
 		Fitted: b.Fitted,
 	})
 }
@@ -255,7 +254,7 @@ func (s *session) lanes(b bundle) (*margin.Lanes, error) {
 // row turns an observation into a row of the metrics, whose columns are named lane/observable and
 // lane/event (the event's first step, once it has happened), and says whether all lanes have ended:
 // converged, or diverged.
-func (b bundle) row(o *margin.Observation) (row rundir.Row, ended bool) {
+func (b bundle) row(o *cubic.Observation) (row rundir.Row, ended bool) {
 	row.Step = int64(o.Step)
 	ended = true
 	for i, l := range b.Lanes {
@@ -268,21 +267,21 @@ func (b bundle) row(o *margin.Observation) (row rundir.Row, ended bool) {
 		// The step that breaks the weights is noticed at the beginning of the next one, and after
 		// the last one there is none.
 		events := slices.Clone(o.Events[i])
-		if loss := o.Get(i, "loss"); o.Step == b.T && events[margin.Diverged] < 0 &&
+		if loss := o.Get(i, "loss"); o.Step == b.T && events[cubic.Diverged] < 0 &&
 			(math.IsNaN(loss) || math.IsInf(loss, 0)) {
-			events[margin.Diverged] = o.Step
+			events[cubic.Diverged] = o.Step
 		}
 		for e, step := range events {
 			if step >= 0 {
 				row.Values = append(row.Values,
-					rundir.Value{Name: l.Name + "/" + margin.Event(e).String(), X: float64(step)})
+					rundir.Value{Name: l.Name + "/" + cubic.Event(e).String(), X: float64(step)})
 			}
 		}
 		converged := b.converged(o, i)
 		if converged {
 			row.Values = append(row.Values, rundir.Value{Name: l.Name + "/converged", X: 1})
 		}
-		if !converged && events[margin.Diverged] < 0 {
+		if !converged && events[cubic.Diverged] < 0 {
 			ended = false
 		}
 	}
@@ -322,7 +321,7 @@ type laneRow struct {
 // get returns a value, NaN if the row has none or the lane has diverged: of weights that are not
 // finite no sample is counted as wrong.
 func (r laneRow) get(name string) float64 {
-	if _, diverged := r.event(margin.Diverged); diverged {
+	if _, diverged := r.event(cubic.Diverged); diverged {
 		return math.NaN()
 	}
 	if x, ok := r.row.Get(r.lane + "/" + name); ok {
@@ -332,7 +331,7 @@ func (r laneRow) get(name string) float64 {
 }
 
 // event returns the first step of an event, and whether it has happened.
-func (r laneRow) event(e margin.Event) (int, bool) {
+func (r laneRow) event(e cubic.Event) (int, bool) {
 	x, ok := r.row.Get(r.lane + "/" + e.String())
 	return int(x), ok
 }

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/cubic"
 	"momentum/internal/descent"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 	"momentum/internal/rundir"
 	"momentum/internal/runtest"
 )
@@ -79,7 +79,7 @@ func TestRow(t *testing.T) {
 			[]rundir.Value{value("a/error", 0), value("a/diverged", 5), value("b/error", 0),
 				value("b/diverged", 5)}, true},
 	} {
-		row, ended := b.row(&margin.Observation{Step: 5, Names: []string{"loss", "loss_1", "loss_2",
+		row, ended := b.row(&cubic.Observation{Step: 5, Names: []string{"loss", "loss_1", "loss_2",
 			"error"}, Values: [][]float64{tt.a, tt.b}, Events: [][]int{tt.ea, tt.eb}})
 		if row.Step != 5 || !slices.Equal(row.Values, tt.want) || ended != tt.ended {
 			t.Errorf("%s: step %d, %v, ended %t; want %v, %t", tt.name, row.Step, row.Values, ended,
@@ -101,10 +101,10 @@ func TestReadRows(t *testing.T) {
 		t.Errorf("gd's last row is that of step %d: c = %v, d = %v", r.row.Step, r.get("c"),
 			r.get("d"))
 	}
-	if step, ok := run.last("gd").event(margin.Fit1); step != 0 || !ok {
+	if step, ok := run.last("gd").event(cubic.Fit1); step != 0 || !ok {
 		t.Errorf("fit_1 at step %d, %t", step, ok)
 	}
-	if _, ok := run.last("gd").event(margin.Fit2); ok {
+	if _, ok := run.last("gd").event(cubic.Fit2); ok {
 		t.Error("fit_2 has happened")
 	}
 	steps, values := run.series("gdm", "c")
@@ -279,14 +279,14 @@ func TestDivergedLaneAlone(t *testing.T) {
 	c, _ := mustParse(t, small(t.TempDir(), "-T=30")...)
 	s := &session{be: goBackend(t), exec: c.Execution, stdout: new(strings.Builder),
 		stderr: new(strings.Builder)}
-	bad := lane{"bad", margin.Lane{Rule: descent.Rule{Form: descent.Damped, WeightDecay: 1e3},
+	bad := lane{"bad", cubic.Lane{Rule: descent.Rule{Form: descent.Damped, WeightDecay: 1e3},
 		Eta: 1}}
 	runs, err := s.train(t.Context(), "test", []bundle{c.bundle("both", 1, bad, c.gdm()),
 		c.bundle("alone", 1, c.gdm())})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := runs[0].last("bad").event(margin.Diverged); !ok {
+	if _, ok := runs[0].last("bad").event(cubic.Diverged); !ok {
 		t.Error("the bad lane has not diverged")
 	}
 	if len(runs[0].rows) != len(runs[1].rows) {

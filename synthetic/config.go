@@ -16,8 +16,8 @@ import (
 	"momentum/datasets"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
+	"momentum/internal/cubic"
 	"momentum/internal/descent"
-	"momentum/internal/margin"
 )
 
 // Settings are the symbols of the paper, which may all change the result. Each experiment varies
@@ -369,7 +369,7 @@ func (s Settings) spec(seed uint64) datasets.Distribution {
 
 // gd and gdm are the two algorithms of the paper at the settings' rate.
 func (s Settings) gd() lane {
-	return lane{"gd", margin.Lane{Rule: descent.Rule{Form: descent.Form(s.Form),
+	return lane{"gd", cubic.Lane{Rule: descent.Rule{Form: descent.Form(s.Form),
 		WeightDecay: s.Lambda}, Eta: s.Eta}}
 }
 

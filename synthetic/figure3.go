@@ -6,8 +6,8 @@ import (
 	"math"
 
 	"momentum/internal/cli"
+	"momentum/internal/cubic"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 	"momentum/internal/stats"
 )
 
@@ -96,7 +96,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 	}
 	for _, t := range runs {
 		for _, l := range t.Lanes {
-			if step, ok := t.last(l.Name).event(margin.Diverged); ok {
+			if step, ok := t.last(l.Name).event(cubic.Diverged); ok {
 				return shown, &cli.DivergedError{Err: fmt.Errorf("%s of seed %d diverged at step "+
 					"%d: weights are no longer finite; use a smaller -eta", l.Name, t.Data.Seed,
 					step)}

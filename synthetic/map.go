@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"math"
 
+	"momentum/internal/cubic"
 	"momentum/internal/descent"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 )
 
 // grid is what the map goes over: 16 rates, and 8 momenta of which each next one remembers about
@@ -39,7 +39,7 @@ func (s *session) etaGammaMap(ctx context.Context, set Settings) (section, error
 		for _, eta := range etas[i : i+2] {
 			for _, gamma := range gammas {
 				lanes = append(lanes, lane{name(eta, gamma),
-					margin.Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: gamma,
+					cubic.Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: gamma,
 						WeightDecay: set.Lambda}, Eta: eta}})
 			}
 		}
@@ -76,7 +76,7 @@ func (s *session) drawMap(set Settings, etas, gammas []float64,
 			for _, eta := range etas {
 				r := final(eta, gamma)
 				x := r.get(column) * scale
-				if _, diverged := r.event(margin.Diverged); diverged {
+				if _, diverged := r.event(cubic.Diverged); diverged {
 					x = math.NaN()
 				}
 				line = append(line, x)
@@ -137,7 +137,7 @@ func (s *session) drawMap(set Settings, etas, gammas []float64,
 		for _, eta := range etas {
 			r := final(eta, gamma)
 			diverged := ""
-			if step, ok := r.event(margin.Diverged); ok {
+			if step, ok := r.event(cubic.Diverged); ok {
 				diverged = fmt.Sprint(step)
 			}
 			_, converged := r.row.Get(r.lane + "/converged")
@@ -156,7 +156,7 @@ func (s *session) drawMap(set Settings, etas, gammas []float64,
 		least, learn, diverge := math.NaN(), 0, 0
 		for _, eta := range etas {
 			r := final(eta, gamma)
-			if _, ok := r.event(margin.Diverged); ok {
+			if _, ok := r.event(cubic.Diverged); ok {
 				diverge++
 			} else if r.get("test_2") >= learned && r.get("error") == 0 {
 				learn++

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"momentum/internal/cubic"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 	"momentum/internal/stats"
 )
 
@@ -19,7 +19,7 @@ type intervention struct {
 // before which Z1 is fitted.
 func (s Settings) interventions() []intervention {
 	gd, gdm := s.gd(), s.gdm()
-	with := func(l lane, name string, change func(*margin.Lane)) lane {
+	with := func(l lane, name string, change func(*cubic.Lane)) lane {
 		l.Name = name
 		change(&l.Lane)
 		return l
@@ -28,26 +28,26 @@ func (s Settings) interventions() []intervention {
 		{"GD", "", gd},
 		{"GD+M", "", gdm},
 		{"buffer reset", "GD+M whose buffer is set to zero at the fit of Z1",
-			with(gdm, "reset", func(l *margin.Lane) {
-				l.Then = &margin.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true}
+			with(gdm, "reset", func(l *cubic.Lane) {
+				l.AfterFit = &cubic.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true}
 			})},
 		{"Z1 kept out", "GD+M in whose buffer no gradient of Z1 goes; it acts at once, as in GD",
-			with(gdm, "apart", func(l *margin.Lane) { l.Apart = true })},
+			with(gdm, "apart", func(l *cubic.Lane) { l.BypassZ1 = true })},
 		{"phase 1 only", "GD+M until the fit of Z1, then GD",
-			with(gdm, "phase1", func(l *margin.Lane) { l.Then = &margin.Phase{Eta: s.Eta} })},
+			with(gdm, "phase1", func(l *cubic.Lane) { l.AfterFit = &cubic.Phase{Eta: s.Eta} })},
 		{"phase 2 only", "GD until the fit of Z1, then GD+M with an empty buffer",
-			with(gd, "phase2", func(l *margin.Lane) {
-				l.Then = &margin.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true}
+			with(gd, "phase2", func(l *cubic.Lane) {
+				l.AfterFit = &cubic.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true}
 			})},
 		{"phase 2, last gradient kept", "the same, but the buffer starts from the last gradient " +
-			"before the fit", with(gd, "phase2kept", func(l *margin.Lane) {
-			l.Then = &margin.Phase{Eta: s.Eta, Gamma: s.Gamma}
+			"before the fit", with(gd, "phase2kept", func(l *cubic.Lane) {
+			l.AfterFit = &cubic.Phase{Eta: s.Eta, Gamma: s.Gamma}
 		})},
 		{"GD, 10η at the fit", "GD with ten times the rate from the fit of Z1 on",
-			with(gd, "raised10", func(l *margin.Lane) { l.Then = &margin.Phase{Eta: 10 * s.Eta} })},
+			with(gd, "raised10", func(l *cubic.Lane) { l.AfterFit = &cubic.Phase{Eta: 10 * s.Eta} })},
 		{"GD, η/(1−γ) at the fit", "GD with 1/(1−γ) times the rate from the fit of Z1 on",
-			with(gd, "raised", func(l *margin.Lane) {
-				l.Then = &margin.Phase{Eta: s.Eta /
+			with(gd, "raised", func(l *cubic.Lane) {
+				l.AfterFit = &cubic.Phase{Eta: s.Eta /
 					(1 - s.Gamma)}
 			})},
 	}

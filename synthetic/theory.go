@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"momentum/internal/cubic"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 )
 
 // A theorem or lemma of the paper is asymptotic: its constants and powers of log d are not given.
@@ -291,11 +291,11 @@ func (s Settings) drawTheory(t trained, base string) error {
 		name, shown string
 		color       figure.Category
 	}{{"gd", "GD", figure.Blue}, {"gdm", "GD+M", figure.Vermilion}} {
-		if step, ok := t.last(lane.name).event(margin.Fit1); ok {
+		if step, ok := t.last(lane.name).event(cubic.Fit1); ok {
 			marks = append(marks, figure.Mark{X: max(1, float64(step)), Label: lane.shown +
 				" fits Z1", Color: lane.color})
 		}
-		if step, ok := t.last(lane.name).event(margin.Fit2); ok {
+		if step, ok := t.last(lane.name).event(cubic.Fit2); ok {
 			marks = append(marks, figure.Mark{X: max(1, float64(step)), Label: lane.shown +
 				" fits Z2", Color: lane.color})
 		}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"momentum/internal/margin"
+	"momentum/internal/cubic"
 	"momentum/internal/rundir"
 	"momentum/internal/runtest"
 )
@@ -306,7 +306,7 @@ func TestDrawMap(t *testing.T) {
 				[]float64{0.95}, []float64{6}, []float64{0.1}, []float64{1}
 		}
 		if eta >= 20 {
-			c = columns{"x/error": {0}, "x/test_2": {1}, "x/" + margin.Diverged.String(): {3}}
+			c = columns{"x/error": {0}, "x/test_2": {1}, "x/" + cubic.Diverged.String(): {3}}
 		}
 		return made([]int64{700}, c).last("x")
 	})

@@ -16,10 +16,9 @@ import (
 
 	"momentum/datasets"
 	"momentum/internal/backend"
+	"momentum/internal/cubic"
 	"momentum/internal/descent"
-	"momentum/internal/margin"
 	"momentum/internal/measure"
-	"momentum/models"
 )
 
 // synthetic is the full-batch step of the paper's cubic network on its distribution D, at the sizes
@@ -82,15 +81,15 @@ func (s synthetic) do(ctx context.Context, b *backend.Backend) (rates, loss []fl
 	if err != nil {
 		return nil, nil, err
 	}
-	var lanes []margin.Lane
+	var lanes []cubic.Lane
 	for i := range s.Settings {
 		rule := descent.Rule{Form: descent.Damped, Gamma: syntheticGamma}
-		lanes = append(lanes, margin.Lane{Rule: rule, Eta: syntheticEta * float64(i+1) /
+		lanes = append(lanes, cubic.Lane{Rule: rule, Eta: syntheticEta * float64(i+1) /
 			float64(s.Settings)})
 	}
-	o := margin.Options{Model: models.Cubic{Degree: 3}, M: syntheticM, Sigma0: syntheticSigma0,
+	o := cubic.Options{Network: cubic.Network{Degree: 3}, M: syntheticM, Sigma0: syntheticSigma0,
 		Seed: 1, Patches: syntheticBlock}
-	l, err := margin.New(b, train, test, lanes, o)
+	l, err := cubic.New(b, train, test, lanes, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -128,7 +127,7 @@ func (s synthetic) write(path string) error {
 	for _, x := range m.Feature {
 		all = append(all, float32(x))
 	}
-	all = append(all, models.CubicInit(1, syntheticM, m.D, syntheticSigma0)...)
+	all = append(all, cubic.Init(1, syntheticM, m.D, syntheticSigma0)...)
 	var b bytes.Buffer
 	if err := binary.Write(&b, binary.NativeEndian, all); err != nil {
 		return err
