@@ -19,6 +19,7 @@ import (
 	"momentum/internal/provenance"
 	"momentum/internal/rundir"
 	"momentum/internal/safetensors"
+	"momentum/synthetic/table1"
 )
 
 // lane is one setting of the descent with the name that its columns have.
@@ -77,7 +78,7 @@ type session struct {
 	be             *backend.Backend
 	do             command
 	exec           Execution
-	table1         table1Settings
+	table1         table1.Settings
 	stdout, stderr io.Writer
 	opened         map[string]bool // bundles, as JSON, that this command has opened before
 }

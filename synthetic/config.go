@@ -18,6 +18,7 @@ import (
 	"momentum/internal/cli"
 	"momentum/internal/cubic"
 	"momentum/internal/descent"
+	"momentum/synthetic/table1"
 )
 
 // Settings are the symbols of the paper, which may all change the result. Each experiment varies
@@ -59,7 +60,7 @@ type Execution struct {
 type Config struct {
 	Settings
 	Execution
-	Table1 table1Settings // of Table 1, which has data of its own
+	Table1 table1.Settings // of Table 1, which has data of its own
 }
 
 // command is what the flags ask for.
@@ -235,7 +236,7 @@ var (
 
 // printManual explains the command, the flags by group.
 func printManual(out io.Writer) {
-	c, do, mu := Config{Settings: preset("quick", 30), Table1: defaultTable1()}, command{}, 0.0
+	c, do, mu := Config{Settings: preset("quick", 30), Table1: table1.Default()}, command{}, 0.0
 	fs := flags(&c, &do, &mu)
 	fmt.Fprint(out, manual)
 	cli.PrintFlags(out, fs,
@@ -258,7 +259,7 @@ func parse(args []string) (Config, command, error) {
 			s = preset(do.preset, 30)
 		}
 		c, do, mu = Config{Settings: s, Execution: Execution{Backend: "auto",
-			CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"}, Table1: defaultTable1()},
+			CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"}, Table1: table1.Default()},
 			command{preset: do.preset}, unset
 		fs := flags(&c, &do, &mu)
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -358,7 +359,7 @@ func (c *Config) validate() error {
 	if err := test.Validate(); err != nil {
 		return fmt.Errorf("-test: %w", err)
 	}
-	return c.Table1.validate()
+	return c.Table1.Validate()
 }
 
 // spec is the training set of a seed.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
@@ -22,6 +23,16 @@ func synthetic(ctx context.Context, args ...string) (status int, stdout, stderr 
 	var out, errs bytes.Buffer
 	status = cli.Report(&errs, "synthetic", run(ctx, &out, &errs, args))
 	return status, out.String(), errs.String()
+}
+
+// goBackend needs no time to compile.
+func goBackend(t *testing.T) *backend.Backend {
+	t.Helper()
+	be, err := backend.Open(t.Context(), "go", backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return be
 }
 
 // succeed runs the command, which must end well and without a warning, and returns what it prints.
