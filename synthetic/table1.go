@@ -15,8 +15,8 @@ import (
 
 // gaussianTable trains Table 1 in its run folder, and copies its files table1.* to -out.
 func (s *session) gaussianTable(ctx context.Context, _ Settings) (shown section, err error) {
-	dir, err := rundir.Open(rundir.Spec{Root: s.exec.Runs, Label: "synthetic-table1",
-		Settings: s.table1, Execution: s.exec, Fresh: s.do.fresh})
+	dir, err := rundir.Open(rundir.Spec{Root: s.execution.Runs, Label: "synthetic-table1",
+		Settings: s.table1, Execution: s.execution, Fresh: s.request.fresh})
 	if err != nil {
 		return section{}, err
 	}
