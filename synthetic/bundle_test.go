@@ -149,6 +149,20 @@ func TestBand(t *testing.T) {
 		t.Errorf("logarithmic: %v, %v, %v", got.Low, got.Y, got.High)
 	}
 
+	// A run that diverged leaves a gap, and no mean over the other one.
+	broken := newRun([]int64{0, 5}, columns{"gd/c": {3, -1}})
+	broken.rows[0].Values[0].X = math.NaN()
+	for _, log := range []bool{false, true} {
+		line := band("GD", figure.Blue, []trained{one, broken}, "gd", "c", 1, log)
+		if len(line.X) != 2 || !math.IsNaN(line.Y[0]) || !math.IsNaN(line.High[0]) ||
+			math.IsNaN(line.Y[1]) != log { // −1 has no logarithm
+			t.Errorf("logarithmic %t: %v between %v and %v", log, line.Y, line.Low, line.High)
+		}
+	}
+	if v := interval([]float64{1, math.NaN()}); v.String() != "NaN ± NaN" {
+		t.Errorf("the interval of 1 and NaN is %v", v)
+	}
+
 	// One run has no interval.
 	check(band("GD", figure.Blue, []trained{one}, "gd", "c", 2, true),
 		figure.Line{X: []float64{0, 5, 9}, Y: []float64{2, 2, 14}})

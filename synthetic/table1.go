@@ -76,7 +76,7 @@ func (s *session) trainTable1(ctx context.Context, dir *rundir.Dir) error {
 		bar.Close()
 	}
 	if errors.Is(err, context.Canceled) {
-		err = fmt.Errorf("%w; the same command goes on with the student at hand", cli.ErrStopped)
+		err = fmt.Errorf("%w; the same command resumes with the unfinished student", cli.ErrStopped)
 	}
 	return cli.End(dir, err)
 }

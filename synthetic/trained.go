@@ -28,8 +28,7 @@ func (t trained) series(lane, name string) (steps, values []float64) {
 	return steps, values
 }
 
-// final is the row that counts for a lane: the first one at which it had converged, or else the
-// last one.
+// final is a lane's final row: the first one at which it had converged, or else the last one.
 func (t trained) final(lane string) laneRow {
 	for _, row := range t.rows {
 		if _, ok := row.Get(lane + "/converged"); ok {

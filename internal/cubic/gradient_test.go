@@ -71,7 +71,8 @@ func TestGradient(t *testing.T) {
 }
 
 // The margins and the gradient of one set, by hand on folded patches, against the loss of Logits on
-// whole samples and its automatic gradient and central differences. Two lanes, in float64.
+// whole samples and its automatic gradient and central differences. Two lanes, in float64. The test
+// is long because one problem serves four ways to compute the same gradient.
 func TestGradientDifferences(t *testing.T) {
 	const lanes, m, n, patches, d, amplitude = 2, 3, 5, 4, 6, 1.5
 	b := backendtest.Open(t)

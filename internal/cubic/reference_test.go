@@ -165,7 +165,8 @@ func (b *reference) step() {
 	b.steps++
 }
 
-// observe measures all of Options.Observables by their definitions.
+// observe measures all of Options.Observables by their definitions. It is long because each of them
+// has a definition of its own.
 func (b *reference) observe() map[string]float64 {
 	o := map[string]float64{"loss": 0, "error": 0}
 	g := b.gradient(0)

@@ -11,7 +11,7 @@ import (
 )
 
 // Every lane of the linear student against the rule written out for one lane in float64, including
-// the batches and their order.
+// the batches and their order. The test is long because it writes out the whole training.
 func TestLinearByHand(t *testing.T) {
 	s := tiny()
 	s.Students = s.Students[:1]
