@@ -108,7 +108,6 @@ func TestFigure3(t *testing.T) {
 	if base := filepath.Base(dir); !strings.HasPrefix(base, "synthetic-figure3-N60-d8-s1-") {
 		t.Errorf("folder %s", base)
 	}
-
 	// Each step has all values of both lanes: 29 observables, and c, G and M of 2 neurons.
 	rows := runtest.Metrics(t, dir)
 	if len(rows) != 16 || rows[15].Step != 15 {
