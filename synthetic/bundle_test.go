@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/cubic"
 	"momentum/internal/descent"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 	"momentum/internal/rundir"
 	"momentum/internal/runtest"
 )
@@ -25,23 +25,23 @@ func TestObserved(t *testing.T) {
 		want []int
 	}{
 		{1, []int{0, 1}},
-		// each 1.18 times the one before, rounded: 10.6, 13.0, 15.3, 17.7, 21.2
+		// Each is 1.18 times the one before, rounded: 10.6, 13.0, 15.3, 17.7, 21.2.
 		{20, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 18, 20}},
 		{11, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11}},
 	} {
 		if got := (bundle{T: tt.T}).observed(); !slices.Equal(got, tt.want) {
-			t.Errorf("of %d steps: %v, want %v", tt.T, got, tt.want)
+			t.Errorf("%d steps: observed %v, want %v", tt.T, got, tt.want)
 		}
 	}
 	dense := bundle{T: 300, Dense: true}.observed()
 	if len(dense) != 204 || !slices.Equal(dense[199:], []int{199, 200, 236, 278, 300}) ||
 		dense[100] != 100 {
-		t.Errorf("densely of 300 steps: %d steps, %v", len(dense), dense)
+		t.Errorf("dense, 300 steps: %d observed, %v", len(dense), dense)
 	}
 	long := bundle{T: 120000}.observed()
 	if n := len(long); n > 80 || long[n-1] != 120000 || !slices.IsSorted(long) ||
 		len(slices.Compact(slices.Clone(long))) != n {
-		t.Errorf("of 120000 steps: %v", long)
+		t.Errorf("120000 steps: observed %v", long)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestRow(t *testing.T) {
 			[]float64{9, 9, 9, 0.5}, never, broken,
 			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0.5),
 				value("b/diverged", 4)}, true},
-		// A step later margin would say so itself, but there may be none.
+		// A later step would report this itself, but there may be none.
 		{"the last step has broken one", []float64{0.1, 0.1, 0.1, 0},
 			[]float64{math.NaN(), 1, 1, 0}, never, never,
 			[]rundir.Value{value("a/error", 0), value("a/converged", 1), value("b/error", 0),
@@ -79,7 +79,7 @@ func TestRow(t *testing.T) {
 			[]rundir.Value{value("a/error", 0), value("a/diverged", 5), value("b/error", 0),
 				value("b/diverged", 5)}, true},
 	} {
-		row, ended := b.row(&margin.Observation{Step: 5, Names: []string{"loss", "loss_1", "loss_2",
+		row, ended := b.row(&cubic.Observation{Step: 5, Names: []string{"loss", "loss_1", "loss_2",
 			"error"}, Values: [][]float64{tt.a, tt.b}, Events: [][]int{tt.ea, tt.eb}})
 		if row.Step != 5 || !slices.Equal(row.Values, tt.want) || ended != tt.ended {
 			t.Errorf("%s: step %d, %v, ended %t; want %v, %t", tt.name, row.Step, row.Values, ended,
@@ -90,7 +90,7 @@ func TestRow(t *testing.T) {
 
 func TestReadRows(t *testing.T) {
 	nan := math.NaN()
-	run := made([]int64{0, 1, 5, 9}, columns{
+	run := newRun([]int64{0, 1, 5, 9}, columns{
 		"gd/c": {1, 2, 3, 4}, "gd/converged": {nan, nan, 1, nan}, "gd/fit_1": {nan, 0, 0, 0},
 		"gdm/c": {5, nan, 6, 7}, "gdm/error": {0, 0, 0, 0}, "gdm/diverged": {nan, nan, nan, 8},
 	})
@@ -101,18 +101,17 @@ func TestReadRows(t *testing.T) {
 		t.Errorf("gd's last row is that of step %d: c = %v, d = %v", r.row.Step, r.get("c"),
 			r.get("d"))
 	}
-	if step, ok := run.last("gd").event(margin.Fit1); step != 0 || !ok {
+	if step, ok := run.last("gd").event(cubic.Fit1); step != 0 || !ok {
 		t.Errorf("fit_1 at step %d, %t", step, ok)
 	}
-	if _, ok := run.last("gd").event(margin.Fit2); ok {
+	if _, ok := run.last("gd").event(cubic.Fit2); ok {
 		t.Error("fit_2 has happened")
 	}
 	steps, values := run.series("gdm", "c")
 	if !slices.Equal(steps, []float64{0, 5, 9}) || !slices.Equal(values, []float64{5, 6, 7}) {
 		t.Errorf("gdm's c is %v at %v", values, steps)
 	}
-	// gdm never converges; where it has diverged its numbers say nothing, not even those that are
-	// finite.
+	// gdm never converges. Once it has diverged its numbers mean nothing, even finite ones.
 	if r := run.final("gdm"); r.row.Step != 9 || !math.IsNaN(r.get("error")) {
 		t.Errorf("gdm's final row is that of step %d, with a training error of %v", r.row.Step,
 			r.get("error"))
@@ -120,9 +119,9 @@ func TestReadRows(t *testing.T) {
 }
 
 func TestBand(t *testing.T) {
-	one := made([]int64{0, 5, 9}, columns{"gd/c": {1, 1, 7}})
-	other := made([]int64{0, 5}, columns{"gd/c": {3, math.E * math.E}})
-	// t_{0.975} with one degree of freedom; of two numbers x and y, s/√2 is |x−y|/2
+	one := newRun([]int64{0, 5, 9}, columns{"gd/c": {1, 1, 7}})
+	other := newRun([]int64{0, 5}, columns{"gd/c": {3, math.E * math.E}})
+	// t_{0.975} with one degree of freedom. For two numbers x and y, s/√2 is |x−y|/2.
 	const t95 = 12.7062
 	got := band("GD", figure.Blue, []trained{one, other}, "gd", "c", 100, false)
 	want := figure.Line{X: []float64{0, 5}, Y: []float64{200, 50 * (1 + math.E*math.E)},
@@ -150,24 +149,38 @@ func TestBand(t *testing.T) {
 		t.Errorf("logarithmic: %v, %v, %v", got.Low, got.Y, got.High)
 	}
 
-	// Of one run there is no interval.
+	// A run that diverged leaves a gap, and no mean over the other one.
+	broken := newRun([]int64{0, 5}, columns{"gd/c": {3, -1}})
+	broken.rows[0].Values[0].X = math.NaN()
+	for _, log := range []bool{false, true} {
+		line := band("GD", figure.Blue, []trained{one, broken}, "gd", "c", 1, log)
+		if len(line.X) != 2 || !math.IsNaN(line.Y[0]) || !math.IsNaN(line.High[0]) ||
+			math.IsNaN(line.Y[1]) != log { // −1 has no logarithm
+			t.Errorf("logarithmic %t: %v between %v and %v", log, line.Y, line.Low, line.High)
+		}
+	}
+	if v := interval([]float64{1, math.NaN()}); v.String() != "NaN ± NaN" {
+		t.Errorf("the interval of 1 and NaN is %v", v)
+	}
+
+	// One run has no interval.
 	check(band("GD", figure.Blue, []trained{one}, "gd", "c", 2, true),
 		figure.Line{X: []float64{0, 5, 9}, Y: []float64{2, 2, 14}})
 }
 
-func TestStepsAndSlug(t *testing.T) {
-	a, b := made([]int64{0, 9}, nil), made([]int64{0, 12}, nil)
-	if got := steps([]trained{a, a}); got != "9" {
+func TestTexts(t *testing.T) {
+	a, b := newRun([]int64{0, 9}, nil), newRun([]int64{0, 12}, nil)
+	if got := stepRange([]trained{a, a}); got != "9" {
 		t.Errorf("got %q", got)
 	}
-	if got := steps([]trained{b, a}); got != "9 to 12" {
+	if got := stepRange([]trained{b, a}); got != "9 to 12" {
 		t.Errorf("got %q", got)
 	}
 	if got := slug("linear model, λ = 0.01"); got != "linear-model-0.01" {
 		t.Errorf("got %q", got)
 	}
-	if number(math.NaN()) != "none" || number(0.01234) != "0.0123" {
-		t.Errorf("got %q and %q", number(math.NaN()), number(0.01234))
+	if optional(math.NaN()) != "none" || optional(0.01234) != "0.0123" {
+		t.Errorf("got %q and %q", optional(math.NaN()), optional(0.01234))
 	}
 }
 
@@ -191,8 +204,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The page is one file that needs no other one, and what it shows is text, whatever characters are
-// in it.
+// The page is one file that needs no other, and shows all characters as text.
 func TestPage(t *testing.T) {
 	dir := t.TempDir()
 	picture, path := filepath.Join(dir, "a.svg"), filepath.Join(dir, "page.html")
@@ -214,11 +226,13 @@ func TestPage(t *testing.T) {
 		}
 	}
 	// echo -n '<svg …/>' | base64
-	if want := `<img src="data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4=" alt="c < 1 & <script>">`; strings.Count(html.UnescapeString(content), want) != 2 {
+	want := `<img src="data:image/svg+xml;base64,` +
+		`PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4=" alt="c < 1 & <script>">`
+	if strings.Count(html.UnescapeString(content), want) != 2 {
 		t.Errorf("the page lacks two of %s:\n%s", want, content)
 	}
-	if found := regexp.MustCompile(`https?://|<script|<link|src="[^d]|url\(`).FindAllString(content,
-		-1); found != nil {
+	external := regexp.MustCompile(`https?://|<script|<link|src="[^d]|url\(`)
+	if found := external.FindAllString(content, -1); found != nil {
 		t.Errorf("the page has %q", found)
 	}
 	p.Sections[0].Pictures = []string{filepath.Join(dir, "absent.svg")}
@@ -226,36 +240,37 @@ func TestPage(t *testing.T) {
 		t.Errorf("without its picture: %v", err)
 	}
 	if runtest.Read(t, path) != content {
-		t.Error("the page that failed has replaced the one before")
+		t.Error("a failed page has replaced the previous one")
 	}
 }
 
-// A huge λη breaks GD: w ← (1−λη) w is 999 times as long with each step. GD+M in the damped form
-// takes a hundredth of that. Figure 3 is drawn, the command says which run broke when, and says so
-// again when all is done.
+// A huge λη breaks GD: each step w ← (1−λη) w makes w 999 times as long. GD+M in the damped form
+// takes a hundredth of that. Figure 3 is drawn, and the command reports which run diverged and
+// when, also the second time.
 func TestDiverged(t *testing.T) {
 	root := t.TempDir()
-	args := small(root, "-lambda=1e3", "-eta=1", "-T=30")
+	args := smallRun(root, "-lambda=1e3", "-eta=1", "-T=30")
 	status, stdout, stderr := synthetic(t.Context(), args...)
-	m := regexp.MustCompile(
-		`^synthetic: gd of seed 1 diverged at step (\d+): weights are no longer finite; use a smaller -eta\n$`).FindStringSubmatch(stderr)
+	m := regexp.MustCompile(`^synthetic: gd of seed 1 diverged at step (\d+): ` +
+		`weights are no longer finite; use a smaller -eta\n$`).FindStringSubmatch(stderr)
 	if status != cli.Diverged || m == nil {
 		t.Fatalf("status %d, %q", status, stderr)
 	}
 	if !regexp.MustCompile(`(?m)^training error, % +NaN +\d`).MatchString(stdout) {
-		t.Errorf("the table does not say that GD has no result:\n%s", stdout)
+		t.Errorf("the table does not show that GD has no result:\n%s", stdout)
 	}
 	for _, name := range []string{"figure3.png", "figure3.svg", "figure3.md"} {
 		if _, err := os.Stat(filepath.Join(root, "synthetic-quick", name)); err != nil {
 			t.Error(err)
 		}
 	}
-	// The first row whose loss is not a number is the one of that step.
+	// The step is that of the first row whose loss is not a number.
 	dir := folder(t, root)
 	for _, row := range runtest.Metrics(t, dir) {
 		if x, _ := row.Get("gd/loss"); math.IsNaN(x) {
 			if m[1] != fmt.Sprint(row.Step) {
-				t.Errorf("step %s is named, the loss is %v at step %d", m[1], x, row.Step)
+				t.Errorf("divergence is reported at step %s, the loss is %v at step %d", m[1], x,
+					row.Step)
 			}
 			break
 		}
@@ -269,24 +284,24 @@ func TestDiverged(t *testing.T) {
 		t.Errorf("the second time: status %d", again)
 	}
 
-	// The very last step may be the one.
+	// The last step may diverge, too.
 	fails(t, cli.Diverged, "gd of seed 1 diverged at step 1: weights are no longer finite",
-		small(t.TempDir(), "-eta=1e38", "-T=1")...)
+		smallRun(t.TempDir(), "-eta=1e38", "-T=1")...)
 }
 
-// A lane that diverges does not touch its neighbour.
+// A lane that diverges does not affect the others.
 func TestDivergedLaneAlone(t *testing.T) {
-	c, _ := mustParse(t, small(t.TempDir(), "-T=30")...)
-	s := &session{be: goBackend(t), exec: c.Execution, stdout: new(strings.Builder),
+	c, _ := mustParse(t, smallRun(t.TempDir(), "-T=30")...)
+	s := &session{be: goBackend(t), execution: c.Execution, stdout: new(strings.Builder),
 		stderr: new(strings.Builder)}
-	bad := lane{"bad", margin.Lane{Rule: descent.Rule{Form: descent.Damped, WeightDecay: 1e3},
-		Eta: 1}}
+	rule := descent.Rule{Form: descent.Damped, WeightDecay: 1e3}
+	bad := lane{"bad", cubic.Lane{Rule: rule, Eta: 1}}
 	runs, err := s.train(t.Context(), "test", []bundle{c.bundle("both", 1, bad, c.gdm()),
 		c.bundle("alone", 1, c.gdm())})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := runs[0].last("bad").event(margin.Diverged); !ok {
+	if _, ok := runs[0].last("bad").event(cubic.Diverged); !ok {
 		t.Error("the bad lane has not diverged")
 	}
 	if len(runs[0].rows) != len(runs[1].rows) {

@@ -3,28 +3,23 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"math"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"momentum/datasets"
 	"momentum/internal/backend"
 	"momentum/internal/cli"
+	"momentum/internal/cubic"
 	"momentum/internal/descent"
-	"momentum/internal/margin"
+	"momentum/synthetic/table1"
 )
 
-// Settings are the symbols of the paper, which may all change the result. Each experiment varies
+// Settings are the symbols of the paper, all of which may change the result. Each experiment varies
 // some of them.
 type Settings struct {
 	N           int     // training samples
-	SmallMargin int     // of them with a small margin; μ = SmallMargin/N
+	SmallMargin int     // training samples with a small margin; μ = SmallMargin/N
 	Test        int     // test samples, each tried with either margin
 	D           int     // d, dimension of a patch
 	P           int     // patches of a sample
@@ -38,15 +33,14 @@ type Settings struct {
 	Gamma       float64 // γ of GD+M
 	Lambda      float64 // λ
 	T           int     // steps at most
-	// a setting has converged when it has no training error and a mean loss of at most this on Z1
-	// and on Z2
+	// Stop defines convergence: no training error, and a mean loss of at most Stop on Z1 and on Z2.
 	Stop   float64
-	Fitted float64 // a set counts as fitted when the mean of its ℓ = sigmoid(−y f) is below this
+	Fitted float64 // a set is fitted when the mean of its ℓ = sigmoid(−y f) is below this
 	Seed   uint64  // the first one
-	Seeds  int     // how many, where results are averaged
+	Seeds  int     // number of seeds, where results are averaged
 }
 
-// Execution is what changes speed and places, but not the result.
+// Execution holds what changes speed and places, but not the result.
 type Execution struct {
 	Backend         string       `json:"backend"`
 	CheckpointEvery cli.Duration `json:"checkpoint_every"`
@@ -55,20 +49,11 @@ type Execution struct {
 	Offline         bool         `json:"offline"`
 }
 
-// Config is what one command works with.
+// Config is the whole configuration of one command.
 type Config struct {
 	Settings
 	Execution
-	Table1 table1Settings // of Table 1, which has data of its own
-}
-
-// command is what the flags ask for.
-type command struct {
-	preset string
-	parts  []string
-	all    bool // every part, and the page
-	fresh  bool
-	dryRun bool
+	Table1 table1.Settings
 }
 
 // quickN is the number of samples of the preset quick.
@@ -77,12 +62,12 @@ const quickN = 1000
 // presets lists what -preset may be.
 var presets = []string{"quick", "paper", "theory"}
 
-// preset returns the settings of a preset. The constants are those with which the paper's Figure 3
-// was found to come out; the paper itself gives N, d, m and P only.
+// preset returns the settings of a preset. The constants are those that were found to reproduce the
+// paper's Figure 3. The paper itself gives only N, d, m and P.
 func preset(name string, d int) Settings {
 	s := Settings{
-		N: quickN, SmallMargin: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: math.Pow(30, 0.49), Beta: 0.2,
-		Sigma: 0.35, Sigma0: 0.03,
+		N: quickN, SmallMargin: 20, Test: 2000, D: 30, P: 5, M: 5,
+		Alpha: math.Pow(30, 0.49), Beta: 0.2, Sigma: 0.35, Sigma0: 0.03,
 		Form: string(descent.Damped), Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1,
 		Seed: 1, Seeds: 1,
 	}
@@ -95,12 +80,14 @@ func preset(name string, d int) Settings {
 	return s
 }
 
-// theory sets what the paper's Section 2 and its Parametrization 2.1 say of the scaling with d.
-// They leave powers of log d and constants open, and some formulas can be read in more than one
-// way. Here, so that Lemma 5.3's 1/(√(1−γ) α) is of the order 1/β and d = 30 is near Figure 3:
+// theory scales settings with d as the paper's Section 2 and its Parametrization 2.1 do. The paper
+// leaves powers of log d and constants open, and some formulas can be read in more than one way.
+// The choice here makes Lemma 5.3's 1/(√(1−γ) α) of the order 1/β, and d = 30 similar to Figure 3:
 //
-//	α = d^0.49   σ = d^−0.509   β = α/(√d ln d)   σ0 = √(ln d / d)/10   γ = 1 − ln d/(10 d)   η = 0.2
-//	μ = Θ(1/N), here N = 32 d with 4 small-margin samples   T = N/(2 η σ0 σ³ d^1.5), half of Lemma 4.4's time to memorize
+//	α = d^0.49         σ = d^−0.509           β = α/(√d ln d)
+//	η = 0.2            σ0 = √(ln d / d)/10    γ = 1 − ln d/(10 d)
+//	μ = Θ(1/N), with N = 32 d and 4 small-margin samples
+//	T = N/(2 η σ0 σ³ d^1.5), half of Lemma 4.4's time to memorize
 func theory(s Settings, d int) Settings {
 	x := float64(d)
 	log := math.Log(x)
@@ -108,8 +95,8 @@ func theory(s Settings, d int) Settings {
 	s.Beta, s.Sigma0 = s.Alpha/(math.Sqrt(x)*log), math.Sqrt(log/x)/10
 	s.N, s.SmallMargin = 32*d, 4
 	s.Gamma = 1 - log/(10*x)
-	s.T = int(min(1e9, math.Ceil(float64(s.N)/(2*s.Eta*s.Sigma0*math.Pow(s.Sigma, 3)*math.Pow(x,
-		1.5)))))
+	memorized := float64(s.N) / (2 * s.Eta * s.Sigma0 * math.Pow(s.Sigma, 3) * math.Pow(x, 1.5))
+	s.T = int(min(1e9, math.Ceil(memorized)))
 	return s
 }
 
@@ -127,190 +114,7 @@ const (
 var allParts = []string{partFigure2, partFigure3, partTheory, partMechanism, partScales, partTable1,
 	partMap}
 
-// flags binds settings and a command to the flags of a new flag set.
-func flags(c *Config, do *command, mu *float64) *flag.FlagSet {
-	fs := flag.NewFlagSet("synthetic", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.StringVar(&do.preset, "preset", do.preset,
-		"quick|paper|theory: settings to start from; every other flag overrides them")
-	part := func(name string) func(string) error {
-		return func(v string) error {
-			on, err := strconv.ParseBool(v)
-			if on {
-				do.parts = append(do.parts, name)
-			}
-			return err
-		}
-	}
-	numbered := func(kind string, numbers ...string) func(string) error {
-		return func(v string) error {
-			for number := range strings.SplitSeq(v, ",") {
-				if !slices.Contains(numbers, number) {
-					return fmt.Errorf("want %s", strings.Join(numbers, " or "))
-				}
-				do.parts = append(do.parts, kind+number)
-			}
-			return nil
-		}
-	}
-	fs.Func("figure", "`2|3|2,3`: 2 draws the data, 3 trains GD and GD+M (what happens without "+
-		"any such flag)", numbered("figure", "2", "3"))
-	fs.Func("table", "`1`: Gaussian data, 4 teachers, 5 students, GD, GD+M, SGD and SGD+M",
-		numbered("table", "1"))
-	fs.BoolFunc("map", "final state over a grid of (η, γ)", part(partMap))
-	fs.BoolFunc("theory", "theorems and lemmas as a checklist, for one run of GD and GD+M",
-		part(partTheory))
-	fs.BoolFunc("mechanism", "interventions on momentum, and controls in which it must not matter",
-		part(partMechanism))
-	fs.BoolFunc("scales", "how c, Ξ and 𝒢 move with d, β and γ", part(partScales))
-	fs.BoolVar(&do.all, "all", do.all, "all of these, and synthetic.html; above 1,000 samples, "+
-		"-mechanism and -scales at 1,000 with 5 seeds, -map at both")
-	fs.BoolVar(&do.fresh, "fresh", do.fresh, "start over: existing run folders are set aside")
-	fs.BoolVar(&do.dryRun, "dry-run", do.dryRun, "print the settings and the work, stop")
-
-	fs.IntVar(&c.N, "N", c.N, "training samples")
-	fs.IntVar(&c.SmallMargin, "small", c.SmallMargin,
-		"training samples with a small margin (the set Z2), at most N")
-	fs.Float64Var(mu, "mu", *mu,
-		"μ, share of samples with a small margin, in [0, 1]; in place of -small")
-	fs.IntVar(&c.Test, "test", c.Test, "test samples, each tried with either margin")
-	fs.IntVar(&c.D, "d", c.D, "dimension of a patch")
-	fs.IntVar(&c.P, "P", c.P, "patches of a sample, one of them the signal")
-	fs.IntVar(&c.M, "m", c.M, "neurons")
-	fs.Float64Var(&c.Alpha, "alpha", c.Alpha, "α, size of a large-margin signal")
-	fs.Float64Var(&c.Beta, "beta", c.Beta, "β, size of a small-margin signal, at most α")
-	fs.Float64Var(&c.Sigma, "sigma", c.Sigma,
-		"σ, standard deviation of the noise in each direction")
-	fs.Float64Var(&c.Sigma0, "sigma0", c.Sigma0, "σ0, standard deviation of the initial weights")
-	fs.StringVar(&c.Form, "form", c.Form, "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: b ← "+
-		"γb+∇L (PyTorch's), whose effective rate is η/(1−γ)")
-	fs.Float64Var(&c.Eta, "eta", c.Eta, "η, learning rate of GD and of GD+M")
-	fs.Float64Var(&c.Gamma, "gamma", c.Gamma, "γ of GD+M, in [0, 1)")
-	fs.Float64Var(&c.Lambda, "lambda", c.Lambda, "λ: the loss has λ/2 ‖W‖²")
-	fs.IntVar(&c.T, "T", c.T, "steps at most")
-	fs.Float64Var(&c.Stop, "stop", c.Stop, "training ends when every setting has no training "+
-		"error and at most this mean loss (nats) on Z1 and on Z2; 0: at T")
-	fs.Float64Var(&c.Fitted, "fitted", c.Fitted,
-		"a set counts as fitted when the mean of its ℓ = sigmoid(−y f) is below this, in (0, 1/2)")
-	fs.Uint64Var(&c.Seed, "seed", c.Seed,
-		"the first seed, of data and initial weights as separate streams")
-	fs.IntVar(&c.Seeds, "seeds", c.Seeds, "seeds, where results are averaged")
-
-	fs.IntVar(&c.Table1.Seeds, "table-seeds", c.Table1.Seeds, "seeds of Table 1, from -seed on")
-	fs.IntVar(&c.Table1.Epochs, "table-epochs", c.Table1.Epochs, "epochs of Table 1")
-	fs.IntVar(&c.Table1.MLPWidth, "mlp-width", c.Table1.MLPWidth,
-		"units of each hidden layer of Table 1's MLP students")
-	fs.IntVar(&c.Table1.Filters, "filters", c.Table1.Filters,
-		"filters of each layer of Table 1's CNN students")
-	fs.IntVar(&c.Table1.FilterSize, "filter-size", c.Table1.FilterSize,
-		"inputs that a filter of Table 1's CNNs sees")
-	fs.IntVar(&c.Table1.TeacherWidth, "teacher-width", c.Table1.TeacherWidth,
-		"units of each hidden layer of Table 1's MLP teachers")
-	fs.IntVar(&c.Table1.TeacherFilters, "teacher-filters", c.Table1.TeacherFilters,
-		"filters of each layer of Table 1's CNN teachers")
-	fs.Float64Var(&c.Table1.Gamma, "table-gamma", c.Table1.Gamma,
-		"γ of GD+M and SGD+M in Table 1, in the damped form, in [0, 1)")
-
-	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
-	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
-		"time between checkpoints, such as 30s; 0s: every call")
-	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
-	fs.StringVar(&c.Out, "out", c.Out,
-		"`folder` of pictures and tables; empty: synthetic-PRESET under -runs")
-	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
-	fs.Usage = func() {}
-	return fs
-}
-
-// The flags of each group, in the order of the manual.
-var (
-	commandFlags = []string{"preset", "figure", "theory", "mechanism", "scales", "map", "table",
-		"all", "dry-run", "fresh"}
-	settingFlags = []string{"N", "small", "mu", "test", "d", "P", "m", "alpha", "beta", "sigma",
-		"sigma0", "form", "eta", "gamma", "lambda", "T", "stop", "fitted", "seed", "seeds"}
-	tableFlags = []string{"table-seeds", "table-epochs", "table-gamma", "mlp-width", "filters",
-		"filter-size", "teacher-width", "teacher-filters"}
-	executionFlags = []string{"backend", "checkpoint-every", "runs", "out", "offline"}
-)
-
-// printManual explains the command, the flags by group.
-func printManual(out io.Writer) {
-	c, do, mu := Config{Settings: preset("quick", 30), Table1: defaultTable1()}, command{}, 0.0
-	fs := flags(&c, &do, &mu)
-	fmt.Fprint(out, manual)
-	cli.PrintFlags(out, fs,
-		cli.FlagGroup{Title: "What to do", Names: commandFlags},
-		cli.FlagGroup{Title: "Settings that may change the result, under the paper's names",
-			Names: settingFlags},
-		cli.FlagGroup{Title: "Settings of Table 1, which has data of its own", Names: tableFlags},
-		cli.FlagGroup{Title: "Settings that change speed and places only", Names: executionFlags},
-	)
-}
-
-// parse turns arguments into settings: the preset's values, overridden by the flags.
-func parse(args []string) (Config, command, error) {
-	const unset = -1
-	c, do, mu := Config{}, command{preset: "quick"}, float64(unset)
-	// The preset and d, which decide the values of the others, are flags themselves: so, twice.
-	for range 2 {
-		s := preset(do.preset, max(2, c.D))
-		if c.D == 0 {
-			s = preset(do.preset, 30)
-		}
-		c, do, mu = Config{Settings: s, Execution: Execution{Backend: "auto",
-			CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"}, Table1: defaultTable1()},
-			command{preset: do.preset}, unset
-		fs := flags(&c, &do, &mu)
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return c, do, err
-		} else if err != nil {
-			return c, do, cli.Usagef("%w (see go run ./synthetic -h)", err)
-		}
-		if fs.NArg() > 0 {
-			return c, do, cli.Usagef("unexpected argument %q: flags are written -name=value",
-				fs.Arg(0))
-		}
-		if !slices.Contains(presets, do.preset) {
-			return c, do, cli.Usagef("-preset must be one of %s, got %q",
-				strings.Join(presets, ", "), do.preset)
-		}
-		given := map[string]bool{}
-		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		if given["mu"] && given["small"] {
-			return c, do, cli.Usagef("-mu and -small say the same: give one of them")
-		}
-		if given["mu"] && !(mu >= 0 && mu <= 1) {
-			return c, do, cli.Usagef("-mu must be in [0, 1], got %v", mu)
-		}
-		if given["mu"] {
-			c.SmallMargin = int(math.Round(mu * float64(c.N)))
-		}
-	}
-	if do.all {
-		do.parts = slices.Clone(allParts)
-	}
-	slices.SortFunc(do.parts, func(a, b string) int {
-		return slices.Index(allParts, a) -
-			slices.Index(allParts, b)
-	})
-	do.parts = slices.Compact(do.parts)
-	if len(do.parts) == 0 {
-		do.parts = []string{partFigure3}
-		if do.preset == "theory" {
-			do.parts = []string{partScales}
-		}
-	}
-	c.Table1.Seed = c.Seed
-	if c.Out == "" {
-		c.Out = filepath.Join(c.Runs, "synthetic-"+do.preset)
-	}
-	if err := c.validate(); err != nil {
-		return c, do, &cli.UsageError{Err: err}
-	}
-	return c, do, nil
-}
-
-// validate refuses what cannot be run, before any work.
+// validate refuses, before any work, a configuration that cannot be run.
 func (c *Config) validate() error {
 	check := func(ok bool, flag, want string, got any) error {
 		if ok {
@@ -323,7 +127,7 @@ func (c *Config) validate() error {
 	}
 	err := errors.Join(
 		check(c.N >= 1, "N", "at least 1", c.N),
-		check(c.SmallMargin >= 0 && c.SmallMargin <= max(c.N, 0), "small",
+		check(c.SmallMargin >= 0 && c.SmallMargin <= max(c.N, 0), "small-margin",
 			fmt.Sprintf("in [0, %d] (the N training samples)", c.N), c.SmallMargin),
 		check(c.Test >= 1, "test", "at least 1", c.Test),
 		check(c.D >= 2, "d", "at least 2: the signal takes one dimension, noise the others", c.D),
@@ -358,19 +162,19 @@ func (c *Config) validate() error {
 	if err := test.Validate(); err != nil {
 		return fmt.Errorf("-test: %w", err)
 	}
-	return c.Table1.validate()
+	return c.Table1.Validate()
 }
 
-// spec is the training set of a seed.
+// spec specifies the training set of a seed.
 func (s Settings) spec(seed uint64) datasets.Distribution {
-	return datasets.Distribution{N: s.N, SmallMargin: s.SmallMargin, D: s.D, P: s.P, Alpha: s.Alpha, Beta: s.Beta,
-		Sigma: s.Sigma, Seed: seed}
+	return datasets.Distribution{N: s.N, SmallMargin: s.SmallMargin, D: s.D, P: s.P,
+		Alpha: s.Alpha, Beta: s.Beta, Sigma: s.Sigma, Seed: seed}
 }
 
 // gd and gdm are the two algorithms of the paper at the settings' rate.
 func (s Settings) gd() lane {
-	return lane{"gd", margin.Lane{Rule: descent.Rule{Form: descent.Form(s.Form),
-		WeightDecay: s.Lambda}, Eta: s.Eta}}
+	rule := descent.Rule{Form: descent.Form(s.Form), WeightDecay: s.Lambda}
+	return lane{"gd", cubic.Lane{Rule: rule, Eta: s.Eta}}
 }
 
 func (s Settings) gdm() lane {
@@ -382,8 +186,8 @@ func (s Settings) gdm() lane {
 // bundle trains lanes on the settings' data of one seed.
 func (s Settings) bundle(name string, seed uint64, lanes ...lane) bundle {
 	return bundle{
-		Name: fmt.Sprintf("synthetic-%s-N%d-d%d-s%d", name, s.N, s.D, seed), Data: s.spec(seed),
-		Test: s.Test, Degree: 3, M: s.M, Sigma0: s.Sigma0,
+		Name: fmt.Sprintf("synthetic-%s-N%d-d%d-s%d", name, s.N, s.D, seed),
+		Data: s.spec(seed), Test: s.Test, Degree: 3, M: s.M, Sigma0: s.Sigma0,
 		Fitted: s.Fitted, Lanes: lanes, T: s.T, Stop: s.Stop,
 	}
 }

@@ -8,34 +8,35 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"momentum/internal/cli"
 )
 
-// mustParse resolves arguments that are right.
-func mustParse(t *testing.T, args ...string) (Config, command) {
+// mustParse resolves valid arguments.
+func mustParse(t *testing.T, args ...string) (Config, request) {
 	t.Helper()
-	c, do, err := parse(args)
+	c, r, err := parse(args)
 	if err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
-	return c, do
+	return c, r
 }
 
-// near compares with numbers that were computed by hand to five digits.
+// near compares with numbers computed by hand to five digits.
 func near(got, want float64) bool { return math.Abs(got-want) <= 1e-4*math.Abs(want) }
 
 func TestPresets(t *testing.T) {
-	// Common to all: d = 30, m = 5, P = 5 of the paper's Figure 3, and 30^0.49 = e^(0.49·3.401197)
-	// = 5.2941.
+	// All have d = 30, m = 5 and P = 5 of the paper's Figure 3, and
+	// α = 30^0.49 = e^(0.49·3.401197) = 5.2941.
 	quick, _ := mustParse(t)
 	if !near(quick.Alpha, 5.2941) {
 		t.Errorf("α = %v, want 5.2941", quick.Alpha)
 	}
 	want := Settings{
 		N: 1000, SmallMargin: 20, Test: 2000, D: 30, P: 5, M: 5, Alpha: quick.Alpha, Beta: 0.2,
-		Sigma: 0.35, Sigma0: 0.03, Form: "damped",
-		Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01, Fitted: 0.1, Seed: 1, Seeds: 1,
+		Sigma: 0.35, Sigma0: 0.03, Form: "damped", Eta: 0.2, Gamma: 0.99, T: 20000, Stop: 0.01,
+		Fitted: 0.1, Seed: 1, Seeds: 1,
 	}
 	if quick.Settings != want {
 		t.Errorf("quick:\ngot  %v\nwant %v", quick.Settings, want)
@@ -45,13 +46,13 @@ func TestPresets(t *testing.T) {
 		t.Errorf("paper:\ngot  %v\nwant %v", paper.Settings, want)
 	}
 
-	// With d = 100: ln d = 4.60517, 100^0.49 = 10^0.98 = 9.54993, 100^−0.509 = 10^−1.018 =
-	// 0.0959401, its cube 8.83081e−4, √0.0460517 = 0.214597.
-	theory, do := mustParse(t, "-preset=theory", "-d=100")
+	// With d = 100: ln d = 4.60517, 100^0.49 = 10^0.98 = 9.54993, √0.0460517 = 0.214597, and
+	// 100^−0.509 = 10^−1.018 = 0.0959401, whose cube is 8.83081e−4.
+	theory, r := mustParse(t, "-preset=theory", "-d=100")
 	for name, pair := range map[string][2]float64{
 		"α": {theory.Alpha, 9.54993}, "σ": {theory.Sigma, 0.0959401},
 		"β": {theory.Beta, 9.54993 / 46.0517}, "σ0": {theory.Sigma0, 0.0214597},
-		"N": {float64(theory.N), 3200}, "small": {float64(theory.SmallMargin), 4},
+		"N": {float64(theory.N), 3200}, "small margin": {float64(theory.SmallMargin), 4},
 		"1−γ": {1 - theory.Gamma, 0.00460517},
 		"T":   {float64(theory.T), 3200 / (2 * 0.2 * 0.0214597 * 8.83081e-4 * 1000)},
 		"d":   {float64(theory.D), 100},
@@ -60,24 +61,24 @@ func TestPresets(t *testing.T) {
 			t.Errorf("theory, d = 100: %s = %v, want %v", name, pair[0], pair[1])
 		}
 	}
-	if !slices.Equal(do.parts, []string{partScales}) {
-		t.Errorf("theory makes %q, want the scales", do.parts)
+	if !slices.Equal(r.parts, []string{partScales}) {
+		t.Errorf("theory has the parts %q, want the scales", r.parts)
 	}
 }
 
-// Flags override the preset wherever they stand, and a share of small margins is one of the N that
-// counts.
+// Flags override the preset in any position, and -mu refers to the resolved N.
 func TestFlagsOverridePreset(t *testing.T) {
-	c, do := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a",
+	c, r := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a",
 		"-seed=18446744073709551615")
 	if c.N != 500 || c.D != 7 || c.SmallMargin != 50 || c.Gamma != 0.5 || c.T != 120000 || c.Seed !=
 		math.MaxUint64 {
 		t.Errorf("got %v", c.Settings)
 	}
-	if c.Out != "a/synthetic-paper" || do.preset != "paper" || c.Table1.Seed != c.Seed {
-		t.Errorf("out %q, preset %q, seed %d of Table 1", c.Out, do.preset, c.Table1.Seed)
+	if c.Out != "a/synthetic-paper" || r.preset != "paper" || c.Table1.Seed != c.Seed {
+		t.Errorf("out %q, preset %q, seed %d of Table 1", c.Out, r.preset, c.Table1.Seed)
 	}
-	if c, _ := mustParse(t, "-mu=0.5", "-preset=theory", "-d=10"); c.SmallMargin != 160 { // N = 32·10
+	// N = 32·10
+	if c, _ := mustParse(t, "-mu=0.5", "-preset=theory", "-d=10"); c.SmallMargin != 160 {
 		t.Errorf("%d of %d samples have a small margin, want 160", c.SmallMargin, c.N)
 	}
 	if c, _ := mustParse(t, "-out=there", "-checkpoint-every=2s", "-mu=0"); c.Out != "there" ||
@@ -101,14 +102,14 @@ func TestParts(t *testing.T) {
 		{"-all -figure=2", allParts},
 		{"-preset=theory -theory -d=20", []string{partTheory}},
 	} {
-		if _, do := mustParse(t, strings.Fields(tt.args)...); !slices.Equal(do.parts, tt.want) {
-			t.Errorf("%q makes %q, want %q", tt.args, do.parts, tt.want)
+		if _, r := mustParse(t, strings.Fields(tt.args)...); !slices.Equal(r.parts, tt.want) {
+			t.Errorf("%q has the parts %q, want %q", tt.args, r.parts, tt.want)
 		}
 	}
 }
 
-// A command line that cannot be run gives one line, which names the flag, and status 2, before a
-// backend is opened: that of these commands does not exist.
+// An invalid command line gives one line, which names the flag, and status 2 before a backend is
+// opened: that of these commands does not exist.
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"-N=x", `invalid value "x" for flag -N: parse error`},
@@ -122,13 +123,15 @@ func TestUsage(t *testing.T) {
 		{"-figure=true", `invalid value "true" for flag -figure: want 2 or 3`},
 		{"-table=2", `invalid value "2" for flag -table: want 1`},
 		{"-map=no", `invalid boolean value "no" for -map`},
-		{"-mu=0.1 -small=3", "-mu and -small say the same: give one of them"},
+		{"-mu=0.1 -small-margin=3", "-mu and -small-margin say the same: give one of them"},
 		{"-mu=1.1", "-mu must be in [0, 1], got 1.1"},
 		{"-mu=-0.1", "-mu must be in [0, 1], got -0.1"},
 		{"-mu=NaN", "-mu must be in [0, 1], got NaN"},
-		{"-N=0 -small=0", "-N must be at least 1, got 0"},
-		{"-N=10 -small=11", "-small must be in [0, 10] (the N training samples), got 11"},
-		{"-small=-1", "-small must be in [0, 20000] (the N training samples), got -1"},
+		{"-N=0 -small-margin=0", "-N must be at least 1, got 0"},
+		{"-N=10 -small-margin=11",
+			"-small-margin must be in [0, 10] (the N training samples), got 11"},
+		{"-small-margin=-1",
+			"-small-margin must be in [0, 20000] (the N training samples), got -1"},
 		{"-test=0", "-test must be at least 1, got 0"},
 		{"-d=1", "-d must be at least 2: the signal takes one dimension, noise the others, got 1"},
 		{"-d=0", "-d must be at least 2"},
@@ -169,7 +172,8 @@ func TestUsage(t *testing.T) {
 		{"-table-epochs=0", "table1: epochs must be at least 1, got 0"},
 		{"-table-gamma=1", "table1: gamma must be in [0, 1), got 1"},
 		{"-backend=tpu",
-			`backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`},
+			`backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, ` +
+				`xla:/absolute/plugin.so or go`},
 	} {
 		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"},
 			strings.Fields(tt.args)...)
@@ -182,33 +186,38 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// Every flag is in one group and is explained once by -h.
+// -h explains every flag once, in its group, in at most 100 columns.
 func TestManualHasEveryFlagOnce(t *testing.T) {
 	status, stdout, stderr := synthetic(t.Context(), "-h")
 	if status != cli.Done || stderr != "" {
 		t.Fatalf("status %d, %q", status, stderr)
 	}
 	var c Config
-	var do command
+	var r request
 	var mu float64
 	var want []string
-	flags(&c, &do, &mu).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
+	flagSet(&c, &r, &mu).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^  -([A-Za-z0-9-]+) +\S`).FindAllStringSubmatch(
 		stdout, -1) {
 		got = append(got, m[1])
 	}
-	if groups := slices.Concat(commandFlags, settingFlags, tableFlags,
-		executionFlags); !slices.Equal(got, groups) {
+	groups := slices.Concat(requestFlags, settingFlags, tableFlags, executionFlags)
+	if !slices.Equal(got, groups) {
 		t.Errorf("-h explains %q, want the groups %q", got, groups)
 	}
+	for line := range strings.Lines(stdout) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
 	slices.Sort(got)
-	if !slices.Equal(got, want) { // VisitAll goes in order
+	if !slices.Equal(got, want) { // VisitAll visits flags in lexical order
 		t.Errorf("-h explains %q, want each of %q once", got, want)
 	}
 }
 
-// The examples of the manual are right, and what they say they make is what they make.
+// The examples of the manual are valid and run the parts that they name.
 func TestManualExamples(t *testing.T) {
 	want := [][]string{
 		{partFigure3}, {partFigure3}, {partFigure2}, {partMap}, {partTheory}, {partMechanism},
@@ -220,18 +229,18 @@ func TestManualExamples(t *testing.T) {
 		t.Fatalf("%d examples, want %d", len(examples), len(want))
 	}
 	for i, m := range examples {
-		if _, do := mustParse(t, strings.Fields(m[1])...); !slices.Equal(do.parts, want[i]) {
-			t.Errorf("go run ./synthetic%s makes %q, want %q", m[1], do.parts, want[i])
+		if _, r := mustParse(t, strings.Fields(m[1])...); !slices.Equal(r.parts, want[i]) {
+			t.Errorf("go run ./synthetic%s has the parts %q, want %q", m[1], r.parts, want[i])
 		}
 	}
 }
 
-// Above 1,000 samples, -all makes what has many settings in the quick preset's world, the map in
-// both.
+// With more than 1,000 samples, -all uses the quick preset for the parts with many settings, and
+// draws the map for both.
 func TestPlan(t *testing.T) {
 	plan := func(args ...string) []part {
-		c, do := mustParse(t, args...)
-		return c.plan(do)
+		c, r := mustParse(t, args...)
+		return c.plan(r)
 	}
 	names := func(parts []part) (names []string) {
 		for _, p := range parts {
@@ -247,8 +256,7 @@ func TestPlan(t *testing.T) {
 	got := plan("-all", "-preset=paper", "-seed=3")
 	want := []part{
 		{partFigure2, paper}, {partFigure3, paper}, {partTheory, paper}, {partMechanism, many},
-		{partScales, many}, {partTable1, paper},
-		{partMap, quick}, {partMap, paper},
+		{partScales, many}, {partTable1, paper}, {partMap, quick}, {partMap, paper},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("-all at paper:\ngot  %v\nwant %v", got, want)
@@ -256,7 +264,7 @@ func TestPlan(t *testing.T) {
 
 	got = plan("-all", "-gamma=0.9")
 	if !slices.Equal(names(got), allParts) {
-		t.Errorf("-all at quick makes %q, want each part once", names(got))
+		t.Errorf("-all at quick has the parts %q, want each once", names(got))
 	}
 	for _, p := range got {
 		if p.settings.N != quickN || p.settings.Seeds != 1 || p.settings.Gamma != 0.9 {
@@ -264,18 +272,18 @@ func TestPlan(t *testing.T) {
 		}
 	}
 
-	// One part alone has the settings asked for.
-	c, do := mustParse(t, "-preset=paper", "-mechanism", "-map")
-	if got, want := c.plan(do), []part{{partMechanism, c.Settings},
-		{partMap, c.Settings}}; !slices.Equal(got, want) {
+	// A part alone has the settings of its flags.
+	c, r := mustParse(t, "-preset=paper", "-mechanism", "-map")
+	want = []part{{partMechanism, c.Settings}, {partMap, c.Settings}}
+	if got := c.plan(r); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 
-	// The scales of the theory begin with the d asked for.
-	c, do = mustParse(t, "-all", "-preset=theory", "-d=100")
-	if i := slices.IndexFunc(c.plan(do), func(p part) bool { return p.name == partScales }); c.plan(
-		do)[i].settings != c.Settings {
-		t.Errorf("the scales at -preset=theory have %v, want %v", c.plan(do)[i].settings,
-			c.Settings)
+	// The scales of the theory preset start from -d.
+	c, r = mustParse(t, "-all", "-preset=theory", "-d=100")
+	got = c.plan(r)
+	i := slices.IndexFunc(got, func(p part) bool { return p.name == partScales })
+	if got[i].settings != c.Settings {
+		t.Errorf("the scales at -preset=theory have %v, want %v", got[i].settings, c.Settings)
 	}
 }

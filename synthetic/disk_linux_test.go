@@ -8,16 +8,16 @@ import (
 	"momentum/internal/smalldisk"
 )
 
-// On a disk that is full the run stops with one line. When there is room again it goes on and ends
-// with the same bytes.
+// On a full disk the run stops with one line. When there is room again, it resumes and ends at the
+// same bytes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	smalldisk.Run(t, "1m", func(disk string) {
 		calm, root := t.TempDir(), filepath.Join(disk, "runs")
-		succeed(t, small(calm, "-T=10")...)
+		succeed(t, smallRun(calm, "-T=10")...)
 		stops := runtest.FillUp(t, disk, 2, func() (int, string) {
 			status, _, stderr := synthetic(t.Context(),
-				small(root, "-T=10", "-checkpoint-every=0s")...)
+				smallRun(root, "-T=10", "-checkpoint-every=0s")...)
 			return status, stderr
 		})
 		if stops < 3 {

@@ -7,8 +7,8 @@ import (
 	"momentum/internal/figure"
 )
 
-// figure2 is the paper's Figure 2: samples with two patches, of which one lies along w* and the
-// other along one noise direction, in the plane of both. It is drawn from the data alone.
+// figure2 is the paper's Figure 2: samples with two patches, one along w* and the other along one
+// noise direction, in the plane of both. It needs no training.
 func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 	spec := set.spec(set.Seed)
 	spec.D, spec.P, spec.N, spec.SmallMargin = 2, 2, 200, 40
@@ -18,17 +18,21 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 	}
 	// In two dimensions the noise is a multiple of n, the unit vector orthogonal to w*.
 	n := []float64{-m.Feature[1], m.Feature[0]}
-	// by small margin, and by label 1
-	points := map[bool]map[bool]*figure.Points{true: {}, false: {}}
-	points[false][true] = &figure.Points{Name: "large margin, y = 1", Color: figure.Vermilion,
-		Shape: figure.Square, Filled: true}
-	points[false][false] = &figure.Points{Name: "y = −1", Color: figure.Blue, Shape: figure.Square,
-		Filled: true}
-	points[true][true] = &figure.Points{Name: "small margin, y = 1", Color: figure.Vermilion,
-		Shape: figure.Circle}
-	points[true][false] = &figure.Points{Name: "y = −1", Color: figure.Blue, Shape: figure.Circle}
+	points := []figure.Points{
+		{Name: "large margin, y = 1", Color: figure.Vermilion, Shape: figure.Square, Filled: true},
+		{Name: "y = −1", Color: figure.Blue, Shape: figure.Square, Filled: true},
+		{Name: "small margin, y = 1", Color: figure.Vermilion, Shape: figure.Circle},
+		{Name: "y = −1", Color: figure.Blue, Shape: figure.Circle},
+	}
 	for i := range m.N {
-		p := points[i < m.SmallMargin][m.Labels[i] > 0]
+		kind := 0
+		if i < m.SmallMargin {
+			kind = 2
+		}
+		if m.Labels[i] < 0 {
+			kind++
+		}
+		p := &points[kind]
 		p.X = append(p.X, float64(m.Signal[i]))
 		p.Y = append(p.Y, float64(m.Noise[2*i])*n[0]+float64(m.Noise[2*i+1])*n[1])
 	}
@@ -41,10 +45,9 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 			"%.3g, σ = %.3g.",
 			m.N, m.SmallMargin, m.Alpha, m.Beta, m.Sigma),
 		Panels: [][]figure.Panel{{{
-			X: figure.Axis{Label: "along w*: c", Low: -limit, High: limit},
-			Y: figure.Axis{Label: "along the noise n: e"},
-			Points: []figure.Points{*points[false][true], *points[false][false],
-				*points[true][true], *points[true][false]},
+			X:      figure.Axis{Label: "along w*: c", Low: -limit, High: limit},
+			Y:      figure.Axis{Label: "along the noise n: e"},
+			Points: points,
 		}}},
 		Width: 6.4, Height: 4,
 	}.Write(base)

@@ -3,11 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"momentum/internal/cli"
+	"momentum/internal/cubic"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 	"momentum/internal/stats"
 )
 
@@ -22,60 +21,11 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 	if err != nil {
 		return section{}, err
 	}
-
-	// The table, at the last step.
-	result := table{Head: []string{"", "GD", "GD+M", "GD+M − GD"}}
-	for _, row := range []struct {
-		name, column string
-		scale        float64
-	}{
-		{"training error, %", "error", 100}, {"training loss, nats", "loss", 1},
-		{"large-margin test accuracy, %", "test_1", 100},
-		{"small-margin test accuracy, %", "test_2", 100},
-		{"c, largest ⟨w_r, w*⟩", "c", 1}, {"largest |Ξ| on Z2", "xi_max_2", 1},
-	} {
-		var gd, gdm, difference []float64
-		for _, t := range runs {
-			a, b := t.last("gd").get(row.column)*row.scale, t.last("gdm").get(row.column)*row.scale
-			gd, gdm, difference = append(gd, a), append(gdm, b), append(difference, b-a)
-		}
-		result.add(row.name, stats.Mean95(gd).String(), stats.Mean95(gdm).String(),
-			stats.Mean95(difference).String())
-	}
+	result := figure3Table(runs)
 	fmt.Fprintln(s.stdout)
 	result.print(s.stdout)
-
-	panel := func(title, label, column string, scale float64, y figure.Axis) figure.Panel {
-		y.Label = label
-		last := 2.0 // an axis has a length
-		for _, t := range runs {
-			last = max(last, float64(t.rows[len(t.rows)-1].Step))
-		}
-		return figure.Panel{
-			Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1, High: last}, Y: y,
-			Lines: []figure.Line{
-				band("GD", figure.Blue, runs, "gd", column, scale, y.Log),
-				band("GD+M", figure.Vermilion, runs, "gdm", column, scale, y.Log),
-			},
-		}
-	}
-	accuracy := figure.Axis{Low: 0, High: 102}
 	base := s.out("figure3")
-	err = figure.Picture{
-		Title: fmt.Sprintf("Figure 3: N = %d, d = %d, m = %d, P = %d; %s, η = %g, γ = %g", set.N,
-			set.D, set.M, set.P, set.Form, set.Eta, set.Gamma),
-		Note: fmt.Sprintf("α = %.3g, β = %.3g, σ = %.3g, σ0 = %.3g, %d small-margin samples, λ = "+
-			"%g. %s; %d test samples, each tried with either margin.",
-			set.Alpha, set.Beta, set.Sigma, set.Sigma0, set.SmallMargin, set.Lambda, overSeeds(set.Seeds),
-			set.Test),
-		Panels: [][]figure.Panel{{
-			panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true}),
-			panel("(b) large margin", "test accuracy (%)", "test_1", 100, accuracy),
-			panel("(c) small margin", "test accuracy (%)", "test_2", 100, accuracy),
-		}},
-		Width: 9.6,
-	}.Write(base)
-	if err != nil {
+	if err := set.drawFigure3(runs, base); err != nil {
 		return section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
@@ -84,7 +34,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 		"margin, as in the paper's Figure 3. " +
 		fmt.Sprintf("After %s steps GD has a training error of %s%% and GD+M of %s%%; on "+
 			"small-margin test samples GD is right in %s%% and GD+M in %s%%. ",
-			steps(runs), result.Rows[0][1], result.Rows[0][2], result.Rows[3][1],
+			stepRange(runs), result.Rows[0][1], result.Rows[0][2], result.Rows[3][1],
 			result.Rows[3][2]) +
 		fmt.Sprintf("GD has learned c = %s of the feature, with noise |Ξ| of at most %s on Z2; "+
 			"GD+M has c = %s and |Ξ| of at most %s.",
@@ -96,7 +46,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 	}
 	for _, t := range runs {
 		for _, l := range t.Lanes {
-			if step, ok := t.last(l.Name).event(margin.Diverged); ok {
+			if step, ok := t.last(l.Name).event(cubic.Diverged); ok {
 				return shown, &cli.DivergedError{Err: fmt.Errorf("%s of seed %d diverged at step "+
 					"%d: weights are no longer finite; use a smaller -eta", l.Name, t.Data.Seed,
 					step)}
@@ -113,60 +63,53 @@ func (s Settings) pair(seed uint64) bundle {
 	return b
 }
 
-// overSeeds says what a curve is made of.
-func overSeeds(n int) string {
-	if n == 1 {
-		return "One seed"
+// figure3Table compares GD and GD+M at the last step.
+func figure3Table(runs []trained) table {
+	t := table{Head: []string{"", "GD", "GD+M", "GD+M − GD"}}
+	for _, row := range []struct {
+		name, column string
+		scale        float64
+	}{
+		{"training error, %", "error", 100}, {"training loss, nats", "loss", 1},
+		{"large-margin test accuracy, %", "test_1", 100},
+		{"small-margin test accuracy, %", "test_2", 100},
+		{"c, largest ⟨w_r, w*⟩", "c", 1}, {"largest |Ξ| on Z2", "xi_max_2", 1},
+	} {
+		gd := lastValues(runs, "gd", row.column, row.scale)
+		gdm := lastValues(runs, "gdm", row.column, row.scale)
+		t.add(row.name, interval(gd).String(), interval(gdm).String(),
+			interval(stats.Paired(gdm, gd)).String())
 	}
-	return fmt.Sprintf("Mean and 95%% t band over %d seeds", n)
+	return t
 }
 
-// steps is the number of steps of the runs as text.
-func steps(runs []trained) string {
-	low, high := int64(math.MaxInt64), int64(0)
+func (s Settings) drawFigure3(runs []trained, base string) error {
+	last := 2.0 // a logarithmic axis from 1 needs some length
 	for _, t := range runs {
-		n := t.rows[len(t.rows)-1].Step
-		low, high = min(low, n), max(high, n)
+		last = max(last, float64(t.lastStep()))
 	}
-	if low == high {
-		return fmt.Sprint(low)
-	}
-	return fmt.Sprintf("%d to %d", low, high)
-}
-
-// band is the mean over runs of a lane's column, with its 95% t interval. On a logarithmic axis
-// both are those of the logarithm. Runs are averaged at the steps that all of them have.
-func band(name string, color figure.Category, runs []trained, lane, column string, scale float64,
-	log bool) figure.Line {
-	line := figure.Line{Name: name, Color: color}
-	at := map[float64][]float64{}
-	for _, t := range runs {
-		x, y := t.series(lane, column)
-		for i := range x {
-			at[x[i]] = append(at[x[i]], y[i]*scale)
+	panel := func(title, label, column string, scale float64, y figure.Axis) figure.Panel {
+		y.Label = label
+		return figure.Panel{
+			Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1, High: last}, Y: y,
+			Lines: []figure.Line{
+				band("GD", figure.Blue, runs, "gd", column, scale, y.Log),
+				band("GD+M", figure.Vermilion, runs, "gdm", column, scale, y.Log),
+			},
 		}
 	}
-	x, _ := runs[0].series(lane, column)
-	for _, x := range x {
-		values := at[x]
-		if len(values) < len(runs) {
-			continue
-		}
-		if log {
-			for i := range values {
-				values[i] = math.Log(values[i])
-			}
-		}
-		v := stats.Mean95(values)
-		low, mean, high := v.Mean-v.Half, v.Mean, v.Mean+v.Half
-		if log {
-			low, mean, high = math.Exp(low), math.Exp(mean), math.Exp(high)
-		}
-		line.X, line.Y = append(line.X, x), append(line.Y, mean)
-		line.Low, line.High = append(line.Low, low), append(line.High, high)
-	}
-	if len(runs) == 1 {
-		line.Low, line.High = nil, nil
-	}
-	return line
+	accuracy := figure.Axis{Low: 0, High: 102}
+	return figure.Picture{
+		Title: fmt.Sprintf("Figure 3: N = %d, d = %d, m = %d, P = %d; %s, η = %g, γ = %g", s.N,
+			s.D, s.M, s.P, s.Form, s.Eta, s.Gamma),
+		Note: fmt.Sprintf("α = %.3g, β = %.3g, σ = %.3g, σ0 = %.3g, %d small-margin samples, λ = "+
+			"%g. %s; %d test samples, each tried with either margin.", s.Alpha, s.Beta, s.Sigma,
+			s.Sigma0, s.SmallMargin, s.Lambda, overSeeds(s.Seeds), s.Test),
+		Panels: [][]figure.Panel{{
+			panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true}),
+			panel("(b) large margin", "test accuracy (%)", "test_1", 100, accuracy),
+			panel("(c) small margin", "test accuracy (%)", "test_2", 100, accuracy),
+		}},
+		Width: 9.6,
+	}.Write(base)
 }

@@ -4,60 +4,53 @@ import (
 	"context"
 	"fmt"
 
+	"momentum/internal/cubic"
 	"momentum/internal/figure"
-	"momentum/internal/margin"
 	"momentum/internal/stats"
 )
 
-// intervention is one way to take away, or to imitate, what momentum is said to do.
+// intervention is one way to remove, or to imitate, the presumed effect of momentum.
 type intervention struct {
-	name, what string
-	lane       lane
+	name, description string
+	lane              lane
 }
 
 // interventions are tried on the same data from the same weights. "At the fit" is the first step
 // before which Z1 is fitted.
 func (s Settings) interventions() []intervention {
 	gd, gdm := s.gd(), s.gdm()
-	with := func(l lane, name string, change func(*margin.Lane)) lane {
-		l.Name = name
-		change(&l.Lane)
+	phase := func(l lane, name string, p cubic.Phase) lane {
+		l.Name, l.AfterFit = name, &p
 		return l
 	}
+	bypass := gdm
+	bypass.Name, bypass.BypassZ1 = "apart", true
 	return []intervention{
 		{"GD", "", gd},
 		{"GD+M", "", gdm},
 		{"buffer reset", "GD+M whose buffer is set to zero at the fit of Z1",
-			with(gdm, "reset", func(l *margin.Lane) {
-				l.Then = &margin.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true}
-			})},
+			phase(gdm, "reset", cubic.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true})},
 		{"Z1 kept out", "GD+M in whose buffer no gradient of Z1 goes; it acts at once, as in GD",
-			with(gdm, "apart", func(l *margin.Lane) { l.Apart = true })},
+			bypass},
 		{"phase 1 only", "GD+M until the fit of Z1, then GD",
-			with(gdm, "phase1", func(l *margin.Lane) { l.Then = &margin.Phase{Eta: s.Eta} })},
+			phase(gdm, "phase1", cubic.Phase{Eta: s.Eta})},
 		{"phase 2 only", "GD until the fit of Z1, then GD+M with an empty buffer",
-			with(gd, "phase2", func(l *margin.Lane) {
-				l.Then = &margin.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true}
-			})},
+			phase(gd, "phase2", cubic.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true})},
 		{"phase 2, last gradient kept", "the same, but the buffer starts from the last gradient " +
-			"before the fit", with(gd, "phase2kept", func(l *margin.Lane) {
-			l.Then = &margin.Phase{Eta: s.Eta, Gamma: s.Gamma}
-		})},
+			"before the fit",
+			phase(gd, "phase2kept", cubic.Phase{Eta: s.Eta, Gamma: s.Gamma})},
 		{"GD, 10η at the fit", "GD with ten times the rate from the fit of Z1 on",
-			with(gd, "raised10", func(l *margin.Lane) { l.Then = &margin.Phase{Eta: 10 * s.Eta} })},
+			phase(gd, "raised10", cubic.Phase{Eta: 10 * s.Eta})},
 		{"GD, η/(1−γ) at the fit", "GD with 1/(1−γ) times the rate from the fit of Z1 on",
-			with(gd, "raised", func(l *margin.Lane) {
-				l.Then = &margin.Phase{Eta: s.Eta /
-					(1 - s.Gamma)}
-			})},
+			phase(gd, "raised", cubic.Phase{Eta: s.Eta / (1 - s.Gamma)})},
 	}
 }
 
 // control is a world in which the theory sees no reason for a gap between GD and GD+M.
 type control struct {
-	name, what string
-	column     string // the test accuracy in which there must be no gap
-	change     func(*bundle)
+	name, description string
+	column            string // the test accuracy in which there must be no gap
+	change            func(*bundle)
 }
 
 // controls are trained to the last step, since a difference in when they stop would be a gap of its
@@ -80,120 +73,45 @@ func controls() []control {
 	}
 }
 
-// mechanism asks whether momentum does what the theory says: by interventions, and by controls in
+// mechanismRuns are the runs of the interventions and of each control, with one run per seed.
+type mechanismRuns struct {
+	Settings
+	interventions []intervention
+	controls      []control
+	main          []trained
+	control       [][]trained
+	gaps          []stats.Interval // GD+M − GD of each control, in points
+}
+
+// mechanism tests whether momentum does what the theory says: by interventions, and by controls in
 // which there must be no gap.
 func (s *session) mechanism(ctx context.Context, set Settings) (section, error) {
-	inter := set.interventions()
-	var lanes []lane
-	for _, i := range inter {
-		lanes = append(lanes, i.lane)
-	}
-	var bundles []bundle
-	for i := range set.Seeds {
-		seed := set.Seed + uint64(i)
-		bundles = append(bundles, set.bundle("mechanism", seed, lanes...))
-		for _, c := range controls() {
-			b := set.bundle("control-"+slug(c.name), seed, set.gd(), set.gdm())
-			b.Stop = 0
-			c.change(&b)
-			bundles = append(bundles, b)
-		}
-	}
-	runs, err := s.train(ctx, "mechanism", bundles)
+	m, err := s.trainMechanism(ctx, set)
 	if err != nil {
 		return section{}, err
 	}
-	controls := controls()
-	each := 1 + len(controls) // bundles of a seed
-	column := func(bundle int, lane, name string, scale float64) []float64 {
-		var x []float64
-		for i := bundle; i < len(runs); i += each {
-			x = append(x, scale*runs[i].last(lane).get(name))
-		}
-		return x
-	}
-	row := func(t *table, name string, bundle int, lane string) {
-		t.add(name, stats.Mean95(column(bundle, lane, "test_2", 100)).String(),
-			stats.Mean95(column(bundle, lane, "test_1", 100)).String(),
-			stats.Mean95(column(bundle, lane, "error", 100)).String(),
-			stats.Mean95(column(bundle, lane, "c", 1)).String(),
-			stats.Mean95(column(bundle, lane, "xi_max_2", 1)).String())
-	}
-	result := table{Head: []string{"", "small-margin test acc., %", "large-margin, %",
-		"training error, %", "c", "largest |Ξ| on Z2"}}
-	for _, i := range inter {
-		row(&result, i.name, 0, i.lane.Name)
-	}
-	gaps := make([]stats.Interval, len(controls))
-	for k, c := range controls {
-		row(&result, c.name+": GD", k+1, "gd")
-		row(&result, c.name+": GD+M", k+1, "gdm")
-		gd, gdm := column(k+1, "gd", c.column, 100), column(k+1, "gdm", c.column, 100)
-		for i := range gdm {
-			gdm[i] -= gd[i]
-		}
-		gaps[k] = stats.Mean95(gdm)
-	}
+	result := m.table()
 	fmt.Fprintln(s.stdout)
 	result.print(s.stdout)
-	margins := map[string]string{"test_1": "large-margin", "test_2": "small-margin"}
-	text := result.markdown() + "\n"
-	for _, i := range inter[2:] {
-		text += fmt.Sprintf("- %s: %s.\n", i.name, i.what)
-	}
-	for k, c := range controls {
-		text += fmt.Sprintf("- Control, %s: %s. Test accuracy (%s), GD+M − GD: %s points.\n",
-			c.name, c.what, margins[c.column], gaps[k])
+	for k, c := range m.controls {
 		fmt.Fprintf(s.stdout, "control   %s: GD+M − GD = %s points of %s test accuracy\n", c.name,
-			gaps[k], margins[c.column])
+			m.gaps[k], c.margin())
 	}
-	text += fmt.Sprintf("\nMean ± 95%% t interval, seeds: %d; at most %d steps, N = %d; %s, η = "+
-		"%g, γ = %g.\n", set.Seeds, set.T, set.N, set.Form, set.Eta, set.Gamma)
-	if err := s.writeText("mechanism.md", text); err != nil {
+	if err := s.writeText("mechanism.md", result.markdown()+"\n"+m.notes()); err != nil {
 		return section{}, err
 	}
-
-	main := make([]trained, 0, set.Seeds)
-	for i := 0; i < len(runs); i += each {
-		main = append(main, runs[i])
-	}
-	colors := []figure.Category{figure.Blue, figure.Vermilion, figure.Green, figure.Purple,
-		figure.Orange, figure.Sky, figure.Black, figure.Green, figure.Purple}
-	panel := func(title, label, name string, scale float64, y figure.Axis, from,
-		to int) figure.Panel {
-		y.Label = label
-		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1,
-			High: float64(max(2, set.T))}, Y: y}
-		for i := from; i < to; i++ {
-			p.Lines = append(p.Lines, band(inter[i].name, colors[i], main, inter[i].lane.Name, name,
-				scale, y.Log))
-		}
-		return p
-	}
-	accuracy := figure.Axis{Low: 0, High: 102}
 	base := s.out("mechanism")
-	err = figure.Picture{
-		Title: fmt.Sprintf("What carries the feature over: N = %d", set.N),
-		Note: overSeeds(set.Seeds) + ". The moment of an intervention is the fit of Z1, the " +
-			"first step before which the mean of ℓ over Z1 is below " + fmt.Sprint(set.Fitted) +
-			".",
-		Panels: [][]figure.Panel{
-			{panel("(a)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 0, 4),
-				panel("(b)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 4,
-					len(inter))},
-			{panel("(c)", "c", "c", 1, figure.Axis{Log: true}, 0, 4),
-				panel("(d)", "c", "c", 1, figure.Axis{Log: true}, 4, len(inter))},
-		},
-		Width: 10.5, Height: 6.4,
-	}.Write(base)
-	if err != nil {
+	if err := m.draw(base); err != nil {
 		return section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
+	accuracy := func(lane string) stats.Interval {
+		return interval(lastValues(m.main, lane, "test_2", 100))
+	}
 	return section{
 		Title: "Is it the momentum? Interventions and controls",
 		Text: fmt.Sprintf("If momentum works by carrying the gradients of Z1 over into the time "+
-			"in which only Z2 is left, then taking that away must close the gap. SmallMargin-margin "+
+			"in which only Z2 is left, then taking that away must close the gap. Small-margin "+
 			"test accuracy: GD %s%%, GD+M %s%%; "+
 			"with the buffer reset at the fit of Z1 %s%%; with Z1 kept out of the buffer %s%%; "+
 			"with momentum until the fit only %s%%, after it only %s%%; GD with its rate "+
@@ -202,9 +120,120 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 			"GD+M − GD is %s points of large-margin accuracy, without a shared feature %s "+
 			"points of small-margin accuracy, with a linear model %s, and %s when weight "+
 			"decay gives it one minimum.",
-			result.Rows[0][1], result.Rows[1][1], result.Rows[2][1], result.Rows[3][1],
-			result.Rows[4][1], result.Rows[5][1], result.Rows[8][1], gaps[0], gaps[1], gaps[2],
-			gaps[3]),
+			accuracy("gd"), accuracy("gdm"), accuracy("reset"), accuracy("apart"),
+			accuracy("phase1"), accuracy("phase2"), accuracy("raised"),
+			m.gaps[0], m.gaps[1], m.gaps[2], m.gaps[3]),
 		Table: result, Pictures: []string{base + ".svg"},
 	}, nil
+}
+
+func (s *session) trainMechanism(ctx context.Context, set Settings) (mechanismRuns, error) {
+	m := mechanismRuns{Settings: set, interventions: set.interventions(), controls: controls()}
+	var lanes []lane
+	for _, i := range m.interventions {
+		lanes = append(lanes, i.lane)
+	}
+	var bundles []bundle
+	for i := range set.Seeds {
+		seed := set.Seed + uint64(i)
+		bundles = append(bundles, set.bundle("mechanism", seed, lanes...))
+		for _, c := range m.controls {
+			b := set.bundle("control-"+slug(c.name), seed, set.gd(), set.gdm())
+			b.Stop = 0
+			c.change(&b)
+			bundles = append(bundles, b)
+		}
+	}
+	runs, err := s.train(ctx, "mechanism", bundles)
+	if err != nil {
+		return m, err
+	}
+	perSeed := 1 + len(m.controls)
+	m.main = every(runs, 0, perSeed)
+	for k, c := range m.controls {
+		control := every(runs, 1+k, perSeed)
+		m.control = append(m.control, control)
+		m.gaps = append(m.gaps, interval(stats.Paired(lastValues(control, "gdm", c.column, 100),
+			lastValues(control, "gd", c.column, 100))))
+	}
+	return m, nil
+}
+
+// every returns runs first, first + n, first + 2n, …
+func every(runs []trained, first, n int) []trained {
+	var some []trained
+	for i := first; i < len(runs); i += n {
+		some = append(some, runs[i])
+	}
+	return some
+}
+
+// margin names the margin of the test samples that count.
+func (c control) margin() string {
+	return map[string]string{"test_1": "large-margin", "test_2": "small-margin"}[c.column]
+}
+
+func (m mechanismRuns) table() table {
+	t := table{Head: []string{"", "small-margin test acc., %", "large-margin, %",
+		"training error, %", "c", "largest |Ξ| on Z2"}}
+	row := func(name string, runs []trained, lane string) {
+		cell := func(column string, scale float64) string {
+			return interval(lastValues(runs, lane, column, scale)).String()
+		}
+		t.add(name, cell("test_2", 100), cell("test_1", 100), cell("error", 100), cell("c", 1),
+			cell("xi_max_2", 1))
+	}
+	for _, i := range m.interventions {
+		row(i.name, m.main, i.lane.Name)
+	}
+	for k, c := range m.controls {
+		row(c.name+": GD", m.control[k], "gd")
+		row(c.name+": GD+M", m.control[k], "gdm")
+	}
+	return t
+}
+
+// notes explain the rows of the table.
+func (m mechanismRuns) notes() string {
+	text := ""
+	for _, i := range m.interventions {
+		if i.description != "" {
+			text += fmt.Sprintf("- %s: %s.\n", i.name, i.description)
+		}
+	}
+	for k, c := range m.controls {
+		text += fmt.Sprintf("- Control, %s: %s. Test accuracy (%s), GD+M − GD: %s points.\n",
+			c.name, c.description, c.margin(), m.gaps[k])
+	}
+	return text + fmt.Sprintf("\nMean ± 95%% t interval, seeds: %d; at most %d steps, N = %d; %s, "+
+		"η = %g, γ = %g.\n", m.Seeds, m.T, m.N, m.Form, m.Eta, m.Gamma)
+}
+
+func (m mechanismRuns) draw(base string) error {
+	colors := []figure.Category{figure.Blue, figure.Vermilion, figure.Green, figure.Purple,
+		figure.Orange, figure.Sky, figure.Black, figure.Green, figure.Purple}
+	panel := func(title, label, column string, scale float64, y figure.Axis, from,
+		to int) figure.Panel {
+		y.Label = label
+		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1,
+			High: float64(max(2, m.T))}, Y: y}
+		for i := from; i < to; i++ {
+			p.Lines = append(p.Lines, band(m.interventions[i].name, colors[i], m.main,
+				m.interventions[i].lane.Name, column, scale, y.Log))
+		}
+		return p
+	}
+	accuracy, n := figure.Axis{Low: 0, High: 102}, len(m.interventions)
+	return figure.Picture{
+		Title: fmt.Sprintf("What carries the feature over: N = %d", m.N),
+		Note: overSeeds(m.Seeds) + ". The moment of an intervention is the fit of Z1, the " +
+			"first step before which the mean of ℓ over Z1 is below " + fmt.Sprint(m.Fitted) + ".",
+		Panels: [][]figure.Panel{
+			{panel("(a)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 0, 4),
+				panel("(b)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 4, n)},
+			{panel("(c)", "c", "c", 1, figure.Axis{Log: true}, 0, 4),
+				panel("(d)", "c", "c", 1, figure.Axis{Log: true}, 4, n)},
+		},
+		Width: 10.5, Height: 6.4,
+	}.Write(base)
 }

@@ -9,10 +9,11 @@ import (
 	"os"
 	"strings"
 
+	"momentum/internal/markdown"
 	"momentum/internal/rundir"
 )
 
-// section is what an experiment has to show: one paragraph, a table and pictures.
+// section is what the page shows of an experiment: one paragraph, a table and pictures.
 type section struct {
 	Title    string
 	Text     string   // one paragraph, with the numbers in it
@@ -29,8 +30,8 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// print writes the table with aligned columns, the first to the left, the others to the right but
-// for text.
+// print writes the table with aligned columns: the first to the left, the others to the right
+// unless they are text.
 func (t table) print(w io.Writer) {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
@@ -56,17 +57,9 @@ func (t table) print(w io.Writer) {
 }
 
 // markdown is the table as Markdown.
-func (t table) markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.Head, " | "),
-		strings.Repeat("---|", len(t.Head)))
-	for _, row := range t.Rows {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
-	}
-	return b.String()
-}
+func (t table) markdown() string { return markdown.Table(t.Head, t.Rows) }
 
-// page is synthetic.html: the sections below each other, with nothing outside of the file.
+// page is synthetic.html: the sections one after the other, in one file that needs no other.
 type page struct{ Sections []section }
 
 func (p *page) add(s section) { p.Sections = append(p.Sections, s) }

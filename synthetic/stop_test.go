@@ -18,7 +18,7 @@ import (
 	"momentum/internal/runtest"
 )
 
-// With this variable in its environment the test's binary is the command, so that tests can send
+// With this variable in its environment the test binary acts as the command, so that tests can send
 // signals to it.
 const asCommand = "MOMENTUM_TEST_AS_SYNTHETIC"
 
@@ -29,11 +29,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is a command that runs in a process of its own.
+// process is the command in a process of its own.
 type process struct {
 	*exec.Cmd
 	stderr bytes.Buffer
-	ended  chan struct{} // closed when it has
+	ended  chan struct{} // closed at the end of the process
 }
 
 // start starts the command. It is killed when the test ends.
@@ -53,7 +53,7 @@ func start(t *testing.T, args ...string) *process {
 	return p
 }
 
-// until waits until the condition holds, and returns false if the process ends before.
+// until waits until the condition holds, and returns false if the process ends first.
 func (p *process) until(ok func() bool) bool {
 	for !ok() {
 		select {
@@ -82,7 +82,7 @@ func written(root string) (size int64) {
 	return size
 }
 
-// countdown is a context that ends when it has been asked n times whether it has.
+// countdown is a context whose Err returns an error after n calls.
 type countdown struct {
 	context.Context
 	n int
@@ -95,24 +95,24 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// However often and wherever a run is stopped, in a step or in an observation, it ends with the
-// bytes of a run that was not.
+// However often and wherever a run is stopped, in a step or in an observation, it ends at the bytes
+// of an uninterrupted run.
 func TestStoppedRunEndsTheSame(t *testing.T) {
 	t.Parallel()
 	calm, root := t.TempDir(), t.TempDir()
-	succeed(t, small(calm, "-T=30")...)
+	succeed(t, smallRun(calm, "-T=30")...)
 	random := rand.New(rand.NewPCG(3, 0))
 	stops := 0
 	for ; ; stops++ {
-		// a step asks once, and so does an observation
+		// A step and an observation each call Err once.
 		ctx := &countdown{t.Context(), random.IntN(16)}
 		every := []string{"-checkpoint-every=0s", "-checkpoint-every=1h"}[random.IntN(2)]
-		status, _, stderr := synthetic(ctx, small(root, "-T=30", every)...)
+		status, _, stderr := synthetic(ctx, smallRun(root, "-T=30", every)...)
 		if status == cli.Done {
 			break
 		}
-		want := regexp.MustCompile(
-			`^synthetic: synthetic-figure3-N60-d8-s1: stopped by a signal at step \d+; the same command resumes it\n$`)
+		want := regexp.MustCompile(`^synthetic: synthetic-figure3-N60-d8-s1: stopped by a signal ` +
+			`before step \d+; the same command resumes it\n$`)
 		if state := runtest.Read(t, folder(t, root), "state"); status != cli.Stopped ||
 			!want.MatchString(stderr) || state != "preempted\n" {
 			t.Fatalf("status %d, %q, state %q; want 75, %s, preempted", status, stderr, state, want)
@@ -128,12 +128,12 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 	sameResult(t, folder(t, root), folder(t, calm))
 }
 
-// The same where not every step has a row, so that most stops are between two rows.
+// The same if not every step has a row, so that most stops are between two rows.
 func TestStoppedBetweenRows(t *testing.T) {
-	c, _ := mustParse(t, small(t.TempDir(), "-T=40")...)
+	c, _ := mustParse(t, smallRun(t.TempDir(), "-T=40")...)
 	b := c.bundle("sparse", 1, c.gdm())
 	train := func(ctx context.Context, root string) error {
-		s := &session{be: goBackend(t), exec: Execution{Runs: root,
+		s := &session{be: goBackend(t), execution: Execution{Runs: root,
 			CheckpointEvery: cli.Duration(time.Hour)}, stdout: io.Discard, stderr: io.Discard}
 		_, err := s.train(ctx, "test", []bundle{b})
 		return err
@@ -158,16 +158,16 @@ func TestStoppedBetweenRows(t *testing.T) {
 	sameResult(t, folder(t, root), folder(t, calm))
 }
 
-// A run that is killed at any moment, and started again until it is done, ends with the bytes of a
-// run that was not: here at a random moment of the start, after a row, and while a checkpoint is
-// written.
+// A run that is killed at any moment and restarted until it is done ends at the bytes of an
+// uninterrupted run. The moments are random at the start, after a row, and while a checkpoint is
+// being written.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the command 7 times")
 	}
 	t.Parallel()
 	const kills = 6
-	args := func(root string) []string { return small(root, "-T=60", "-checkpoint-every=0s") }
+	args := func(root string) []string { return smallRun(root, "-T=60", "-checkpoint-every=0s") }
 	calm, root := t.TempDir(), t.TempDir()
 	succeed(t, args(calm)...)
 	random := rand.New(rand.NewPCG(1, 0))
@@ -183,8 +183,7 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 				p.until(func() bool { return written(root) > before })
 			default:
 				p.until(func() bool {
-					return written(root) > before &&
-						len(runtest.HalfWritten(root)) > 0
+					return written(root) > before && len(runtest.HalfWritten(root)) > 0
 				})
 			}
 			p.Process.Kill()
@@ -207,14 +206,14 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 	}
 	sameResult(t, folder(t, root), folder(t, calm))
 	if left := runtest.HalfWritten(root); len(left) > 0 {
-		t.Errorf("the killed processes have left %q", left)
+		t.Errorf("the killed processes left %q behind", left)
 	}
 }
 
-// While a run goes on no other process may have its folder. SIGINT stops it with its work saved.
+// No other process can use the folder of a running training. SIGINT stops it with its work saved.
 func TestInUseAndSignal(t *testing.T) {
 	root := t.TempDir()
-	args := small(root, "-T=10000000", "-stop=0", "-checkpoint-every=1h")
+	args := smallRun(root, "-T=10000000", "-stop=0", "-checkpoint-every=1h")
 	p := start(t, args...)
 	if !p.until(func() bool { return written(root) > 0 }) {
 		_, stderr := p.end()
@@ -226,8 +225,9 @@ func TestInUseAndSignal(t *testing.T) {
 		append(args, "-fresh")...)
 	p.Process.Signal(os.Interrupt)
 	status, stderr := p.end()
-	if want := regexp.MustCompile(
-		`^synthetic: \S+: stopped by a signal at step \d+; the same command resumes it\n$`); status != cli.Stopped || !want.MatchString(stderr) {
+	want := regexp.MustCompile(`^synthetic: \S+: stopped by a signal before step \d+; ` +
+		`the same command resumes it\n$`)
+	if status != cli.Stopped || !want.MatchString(stderr) {
 		t.Errorf("status %d, %q; want 75, %s", status, stderr, want)
 	}
 	if found, _ := filepath.Glob(filepath.Join(folder(t, root), "checkpoints",
@@ -236,13 +236,13 @@ func TestInUseAndSignal(t *testing.T) {
 	}
 }
 
-// A checkpoint that was damaged is left out, with a warning, and the one before it, or the start,
-// gives the same result.
+// A damaged checkpoint is skipped with a warning, and resuming from the one before it, or from the
+// start, gives the same result.
 func TestDamagedCheckpoint(t *testing.T) {
 	calm, root := t.TempDir(), t.TempDir()
-	succeed(t, small(calm, "-T=10")...)
+	succeed(t, smallRun(calm, "-T=10")...)
 	ctx := &countdown{t.Context(), 12} // rows 0 to 5 and 6 steps
-	if status, _, stderr := synthetic(ctx, small(root, "-T=10",
+	if status, _, stderr := synthetic(ctx, smallRun(root, "-T=10",
 		"-checkpoint-every=0s")...); status != cli.Stopped {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
@@ -258,19 +258,19 @@ func TestDamagedCheckpoint(t *testing.T) {
 		newest := found[len(found)-1]
 		damage(newest)
 		status, _, stderr := synthetic(&countdown{t.Context(), 3},
-			small(root, "-T=10", "-checkpoint-every=0s")...)
+			smallRun(root, "-T=10", "-checkpoint-every=0s")...)
 		if status != cli.Stopped || !strings.HasPrefix(stderr,
 			"warning: "+newest+": damaged checkpoint") || strings.Count(stderr, "\n") != 2 {
 			t.Errorf("%d: status %d, %q; want 75 and a warning of %s", i, status, stderr, newest)
 		}
 	}
-	succeed(t, small(root, "-T=10")...)
+	succeed(t, smallRun(root, "-T=10")...)
 	sameResult(t, dir, folder(t, calm))
 }
 
 func TestOtherSettingsInTheFolder(t *testing.T) {
 	root := t.TempDir()
-	succeed(t, small(root, "-T=2")...)
+	succeed(t, smallRun(root, "-T=2")...)
 	config := filepath.Join(folder(t, root), "config.json")
 	content := runtest.Read(t, config)
 	for _, tt := range []struct{ content, want string }{
@@ -279,27 +279,27 @@ func TestOtherSettingsInTheFolder(t *testing.T) {
 		{"", "config.json:1: unexpected end of JSON input; restore it, or start over with -fresh"},
 	} {
 		write(t, tt.content, config)
-		fails(t, cli.Failed, tt.want, small(root, "-T=2")...)
+		fails(t, cli.Failed, tt.want, smallRun(root, "-T=2")...)
 	}
-	succeed(t, small(root, "-T=2", "-fresh")...)
+	succeed(t, smallRun(root, "-T=2", "-fresh")...)
 	old, err := filepath.Glob(filepath.Join(root, "*.old-1"))
 	if err != nil || len(old) != 1 {
 		t.Errorf("folders set aside: %q, %v; want one", old, err)
 	}
 }
 
-// A folder that says it is done but has lost its rows is not drawn.
+// A folder that is done but has lost its rows is not drawn.
 func TestDoneWithoutMetrics(t *testing.T) {
 	root := t.TempDir()
-	succeed(t, small(root, "-T=2")...)
+	succeed(t, smallRun(root, "-T=2")...)
 	write(t, "", folder(t, root), "metrics.jsonl")
 	fails(t, cli.Failed, "metrics.jsonl: done but without metrics; -fresh starts over",
-		small(root, "-T=2")...)
+		smallRun(root, "-T=2")...)
 }
 
 func TestUnwritable(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "file")
 	write(t, "", root)
-	fails(t, cli.Failed, "file: not a directory", small(filepath.Join(root, "runs"))...)
-	fails(t, cli.Failed, "-out: mkdir", small(t.TempDir(), "-out="+root)...)
+	fails(t, cli.Failed, "file: not a directory", smallRun(filepath.Join(root, "runs"))...)
+	fails(t, cli.Failed, "-out: mkdir", smallRun(t.TempDir(), "-out="+root)...)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
@@ -24,7 +25,17 @@ func synthetic(ctx context.Context, args ...string) (status int, stdout, stderr 
 	return status, out.String(), errs.String()
 }
 
-// succeed runs the command, which must end well and without a warning, and returns what it prints.
+// goBackend needs no time to compile.
+func goBackend(t *testing.T) *backend.Backend {
+	t.Helper()
+	be, err := backend.Open(t.Context(), "go", backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return be
+}
+
+// succeed runs the command, which must succeed without a warning, and returns what it prints.
 func succeed(t *testing.T, args ...string) (stdout string) {
 	t.Helper()
 	status, stdout, stderr := synthetic(t.Context(), args...)
@@ -45,10 +56,11 @@ func fails(t *testing.T, wantStatus int, want string, args ...string) {
 	}
 }
 
-// small is a world of a tenth of a second: 60 samples of 3 patches in R^8, 2 neurons and 60 steps.
-func small(root string, more ...string) []string {
-	return append([]string{"-backend=go", "-offline", "-N=60", "-small=6", "-d=8", "-P=3", "-m=2",
-		"-T=60", "-test=50", "-runs=" + root}, more...)
+// smallRun are the arguments of a run of a tenth of a second: 60 samples of 3 patches in R^8, 2
+// neurons and 60 steps.
+func smallRun(root string, more ...string) []string {
+	return append([]string{"-backend=go", "-offline", "-N=60", "-small-margin=6", "-d=8", "-P=3",
+		"-m=2", "-T=60", "-test=50", "-runs=" + root}, more...)
 }
 
 // folder returns the path of the only run folder in root.
@@ -68,7 +80,7 @@ func write(t *testing.T, content string, path ...string) {
 	}
 }
 
-// sameResult compares the files of a run that follow from its settings alone.
+// sameResult compares the files of two runs that depend on the settings alone.
 func sameResult(t *testing.T, got, want string) {
 	t.Helper()
 	for _, name := range []string{"metrics.jsonl", "metrics.csv", "weights.safetensors", "state"} {
@@ -80,25 +92,23 @@ func sameResult(t *testing.T, got, want string) {
 
 func TestFigure3(t *testing.T) {
 	root := t.TempDir()
-	args := small(root, "-T=15") // when both lanes are better on one margin than on the other
-	stdout := succeed(t, args...)
+	// After 15 steps both lanes are better on one margin than on the other.
+	stdout := succeed(t, smallRun(root, "-T=15")...)
 	dir, out := folder(t, root), filepath.Join(root, "synthetic-quick")
 	var names []string
 	for name := range runtest.Files(t, root) {
 		names = append(names, filepath.Base(name))
 	}
 	slices.Sort(names)
-	if want := strings.Fields("SHA256SUMS config.json figure3.md figure3.png figure3.svg " +
-		"manifest.json metrics.csv metrics.jsonl state weights.safetensors"); !slices.Equal(names,
-		want) {
+	want := strings.Fields("SHA256SUMS config.json figure3.md figure3.png figure3.svg " +
+		"manifest.json metrics.csv metrics.jsonl state weights.safetensors")
+	if !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
 	if base := filepath.Base(dir); !strings.HasPrefix(base, "synthetic-figure3-N60-d8-s1-") {
 		t.Errorf("folder %s", base)
 	}
-
-	// The steps asked for, each with all that both lanes have: 29 observables and c, G and M of 2
-	// neurons.
+	// Each step has all values of both lanes: 29 observables, and c, G and M of 2 neurons.
 	rows := runtest.Metrics(t, dir)
 	if len(rows) != 16 || rows[15].Step != 15 {
 		t.Fatalf("%d rows up to step %d, want those of steps 0 to 15", len(rows),
@@ -116,18 +126,18 @@ func TestFigure3(t *testing.T) {
 		}
 	}
 
-	// What is printed is what the last row says.
+	// The table has the values of the last row.
 	gd, gdm := trained{rows: rows}.last("gd"), trained{rows: rows}.last("gdm")
-	line := func(name, column string, scale float64) string {
+	tableRow := func(name, column string, scale float64) string {
 		return fmt.Sprintf("| %s | %.4g | %.4g | ", name, scale*gd.get(column),
 			scale*gdm.get(column))
 	}
 	table := runtest.Read(t, out, "figure3.md")
 	for _, want := range []string{
-		line("training error, %", "error", 100), line("training loss, nats", "loss", 1),
-		line("large-margin test accuracy, %", "test_1", 100),
-		line("small-margin test accuracy, %", "test_2", 100), line("c, largest ⟨w_r, w*⟩", "c", 1),
-		line("largest |Ξ| on Z2", "xi_max_2", 1),
+		tableRow("training error, %", "error", 100), tableRow("training loss, nats", "loss", 1),
+		tableRow("large-margin test accuracy, %", "test_1", 100),
+		tableRow("small-margin test accuracy, %", "test_2", 100),
+		tableRow("c, largest ⟨w_r, w*⟩", "c", 1), tableRow("largest |Ξ| on Z2", "xi_max_2", 1),
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("figure3.md without %q:\n%s", want, table)
@@ -135,22 +145,29 @@ func TestFigure3(t *testing.T) {
 	}
 	for i, want := range []string{
 		`backend   go on .+: -backend=go asks for it`,
-		`preset    quick: N = 60 samples, 6 of them with a small margin \(μ = 0.1\), d = 8, P = 3, m = 2`,
+		`preset    quick: N = 60 samples, 6 of them with a small margin \(μ = 0.1\), d = 8, ` +
+			`P = 3, m = 2`,
 		`data      α = 5.294, β = 0.2, σ = 0.35; initial weights σ0 = 0.03`,
-		`descent   GD and GD\+M damped, γ = 0.99, λ = 0; η = 0.2, η_eff = 0.2 for GD\+M; at most 15 steps`,
+		`descent   GD and GD\+M damped, γ = 0.99, λ = 0; η = 0.2, η_eff = 0.2 for GD\+M; ` +
+			`at most 15 steps`,
 		``,
 		` +GD +GD\+M +GD\+M − GD`,
 		`training error, % +\S+ +\S+ +\S+`,
 	} {
-		if line := strings.Split(stdout, "\n")[i]; !regexp.MustCompile("^" + want +
-			"$").MatchString(line) {
+		line := strings.Split(stdout, "\n")[i]
+		if !regexp.MustCompile("^" + want + "$").MatchString(line) {
 			t.Errorf("line %d is %q, want %s", i+1, line, want)
 		}
 	}
+}
 
-	// The same command again trains nothing and draws the same, from the files alone.
+// The same command again trains nothing and draws the same pictures from the files alone.
+func TestFigure3Again(t *testing.T) {
+	root := t.TempDir()
+	args := smallRun(root, "-T=15")
+	stdout := succeed(t, args...)
 	before := runtest.Files(t, root)
-	if err := os.RemoveAll(out); err != nil {
+	if err := os.RemoveAll(filepath.Join(root, "synthetic-quick")); err != nil {
 		t.Fatal(err)
 	}
 	if again := succeed(t, args...); again != stdout {
@@ -161,19 +178,19 @@ func TestFigure3(t *testing.T) {
 		t.Errorf("%d files the second time, %d the first time", len(after), len(before))
 	}
 	for name := range before {
-		if after[name] != before[name] { // the manifest, too, which has the time of the training
+		if after[name] != before[name] { // this includes the manifest, with the training's time
 			t.Errorf("%s has changed", name)
 		}
 	}
 }
 
-// γ = 0 is GD in either form. The last bit may differ: a product of matrices may add up the rows of
-// one lane in another order than those of another.
+// γ = 0 is GD in either form. The last bit may differ, since a product of matrices may sum the rows
+// of two lanes in different orders.
 func TestNoMomentumIsGD(t *testing.T) {
 	t.Parallel()
 	for _, form := range []string{"damped", "undamped"} {
 		root := t.TempDir()
-		succeed(t, small(root, "-gamma=0", "-form="+form, "-lambda=0.01", "-eta=1")...)
+		succeed(t, smallRun(root, "-gamma=0", "-form="+form, "-lambda=0.01", "-eta=1")...)
 		rows := runtest.Metrics(t, folder(t, root))
 		for _, row := range rows {
 			for _, v := range row.Values {
@@ -194,14 +211,14 @@ func TestNoMomentumIsGD(t *testing.T) {
 	}
 }
 
-// The same on the backend that this machine has, where a call takes many steps: to rounding, the Go
-// backend's numbers, where it takes one.
+// This machine's backend, on which a call takes many steps, agrees to rounding with the Go backend,
+// on which it takes one.
 func TestBackendsAgree(t *testing.T) {
 	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	be := backendtest.Open(t)
 	root, other := t.TempDir(), t.TempDir()
-	succeed(t, small(root)...)
-	succeed(t, small(other, "-backend="+string(be.Kind))...)
+	succeed(t, smallRun(root)...)
+	succeed(t, smallRun(other, "-backend="+string(be.Kind))...)
 	got, want := runtest.Metrics(t, folder(t, other)), runtest.Metrics(t, folder(t, root))
 	if len(got) != len(want) {
 		t.Fatalf("%d rows on %s, %d on go", len(got), be.Kind, len(want))
@@ -220,26 +237,26 @@ func TestBackendsAgree(t *testing.T) {
 	}
 }
 
-// The edges: one step, no small margin, no large one, settings whose curves are all zero. One step
-// of every part is in TestAll.
+// Edge cases: one step, no small margin, no large one, settings whose curves are all zero. TestAll
+// takes one step of every part.
 func TestEdges(t *testing.T) {
 	for _, tt := range []struct {
 		args string
-		want string // in -out, without the pictures' .png
+		want string // files in -out, except .png
 	}{
 		{"-T=1", "figure3.md figure3.svg"},
-		{"-small=0", "figure3.md figure3.svg"},
-		{"-small=60", "figure3.md figure3.svg"},
+		{"-small-margin=0", "figure3.md figure3.svg"},
+		{"-small-margin=60", "figure3.md figure3.svg"},
 		{"-seeds=2 -T=5", "figure3.md figure3.svg"},
 		{"-theory", "theory.md theory.svg"},
-		{"-theory -small=0 -T=10", "theory.md theory.svg"},
-		{"-scales -small=0 -T=1 -d=4", "scales.md scales.svg"},
-		{"-map -T=1 -small=0", "map-N60.csv map-N60.md map-N60.svg"},
+		{"-theory -small-margin=0 -T=10", "theory.md theory.svg"},
+		{"-scales -small-margin=0 -T=1 -d=4", "scales.md scales.svg"},
+		{"-map -T=1 -small-margin=0", "map-N60.csv map-N60.md map-N60.svg"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
-			succeed(t, small(root, strings.Fields(tt.args)...)...)
+			succeed(t, smallRun(root, strings.Fields(tt.args)...)...)
 			var names []string
 			for name := range runtest.Files(t, filepath.Join(root, "synthetic-quick")) {
 				if !strings.HasSuffix(name, ".png") {
@@ -254,11 +271,11 @@ func TestEdges(t *testing.T) {
 	}
 }
 
-// -all makes every part's files and the page, in the order of the parts.
+// -all writes every part's files and the page, in the order of the parts.
 func TestAll(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	stdout := succeed(t, small(root, "-all", "-T=1", "-table-epochs=1", "-table-seeds=1",
+	stdout := succeed(t, smallRun(root, "-all", "-T=1", "-table-epochs=1", "-table-seeds=1",
 		"-mlp-width=2", "-filters=1", "-teacher-width=2", "-teacher-filters=1")...)
 	out := filepath.Join(root, "synthetic-quick")
 	var names []string
@@ -276,7 +293,7 @@ func TestAll(t *testing.T) {
 	}
 	page := runtest.Read(t, out, "synthetic.html")
 	if n := strings.Count(page, "<img "); n != 6 || strings.Count(page, "<h2>") != len(allParts) {
-		t.Errorf("%d pictures under %d heads, want 6 under %d", n, strings.Count(page, "<h2>"),
+		t.Errorf("%d pictures in %d sections, want 6 in %d", n, strings.Count(page, "<h2>"),
 			len(allParts))
 	}
 	if !strings.HasSuffix(stdout, "page      "+filepath.Join(out, "synthetic.html")+"\n") {
@@ -284,7 +301,7 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// The folders of a seed have names of their own, in plain ASCII, and a lane of each name once.
+// The folders of a seed have distinct names in plain ASCII, and its lanes have distinct names.
 func TestNames(t *testing.T) {
 	set := preset("quick", 30)
 	seen := map[string]bool{}
@@ -306,8 +323,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// -preset=theory goes over d by halves, from an eighth of it on, but not below 3: β = α/(√d ln d)
-// of d = 2 is above α.
+// -preset=theory varies d by factors of 2, from an eighth of -d on, but not below 3: with d = 2,
+// β = α/(√d ln d) is above α.
 func TestGrowth(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, "-preset=theory", "-backend=go", "-offline", "-d=16", "-T=2", "-test=10",
@@ -325,12 +342,12 @@ func TestGrowth(t *testing.T) {
 
 func TestDryRun(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs")
-	stdout := succeed(t, small(root, "-dry-run", "-map", "-theory")...)
+	stdout := succeed(t, smallRun(root, "-dry-run", "-map", "-theory")...)
 	if !strings.Contains(stdout, `part      theory {"N":60,"SmallMargin":6,`) ||
 		!strings.Contains(stdout, `part      map {"N":60,"SmallMargin":6,`) {
 		t.Errorf("it prints\n%s", stdout)
 	}
 	if _, err := os.Stat(root); err == nil {
-		t.Errorf("%s is there", root)
+		t.Errorf("%s exists", root)
 	}
 }

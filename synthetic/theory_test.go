@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"momentum/internal/margin"
+	"momentum/internal/cubic"
 	"momentum/internal/rundir"
 	"momentum/internal/runtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // golden compares a text with that of testdata.
 func golden(t *testing.T, name, got string) {
@@ -32,11 +32,11 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// columns are values by name, of the steps of made. A NaN is left out of its row.
+// columns are the values of newRun by name. A NaN is left out of its row.
 type columns map[string][]float64
 
-// made is a run with these rows.
-func made(steps []int64, c columns) trained {
+// newRun is a run with these rows.
+func newRun(steps []int64, c columns) trained {
 	var t trained
 	var names []string
 	for name := range c {
@@ -58,22 +58,19 @@ func made(steps []int64, c columns) trained {
 func TestCurve(t *testing.T) {
 	c := curve{[]float64{0, 1, 3, 10}, []float64{4, 2, 6, 1}}
 	above := func(limit float64) func(float64) bool {
-		return func(x float64) bool {
-			return x >
-				limit
-		}
+		return func(x float64) bool { return x > limit }
 	}
 	for limit, want := range map[float64]int{3: 0, 5: 3, 6: -1} {
-		if got := c.first(above(limit)); got != want {
+		if got := c.firstStep(above(limit)); got != want {
 			t.Errorf("first above %v: %d, want %d", limit, got, want)
 		}
 	}
-	for at, want := range map[float64]float64{0: 4, 2.9: 2, 3: 6, 100: 1} {
-		if got := c.at(at); got != want {
-			t.Errorf("at %v: %v, want %v", at, got, want)
+	for step, want := range map[float64]float64{0: 4, 2.9: 2, 3: 6, 100: 1} {
+		if got := c.value(step); got != want {
+			t.Errorf("step %v: %v, want %v", step, got, want)
 		}
 	}
-	if got := c.at(-1); !math.IsNaN(got) {
+	if got := c.value(-1); !math.IsNaN(got) {
 		t.Errorf("before the first step: %v, want NaN", got)
 	}
 	if got := c.sum(); got != 3+8+24.5 { // 1·(4+2)/2 + 2·(2+6)/2 + 7·(6+1)/2
@@ -83,11 +80,11 @@ func TestCurve(t *testing.T) {
 		t.Errorf("last %v, want 1", got)
 	}
 	product := func(step, x float64) float64 { return step * x }
-	if got := c.most(0, product); got != 18 { // 3·6
-		t.Errorf("most %v, want 18", got)
+	if got := c.largest(0, product); got != 18 { // 3·6
+		t.Errorf("largest %v, want 18", got)
 	}
-	if got := c.most(4, product); got != 10 {
-		t.Errorf("most from step 4: %v, want 10", got)
+	if got := c.largest(4, product); got != 10 {
+		t.Errorf("largest from step 4 on: %v, want 10", got)
 	}
 }
 
@@ -96,8 +93,7 @@ func TestNearerAndWithin(t *testing.T) {
 		x    float64
 		want bool
 	}{{1, true}, {9, true}, {11, false}, {100, false}, {0.001, true}, {0, false}, {-1, false},
-		{math.NaN(), false}} {
-		// 10 is halfway
+		{math.NaN(), false}} { // 10 is halfway
 		if got := nearer(tt.x, 1, 100); got != tt.want {
 			t.Errorf("%v is nearer to 1 than to 100: %t", tt.x, got)
 		}
@@ -108,27 +104,27 @@ func TestNearerAndWithin(t *testing.T) {
 		want      bool
 	}{{20, 2, true}, {21, 2, false}, {10, 0.01, true}, {11, 0.01, false}, {0, 2, true},
 		{-1, 2, false}} {
-		if got := within(tt.step, tt.predicted); got != tt.want {
+		if got := withinOrder(tt.step, tt.predicted); got != tt.want {
 			t.Errorf("step %d is within a factor of 10 of %v: %t", tt.step, tt.predicted, got)
 		}
 	}
 }
 
-// handMade are settings with round numbers: 1/α = 0.5, 1/β = 10, μ = 0.1, σ0 σ √d = 0.1, 1/(1−γ) =
-// 10.
+// handMade are settings with round numbers:
+// 1/α = 0.5, 1/β = 10, μ = 0.1, σ0 σ √d = 0.1, 1/(1−γ) = 10.
 func handMade() Settings {
-	return Settings{N: 100, SmallMargin: 10, D: 4, M: 2, Alpha: 2, Beta: 0.1, Sigma: 0.5, Sigma0: 0.1,
-		Form: "damped", Eta: 0.5, Gamma: 0.9}
+	return Settings{N: 100, SmallMargin: 10, D: 4, M: 2, Alpha: 2, Beta: 0.1, Sigma: 0.5,
+		Sigma0: 0.1, Form: "damped", Eta: 0.5, Gamma: 0.9}
 }
 
-// seenAll are two runs of which all claims are seen. Predicted for GD: T0 = 1/(0.5·2³·0.1) = 2.5,
-// T1 = 100/(0.5·0.1·0.5·2·0.5²·4) = 2000; for GD+M: T0 = 2.5 + 10, √(1−γ)/α = 0.158. Both have c ≥
-// 1/α at step 10, so T1 of GD+M is step 20.
+// seenAll are two runs in which all claims are seen. Predicted for GD: T0 = 1/(0.5·2³·0.1) = 2.5
+// and T1 = 100/(0.5·0.1·0.5·2·0.5²·4) = 2000; for GD+M: T0 = 2.5 + 10 and √(1−γ)/α = 0.158. Both
+// have c ≥ 1/α at step 10, so T1 of GD+M is step 20.
 func seenAll() ([]int64, columns) {
 	return []int64{0, 10, 20, 100}, columns{
 		"gd/c":    {0.01, 0.6, 0.602, 0.605},
 		"gd/nu_1": {0.45, 0.01, 0.001, 0.0001}, // ν1·ηα(t−T0+1): at most 0.001·11
-		// sum 0.5 + 0.35 + 0.84 = 1.69, of which 3ηβ³/α² is 6.3e−4
+		// Their sum is 0.5 + 0.35 + 0.84 = 1.69, and 3ηβ³/α² times that is 6.3e−4.
 		"gd/nu_2":        {0.05, 0.05, 0.02, 0.001},
 		"gd/noise_min_2": {-0.1, 0, 0.5, 1.5},
 		"gd/error":       {0.5, 0.1, 0.1, 0},
@@ -152,23 +148,22 @@ func seenAll() ([]int64, columns) {
 	}
 }
 
-// Every claim is seen where it holds, and is not where its own number says otherwise.
+// Every claim is seen where it holds, and not seen where its own number contradicts it.
 func TestClaims(t *testing.T) {
 	nan := math.NaN()
 	claims := func(s Settings, t trained) []claim {
-		return append(s.claimsGD(t),
-			s.claimsGDM(t)...)
+		return append(s.claimsGD(t), s.claimsGDM(t)...)
 	}
 	for _, tt := range []struct {
 		name    string
-		rows    int // that are kept; 0: all
+		rows    int // to keep; 0: all
 		change  columns
-		notSeen []int // by the place in the list: 0 to 8 are GD's, 9 to 16 GD+M's
+		notSeen []int // indices of claims: 0 to 8 are GD's, 9 to 16 GD+M's
 	}{
 		{name: "all as the theory says"},
 		{name: "GD learns nothing", change: columns{"gd/c": {0.01, 0.01, 0.01, 0.01}},
 			notSeen: []int{0, 1, 2, 3}},
-		// 0.2·91
+		// The bound of ν1 is 0.2·91.
 		{name: "GD forgets Z1", change: columns{"gd/nu_1": {0.45, 0.01, 0.001, 0.2}},
 			notSeen: []int{1, 2}},
 		{name: "Z2 rules before T0, too", change: columns{"gd/nu_1": {0.04, 0.01, 0.001, 0.0001}}},
@@ -177,7 +172,7 @@ func TestClaims(t *testing.T) {
 			notSeen: []int{3, 6}},
 		{name: "GD does not memorize", change: columns{"gd/noise_min_2": {-0.1, 0, 0.5, 0.5}},
 			notSeen: []int{4, 7}},
-		// sum 25.25 + 50 + 200.04, times η 137 > 10/σ0
+		// The sum is 25.25 + 50 + 200.04, and η times that is 137 > 10/σ0.
 		{name: "ν2 stays", change: columns{"gd/nu_2": {0.05, 5, 5, 0.001}}, notSeen: []int{5}},
 		{name: "GD does not fit", change: columns{"gd/error": {0, 0, 0, 0.01}}, notSeen: []int{8}},
 		{name: "GD generalizes", change: columns{"gd/test_2": {0, 0, 0, 1}}, notSeen: []int{8}},
@@ -192,7 +187,7 @@ func TestClaims(t *testing.T) {
 			notSeen: []int{11}},
 		{name: "it is carried too short", change: columns{"gdm/c": {0.01, 0.6, 1, 12}},
 			notSeen: []int{12}},
-		// 5·0.05·81
+		// The bound of ν is 5·0.05·81.
 		{name: "ν of GD+M stays", change: columns{"gdm/nu_2": {0.05, 0.05, 0.01, 5}},
 			notSeen: []int{13}},
 		{name: "noise of Z1 grows", change: columns{"gdm/xi_max_1": {0.1, 0.1, 0.2, 1.01}},
@@ -202,15 +197,15 @@ func TestClaims(t *testing.T) {
 		{name: "c falls back", change: columns{"gdm/c": {0.01, 0.6, 6, 1}}, notSeen: []int{15}},
 		{name: "GD+M does not fit", change: columns{"gdm/error": {0, 0, 0, 0.01}},
 			notSeen: []int{16}},
-		// 0.1·0.2 > μ/10
+		// The test error is 0.1·0.2 > μ/10.
 		{name: "GD+M misses a fifth of Z2", change: columns{"gdm/test_2": {0, 0, 0, 0.8}},
 			notSeen: []int{16}},
-		// no neuron is the strongest then
+		// No neuron is then the strongest.
 		{name: "GD+M diverges at the end", change: columns{"gdm/diverged": {nan, nan, nan, 99}},
 			notSeen: []int{10, 11, 14, 15, 16}},
 
-		// GD at step 10: it has not memorized anything, nor fitted. GD+M: T1 has not come, so
-		// nothing is known of it.
+		// At step 10 GD has neither memorized nor fitted anything. GD+M has not reached T1, so
+		// nothing is known of what follows it.
 		{name: "ends at step 10", rows: 2, notSeen: []int{4, 7, 8, 11, 12, 13, 15, 16}},
 	} {
 		steps, c := seenAll()
@@ -221,7 +216,7 @@ func TestClaims(t *testing.T) {
 			steps = steps[:tt.rows]
 		}
 		var notSeen []int
-		for i, claim := range claims(handMade(), made(steps, c)) {
+		for i, claim := range claims(handMade(), newRun(steps, c)) {
 			if !claim.Seen {
 				notSeen = append(notSeen, i)
 			}
@@ -231,14 +226,14 @@ func TestClaims(t *testing.T) {
 		}
 	}
 
-	// In the undamped form the same path has 1−γ times the rate and 1/(1−γ) times the buffer, and
-	// the same claims.
+	// In the undamped form the same path has 1−γ times the rate, 1/(1−γ) times the buffer and the
+	// same claims.
 	steps, c := seenAll()
-	damped := claims(handMade(), made(steps, c))[9:]
+	damped := claims(handMade(), newRun(steps, c))[9:]
 	s := handMade()
 	s.Form, s.Eta = "undamped", s.Eta/10
 	c["gdm/M2"] = []float64{0, -1, -0.5, 0}
-	undamped := claims(s, made(steps, c))[9:]
+	undamped := claims(s, newRun(steps, c))[9:]
 	for i := range damped {
 		if undamped[i] != damped[i] {
 			t.Errorf("undamped %v, damped %v", undamped[i], damped[i])
@@ -246,7 +241,7 @@ func TestClaims(t *testing.T) {
 	}
 
 	var text strings.Builder
-	for _, c := range claims(handMade(), made(seenAll())) {
+	for _, c := range claims(handMade(), newRun(seenAll())) {
 		fmt.Fprintf(&text, "%s | %s | %s | %s | %t\n", c.Where, c.What, c.Predicted, c.Measured,
 			c.Seen)
 	}
@@ -255,21 +250,21 @@ func TestClaims(t *testing.T) {
 
 func TestTestError(t *testing.T) {
 	s := handMade() // μ = 0.1
-	r := made([]int64{5}, columns{"gd/test_1": {0.75}, "gd/test_2": {0.5}}).last("gd")
+	r := newRun([]int64{5}, columns{"gd/test_1": {0.75}, "gd/test_2": {0.5}}).last("gd")
 	if got := s.testError(r); math.Abs(got-0.275) > 1e-15 { // 0.9·0.25 + 0.1·0.5
 		t.Errorf("got %v, want 0.275", got)
 	}
 }
 
-func TestStrongestAndWhen(t *testing.T) {
-	run := made([]int64{0, 7}, columns{"gdm/c1": {9, 1}, "gdm/c2": {0, 3}, "gdm/c3": {0, 2}})
+func TestStrongest(t *testing.T) {
+	run := newRun([]int64{0, 7}, columns{"gdm/c1": {9, 1}, "gdm/c2": {0, 3}, "gdm/c3": {0, 2}})
 	if got := run.strongest("gdm", 3); got != 2 {
 		t.Errorf("the strongest neuron at the end is %d, want 2", got)
 	}
-	if got := when(3, run); got != "step 3" {
+	if got := describeStep(3, run); got != "step 3" {
 		t.Errorf("got %q", got)
 	}
-	if got := when(-1, run); got != "not in 7 steps" {
+	if got := describeStep(-1, run); got != "not in 7 steps" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -292,30 +287,31 @@ func TestGrid(t *testing.T) {
 	}
 }
 
-// The map of a world in which a setting learns the small margin where η/(1−γ) ≥ 10, and diverges
-// from η = 20 on.
-func TestDrawMap(t *testing.T) {
-	s := &session{exec: Execution{Out: t.TempDir()}, stdout: new(strings.Builder)}
+// The map of a world in which a setting learns the small margin if η/(1−γ) ≥ 10, and diverges from
+// η = 20 on.
+func TestMap(t *testing.T) {
+	s := &session{execution: Execution{Out: t.TempDir()}, stdout: new(strings.Builder)}
 	set := preset("quick", 30)
 	etas, gammas := set.grid()
-	shown, err := s.drawMap(set, etas, gammas, func(eta, gamma float64) laneRow {
+	shown, err := s.showMap(rateMap{set, etas, gammas, func(eta, gamma float64) laneRow {
 		c := columns{"x/loss": {0.01}, "x/loss_2": {0.02}, "x/error": {0.002}, "x/test_1": {1},
 			"x/test_2": {0.5}, "x/c": {0.8}, "x/xi_max_2": {1.5}}
 		if eta/(1-gamma) >= 10 {
-			c["x/error"], c["x/test_2"], c["x/c"], c["x/xi_max_2"], c["x/converged"] = []float64{0},
-				[]float64{0.95}, []float64{6}, []float64{0.1}, []float64{1}
+			c["x/error"], c["x/test_2"], c["x/converged"] = []float64{0}, []float64{0.95},
+				[]float64{1}
+			c["x/c"], c["x/xi_max_2"] = []float64{6}, []float64{0.1}
 		}
 		if eta >= 20 {
-			c = columns{"x/error": {0}, "x/test_2": {1}, "x/" + margin.Diverged.String(): {3}}
+			c = columns{"x/error": {0}, "x/test_2": {1}, "x/" + cubic.Diverged.String(): {3}}
 		}
-		return made([]int64{700}, c).last("x")
-	})
+		return newRun([]int64{700}, c).last("x")
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := runtest.Read(t, s.exec.Out, "map-N1000.csv")
+	file := runtest.Read(t, s.execution.Out, "map-N1000.csv")
 	if n := strings.Count(file, "\n"); n != 1+16*8 {
-		t.Errorf("%d lines, want a head and 128", n)
+		t.Errorf("%d lines, want a header and 128", n)
 	}
 	for _, want := range []string{
 		"\n0.01,0,0.01,0.01,0.02,0.002,1,0.5,0.8,1.5,700,false,\n",
@@ -326,8 +322,9 @@ func TestDrawMap(t *testing.T) {
 			t.Errorf("map-N1000.csv without %q", want)
 		}
 	}
-	golden(t, "map.md", runtest.Read(t, s.exec.Out, "map-N1000.md"))
-	if want := "plain GD learns it from η = 10.8 on, GD+M with γ = 0.99 from η = 0.147 on."; !strings.Contains(shown.Text, want) {
+	golden(t, "map.md", runtest.Read(t, s.execution.Out, "map-N1000.md"))
+	want := "plain GD learns it from η = 10.8 on, GD+M with γ = 0.99 from η = 0.147 on."
+	if !strings.Contains(shown.Text, want) {
 		t.Errorf("the text %q lacks %q", shown.Text, want)
 	}
 }

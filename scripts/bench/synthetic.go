@@ -16,45 +16,44 @@ import (
 
 	"momentum/datasets"
 	"momentum/internal/backend"
+	"momentum/internal/cubic"
 	"momentum/internal/descent"
-	"momentum/internal/margin"
 	"momentum/internal/measure"
-	"momentum/models"
 )
 
 // synthetic is the full-batch step of the paper's cubic network on its distribution D, at the sizes
-// of Figure 3 but for N.
+// of Figure 3 except for N.
 type synthetic struct {
 	Samples  int `json:"samples"`  // N
 	Settings int `json:"settings"` // S, trained at once
-	Steps    int `json:"steps"`    // of each setting that are timed, after as many that are not
+	Steps    int `json:"steps"`    // timed steps of each setting, after as many to warm up
 }
 
 // syntheticResult holds what was measured at one S.
 type syntheticResult struct {
 	synthetic
 	GFLOPPerStep float64 `json:"gflop_per_step"` // of one setting
-	// by contender, one of each round: steps × settings per second, of the bare product GFLOP/s
+	// Rates are, for each contender, steps × settings per second in each round; GFLOP/s for the
+	// bare product.
 	Rates map[string][]float64 `json:"rates"`
 }
 
-// What does not vary. Gamma is that of the damped form; setting s of 1 to S has the rate
-// syntheticEta·s/S.
+// The fixed settings. γ is that of the damped form, and setting s of 1 to S has the rate
+// syntheticEta·s/S. With Figure 3's σ0 = 0.03 noise moves slowly, and the losses would not show an
+// error in its gradient.
 const (
-	syntheticM = 5 // m, neurons
-	// σ0; at Figure 3's 0.03 noise is slow to move, and losses would not tell whether its gradient
-	// is right
-	syntheticSigma0 = 0.1
-	syntheticEta    = 0.2
-	syntheticGamma  = 0.9
-	syntheticBlock  = 20000 // noise patches of a block, in ours and in JAX's by hand
+	syntheticM      = 5     // m, neurons
+	syntheticSigma0 = 0.1   // σ0
+	syntheticEta    = 0.2   // η
+	syntheticGamma  = 0.9   // γ
+	syntheticBlock  = 20000 // noise patches of a block, here and in JAX by hand
 )
 
 func (s synthetic) String() string {
 	return fmt.Sprintf("synthetic N = %d, S = %d", s.Samples, s.Settings)
 }
 
-// spec is the distribution, with a share of 0.002 of small margins.
+// spec specifies the distribution. A share of 0.002 of the samples has a small margin.
 func (s synthetic) spec() datasets.Distribution {
 	return datasets.Distribution{
 		N: s.Samples, SmallMargin: max(1, s.Samples/500), D: 30, P: 5, Alpha: math.Pow(30, 0.49),
@@ -62,35 +61,35 @@ func (s synthetic) spec() datasets.Distribution {
 	}
 }
 
-// gflop is the work of a step of one setting by the definition: a product of all patches with the
-// weights and one with the slopes, 2·2·N·P·m·d. Those who know where the signal is save a P-th of
-// it.
+// gflop is the work of a step of one setting by the definition, 2·2·N·P·m·d: a product of all
+// patches with the weights and one with the derivatives. A contender that knows the signal saves a
+// P-th of it.
 func (s synthetic) gflop() float64 {
 	spec := s.spec()
 	return 4 * float64(spec.N*spec.P*syntheticM*spec.D) / 1e9
 }
 
-// do takes the steps here.
+// do takes the steps with GoMLX, in this process.
 func (s synthetic) do(ctx context.Context, b *backend.Backend) (rates, loss []float64, err error) {
 	train, err := s.spec().Draw("train")
 	if err != nil {
 		return nil, nil, err
 	}
-	few := s.spec() // whose observation is not used
+	few := s.spec() // the test accuracies are not used
 	few.N, few.SmallMargin = 2, 1
 	test, err := few.Draw("test")
 	if err != nil {
 		return nil, nil, err
 	}
-	var lanes []margin.Lane
+	var lanes []cubic.Lane
 	for i := range s.Settings {
 		rule := descent.Rule{Form: descent.Damped, Gamma: syntheticGamma}
-		lanes = append(lanes, margin.Lane{Rule: rule, Eta: syntheticEta * float64(i+1) /
-			float64(s.Settings)})
+		eta := syntheticEta * float64(i+1) / float64(s.Settings)
+		lanes = append(lanes, cubic.Lane{Rule: rule, Eta: eta})
 	}
-	o := margin.Options{Model: models.Cubic{Degree: 3}, M: syntheticM, Sigma0: syntheticSigma0,
+	o := cubic.Options{Network: cubic.Network{Degree: 3}, M: syntheticM, Sigma0: syntheticSigma0,
 		Seed: 1, Patches: syntheticBlock}
-	l, err := margin.New(b, train, test, lanes, o)
+	l, err := cubic.New(b, train, test, lanes, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,8 +111,8 @@ func (s synthetic) do(ctx context.Context, b *backend.Backend) (rates, loss []fl
 	return rates, loss, nil
 }
 
-// write writes the samples and the initial weights for the other contenders, as synthetic_jax.py
-// has it.
+// write writes the samples and the initial weights for the other contenders, in the layout that
+// synthetic_jax.py describes.
 func (s synthetic) write(path string) error {
 	m, err := s.spec().Draw("train")
 	if err != nil {
@@ -128,7 +127,7 @@ func (s synthetic) write(path string) error {
 	for _, x := range m.Feature {
 		all = append(all, float32(x))
 	}
-	all = append(all, models.CubicInit(1, syntheticM, m.D, syntheticSigma0)...)
+	all = append(all, cubic.Init(1, syntheticM, m.D, syntheticSigma0)...)
 	var b bytes.Buffer
 	if err := binary.Write(&b, binary.NativeEndian, all); err != nil {
 		return err
@@ -136,14 +135,14 @@ func (s synthetic) write(path string) error {
 	return os.WriteFile(path, b.Bytes(), 0o666)
 }
 
-// arguments are those of the other contenders' programs.
+// arguments are those of the programs of the other contenders.
 func (s synthetic) arguments(data string) []string {
 	m := s.spec()
 	return strings.Fields(fmt.Sprintln(data, m.N, m.SmallMargin, m.P, m.D, syntheticM, s.Settings,
 		s.Steps, m.Alpha, m.Beta, syntheticEta, syntheticGamma))
 }
 
-// Names of contenders that others do not have.
+// Names of contenders that only this comparison has.
 const (
 	jaxByHand = "JAX by hand"
 	plainC    = "C, one core"
@@ -152,8 +151,8 @@ const (
 // cFlags are given to the C compiler.
 const cFlags = "-O3 -march=native -ffast-math"
 
-// synthetics compares the synthetic step here, in JAX by the definition, in JAX by hand with our
-// layout, in C on one core, and a bare product.
+// synthetics compares the synthetic step with GoMLX, in JAX by the definition, in JAX by hand with
+// our layout, and in C on one core, and with a bare product.
 func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) error {
 	if o.venv != "" {
 		if err := makeVenv(ctx, o.venv, stderr); err != nil {
@@ -169,11 +168,10 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 	if err := (synthetic{Samples: o.samples}).write(data); err != nil {
 		return err
 	}
-	program := func(name string, before ...string) func(context.Context, synthetic) (sample,
-		error) {
+	program := func(name string, first ...string) func(context.Context, synthetic) (sample, error) {
 		return func(ctx context.Context, s synthetic) (got sample, err error) {
-			_, err = measure.Run(ctx, stderr, &got, name,
-				slices.Concat(before, s.arguments(data))...)
+			arguments := slices.Concat(first, s.arguments(data))
+			_, err = measure.Run(ctx, stderr, &got, name, arguments...)
 			return got, err
 		}
 	}
@@ -183,16 +181,13 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 		return got, err
 	}
 
-	all := []contender[synthetic]{{ours, func(_ context.Context, s synthetic) (sample,
-		error) {
-		return own(task{Synthetic: &s})
-	}}}
+	all := []contender[synthetic]{{ours,
+		func(_ context.Context, s synthetic) (sample, error) { return own(task{Synthetic: &s}) }}}
 	if r.hasPython(ctx, jax, "jax", o.jax, stderr) {
 		script := filepath.Join("scripts", "bench", "synthetic_jax.py")
-		all = append(all,
-			contender[synthetic]{jax, program(o.jax, script)},
-			contender[synthetic]{jaxByHand, program(o.jax, script,
-				fmt.Sprintf("--blocks=%d", syntheticBlock))})
+		blocks := fmt.Sprintf("--blocks=%d", syntheticBlock)
+		all = append(all, contender[synthetic]{jax, program(o.jax, script)},
+			contender[synthetic]{jaxByHand, program(o.jax, script, blocks)})
 	}
 	compiled := filepath.Join(dir, "synthetic")
 	source := filepath.Join("scripts", "bench", "c", "synthetic.c")
@@ -204,10 +199,10 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 		r.note(stderr, "%s: compiled with cc %s", plainC, cFlags)
 		all = append(all, contender[synthetic]{plainC, program(compiled)})
 	}
-	all = append(all, contender[synthetic]{matmul, func(context.Context, synthetic) (sample,
-		error) {
+	product := func(context.Context, synthetic) (sample, error) {
 		return own(task{Matmul: o.matmul, Steps: 5})
-	}})
+	}
+	all = append(all, contender[synthetic]{matmul, product})
 	r.columns = []column{
 		{of: ours}, {of: jax}, {of: jaxByHand}, {of: plainC}, {of: ours, gflop: true},
 		{of: matmul, gflop: true},
@@ -230,16 +225,16 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 func (r *report) synthetics() string {
 	columns := slices.DeleteFunc(slices.Clone(r.columns), func(c column) bool {
 		return !slices.ContainsFunc(r.Synthetic,
-			func(at syntheticResult) bool { return c.measured(at.Rates) })
+			func(result syntheticResult) bool { return c.measured(result.Rates) })
 	})
 	rows := [][]string{{"S"}}
 	for _, c := range columns {
 		rows[0] = append(rows[0], c.title("steps/s"))
 	}
-	for _, at := range r.Synthetic {
-		row := []string{fmt.Sprint(at.Settings)}
+	for _, result := range r.Synthetic {
+		row := []string{fmt.Sprint(result.Settings)}
 		for _, c := range columns {
-			row = append(row, c.cell(at.Rates, at.GFLOPPerStep))
+			row = append(row, c.cell(result.Rates, result.GFLOPPerStep))
 		}
 		rows = append(rows, row)
 	}

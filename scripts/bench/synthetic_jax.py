@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
-"""Times full-batch GD+M steps of the paper's cubic network on its distribution D in JAX.
+r"""Times full-batch GD+M steps of the paper's cubic network on its distribution D in JAX.
 
-    python scripts/bench/synthetic_jax.py [--blocks N] DATA N SMALL P D M S STEPS ALPHA BETA ETA GAMMA
+    python scripts/bench/synthetic_jax.py [--blocks N] DATA N SMALL P D M S STEPS \
+        ALPHA BETA ETA GAMMA
 
-go run ./scripts/bench -synthetic draws DATA and runs it. S settings train at once from the same weights; setting s of
-1 to S has rate ETA·s/S and damped momentum GAMMA. STEPS steps are not counted, the next STEPS are. Prints one line of
-JSON: steps × settings per second, and the loss of each setting at the end, in which all contenders must agree.
+go run ./scripts/bench -synthetic draws DATA and runs this script. S settings train at once from the
+same weights; setting s of 1 to S has rate ETA·s/S and damped momentum GAMMA. STEPS steps warm up,
+and the next STEPS are timed. The output is one line of JSON: steps × settings per second, and the
+final loss of each setting, in which all contenders must agree.
 
-Without --blocks it is what one writes who reads the definition: automatic differentiation of the mean logistic loss of
-f(X) = Σ_r Σ_j ⟨w_r, X_j⟩³ on X [N, P, D], vmap over settings, fori_loop over steps. With it, the data lie and the
-gradient is written as in momentum/internal/margin, in blocks of about that many noise patches, so that what is left
-between the two is the backend.
+Without --blocks the code follows the definition: automatic differentiation of the mean logistic
+loss of f(X) = Σ_r Σ_j ⟨w_r, X_j⟩³ on X [N, P, D], vmap over settings, fori_loop over steps. With
+--blocks it has the data layout and the gradient of momentum/internal/cubic, in blocks of about that
+many noise patches, so that only the backend differs between the two.
 
-DATA holds f32 numbers: labels y [N], sizes of the signals [N] (the first SMALL samples are those with a small margin),
-positions of the signal patch [N], the noise patches [N, P−1, D], the feature w* [D], initial weights [M, D].
+DATA holds f32 numbers: labels y [N], sizes of the signals [N] (the first SMALL samples have a small
+margin), positions of the signal patch [N], the noise patches [N, P−1, D], the feature w* [D] and
+the initial weights [M, D].
 """
 
 import argparse
@@ -25,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-SIZES = ["samples", "small", "patches", "dim", "neurons", "settings", "steps"]
+SIZES = ["samples", "small_margin", "patches", "dim", "neurons", "settings", "steps"]
 RATES = ["alpha", "beta", "eta", "gamma"]
 
 
@@ -41,11 +44,11 @@ def read(o):
 
 
 def plain(o, y, signal, position, noise, feature):
-    """The data and the mean loss and its gradient by weights [S, M, D], by the definition."""
+    """The data, the mean loss of weights [S, M, D] and its gradient, by the definition."""
     x = np.zeros((o.samples, o.patches, o.dim), np.float32)
-    at = np.arange(o.patches) == position[:, None]  # [N, P]
-    x[at] = signal[:, None] * feature
-    x[~at] = noise.reshape(-1, o.dim)
+    is_signal = np.arange(o.patches) == position[:, None]  # [N, P]
+    x[is_signal] = signal[:, None] * feature
+    x[~is_signal] = noise.reshape(-1, o.dim)
 
     def loss(w, data):
         x, y = data
@@ -61,14 +64,17 @@ def blocked(o, y, signal, position, noise, feature):
     q, lanes, m, d = o.patches - 1, o.settings, o.neurons, o.dim
     per = max(1, o.blocks // q)
     folded = noise * y[:, None, None]  # [N, q, d]
-    sets = []  # of each margin: its size and its blocks [d, q·n], where patch j of sample i is column j·n + i
-    for c, begin, end in [(o.alpha, o.small, o.samples), (o.beta, 0, o.small)]:
+    # For each margin: the size of the signal and the blocks [d, q·n]. Patch j of sample i is column
+    # j·n + i.
+    sets = []
+    for c, begin, end in [(o.alpha, o.small_margin, o.samples), (o.beta, 0, o.small_margin)]:
         cuts = range(begin, end, per)
-        sets.append((np.float32(c), [folded[i : min(i + per, end)].transpose(2, 1, 0).reshape(d, -1) for i in cuts]))
+        blocks = [folded[i : min(i + per, end)].transpose(2, 1, 0).reshape(d, -1) for i in cuts]
+        sets.append((np.float32(c), blocks))
     sets = [s for s in sets if s[1]]
 
     def margins(w, c, blocks):
-        """y f [S, n] of all samples of a set, with what the gradient needs: signals [S, M], products z [S, M, q, n]."""
+        """y f [S, n] of the blocks of a set, signals [S, M] and products z [S, M, q, n]."""
         along = c * (w @ feature)
         z = [(w.reshape(lanes * m, d) @ x).reshape(lanes, m, q, -1) for x in blocks]
         from_signal = (along**3).sum(1)[:, None]
@@ -85,10 +91,10 @@ def blocked(o, y, signal, position, noise, feature):
             for f, z, x in zip(margin, zs, blocks):
                 a = (3 * z * z * jax.nn.sigmoid(-f)[:, None, None, :]).reshape(lanes * m, -1)
                 if lanes * m <= 20:
-                    pull = jnp.stack([x @ row for row in a])
+                    noise_sum = jnp.stack([x @ row for row in a])
                 else:
-                    pull = a @ x.T
-                total += pull.reshape(w.shape)
+                    noise_sum = a @ x.T
+                total += noise_sum.reshape(w.shape)
             ell = jax.nn.sigmoid(-jnp.concatenate(margin, 1)).sum(1)  # [S]
             total += (3 * c * along**2 * ell[:, None])[:, :, None] * feature
         return -total / o.samples
@@ -97,7 +103,9 @@ def blocked(o, y, signal, position, noise, feature):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--blocks", type=int, help="noise patches of a block")
     a.add_argument("data")
     for name in SIZES:
@@ -123,7 +131,7 @@ def main():
 
     w = jnp.tile(first, (o.settings, 1, 1))
     buffer = jnp.zeros_like(w)
-    for _ in range(2):  # the first time it compiles
+    for _ in range(2):  # the first call compiles
         begin = time.perf_counter()
         w, buffer = jax.block_until_ready(run(w, buffer, data))
         seconds = time.perf_counter() - begin

@@ -17,9 +17,9 @@ import (
 	"momentum/internal/measure"
 )
 
-// sayLosses makes a program that stands for Python with JAX: it takes 100 steps a second and ends
-// at the given losses.
-func sayLosses(t *testing.T, losses []float64) string {
+// fakeJAX writes a program that stands in for Python with JAX: it reports 100 steps per second and
+// the given losses.
+func fakeJAX(t *testing.T, losses []float64) string {
 	t.Helper()
 	text, err := json.Marshal(losses)
 	if err != nil {
@@ -34,22 +34,22 @@ func sayLosses(t *testing.T, losses []float64) string {
 	return path
 }
 
-// The whole comparison, small, on the Go backend. What the C program computes is real, so this is a
-// test of the step too.
+// The whole comparison at a small size on the Go backend. The C program really computes the steps,
+// so this tests the step too.
 func TestSynthetic(t *testing.T) {
 	t.Chdir(filepath.Join("..", ".."))
 	b, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// more than a block of the C program, and not a multiple
+	// More samples than a block of the C program has, and not a multiple of it.
 	s := synthetic{Samples: 150, Settings: 2, Steps: 10}
 	_, losses, err := s.do(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// η = 0.1 and 0.2: the second setting is ahead, and both are below log 2, where weights near 0
-	// begin.
+	// With η = 0.1 and 0.2 the second setting is ahead. Both are below log 2, the loss at weights
+	// near 0.
 	if len(losses) != 2 || !(losses[1] < losses[0]) || !(losses[0] < math.Ln2) {
 		t.Errorf("losses %v", losses)
 	}
@@ -59,7 +59,7 @@ func TestSynthetic(t *testing.T) {
 	args := []string{"-synthetic", "-backend=go", "-samples=150", "-settings=2", "-steps=20",
 		"-rounds=2", "-matmul=32", "-out=" + out}
 	if err := run(t.Context(), &stdout, &stderr,
-		append(args, "-python-jax="+sayLosses(t, losses))); err != nil {
+		append(args, "-python-jax="+fakeJAX(t, losses))); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
 	r := read(t, filepath.Join(out, "synthetic.json"))
@@ -81,17 +81,17 @@ func TestSynthetic(t *testing.T) {
 		t.Errorf("JAX's rate %v, want 100", got)
 	}
 
-	// One that does something else is found out.
+	// A contender with other losses is an error.
 	losses[1] *= 1.002
-	err = run(t.Context(), &stdout, &stderr, append(args, "-python-jax="+sayLosses(t, losses)))
+	err = run(t.Context(), &stdout, &stderr, append(args, "-python-jax="+fakeJAX(t, losses)))
 	if err == nil || !strings.HasPrefix(err.Error(),
 		"JAX: synthetic N = 150, S = 2: loss of setting 2 is ") {
 		t.Errorf("losses that are 0.2%% off: %v", err)
 	}
 }
 
-// Both ways of the JAX script take the same steps as the Go backend. A last block of one sample is
-// among what is tried.
+// Both variants of the JAX script take the same steps as the Go backend, also with a last block of
+// one sample.
 func TestSyntheticJAX(t *testing.T) {
 	python := filepath.Join("..", "..", ".venv", "bin", "python")
 	if out, err := exec.Command(python, "-c", "import jax").CombinedOutput(); err != nil {
@@ -102,9 +102,10 @@ func TestSyntheticJAX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// S·m = 10 by row, 25 at once
-	for _, s := range []synthetic{{Samples: 40, Settings: 2, Steps: 10},
-		{Samples: 40, Settings: 5, Steps: 10}} {
+	for _, s := range []synthetic{
+		{Samples: 40, Settings: 2, Steps: 10}, // S·m = 10: by row
+		{Samples: 40, Settings: 5, Steps: 10}, // S·m = 25: at once
+	} {
 		_, want, err := s.do(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
@@ -118,8 +119,8 @@ func TestSyntheticJAX(t *testing.T) {
 			var got sample
 			arguments := append(append([]string{"synthetic_jax.py"}, options...),
 				s.arguments(data)...)
-			if _, err := measure.Run(t.Context(), t.Output(), &got, python, arguments...); err !=
-				nil {
+			_, err := measure.Run(t.Context(), t.Output(), &got, python, arguments...)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if err := agree(got.Losses, want); err != nil {

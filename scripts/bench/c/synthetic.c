@@ -1,11 +1,12 @@
-// Times the step of synthetic_jax.py in plain C on one core, with as much layout as ours has: labels folded in, the signal patch as a multiple of
-// a known vector, samples on the innermost axis, in blocks that stay in the cache. This is what a compiler makes of
-// plain loops, not the fastest there could be.
+// Times the step of synthetic_jax.py in plain C on one core. The data layout is like that of
+// internal/cubic: labels folded in, the signal patch as a multiple of a known vector, samples on
+// the innermost axis, in blocks that stay in the cache. This is what a compiler makes of plain
+// loops, not the fastest possible code.
 //
 //	cc -O3 -march=native -ffast-math -o synthetic c/synthetic.c -lm
 //	./synthetic DATA N SMALL P D M S STEPS ALPHA BETA ETA GAMMA
 //
-// The arguments are those of synthetic_jax.py, which says what they are. Prints one line of JSON, as that does.
+// synthetic_jax.py describes the arguments and the output, one line of JSON.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ static int N, SMALL, P, D, M, S, STEPS, Q; // Q = P − 1 noise patches
 static double ALPHA, BETA, ETA, GAMMA;
 static float *x;       // folded noise: blocks of [Q, D, B]
 static float *feature; // w* [D]
-static float *z, *a;   // of a block: [M, Q, B]
+static float *z, *a;   // products and factors of a block: [M, Q, B]
 
 static void *array(size_t count, size_t size) {
 	void *p = calloc(count, size);
@@ -37,8 +38,9 @@ static float *numbers(FILE *f, size_t count) {
 	return p;
 }
 
-// Adds the samples [from, from+n) of block b to the gradient g [M, D] of one setting with weights w [M, D]; returns their summed loss, if asked for.
-// All of these have signal patches of size c.
+// Adds the samples [from, from+n) of block b to the gradient g [M, D] of one setting with weights
+// w [M, D]. The signal patches of all of them have size c. Returns their summed loss, or 0 unless
+// it is wanted.
 static double add(const float *w, float *g, int b, int from, int n, float c, int want_loss) {
 	const float *block = x + (size_t)b * Q * D * B;
 	float margin[B] = {0}, ell[B], sum = 0;
@@ -58,7 +60,8 @@ static double add(const float *w, float *g, int b, int from, int n, float c, int
 		}
 	}
 	for (int i = 0; i < n; i++) {
-		float e = expf(-fabsf(margin[i])); // at most 1: with -ffast-math, 1/(1 + infinity) is not a number
+		// e is at most 1: with -ffast-math, 1/(1 + infinity) is not a number.
+		float e = expf(-fabsf(margin[i]));
 		ell[i] = (margin[i] > 0 ? e : 1) / (1 + e);
 		sum += ell[i];
 	}
@@ -67,7 +70,8 @@ static double add(const float *w, float *g, int b, int from, int n, float c, int
 	for (int r = 0; r < M; r++) {
 		float along = 0;
 		for (int k = 0; k < D; k++) along += w[r * D + k] * feature[k];
-		for (int k = 0; k < D; k++) g[r * D + k] -= sum * 3 * c * along * c * along * c * feature[k] / N;
+		for (int k = 0; k < D; k++)
+			g[r * D + k] -= sum * 3 * c * along * c * along * c * feature[k] / N;
 		for (int j = 0; j < Q; j++)
 			for (int i = 0; i < n; i++) {
 				float v = z[(r * Q + j) * B + i];
@@ -79,9 +83,9 @@ static double add(const float *w, float *g, int b, int from, int n, float c, int
 			const float *xk = block + (j * D + k) * B + from;
 			for (int r = 0; r < M; r++) {
 				const float *ar = a + (r * Q + j) * B;
-				float pull = 0;
-				for (int i = 0; i < n; i++) pull += ar[i] * xk[i];
-				g[r * D + k] -= pull;
+				float dot = 0;
+				for (int i = 0; i < n; i++) dot += ar[i] * xk[i];
+				g[r * D + k] -= dot;
 			}
 		}
 	return loss;
@@ -92,7 +96,8 @@ static void gradient(const float *w, float *g, double *loss) {
 	for (int i = 0; i < S * M * D; i++) g[i] = 0;
 	for (int b = 0; b * B < N; b++) {
 		int end = N < (b + 1) * B ? N - b * B : B;
-		int cut = SMALL < b * B ? 0 : SMALL - b * B < end ? SMALL - b * B : end; // before it the margins are small
+		// The samples before the cut have a small margin.
+		int cut = SMALL < b * B ? 0 : SMALL - b * B < end ? SMALL - b * B : end;
 		for (int s = 0; s < S; s++) {
 			const float *ws = w + s * M * D;
 			double sum = 0;
@@ -124,23 +129,28 @@ int main(int argc, char **argv) {
 		perror(argv[1]);
 		return 1;
 	}
-	float *y = numbers(f, N), *signal = numbers(f, N), *position = numbers(f, N), *noise = numbers(f, (size_t)N * Q * D);
+	float *y = numbers(f, N), *signal = numbers(f, N), *position = numbers(f, N);
+	float *noise = numbers(f, (size_t)N * Q * D);
 	feature = numbers(f, D);
 	float *first = numbers(f, M * D);
-	(void)signal, (void)position; // of the patches as they come
+	(void)signal, (void)position; // not needed: SMALL gives the sizes, positions have no effect
 
 	x = array((size_t)(N + B - 1) / B * Q * D * B, sizeof *x);
 	for (int i = 0; i < N; i++)
 		for (int j = 0; j < Q; j++)
-			for (int k = 0; k < D; k++) x[(((size_t)(i / B) * Q + j) * D + k) * B + i % B] = y[i] * noise[((size_t)i * Q + j) * D + k];
+			for (int k = 0; k < D; k++) {
+				size_t to = (((size_t)(i / B) * Q + j) * D + k) * B + i % B;
+				x[to] = y[i] * noise[((size_t)i * Q + j) * D + k];
+			}
 	z = array(M * Q * B, sizeof *z);
 	a = array(M * Q * B, sizeof *a);
 	int all = S * M * D;
-	float *w = array(all, sizeof *w), *buffer = array(all, sizeof *buffer), *g = array(all, sizeof *g);
+	float *w = array(all, sizeof *w), *buffer = array(all, sizeof *buffer);
+	float *g = array(all, sizeof *g);
 	for (int i = 0; i < all; i++) w[i] = first[i % (M * D)];
 
 	double seconds = 0;
-	for (int call = 0; call < 2; call++) { // the first one is not counted
+	for (int call = 0; call < 2; call++) { // the first one warms up
 		double start = now();
 		for (int t = 0; t < STEPS; t++) {
 			gradient(w, g, NULL);
@@ -153,8 +163,8 @@ int main(int argc, char **argv) {
 	}
 	double *loss = array(S, sizeof *loss);
 	gradient(w, g, loss);
-	printf("{\"who\": \"c\", \"version\": \"cc %s\", \"device\": \"one core\", \"steps_per_s\": [%.3f], \"losses\": [",
-		   __VERSION__, STEPS * S / seconds);
+	printf("{\"who\": \"c\", \"version\": \"cc %s\", \"device\": \"one core\", ", __VERSION__);
+	printf("\"steps_per_s\": [%.3f], \"losses\": [", STEPS * S / seconds);
 	for (int s = 0; s < S; s++) printf("%s%.9g", s ? ", " : "", loss[s]);
 	printf("]}\n");
 }

@@ -1,4 +1,4 @@
-package margin
+package cubic
 
 import (
 	"fmt"
@@ -18,69 +18,25 @@ import (
 	"momentum/internal/descent"
 )
 
-// diverging is a lane whose weights a too strong weight decay multiplies by about −10⁶ in each
-// step, whatever the gradient is.
+// diverging is a lane whose weight decay is so strong that each step multiplies the weights by
+// about −10⁶, whatever the gradient is.
 var diverging = Lane{Rule: descent.Rule{Form: descent.Damped, WeightDecay: 1}, Eta: 1e6}
 
-// The gradient by hand, over folded blocks with the signal patch apart, is that of automatic
-// differentiation through the definition: the mean logistic loss of Cubic.Logits on whole samples.
-func TestGradient(t *testing.T) {
-	b := openGo(t)
-	train, test := draw(t, small)
-	var x, y []float64
-	for i := range train.N {
-		x = append(x, wide(train.Patches(i))...)
-		y = append(y, float64(train.Labels[i]))
-	}
-	for _, byRow := range []bool{false, true} {
-		for _, degree := range []int{1, 3} {
-			o := options
-			// blocks of 20, 13 and 7 samples
-			o.Model.ByRow, o.Model.Degree, o.Patches = byRow, degree, 60
-			l, err := New(b, train, test, []Lane{gd, damped}, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			exec := MustNewExec(b.Backend, func(in []*Node) []*Node {
-				w, x, y := in[0], in[1], in[2]
-				hand := l.gradientGraph(w, l.train.nodes(in[3:])).total
-				loss := ReduceAllSum(ReduceMean(softplus(Neg(Mul(y, l.Model.Logits(w, x)))), 1))
-				return []*Node{hand, Gradient(loss, w)[0]}
-			})
-			w := floats(l.w)
-			for i := range w[len(w)/2:] { // another point in the second lane
-				w[len(w)/2+i] = math.Sin(float64(i))
-			}
-			args := l.inputs(l.tensor(w, l.w.Shape().Dimensions...),
-				tensors.FromFlatDataAndDimensions(x, train.N, train.P, train.D),
-				tensors.FromFlatDataAndDimensions(y, 1, train.N))
-			out := exec.MustCall(args...)
-			hand, auto := floats(out[0]), floats(out[1])
-			for i := range hand {
-				if !near(hand[i], auto[i], 1e-11) {
-					t.Errorf("by row %v, degree %d: component %d is %v, by differentiation %v",
-						byRow, degree, i, hand[i], auto[i])
-				}
-			}
-		}
-	}
-}
-
-// GD is momentum 0: in both forms, and with every gradient apart, each step is w − η∇L to the last
-// bit.
+// GD is momentum 0: in both forms, each step is w − η∇L to the last bit.
 func TestNoMomentumIsGD(t *testing.T) {
 	b := openGo(t)
 	undampedGD := Lane{Rule: descent.Rule{Form: descent.Undamped}, Eta: gd.Eta}
-	l := newLanes(t, b, small, options, gd, undampedGD)
+	l := newLanes(t, b, tiny, options, gd, undampedGD)
 	step := MustNewExec(b.Backend, func(in []*Node) *Node {
-		return Sub(in[0], MulScalar(l.gradientGraph(in[0], l.train.nodes(in[1:])).total, gd.Eta))
+		sets, _ := l.train.nodes(in[1:])
+		return Sub(in[0], MulScalar(l.passGraph(in[0], sets).gradient, gd.Eta))
 	})
 	w, before := l.w, l.weights(0)
 	for range 20 {
-		w = step.MustCall(l.inputs(w)...)[0]
+		w = step.MustCall(l.arguments(w)...)[0]
 	}
 	l.mustRun(t, 20)
-	want := floats(w)[:len(floats(w))/2]
+	want := backend.Floats(w)[:len(backend.Floats(w))/2]
 	for s := range 2 {
 		if !same(l.weights(s), want) {
 			t.Errorf("lane %d differs from w − η∇L", s)
@@ -92,13 +48,13 @@ func TestNoMomentumIsGD(t *testing.T) {
 }
 
 // The undamped form takes the steps of the damped one at its effective rate η/(1−γ): to the last
-// bit where γ = 1/2, so that each product with it is exact, and to rounding where not.
+// bit for γ = 1/2, since each product with it is exact, and to rounding for another γ.
 func TestFormsAgree(t *testing.T) {
 	for _, c := range []struct{ gamma, tolerance float64 }{{0.5, 0}, {0.9, 1e-12}} {
 		d := Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: c.gamma}, Eta: 0.5}
-		u := Lane{Rule: descent.Rule{Form: descent.Undamped, Gamma: c.gamma}, Eta: 0.5 *
-			(1 - c.gamma)}
-		l := newLanes(t, openGo(t), small, options, d, u)
+		u := Lane{Rule: descent.Rule{Form: descent.Undamped, Gamma: c.gamma},
+			Eta: 0.5 * (1 - c.gamma)}
+		l := newLanes(t, openGo(t), tiny, options, d, u)
 		l.mustRun(t, 20)
 		got, want := l.weights(1), l.weights(0)
 		for i := range want {
@@ -109,18 +65,18 @@ func TestFormsAgree(t *testing.T) {
 	}
 }
 
-// A lane's numbers do not depend on the lanes beside it, even on one that diverges, nor on how
-// often the same settings are trained. On the Go backend that holds to the last bit.
+// A lane's numbers do not depend on the other lanes, even if one of them diverges. On the Go
+// backend this holds to the last bit.
 func TestLanesAreIndependent(t *testing.T) {
 	b := openGo(t)
-	together := newLanes(t, b, small, options, damped, diverging, gd, undamped)
+	together := newLanes(t, b, tiny, options, damped, diverging, gd, undamped)
 	together.mustRun(t, 70)
 	o := together.mustObserve(t)
 	for s, lane := range map[int]Lane{0: damped, 2: gd, 3: undamped} {
-		alone := newLanes(t, b, small, options, lane)
+		alone := newLanes(t, b, tiny, options, lane)
 		alone.mustRun(t, 70)
 		if !same(together.weights(s), alone.weights(0)) {
-			t.Errorf("lane %d has other weights than alone", s)
+			t.Errorf("the weights of lane %d differ from those of the lane alone", s)
 		}
 		a := alone.mustObserve(t)
 		if !same(o.Values[s], a.Values[0]) || !slices.Equal(o.Events[s], a.Events[0]) {
@@ -128,45 +84,44 @@ func TestLanesAreIndependent(t *testing.T) {
 				a.Values[0], a.Events[0])
 		}
 		if o.Events[s][Diverged] >= 0 {
-			t.Errorf("lane %d is marked as diverged", s)
+			t.Errorf("lane %d diverges", s)
 		}
 	}
-	train, test := draw(t, small)
-	want := newByDefinition(options, diverging, train, test)
+	train, test := draw(t, tiny)
+	want := newReference(options, diverging, train, test)
 	for range 70 {
 		want.step()
 	}
-	if at := o.Events[1][Diverged]; at != want.events[Diverged] || at < 0 {
-		t.Errorf("divergence is marked at step %d, want %d", at, want.events[Diverged])
+	if step := o.Events[1][Diverged]; step != want.events[Diverged] || step < 0 {
+		t.Errorf("divergence at step %d, want %d", step, want.events[Diverged])
 	}
 }
 
-// A linear model has bounded gradients, so after t steps the weights of the diverging lane are 10⁶ᵗ
-// times a number near 0.3: 10³⁰⁵ before step 51 and, since the largest float64 is 10³⁰⁸, infinite
-// before step 52.
+// A linear model has bounded gradients, so after t steps the weights of the diverging lane are
+// about 0.3·10⁶ᵗ: about 10³⁰⁵ before step 51 and, since the largest float64 is about 10³⁰⁸,
+// infinite before step 52.
 func TestDiverged(t *testing.T) {
 	o := options
-	o.Model.Degree = 1
-	l := newLanes(t, openGo(t), small, o, diverging)
+	o.Network.Degree = 1
+	l := newLanes(t, openGo(t), tiny, o, diverging)
 	l.mustRun(t, 60)
-	if at := l.event(0, Diverged); at != 52 {
-		t.Errorf("divergence is marked at step %d, want 52", at)
+	if step := l.event(0, Diverged); step != 52 {
+		t.Errorf("divergence at step %d, want 52", step)
 	}
 }
 
-// Blocks are a matter of speed: unequal ones, and more than one sample's patches or less to a
-// block, give the sums of a single block.
+// Blocks change speed alone: the sums over several unequal blocks are those of a single one.
 func TestBlocks(t *testing.T) {
 	b := openGo(t)
-	whole := newLanes(t, b, small, options, gd, undamped)
+	whole := newLanes(t, b, tiny, options, gd, undamped)
 	whole.mustRun(t, 20)
 	want := whole.mustObserve(t)
-	// of 3 patches per sample; at least one sample
+	// A sample has 3 noise patches, and a block has at least one sample.
 	for patches, blocks := range map[int][2]int{1: {33, 7}, 15: {7, 2}, 60: {2, 1}} {
 		o := options
 		o.Patches = patches
-		l := newLanes(t, b, small, o, gd, undamped)
-		if got := [2]int{len(l.train.block[0]), len(l.train.block[1])}; got != blocks {
+		l := newLanes(t, b, tiny, o, gd, undamped)
+		if got := [2]int{len(l.train.blocks[0]), len(l.train.blocks[1])}; got != blocks {
 			t.Errorf("blocks of %d patches: %v, want %v", patches, got, blocks)
 		}
 		l.mustRun(t, 20)
@@ -182,23 +137,22 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-// On XLA in float32, with a lane that diverges among the others: k steps in one call are the same
-// bytes as in several calls, and so is another set of lanes of the same seed that takes them
-// without a loop. A lane alone with more blocks agrees to rounding: sums are taken in another
-// order.
+// On XLA in float32, with a diverging lane among the others, k steps in one call give the same
+// bytes as in several calls, and as the same steps without a loop. A lane alone with more blocks
+// agrees to rounding, since it takes its sums in another order.
 func TestLoop(t *testing.T) {
 	const steps = 12
 	b := openXLA(t)
 	o := options
 	o.Float64, o.M = false, 2
 	lanes := []Lane{gd, damped, undamped, diverging}
-	l := newLanes(t, b, small, o, lanes...)
+	l := newLanes(t, b, tiny, o, lanes...)
 	w, buffer, events := l.w, l.buffer, l.events
 	l.mustRun(t, steps)
 	want := snapshot(l)
 	for s := range lanes {
-		if at, diverged := l.event(s, Diverged), s == 3; (at >= 0) != diverged {
-			t.Errorf("lane %d: divergence is marked at step %d", s, at)
+		if step, diverged := l.event(s, Diverged), s == 3; (step >= 0) != diverged {
+			t.Errorf("lane %d: divergence at step %d", s, step)
 		}
 	}
 
@@ -211,7 +165,7 @@ func TestLoop(t *testing.T) {
 	}
 
 	o.Unlooped = true
-	unlooped := newLanes(t, b, small, o, lanes...)
+	unlooped := newLanes(t, b, tiny, o, lanes...)
 	unlooped.mustRun(t, steps)
 	if !same(snapshot(unlooped), want) {
 		t.Error("steps without a loop differ from those of the loop")
@@ -219,7 +173,7 @@ func TestLoop(t *testing.T) {
 	o.Unlooped = false
 
 	o.Patches = 60
-	alone := newLanes(t, b, small, o, undamped)
+	alone := newLanes(t, b, tiny, o, undamped)
 	alone.mustRun(t, steps)
 	for i, x := range l.weights(2) {
 		if got := alone.weights(0)[i]; !near(got, x, 1e-5) {
@@ -228,16 +182,16 @@ func TestLoop(t *testing.T) {
 	}
 }
 
-// Two sets of lanes of one seed are the same bytes; another seed's weights are others.
+// Lanes of the same seed end at the same bytes, lanes of another seed do not.
 func TestSeeds(t *testing.T) {
 	b := openGo(t)
 	o := options
 	var first []float64
 	for _, seed := range []uint64{2, 2, 3} {
 		o.Seed = seed
-		l := newLanes(t, b, small, o, gd, damped)
+		l := newLanes(t, b, tiny, o, gd, damped)
 		if !same(l.weights(0), l.weights(1)) {
-			t.Error("lanes do not begin at the same weights")
+			t.Error("lanes start from different weights")
 		}
 		l.mustRun(t, 5)
 		if first == nil {
@@ -249,23 +203,23 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// Gradients of Z1 that stay out of the buffer act as in GD: without Z2, all of the lane is GD, to
-// the last bit, whatever γ is, and its buffer stays zero. Without Z1, there is nothing to keep out.
-func TestApart(t *testing.T) {
+// A gradient of Z1 that bypasses the buffer acts as in GD: without Z2 the whole lane is GD to the
+// last bit, whatever γ is, and its buffer stays zero. Without Z1 there is nothing to keep out.
+func TestBypassZ1(t *testing.T) {
 	b := openGo(t)
-	apart := undamped
-	apart.Apart = true
+	bypassed := undamped
+	bypassed.BypassZ1 = true
 	plain := gd
-	plain.Eta = apart.Eta
+	plain.Eta = bypassed.Eta
 
-	spec := small
+	spec := tiny
 	spec.SmallMargin = 0
-	l := newLanes(t, b, spec, options, apart, plain, undamped)
+	l := newLanes(t, b, spec, options, bypassed, plain, undamped)
 	l.mustRun(t, 20)
 	if !same(l.weights(0), l.weights(1)) {
 		t.Error("without Z2, the lane is not GD")
 	}
-	if slices.ContainsFunc(floats(l.buffer)[:len(l.weights(0))],
+	if slices.ContainsFunc(backend.Floats(l.buffer)[:len(l.weights(0))],
 		func(x float64) bool { return x != 0 }) {
 		t.Error("without Z2, the buffer is not zero")
 	}
@@ -274,32 +228,32 @@ func TestApart(t *testing.T) {
 	}
 
 	spec.SmallMargin = spec.N
-	l = newLanes(t, b, spec, options, apart, undamped)
+	l = newLanes(t, b, spec, options, bypassed, undamped)
 	l.mustRun(t, 20)
 	if !same(snapshot(l)[:len(l.weights(0))], l.weights(1)) {
 		t.Error("without Z1, the lane is not GD+M")
 	}
 }
 
-// What is written is what is read: lanes that go on from a file end at the same bytes.
+// Load restores what Save wrote: lanes that go on from the file end at the same bytes.
 func TestSaveAndLoad(t *testing.T) {
 	b := openGo(t)
 	o := options
 	o.Float64 = false
 	dir := t.TempDir()
-	l := newLanes(t, b, small, o, gd, damped)
+	l := newLanes(t, b, tiny, o, gd, damped)
 	l.mustRun(t, 60) // long enough for events
 	if err := l.Save(dir); err != nil {
 		t.Fatal(err)
 	}
 	values, err := l.Weights()
-	if err != nil || values.Name != "W" || !slices.Equal(values.Shape, []int{2, o.M, small.D}) ||
-		!same(wide(values.Data), floats(l.w)) {
+	if err != nil || values.Name != "W" || !slices.Equal(values.Shape, []int{2, o.M, tiny.D}) ||
+		!same(wide(values.Data), backend.Floats(l.w)) {
 		t.Errorf("weights %v of shape %v, error %v", values.Name, values.Shape, err)
 	}
 	l.mustRun(t, 10)
 
-	resumed := newLanes(t, b, small, o, gd, damped)
+	resumed := newLanes(t, b, tiny, o, gd, damped)
 	if err := resumed.Load(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -312,14 +266,14 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Error("the lanes that went on from the file differ")
 	}
 
-	other := newLanes(t, b, small, o, gd)
+	other := newLanes(t, b, tiny, o, gd)
 	if err := other.Load(dir); err == nil || !strings.Contains(err.Error(),
 		"state.json: 12 events") {
 		t.Errorf("the state of two lanes is read into one: %v", err)
 	}
 	wider := o
 	wider.M++
-	other = newLanes(t, b, small, wider, gd, damped)
+	other = newLanes(t, b, tiny, wider, gd, damped)
 	before := snapshot(other)
 	if err := other.Load(dir); err == nil || !strings.Contains(err.Error(),
 		"want W and buffer of shape [2 4 6]") {
@@ -342,25 +296,25 @@ func TestSaveAndLoad(t *testing.T) {
 }
 
 func TestLaneValidate(t *testing.T) {
-	with := func(change func(*Lane)) Lane {
+	changed := func(change func(*Lane)) Lane {
 		l := damped
 		change(&l)
 		return l
 	}
 	for _, c := range []struct {
 		lane Lane
-		want string // "": valid
+		want string // part of the error, empty for a valid lane
 	}{
 		{gd, ""}, {damped, ""}, {diverging, ""},
-		{with(func(l *Lane) { l.Then = &Phase{Eta: 1, Reset: true} }), ""},
+		{changed(func(l *Lane) { l.AfterFit = &Phase{Eta: 1, Reset: true} }), ""},
 		{Lane{Eta: 1}, "form"},
-		{with(func(l *Lane) { l.Eta = 0 }), "eta must be positive and finite, got 0"},
-		{with(func(l *Lane) { l.Eta = math.NaN() }), "eta"},
-		{with(func(l *Lane) { l.Eta = math.Inf(1) }), "eta"},
-		{with(func(l *Lane) { l.Gamma = 1 }), "gamma must be in [0, 1), got 1"},
-		{with(func(l *Lane) { l.WeightDecay = -1 }), "weight decay"},
-		{with(func(l *Lane) { l.Then = &Phase{Gamma: 0.5} }), "after the fit of Z1: eta"},
-		{with(func(l *Lane) { l.Then = &Phase{Eta: 1, Gamma: -0.5} }),
+		{changed(func(l *Lane) { l.Eta = 0 }), "eta must be positive and finite, got 0"},
+		{changed(func(l *Lane) { l.Eta = math.NaN() }), "eta"},
+		{changed(func(l *Lane) { l.Eta = math.Inf(1) }), "eta"},
+		{changed(func(l *Lane) { l.Gamma = 1 }), "gamma must be in [0, 1), got 1"},
+		{changed(func(l *Lane) { l.WeightDecay = -1 }), "weight decay"},
+		{changed(func(l *Lane) { l.AfterFit = &Phase{Gamma: 0.5} }), "after the fit of Z1: eta"},
+		{changed(func(l *Lane) { l.AfterFit = &Phase{Eta: 1, Gamma: -0.5} }),
 			"after the fit of Z1: gamma"},
 	} {
 		err := c.lane.Validate()
@@ -369,45 +323,47 @@ func TestLaneValidate(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", c.lane, err, c.want)
 		}
 	}
-	train, test := draw(t, small)
+	train, test := draw(t, tiny)
 	if _, err := New(openGo(t), train, test, []Lane{gd, {}}, options); err == nil ||
-		!strings.Contains(err.Error(), "margin: lane 1: form") {
+		!strings.Contains(err.Error(), "cubic: lane 1: form") {
 		t.Errorf("a lane without a form is taken: %v", err)
 	}
 }
 
-// Full-batch steps at the paper's size, in settings × steps per second.
+// BenchmarkSteps takes full-batch steps at the paper's size and reports settings × steps per
+// second.
 func BenchmarkSteps(b *testing.B) {
-	spec := datasets.Distribution{N: 20000, SmallMargin: 40, D: 30, P: 5, Alpha: 5.3, Beta: 0.2, Sigma: 0.5,
-		Seed: 1}
+	spec := datasets.Distribution{N: 20000, SmallMargin: 40, D: 30, P: 5, Alpha: 5.3, Beta: 0.2,
+		Sigma: 0.5, Seed: 1}
 	for _, settings := range []int{1, 2, 16} {
 		b.Run(fmt.Sprintf("S=%d", settings), func(b *testing.B) {
 			const steps = 100
 			be := backendtest.Open(b)
 			if be.Kind == backend.Go {
-				b.Skip("the Go backend takes seconds for what is measured here")
+				b.Skip("one step takes seconds on the Go backend")
 			}
 			var lanes []Lane
 			for s := range settings {
-				lanes = append(lanes, Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: 0.99 *
-					float64(s%2)}, Eta: 0.2})
+				rule := descent.Rule{Form: descent.Damped, Gamma: 0.99 * float64(s%2)}
+				lanes = append(lanes, Lane{Rule: rule, Eta: 0.2})
 			}
-			l := newLanes(b, be, spec, Options{Model: options.Model, M: 5, Sigma0: 0.03}, lanes...)
+			l := newLanes(b, be, spec, Options{Network: options.Network, M: 5, Sigma0: 0.03},
+				lanes...)
 			l.mustRun(b, steps) // compiles
 			for b.Loop() {
 				l.mustRun(b, steps)
-				floats(l.w) // waits for the device
+				backend.Floats(l.w) // waits for the device
 			}
 			b.ReportMetric(float64(steps*settings*b.N)/b.Elapsed().Seconds(), "setting-steps/s")
 		})
 	}
 }
 
-// snapshot is the state in numbers: weights, buffers and events.
+// snapshot is the whole state as numbers: weights, buffers and events.
 func snapshot(l *Lanes) []float64 {
-	all := slices.Concat(floats(l.w), floats(l.buffer))
+	all := slices.Concat(backend.Floats(l.w), backend.Floats(l.buffer))
 	for s := range l.lanes {
-		for e := range Events {
+		for e := range eventCount {
 			all = append(all, float64(l.event(s, e)))
 		}
 	}
@@ -415,13 +371,12 @@ func snapshot(l *Lanes) []float64 {
 }
 
 func (l *Lanes) event(lane int, e Event) int {
-	return int(tensors.MustCopyFlatData[int32](l.events)[lane*int(Events)+int(e)])
+	return int(tensors.MustCopyFlatData[int32](l.events)[lane*int(eventCount)+int(e)])
 }
 
-// same says whether two lists have the same bits.
+// same reports whether two lists have the same bits.
 func same(u, v []float64) bool {
 	return slices.EqualFunc(u, v, func(x, y float64) bool {
-		return math.Float64bits(x) ==
-			math.Float64bits(y)
+		return math.Float64bits(x) == math.Float64bits(y)
 	})
 }

@@ -1,4 +1,4 @@
-package margin
+package cubic
 
 import (
 	"fmt"
@@ -10,12 +10,12 @@ import (
 	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/descent"
-	"momentum/models"
 )
 
-// byDefinition is one lane in plain Go and float64: loops over samples, patches and neurons, whole
-// samples from Margin.Patches, no folding and no blocks. It is what the lanes are compared with.
-type byDefinition struct {
+// reference trains one lane in plain Go and float64, with loops over samples, patches and neurons.
+// It takes whole samples from datasets.Samples.Patches, without folding or blocks. The lanes are
+// compared with it.
+type reference struct {
 	Options
 	lane        Lane
 	train, test *datasets.Samples
@@ -24,13 +24,13 @@ type byDefinition struct {
 	events      []int
 }
 
-func newByDefinition(o Options, lane Lane, train, test *datasets.Samples) *byDefinition {
-	b := &byDefinition{Options: o, lane: lane, train: train, test: test,
-		events: slices.Repeat([]int{-1}, int(Events))}
+func newReference(o Options, lane Lane, train, test *datasets.Samples) *reference {
+	b := &reference{Options: o, lane: lane, train: train, test: test,
+		events: slices.Repeat([]int{-1}, int(eventCount))}
 	if b.Fitted == 0 {
 		b.Fitted = 0.1
 	}
-	initial := models.CubicInit(o.Seed, o.M, train.D, o.Sigma0)
+	initial := Init(o.Seed, o.M, train.D, o.Sigma0)
 	for r := range o.M {
 		b.w = append(b.w, wide(initial[r*train.D:][:train.D]))
 		b.buffer = append(b.buffer, make([]float64, train.D))
@@ -38,21 +38,21 @@ func newByDefinition(o Options, lane Lane, train, test *datasets.Samples) *byDef
 	return b
 }
 
-func (b *byDefinition) power(z float64) float64 {
-	if b.Model.Degree == 1 {
+func (b *reference) power(z float64) float64 {
+	if b.Network.Degree == 1 {
 		return z
 	}
 	return z * z * z
 }
 
-func (b *byDefinition) slope(z float64) float64 {
-	if b.Model.Degree == 1 {
+func (b *reference) slope(z float64) float64 {
+	if b.Network.Degree == 1 {
 		return 1
 	}
 	return 3 * z * z
 }
 
-// sample is the patches of a sample, and which of them is the signal.
+// sample returns the patches of a sample and the index of its signal.
 func sample(m *datasets.Samples, i int) (patches [][]float64, signal int) {
 	x := wide(m.Patches(i))
 	for j := range m.P {
@@ -62,7 +62,7 @@ func sample(m *datasets.Samples, i int) (patches [][]float64, signal int) {
 }
 
 // margin is y_i f_W(X_i).
-func (b *byDefinition) margin(y float32, patches [][]float64) float64 {
+func (b *reference) margin(y float32, patches [][]float64) float64 {
 	f := 0.0
 	for _, w := range b.w {
 		for _, x := range patches {
@@ -73,13 +73,13 @@ func (b *byDefinition) margin(y float32, patches [][]float64) float64 {
 }
 
 // ell is ℓ_i = sigmoid(−y_i f_W(X_i)) of a training sample.
-func (b *byDefinition) ell(i int) float64 {
+func (b *reference) ell(i int) float64 {
 	patches, _ := sample(b.train, i)
 	return 1 / (1 + math.Exp(b.margin(b.train.Labels[i], patches)))
 }
 
-// set is the training samples of Z1 (k = 0) or Z2 (k = 1).
-func (b *byDefinition) set(k int) (samples []int) {
+// set lists the training samples of Z1 (k = 0) or Z2 (k = 1).
+func (b *reference) set(k int) (samples []int) {
 	for i := range b.train.N {
 		if (i < b.train.SmallMargin) == (k == 1) {
 			samples = append(samples, i)
@@ -88,9 +88,10 @@ func (b *byDefinition) set(k int) (samples []int) {
 	return samples
 }
 
-// gradient is the part of ∇L that comes from Z1 (k = 0) or Z2 (k = 1): −(1/N) Σ_i ℓ_i y_i Σ_j
-// σ'(⟨w_r, X_i[j]⟩) X_i[j].
-func (b *byDefinition) gradient(k int) [][]float64 {
+// gradient is the part of ∇L that comes from Z1 (k = 0) or Z2 (k = 1):
+//
+//	−(1/N) Σ_i ℓ_i y_i Σ_j σ'(⟨w_r, X_i[j]⟩) X_i[j]
+func (b *reference) gradient(k int) [][]float64 {
 	g := make([][]float64, b.M)
 	for r := range g {
 		g[r] = make([]float64, b.train.D)
@@ -111,8 +112,8 @@ func (b *byDefinition) gradient(k int) [][]float64 {
 	return g
 }
 
-// step looks for events and takes one step.
-func (b *byDefinition) step() {
+// step records events and takes one step.
+func (b *reference) step() {
 	var ell [2]float64 // means
 	zero := [2]bool{true, true}
 	finite := true
@@ -130,15 +131,15 @@ func (b *byDefinition) step() {
 			finite = finite && !math.IsNaN(x) && !math.IsInf(x, 0)
 		}
 	}
-	for e, now := range []bool{ell[0] < b.Fitted, ell[1] < b.Fitted, zero[0], zero[1], zero[0] &&
-		zero[1], !finite} {
+	for e, now := range []bool{ell[0] < b.Fitted, ell[1] < b.Fitted, zero[0], zero[1],
+		zero[0] && zero[1], !finite} {
 		if now && b.events[e] < 0 {
 			b.events[e] = b.steps
 		}
 	}
 
 	rule, eta := b.lane.Rule, b.lane.Eta
-	if then := b.lane.Then; then != nil && b.events[Fit1] >= 0 {
+	if then := b.lane.AfterFit; then != nil && b.events[Fit1] >= 0 {
 		rule.Gamma, eta = then.Gamma, then.Eta
 		if then.Reset && b.events[Fit1] == b.steps {
 			for r := range b.buffer {
@@ -154,7 +155,7 @@ func (b *byDefinition) step() {
 	for r, w := range b.w {
 		for c := range w {
 			remembered, atOnce := g1[r][c]+g2[r][c]+rule.WeightDecay*w[c], 0.0
-			if b.lane.Apart {
+			if b.lane.BypassZ1 {
 				remembered, atOnce = g2[r][c]+rule.WeightDecay*w[c], g1[r][c]
 			}
 			b.buffer[r][c] = rule.Gamma*b.buffer[r][c] + gain*remembered
@@ -164,8 +165,9 @@ func (b *byDefinition) step() {
 	b.steps++
 }
 
-// observe is all of Options.Observables by their definitions.
-func (b *byDefinition) observe() map[string]float64 {
+// observe measures all of Options.Observables by their definitions. It is long because each of them
+// has a definition of its own.
+func (b *reference) observe() map[string]float64 {
 	o := map[string]float64{"loss": 0, "error": 0}
 	g := b.gradient(0)
 	for r, row := range b.gradient(1) {
@@ -220,8 +222,8 @@ func (b *byDefinition) observe() map[string]float64 {
 			for _, percent := range []int{50, 90, 99} {
 				name := fmt.Sprintf("xi_q%d_2", percent)
 				o[name] = 0
-				for at := len(xi) - 1; at >= 0 && (at+1)*100 >= percent*len(xi); at-- {
-					o[name] = xi[at]
+				for i := len(xi) - 1; i >= 0 && (i+1)*100 >= percent*len(xi); i-- {
+					o[name] = xi[i]
 				}
 			}
 		}
@@ -253,25 +255,25 @@ func (b *byDefinition) observe() map[string]float64 {
 	return o
 }
 
-// The gradient of the reference is the derivative of its loss, by central differences.
+// The gradient of the reference is the derivative of its loss by central differences.
 func TestReference(t *testing.T) {
-	train, test := draw(t, small)
+	train, test := draw(t, tiny)
 	for _, degree := range []int{1, 3} {
 		o := options
-		o.Model.Degree = degree
-		b := newByDefinition(o, gd, train, test)
+		o.Network.Degree = degree
+		b := newReference(o, gd, train, test)
 		g1, g2 := b.gradient(0), b.gradient(1)
 		for r, w := range b.w {
 			for c := range w {
 				const h = 1e-5
-				at := w[c]
-				w[c] = at + h
+				weight := w[c]
+				w[c] = weight + h
 				above := b.observe()["loss"]
-				w[c] = at - h
+				w[c] = weight - h
 				below := b.observe()["loss"]
-				w[c] = at
-				if got, want := g1[r][c]+g2[r][c], (above-below)/(2*h); math.Abs(got-want) >
-					1e-8*max(1, math.Abs(want)) {
+				w[c] = weight
+				got, want := g1[r][c]+g2[r][c], (above-below)/(2*h)
+				if math.Abs(got-want) > 1e-8*max(1, math.Abs(want)) {
 					t.Errorf("degree %d: ∂L/∂w[%d][%d] is %v, by differences %v", degree, r, c, got,
 						want)
 				}
@@ -280,20 +282,20 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// A draw that is computed in a moment and yet has several samples, patches and neurons of each
+// A problem that takes a moment to compute and yet has several samples, patches and neurons of each
 // kind.
 var (
-	small = datasets.Distribution{N: 40, SmallMargin: 7, D: 6, P: 4, Alpha: 1.5, Beta: 0.25, Sigma: 0.5,
-		Seed: 1}
-	options = Options{Model: models.Cubic{Degree: 3}, M: 3, Sigma0: 0.3, Seed: 2, Float64: true}
+	tiny = datasets.Distribution{N: 40, SmallMargin: 7, D: 6, P: 4, Alpha: 1.5, Beta: 0.25,
+		Sigma: 0.5, Seed: 1}
+	options = Options{Network: Network{Degree: 3}, M: 3, Sigma0: 0.3, Seed: 2, Float64: true}
 
 	gd       = Lane{Rule: descent.Rule{Form: descent.Damped}, Eta: 0.3}
 	damped   = Lane{Rule: descent.Rule{Form: descent.Damped, Gamma: 0.8}, Eta: 1}
 	undamped = Lane{Rule: descent.Rule{Form: descent.Undamped, Gamma: 0.9}, Eta: 0.1}
 )
 
-// draw draws training and test samples. Features are rounded to multiples of 2⁻¹⁶ so that signals
-// are exact in float32 patches: amplitudes have few bits. Nothing in this package needs features of
+// draw draws training and test samples. It rounds features to multiples of 2⁻¹⁶, so that signals,
+// whose amplitudes have few bits, are exact in float32. Nothing in this package needs features of
 // exactly unit length.
 func draw(t testing.TB, spec datasets.Distribution) (train, test *datasets.Samples) {
 	t.Helper()
@@ -362,11 +364,11 @@ func (l *Lanes) mustObserve(t testing.TB) *Observation {
 // weights is W of one lane [m·d].
 func (l *Lanes) weights(lane int) []float64 {
 	size := l.w.Size() / len(l.lanes)
-	return floats(l.w)[lane*size:][:size]
+	return backend.Floats(l.w)[lane*size:][:size]
 }
 
-// near says whether two numbers agree to a relative tolerance, or an absolute one where they are
-// below 0.001.
+// near reports whether two numbers agree to a relative tolerance, which below 0.001 becomes an
+// absolute one.
 func near(got, want, tolerance float64) bool {
 	return math.Abs(got-want) <= tolerance*max(1e-3, math.Abs(want))
 }

@@ -10,12 +10,12 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Feedforward is a network of the paper's Table 1, as teacher or as student, from points in R^d to
-// a number whose sign is the label: k hidden layers with ReLU and biases, dense ones (k-MLP) or 1-D
+// Feedforward is a teacher or student network of the paper's Table 1. It maps points in R^d to a
+// number whose sign is the label: k hidden layers with ReLU and biases, either dense (k-MLP) or 1-D
 // convolutions over the d coordinates (k-CNN), and a dense output with a bias. With k = 0 it is
-// linear. A convolution has stride 1 and no padding, so each shortens its input by Size−1.
+// linear. A convolution has stride 1 and no padding, so it shortens its input by Size−1.
 //
-// Its graph computes many networks at once, the lanes, which are a leading axis of the weights.
+// Its graph computes many networks at once, the lanes: a leading axis of the weights.
 type Feedforward struct {
 	Conv   bool // the hidden layers are convolutions
 	Hidden int  // k
@@ -24,16 +24,16 @@ type Feedforward struct {
 	Size   int  // coordinates that a filter sees
 }
 
-// ParseFeedforward makes a network of its name: linear, k-mlp with hidden layers of the given
-// width, or k-cnn with filters of the given size.
+// ParseFeedforward returns the network of a name: linear, k-mlp with hidden layers of the given
+// width, or k-cnn with filters of the given number and size.
 func ParseFeedforward(name string, d, width, filters, size int) (Feedforward, error) {
 	f := Feedforward{D: d}
 	if name != "linear" {
 		number, kind, _ := strings.Cut(name, "-")
 		hidden, err := strconv.Atoi(number)
 		if err != nil || hidden < 1 || kind != "mlp" && kind != "cnn" {
-			return f, fmt.Errorf("models: unknown network %q, want linear, or as 1-mlp or 2-cnn: "+
-				"hidden layers and their kind", name)
+			return f, fmt.Errorf("models: unknown network %q, want linear, or a number of hidden "+
+				"layers and their kind, such as 1-mlp or 2-cnn", name)
 		}
 		f.Hidden, f.Width = hidden, width
 		if kind == "cnn" {
@@ -64,8 +64,9 @@ func (f Feedforward) features() int {
 }
 
 // Params lists the parameters of one network from input to output. Weights are [out, in] and biases
-// [out]. In a convolution, in is Size times the channels below: all channels at a filter's first
-// coordinate, then all at its second, and so on. The output reads [channels, positions].
+// [out]. In a convolution, in is Size times the channels of the layer below: all channels at a
+// filter's first coordinate, then all at its second, and so on. The output layer takes its inputs
+// in the order [channels, positions].
 func (f Feedforward) Params() []Param {
 	var params []Param
 	layer := func(name string, in, out int, gain float64) {
@@ -87,7 +88,7 @@ func (f Feedforward) Params() []Param {
 }
 
 // Init draws initial values in the order of [Feedforward.Params]: weights of hidden layers from
-// N(0, 2/in), as He et al. (2015) for ReLU, those of the output from N(0, 1/in), biases 0.
+// N(0, 2/in), as He et al. (2015) do for ReLU, those of the output from N(0, 1/in), and biases 0.
 func (f Feedforward) Init(rng *rand.Rand) [][]float32 {
 	var values [][]float32
 	for _, p := range f.Params() {
@@ -119,8 +120,8 @@ func (f Feedforward) Activations() int {
 // n, d], and the result is [S, n]. G divides S: the first S/G lanes see x[0], the next ones x[1],
 // and so on.
 //
-// Activations lie as [S, channels, positions, n] (a dense layer has one position), so that each
-// layer is a product from the left and points are neighbours in memory.
+// Activations are [S, channels, positions, n] (a dense layer has one position), so that each layer
+// is a product from the left and points are contiguous in memory.
 func (f Feedforward) Logits(weights Weights, x *Node) *Node {
 	groups, n := x.Shape().Dim(0), x.Shape().Dim(1)
 	h := Reshape(Transpose(x, 1, 2), groups, f.D, 1, n)
@@ -135,14 +136,13 @@ func (f Feedforward) Logits(weights Weights, x *Node) *Node {
 		h = relu(Add(product(weights(name+"/weights"), h),
 			InsertAxes(weights(name+"/biases"), -1, -1)))
 	}
-	// [S, 1, 1, n]
-	h = product(weights("output/weights"), Reshape(h, h.Shape().Dim(0), f.features(), 1, n))
-	// [S, n]
-	return Add(Reshape(h, -1, n), weights("output/biases"))
+	h = Reshape(h, h.Shape().Dim(0), f.features(), 1, n)
+	h = product(weights("output/weights"), h)               // [S, 1, 1, n]
+	return Add(Reshape(h, -1, n), weights("output/biases")) // [S, n]
 }
 
-// windows lists what a filter sees at each position: [G, channels, positions, n] → [G,
-// size·channels, positions−size+1, n].
+// windows lists what a filter sees at each position: [G, channels, positions, n] to
+// [G, size·channels, positions−size+1, n].
 func windows(h *Node, size int) *Node {
 	positions := h.Shape().Dim(2) - size + 1
 	var shifted []*Node
@@ -152,8 +152,8 @@ func windows(h *Node, size int) *Node {
 	return Concatenate(shifted, 1)
 }
 
-// product applies weights [S, out, in] at each position: h [G, in, positions, n] → [S, out,
-// positions, n]. The weights of the lanes that see the same input are one matrix.
+// product applies weights [S, out, in] at each position: h [G, in, positions, n] to
+// [S, out, positions, n]. The weights of the lanes that see the same input form one matrix.
 func product(w, h *Node) *Node {
 	lanes, out, in := w.Shape().Dim(0), w.Shape().Dim(1), w.Shape().Dim(2)
 	groups, positions, n := h.Shape().Dim(0), h.Shape().Dim(2), h.Shape().Dim(3)

@@ -1,4 +1,4 @@
-package margin
+package cubic
 
 import (
 	"context"
@@ -12,42 +12,42 @@ import (
 	"momentum/internal/backend"
 )
 
-// every lane of the comparison with the definitions: the rules, weight decay and each intervention.
+// everyLane lists the lanes that are compared with the reference: the rules, weight decay and each
+// intervention.
 func everyLane() []Lane {
-	decayed, decayedUndamped, late, reset, apart, apartDecayed := damped, undamped, damped,
-		undamped, damped, undamped
+	decayed, decayedUndamped, late, reset := damped, undamped, damped, undamped
+	bypassed, bypassedDecayed := damped, undamped
 	decayed.WeightDecay, decayedUndamped.WeightDecay = 0.05, 0.02
-	late.Then = &Phase{Eta: 0.05, Gamma: 0.5}
-	reset.Then = &Phase{Eta: 0.2, Gamma: 0.7, Reset: true}
-	apart.Apart = true
-	apartDecayed.Apart, apartDecayed.WeightDecay = true, 0.03
-	return []Lane{gd, damped, undamped, decayed, decayedUndamped, late, reset, apart, apartDecayed}
+	late.AfterFit = &Phase{Eta: 0.05, Gamma: 0.5}
+	reset.AfterFit = &Phase{Eta: 0.2, Gamma: 0.7, Reset: true}
+	bypassed.BypassZ1 = true
+	bypassedDecayed.BypassZ1, bypassedDecayed.WeightDecay = true, 0.03
+	return []Lane{gd, damped, undamped, decayed, decayedUndamped, late, reset, bypassed,
+		bypassedDecayed}
 }
 
-// All observables and events of all lanes, before the first step and after 25, against loops over
-// samples, patches and neurons. On the Go backend in float64 they agree to 1e-9, on XLA in float32
-// to 1e-4.
+// All observables and events of all lanes, before the first step and after 25, against the
+// reference. On the Go backend in float64 they agree to 1e-9, on XLA in float32 to 1e-4.
 func TestObservables(t *testing.T) {
-	type sizes struct {
+	type problem struct {
 		name string
 		spec datasets.Distribution
 		o    Options
 	}
-	with := func(name string, change func(*datasets.Distribution, *Options)) sizes {
-		c := sizes{name, small, options}
-		// which the lanes come below on their way, so that interventions take place
-		c.o.Fitted = 0.4
+	newProblem := func(name string, change func(*datasets.Distribution, *Options)) problem {
+		c := problem{name, tiny, options}
+		c.o.Fitted = 0.4 // the lanes fall below this, so that interventions take place
 		change(&c.spec, &c.o)
 		return c
 	}
-	ordinary := with("ordinary", func(*datasets.Distribution, *Options) {})
-	check := func(t *testing.T, b *backend.Backend, c sizes, tolerance float64) {
+	ordinary := newProblem("ordinary", func(*datasets.Distribution, *Options) {})
+	check := func(t *testing.T, b *backend.Backend, c problem, tolerance float64) {
 		lanes := everyLane()
 		train, test := draw(t, c.spec)
 		l := newLanes(t, b, c.spec, c.o, lanes...)
-		var want []*byDefinition
+		var want []*reference
 		for _, lane := range lanes {
-			want = append(want, newByDefinition(c.o, lane, train, test))
+			want = append(want, newReference(c.o, lane, train, test))
 		}
 		for _, steps := range []int{0, 25} {
 			l.mustRun(t, steps)
@@ -79,21 +79,21 @@ func TestObservables(t *testing.T) {
 		}
 		if c.name == ordinary.name {
 			for s, lane := range lanes {
-				if fit := want[s].events[Fit1]; lane.Then != nil && (fit < 1 || fit > 20) {
-					t.Errorf("lane %d fits Z1 at step %d: interventions are not tried", s, fit)
+				if fit := want[s].events[Fit1]; lane.AfterFit != nil && (fit < 1 || fit > 20) {
+					t.Errorf("lane %d fits Z1 at step %d: no intervention takes place", s, fit)
 				}
 			}
 		}
 	}
 	goBackend := openGo(t)
-	for _, c := range []sizes{
+	for _, c := range []problem{
 		ordinary,
-		with("Z2 empty", func(s *datasets.Distribution, _ *Options) { s.SmallMargin = 0 }),
-		with("Z1 empty", func(s *datasets.Distribution, _ *Options) { s.SmallMargin = s.N }),
-		with("unshared", func(s *datasets.Distribution, _ *Options) { s.Unshared = true }),
-		with("linear", func(_ *datasets.Distribution, o *Options) { o.Model.Degree = 1 }),
-		with("blocks of 3 samples", func(_ *datasets.Distribution, o *Options) { o.Patches = 9 }),
-		with("one neuron", func(s *datasets.Distribution, o *Options) { s.P, o.M = 2, 1 }),
+		newProblem("Z2 empty", func(s *datasets.Distribution, _ *Options) { s.SmallMargin = 0 }),
+		newProblem("Z1 empty", func(s *datasets.Distribution, _ *Options) { s.SmallMargin = s.N }),
+		newProblem("unshared", func(s *datasets.Distribution, _ *Options) { s.Unshared = true }),
+		newProblem("linear", func(_ *datasets.Distribution, o *Options) { o.Network.Degree = 1 }),
+		newProblem("short blocks", func(_ *datasets.Distribution, o *Options) { o.Patches = 9 }),
+		newProblem("one neuron", func(s *datasets.Distribution, o *Options) { s.P, o.M = 2, 1 }),
 	} {
 		t.Run(c.name, func(t *testing.T) { check(t, goBackend, c, 1e-9) })
 	}
@@ -105,26 +105,26 @@ func TestObservables(t *testing.T) {
 	})
 }
 
-// At every step, from observables alone, for each neuron and with what applies at that step:
+// At every step, for each neuron and from observables alone:
 //
 //	𝒢_r ← γ 𝒢_r + gain (G_r + λ c_r);   c_r ← c_r − η 𝒢_r
 //
-// Z1 is fitted on the way: from then on the later η and γ hold, and the buffer that is set to zero
-// is so at exactly that step.
-func TestUpdateOfTheSignal(t *testing.T) {
-	lanes := slices.DeleteFunc(everyLane(), func(l Lane) bool { return l.Apart })
+// From the fit of Z1 on the late η and γ apply, and a lane with a reset sets its buffer to zero at
+// exactly that step.
+func TestSignalUpdate(t *testing.T) {
+	lanes := slices.DeleteFunc(everyLane(), func(l Lane) bool { return l.BypassZ1 })
 	o := options
 	o.Fitted = 0.4
-	l := newLanes(t, openGo(t), small, o, lanes...)
+	l := newLanes(t, openGo(t), tiny, o, lanes...)
 	before := l.mustObserve(t)
 	for range 25 {
 		l.mustRun(t, 1)
 		after := l.mustObserve(t)
 		for s, lane := range lanes {
 			eta, rule, keep := lane.Eta, lane.Rule, 1.0
-			if fit := after.Events[s][Fit1]; fit >= 0 && lane.Then != nil {
-				eta, rule.Gamma = lane.Then.Eta, lane.Then.Gamma
-				if lane.Then.Reset && fit == before.Step {
+			if fit := after.Events[s][Fit1]; fit >= 0 && lane.AfterFit != nil {
+				eta, rule.Gamma = lane.AfterFit.Eta, lane.AfterFit.Gamma
+				if lane.AfterFit.Reset && fit == before.Step {
 					keep = 0
 				}
 			}
@@ -144,17 +144,17 @@ func TestUpdateOfTheSignal(t *testing.T) {
 		before = after
 	}
 	for s, lane := range lanes {
-		if fit := before.Events[s][Fit1]; lane.Then != nil && (fit < 1 || fit > 20) {
-			t.Errorf("lane %d fits Z1 at step %d: the change is not tried", s, fit)
+		if fit := before.Events[s][Fit1]; lane.AfterFit != nil && (fit < 1 || fit > 20) {
+			t.Errorf("lane %d fits Z1 at step %d: nothing changes", s, fit)
 		}
 	}
 }
 
-// What a step of GD adds to the noise products Ξ_{i,j,r} is −η⟨∇_{w_r}L, X_i[j]⟩: the largest that
-// the weights show is the one observed.
-func TestUpdateOfTheNoise(t *testing.T) {
-	l := newLanes(t, openGo(t), small, options, gd)
-	m, _ := draw(t, small)
+// A step of GD adds −η⟨∇_{w_r}L, X_i[j]⟩ to Ξ_{i,j,r}. The largest change of the weights along a
+// noise patch is therefore the observed one.
+func TestNoiseUpdate(t *testing.T) {
+	l := newLanes(t, openGo(t), tiny, options, gd)
+	m, _ := draw(t, tiny)
 	for range 5 {
 		before, o := l.weights(0), l.mustObserve(t)
 		l.mustRun(t, 1)
@@ -184,12 +184,15 @@ func TestUpdateOfTheNoise(t *testing.T) {
 	}
 }
 
-// The theory's equation of the signal: noise is orthogonal to w*, so G_r = −3 c_r² (α³ ν_1 + β³
-// ν_2). Noise that is rounded to float32 is orthogonal to 1e-7. With unshared features Z2 drops out
-// of it.
+// The theory's equation of the signal: noise is orthogonal to w*, so
+//
+//	G_r = −3 c_r² (α³ ν_1 + β³ ν_2)
+//
+// Noise that is rounded to float32 is orthogonal to within 1e-7. Without a shared feature the term
+// of Z2 vanishes.
 func TestSignalGradient(t *testing.T) {
 	for _, unshared := range []bool{false, true} {
-		spec := small
+		spec := tiny
 		spec.Unshared = unshared
 		train, err := spec.Draw("train")
 		if err != nil {
@@ -208,8 +211,8 @@ func TestSignalGradient(t *testing.T) {
 				}
 				for r := range options.M {
 					c := o.Get(s, fmt.Sprintf("c%d", r+1))
-					if got, want := o.Get(s, fmt.Sprintf("G%d", r+1)),
-						-3*c*c*force; !near(got, want, 1e-5) {
+					got, want := o.Get(s, fmt.Sprintf("G%d", r+1)), -3*c*c*force
+					if !near(got, want, 1e-5) {
 						t.Errorf("unshared %v, step %d, lane %d: G%d is %v, want %v", unshared,
 							o.Step, s, r+1, got, want)
 					}
@@ -220,27 +223,28 @@ func TestSignalGradient(t *testing.T) {
 	}
 }
 
-// Two samples, one neuron and weights that are set by hand. With w = (2, 1), w* = (1, 0), α = 1, β
-// = 1/2 and noise patches (0, 1) and (0, 3/2):
+// Two samples, one neuron and weights set by hand. With w = (2, 1), w* = (1, 0), α = 1, β = 1/2 and
+// noise patches (0, 1) and (0, 3/2):
 //
 //	Z2, y = 1:   signal ⟨w, w*/2⟩³ = 1,  noise 1³ = 1             y f = 2
 //	Z1, y = −1:  signal −2³ = −8,        noise 1.5³ = 3.375       y f = 4.625
 //
-// ν_1 = sigmoid(−4.625)/2, ν_2 = sigmoid(−2)/2, G = −3·2²(ν_1 + ν_2/8). With the small margin, the
-// second sample's noise wins: 1 − 3.375 < 0.
+// ν_1 = sigmoid(−4.625)/2, ν_2 = sigmoid(−2)/2, G = −3·2²(ν_1 + ν_2/8). With the small margin the
+// noise of the second sample wins: 1 − 3.375 < 0.
 func TestObserveByHand(t *testing.T) {
 	m := &datasets.Samples{
-		Distribution: datasets.Distribution{N: 2, SmallMargin: 1, D: 2, P: 2, Alpha: 1, Beta: 0.5, Sigma: 1},
-		Feature:      []float64{1, 0}, SmallMarginFeature: []float64{1, 0},
+		Distribution: datasets.Distribution{N: 2, SmallMargin: 1, D: 2, P: 2, Alpha: 1, Beta: 0.5,
+			Sigma: 1},
+		Feature: []float64{1, 0}, SmallMarginFeature: []float64{1, 0},
 		Labels: []float32{1, -1}, Signal: []float32{0.5, -1}, Position: []int{0, 1},
 		Noise: []float32{0, 1, 0, 1.5},
 	}
-	l, err := New(openGo(t), m, m, []Lane{gd}, Options{Model: options.Model, M: 1, Sigma0: 1,
+	l, err := New(openGo(t), m, m, []Lane{gd}, Options{Network: options.Network, M: 1, Sigma0: 1,
 		Float64: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.w = l.tensor([]float64{2, 1}, 1, 1, 2)
+	l.w = newTensor(l.dtype, []float64{2, 1}, 1, 1, 2)
 	o := l.mustObserve(t)
 	nu1, nu2 := 1/(1+math.Exp(4.625))/2, 1/(1+math.Exp(2))/2
 	for name, want := range map[string]float64{
@@ -257,23 +261,23 @@ func TestObserveByHand(t *testing.T) {
 	}
 }
 
-// The first step of each event is the first at which observing every step shows it.
+// The first step of each event is the first one at which observations of every step show it.
 func TestEvents(t *testing.T) {
 	lanes := []Lane{gd, damped, undamped}
 	lanes[0].Eta = 1
-	l := newLanes(t, openGo(t), small, options, lanes...)
-	n1, n2 := float64(small.N-small.SmallMargin), float64(small.SmallMargin)
+	l := newLanes(t, openGo(t), tiny, options, lanes...)
+	n1, n2 := float64(tiny.N-tiny.SmallMargin), float64(tiny.SmallMargin)
 	want := make([][]int, len(lanes))
 	for s := range want {
-		want[s] = slices.Repeat([]int{-1}, int(Events))
+		want[s] = slices.Repeat([]int{-1}, int(eventCount))
 	}
 	for step := range 100 {
 		o := l.mustObserve(t)
 		for s := range lanes {
 			zero1, zero2 := o.Get(s, "error_1") == 0, o.Get(s, "error_2") == 0
 			for e, now := range map[Event]bool{
-				Fit1:  o.Get(s, "nu_1")*float64(small.N)/n1 < 0.1,
-				Fit2:  o.Get(s, "nu_2")*float64(small.N)/n2 < 0.1,
+				Fit1:  o.Get(s, "nu_1")*float64(tiny.N)/n1 < 0.1,
+				Fit2:  o.Get(s, "nu_2")*float64(tiny.N)/n2 < 0.1,
 				Zero1: zero1, Zero2: zero2, Zero: zero1 && zero2,
 			} {
 				if now && want[s][e] < 0 {
@@ -296,18 +300,18 @@ func TestEvents(t *testing.T) {
 
 func TestEventNames(t *testing.T) {
 	seen := map[string]bool{}
-	for e := range Events {
+	for e := range eventCount {
 		seen[e.String()] = true
 	}
-	if len(seen) != int(Events) {
-		t.Errorf("%d names of %d events: %v", len(seen), Events, seen)
+	if len(seen) != int(eventCount) {
+		t.Errorf("%d names of %d events: %v", len(seen), eventCount, seen)
 	}
 }
 
 func TestObserveStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l := newLanes(t, openGo(t), small, options, gd)
+	l := newLanes(t, openGo(t), tiny, options, gd)
 	if _, err := l.Observe(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want that of the context", err)
 	}

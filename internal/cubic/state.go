@@ -1,4 +1,4 @@
-package margin
+package cubic
 
 import (
 	"encoding/json"
@@ -12,18 +12,18 @@ import (
 	"momentum/internal/safetensors"
 )
 
-// state is what state.json holds beside the tensors.
+// state is the content of state.json: all of the state except the tensors.
 type state struct {
 	Steps  int     `json:"steps"`
-	Events []int32 `json:"events"` // [S, Events], row by row
+	Events []int32 `json:"events"` // [S, event], row by row
 }
 
-// Save writes the state into a folder: state.safetensors has W and the momentum buffer [S, m, d],
-// state.json the rest. It is not atomic: give it a folder that is renamed afterwards.
+// Save writes the state into a folder: W and the momentum buffer [S, m, d] into state.safetensors,
+// the rest into state.json. It is not atomic: the caller renames the folder afterwards.
 func (l *Lanes) Save(dir string) error {
 	var values []safetensors.Tensor
 	s := state{Steps: l.steps}
-	err := backend.Try("margin: save", func() {
+	err := backend.Try("cubic: save", func() {
 		values = []safetensors.Tensor{
 			{Name: "W", Shape: l.w.Shape().Dimensions,
 				Data: tensors.MustCopyFlatData[float32](l.w)},
@@ -53,8 +53,8 @@ func (l *Lanes) Save(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "state.json"), text, 0o644)
 }
 
-// Load reads what [Lanes.Save] wrote. The lanes are changed only if all of it could be read and
-// fits.
+// Load reads what [Lanes.Save] wrote. It changes the lanes only if the whole state can be read and
+// fits them.
 func (l *Lanes) Load(dir string) error {
 	var s state
 	path := filepath.Join(dir, "state.json")
@@ -63,10 +63,10 @@ func (l *Lanes) Load(dir string) error {
 		return err
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("margin: %s: %w", path, err)
+		return fmt.Errorf("cubic: %s: %w", path, err)
 	}
-	if want := len(l.lanes) * int(Events); len(s.Events) != want || s.Steps < 0 {
-		return fmt.Errorf("margin: %s: %d events after %d steps, want %d", path, len(s.Events),
+	if want := len(l.lanes) * int(eventCount); len(s.Events) != want || s.Steps < 0 {
+		return fmt.Errorf("cubic: %s: %d events after %d steps, want %d", path, len(s.Events),
 			s.Steps, want)
 	}
 	path = filepath.Join(dir, "state.safetensors")
@@ -81,7 +81,7 @@ func (l *Lanes) Load(dir string) error {
 	}
 	values, _, err := safetensors.Read(f, info.Size())
 	if err != nil {
-		return fmt.Errorf("margin: %s: %w", path, err)
+		return fmt.Errorf("cubic: %s: %w", path, err)
 	}
 	loaded := map[string]*tensors.Tensor{}
 	for _, v := range values {
@@ -90,10 +90,10 @@ func (l *Lanes) Load(dir string) error {
 		}
 	}
 	if loaded["W"] == nil || loaded["buffer"] == nil {
-		return fmt.Errorf("margin: %s: want W and buffer of shape %v", path, l.w.Shape().Dimensions)
+		return fmt.Errorf("cubic: %s: want W and buffer of shape %v", path, l.w.Shape().Dimensions)
 	}
 	l.w, l.buffer = loaded["W"], loaded["buffer"]
-	l.events = tensors.FromFlatDataAndDimensions(s.Events, len(l.lanes), int(Events))
+	l.events = tensors.FromFlatDataAndDimensions(s.Events, len(l.lanes), int(eventCount))
 	l.steps = s.Steps
 	return nil
 }
@@ -101,7 +101,7 @@ func (l *Lanes) Load(dir string) error {
 // Weights copies W to the host, as float32 [S, m, d] under the name W.
 func (l *Lanes) Weights() (safetensors.Tensor, error) {
 	t := safetensors.Tensor{Name: "W", Shape: l.w.Shape().Dimensions}
-	err := backend.Try("margin: read weights",
+	err := backend.Try("cubic: read weights",
 		func() { t.Data = tensors.MustCopyFlatData[float32](l.w) })
 	return t, err
 }

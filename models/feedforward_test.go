@@ -55,8 +55,8 @@ func TestParseFeedforwardRefuses(t *testing.T) {
 		{"1-rnn", 3, 1, 1, 1, "unknown network"},
 		{"linear", 0, 1, 1, 1, "dimension must be"}, {"1-mlp", 3, 0, 1, 1, "width must be"},
 		{"1-cnn", 3, 1, 0, 1, "width must be"},
-		// 4 − 2·2 = 0 positions are left
-		{"1-cnn", 3, 1, 1, 0, "do not fit"}, {"2-cnn", 4, 1, 1, 3, "do not fit into 4"},
+		{"1-cnn", 3, 1, 1, 0, "do not fit"},
+		{"2-cnn", 4, 1, 1, 3, "do not fit into 4"}, // 4 − 2·2 = 0 positions are left
 	} {
 		if _, err := ParseFeedforward(c.name, c.d, c.width, c.filter, c.size); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
@@ -78,8 +78,8 @@ func TestFeedforwardInit(t *testing.T) {
 		for _, x := range values[i] {
 			sum += float64(x) * float64(x)
 		}
-		if std := math.Sqrt(sum / float64(len(values[i]))); math.Abs(std-c.std) >
-			c.tolerance*c.std {
+		std := math.Sqrt(sum / float64(len(values[i])))
+		if math.Abs(std-c.std) > c.tolerance*c.std {
 			t.Errorf("%s: standard deviation %v, want %v", f.Params()[i].Name, std, c.std)
 		}
 	}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"momentum/internal/cubic"
+	"momentum/internal/figure"
+	"momentum/internal/rundir"
+	"momentum/internal/stats"
+)
+
+// trained is a bundle with the rows of its run folder.
+type trained struct {
+	bundle
+	rows []rundir.Row
+}
+
+// series returns the steps and values of one column.
+func (t trained) series(lane, name string) (steps, values []float64) {
+	for _, row := range t.rows {
+		if x, ok := row.Get(lane + "/" + name); ok {
+			steps, values = append(steps, float64(row.Step)), append(values, x)
+		}
+	}
+	return steps, values
+}
+
+// final is a lane's final row: the first one at which it had converged, or else the last one.
+func (t trained) final(lane string) laneRow {
+	for _, row := range t.rows {
+		if _, ok := row.Get(lane + "/converged"); ok {
+			return laneRow{row, lane}
+		}
+	}
+	return t.last(lane)
+}
+
+// last is a lane's last row.
+func (t trained) last(lane string) laneRow { return laneRow{t.rows[len(t.rows)-1], lane} }
+
+// lastStep is the step of the last row.
+func (t trained) lastStep() int64 { return t.rows[len(t.rows)-1].Step }
+
+// laneRow is one lane's part of a row.
+type laneRow struct {
+	row  rundir.Row
+	lane string
+}
+
+// get returns a value, or NaN if the row does not have it or the lane has diverged: with weights
+// that are not finite no sample counts as wrong.
+func (r laneRow) get(name string) float64 {
+	if _, diverged := r.event(cubic.Diverged); diverged {
+		return math.NaN()
+	}
+	if x, ok := r.row.Get(r.lane + "/" + name); ok {
+		return x
+	}
+	return math.NaN()
+}
+
+// event returns the first step of an event, and whether it has happened.
+func (r laneRow) event(e cubic.Event) (int, bool) {
+	x, ok := r.row.Get(r.lane + "/" + e.String())
+	return int(x), ok
+}
+
+// lastValues are the last values of a lane's column, scaled, one for each run.
+func lastValues(runs []trained, lane, column string, scale float64) []float64 {
+	var values []float64
+	for _, t := range runs {
+		values = append(values, scale*t.last(lane).get(column))
+	}
+	return values
+}
+
+// stepRange is the number of steps of runs as text.
+func stepRange(runs []trained) string {
+	low, high := int64(math.MaxInt64), int64(0)
+	for _, t := range runs {
+		low, high = min(low, t.lastStep()), max(high, t.lastStep())
+	}
+	if low == high {
+		return fmt.Sprint(low)
+	}
+	return fmt.Sprintf("%d to %d", low, high)
+}
+
+// interval is [stats.Mean95] of one value for each seed. It is NaN if a seed has none because it
+// diverged: a mean over the other seeds would hide this.
+func interval(values []float64) stats.Interval {
+	if slices.ContainsFunc(values, math.IsNaN) {
+		return stats.Interval{Mean: math.NaN(), Half: math.NaN(), N: len(values)}
+	}
+	return stats.Mean95(values)
+}
+
+// mean95 and geometric95 summarize one value for each seed for a band. Where a seed has no value,
+// or none that has a logarithm, the band has a gap.
+func mean95(values []float64) (low, mean, high float64) {
+	v := interval(values)
+	return v.Mean - v.Half, v.Mean, v.Mean + v.Half
+}
+
+func geometric95(values []float64) (low, mean, high float64) {
+	if slices.ContainsFunc(values, func(x float64) bool { return !(x >= 0) }) {
+		return math.NaN(), math.NaN(), math.NaN()
+	}
+	return stats.Geometric95(values)
+}
+
+// band is the mean of a lane's column over runs, with its 95% t interval. On a logarithmic axis
+// both are those of the logarithm.
+func band(name string, color figure.Category, runs []trained, lane, column string, scale float64,
+	log bool) figure.Line {
+	var curves []figure.Curve
+	for _, t := range runs {
+		x, y := t.series(lane, column)
+		for i := range y {
+			y[i] *= scale
+		}
+		curves = append(curves, figure.Curve{X: x, Y: y})
+	}
+	var summary figure.Summary = mean95
+	if log {
+		summary = geometric95
+	}
+	line := figure.Band(curves, summary)
+	line.Name, line.Color = name, color
+	return line
+}
+
+// overSeeds describes the curves of a figure.
+func overSeeds(n int) string {
+	if n == 1 {
+		return "One seed"
+	}
+	return fmt.Sprintf("Mean and 95%% t band over %d seeds", n)
+}
+
+// slug turns a text into a part of a folder's name: ASCII letters, digits and points, with single
+// hyphens between them.
+func slug(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.')
+	}), "-")
+}
