@@ -17,6 +17,7 @@ import (
 	"momentum/internal/figure"
 	"momentum/internal/rundir"
 	"momentum/internal/runtest"
+	"momentum/internal/stats"
 )
 
 func TestObserved(t *testing.T) {
@@ -159,7 +160,7 @@ func TestBand(t *testing.T) {
 			t.Errorf("logarithmic %t: %v between %v and %v", log, line.Y, line.Low, line.High)
 		}
 	}
-	if v := interval([]float64{1, math.NaN()}); v.String() != "NaN ± NaN" {
+	if v := stats.Mean95([]float64{1, math.NaN()}); v.String() != "NaN ± NaN" {
 		t.Errorf("the interval of 1 and NaN is %v", v)
 	}
 

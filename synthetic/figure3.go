@@ -77,8 +77,8 @@ func figure3Table(runs []trained) table {
 	} {
 		gd := lastValues(runs, "gd", row.column, row.scale)
 		gdm := lastValues(runs, "gdm", row.column, row.scale)
-		t.add(row.name, interval(gd).String(), interval(gdm).String(),
-			interval(stats.Paired(gdm, gd)).String())
+		t.add(row.name, stats.Mean95(gd).String(), stats.Mean95(gdm).String(),
+			stats.Mean95(stats.Paired(gdm, gd)).String())
 	}
 	return t
 }

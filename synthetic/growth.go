@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"momentum/internal/stats"
 )
 
 // growth is -preset=theory: everything scales with d as in the theory.
@@ -35,7 +37,7 @@ func (s *session) growth(ctx context.Context, set Settings) (section, error) {
 		"training error, GD, %", "GD+M, %"}}
 	for k, v := range settings {
 		mean := func(lane, column string, scale float64) string {
-			return interval(lastValues(runs[k*set.Seeds:][:set.Seeds], lane, column,
+			return stats.Mean95(lastValues(runs[k*set.Seeds:][:set.Seeds], lane, column,
 				scale)).String()
 		}
 		result.add(fmt.Sprint(v.D), fmt.Sprint(v.N), short(v.Alpha), short(v.Beta), short(v.Sigma),

@@ -106,7 +106,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 	accuracy := func(lane string) stats.Interval {
-		return interval(lastValues(m.main, lane, "test_2", 100))
+		return stats.Mean95(lastValues(m.main, lane, "test_2", 100))
 	}
 	return section{
 		Title: "Is it the momentum? Interventions and controls",
@@ -153,7 +153,7 @@ func (s *session) trainMechanism(ctx context.Context, set Settings) (mechanismRu
 	for k, c := range m.controls {
 		control := every(runs, 1+k, perSeed)
 		m.control = append(m.control, control)
-		m.gaps = append(m.gaps, interval(stats.Paired(lastValues(control, "gdm", c.column, 100),
+		m.gaps = append(m.gaps, stats.Mean95(stats.Paired(lastValues(control, "gdm", c.column, 100),
 			lastValues(control, "gd", c.column, 100))))
 	}
 	return m, nil
@@ -178,7 +178,7 @@ func (m mechanismRuns) table() table {
 		"training error, %", "c", "largest |Ξ| on Z2"}}
 	row := func(name string, runs []trained, lane string) {
 		cell := func(column string, scale float64) string {
-			return interval(lastValues(runs, lane, column, scale)).String()
+			return stats.Mean95(lastValues(runs, lane, column, scale)).String()
 		}
 		t.add(name, cell("test_2", 100), cell("test_1", 100), cell("error", 100), cell("c", 1),
 			cell("xi_max_2", 1))

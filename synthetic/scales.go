@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"momentum/internal/figure"
+	"momentum/internal/stats"
 )
 
 // sweep varies one constant over some values, for every seed.
@@ -117,7 +118,7 @@ func (w sweep) band(name string, color figure.Category,
 			curves[i].Y = append(curves[i].Y, value(w.runs[k][i], v))
 		}
 	}
-	line := figure.Band(curves, geometric95)
+	line := figure.Band(curves, stats.Geometric95)
 	line.Name, line.Color = name, color
 	return line
 }
@@ -196,7 +197,7 @@ func scalesTable(sweeps []sweep) table {
 	for _, w := range sweeps {
 		for k, v := range w.settings {
 			mean := func(lane, column string, scale float64) string {
-				return interval(lastValues(w.runs[k], lane, column, scale)).String()
+				return stats.Mean95(lastValues(w.runs[k], lane, column, scale)).String()
 			}
 			t.add(w.names[k], mean("gd", "c", 1), mean("gdm", "c", 1), short(1/v.Alpha),
 				short(1/v.Beta), mean("gd", "xi_max_2", 1), mean("gdm", "xi_max_2", 1),

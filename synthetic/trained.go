@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"momentum/internal/cubic"
@@ -89,31 +88,9 @@ func stepRange(runs []trained) string {
 	return fmt.Sprintf("%d to %d", low, high)
 }
 
-// interval is [stats.Mean95] of one value for each seed. It is NaN if a seed has none because it
-// diverged: a mean over the other seeds would hide this.
-func interval(values []float64) stats.Interval {
-	if slices.ContainsFunc(values, math.IsNaN) {
-		return stats.Interval{Mean: math.NaN(), Half: math.NaN(), N: len(values)}
-	}
-	return stats.Mean95(values)
-}
-
-// mean95 and geometric95 summarize one value for each seed for a band. Where a seed has no value,
-// or none that has a logarithm, the band has a gap.
-func mean95(values []float64) (low, mean, high float64) {
-	v := interval(values)
-	return v.Mean - v.Half, v.Mean, v.Mean + v.Half
-}
-
-func geometric95(values []float64) (low, mean, high float64) {
-	if slices.ContainsFunc(values, func(x float64) bool { return !(x >= 0) }) {
-		return math.NaN(), math.NaN(), math.NaN()
-	}
-	return stats.Geometric95(values)
-}
-
 // band is the mean of a lane's column over runs, with its 95% t interval. On a logarithmic axis
-// both are those of the logarithm.
+// both are those of the logarithm. Where a seed has no value, because it diverged, the band has a
+// gap.
 func band(name string, color figure.Category, runs []trained, lane, column string, scale float64,
 	log bool) figure.Line {
 	var curves []figure.Curve
@@ -124,9 +101,9 @@ func band(name string, color figure.Category, runs []trained, lane, column strin
 		}
 		curves = append(curves, figure.Curve{X: x, Y: y})
 	}
-	var summary figure.Summary = mean95
+	var summary figure.Summary = figure.Mean95
 	if log {
-		summary = geometric95
+		summary = stats.Geometric95
 	}
 	line := figure.Band(curves, summary)
 	line.Name, line.Color = name, color
