@@ -21,6 +21,10 @@ import (
 	"momentum/internal/sweep"
 )
 
+// schema describes the documents of job.yaml, after the reference of the API at
+// kubernetes.io/docs/reference/generated/kubernetes-api/v1.35. It refuses fields that job.yaml does
+// not use, so a new field must be added there too.
+//
 //go:embed schema.json
 var schema []byte
 
