@@ -9,7 +9,7 @@ Prints one line of JSON: images/s (or GFLOP/s) of each timed step, and the last 
 which bench_jax.py must agree with (same weights, images and labels, drawn by numpy).
 
 The images lie on the device as uint8 and are normalized there; activations and weights
-are channels-last. bf16 is autocast: weights, gradient sums and loss stay f32.
+are channels-last. bf16 uses autocast: weights, gradient sums and loss stay f32.
 --compile uses torch.compile, which needs a C++ compiler on a CPU.
 """
 
@@ -49,20 +49,21 @@ def bench_step(o, device):
     for name, w in initial(o.model, o.width, rng).items():
         layout = torch.channels_last if w.dim() == 4 else torch.contiguous_format
         params[name] = w.to(device, memory_format=layout).requires_grad_()
-    images = torch.from_numpy(rng.integers(0, 256, (o.images, 32, 32, 3), dtype=np.uint8)).to(device)
-    labels = torch.from_numpy(rng.integers(0, 10, o.images, dtype=np.int32)).long().to(device)
+    images = torch.from_numpy(rng.integers(0, 256, (o.images, 32, 32, 3), dtype=np.uint8))
+    labels = torch.from_numpy(rng.integers(0, 10, o.images, dtype=np.int32))
+    images, labels = images.to(device), labels.long().to(device)
     mean, std = torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
     # PyTorch's momentum is the undamped form: b ← γ b + ∇L;  w ← w − η b.
     optimizer = torch.optim.SGD(params.values(), lr=RATE, momentum=MOMENTUM, foreach=True)
 
     def summed_loss(images, labels):
-        x = ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)  # a view, already channels-last
+        x = ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)  # a channels-last view
         with torch.autocast(device, dtype=torch.bfloat16, enabled=o.dtype == "bf16"):
             logits = forward(params, x, o.model, o.width)
         return F.cross_entropy(logits.float(), labels, reduction="sum")
 
     if o.compile:
-        summed_loss = torch.compile(summed_loss, dynamic=False)  # a short last chunk gets its own
+        summed_loss = torch.compile(summed_loss, dynamic=False)  # a shorter last chunk compiles too
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -108,22 +109,29 @@ def bench_matmul(o, device):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--model", choices=["resnet18", "wrn16-4"], default="resnet18")
     a.add_argument("--width", type=int, default=16, help="channels of the stem")
     a.add_argument("--chunk", type=int, default=32, help="images per gradient call")
     a.add_argument("--images", type=int, default=128, help="images per step")
     a.add_argument("--steps", type=int, default=3, help="timed steps")
-    a.add_argument("--warmup", type=int, default=1, help="steps before, not timed")
-    a.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="of the network; weights, sums and loss are f32")
+    a.add_argument("--warmup", type=int, default=1, help="untimed steps before")
+    a.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="type of the network")
     a.add_argument("--compile", action="store_true", help="torch.compile the loss")
-    a.add_argument("--matmul", type=int, metavar="M", help="time an f32 [M, M] × [M, M] product instead")
+    a.add_argument("--matmul", type=int, metavar="M", help="time an f32 [M, M]·[M, M] instead")
     o = a.parse_args()
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))  # all we may use, as XLA does
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # all available cores, as XLA does
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result = bench_matmul(o, device) if o.matmul else bench_step(o, device)
-    host = {"who": "torch", "version": torch.__version__, "device": device, "threads": torch.get_num_threads()}
+    host = {
+        "who": "torch",
+        "version": torch.__version__,
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }
     print(json.dumps(host | result))
 
 
