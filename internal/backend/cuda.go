@@ -69,10 +69,8 @@ func (m machine) hasGPU() bool {
 	if set && (visible == "" || strings.HasPrefix(visible, "-1")) {
 		return false
 	}
-	return slices.ContainsFunc(m.gpus, func(pattern string) bool {
-		return lastMatch(pattern) !=
-			""
-	})
+	exists := func(pattern string) bool { return lastMatch(pattern) != "" }
+	return slices.ContainsFunc(m.gpus, exists)
 }
 
 // openCUDA opens XLA on a GPU. It uses the plugin in the cache folder, else a plugin that JAX or

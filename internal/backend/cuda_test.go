@@ -91,11 +91,10 @@ func TestFindCUDA(t *testing.T) {
 	}
 }
 
-func TestInstallCUDA(t *testing.T) {
-	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
-	if arch == "" {
-		t.Skip("there is no CUDA plugin for " + runtime.GOARCH)
-	}
+// cudaIndex returns an index with JAX's CUDA plugins and two of NVIDIA's libraries, for an
+// architecture.
+func cudaIndex(t *testing.T, arch string) index {
+	t.Helper()
 	linux := "-py3-none-manylinux_2_27_" + arch + ".whl"
 	lib := func(content string) map[string][]byte {
 		return map[string][]byte{
@@ -118,8 +117,16 @@ func TestInstallCUDA(t *testing.T) {
 			"99.0": {"pjrt-new" + linux: nil},
 		}
 	}
+	return x
+}
+
+func TestInstallCUDA(t *testing.T) {
+	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	if arch == "" {
+		t.Skip("there is no CUDA plugin for " + runtime.GOARCH)
+	}
 	m := bare()
-	ask, downloads := x.serve(t)
+	ask, downloads := cudaIndex(t, arch).serve(t)
 	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
 		info, err := ask(pkg)
 		if err == nil {

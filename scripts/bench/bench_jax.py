@@ -15,7 +15,6 @@ takes about 10% more processor time and one compiled copy per chunk, and scan is
 10 times slower (convolutions inside a While miss the fast path).
 """
 
-import argparse
 import functools
 import json
 import os
@@ -25,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+import arguments
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 RATE, MOMENTUM = 0.002, 0.9  # undamped; small enough for any width here
@@ -165,16 +166,8 @@ def bench_step(o):
         params, momentum, sums, loss = jax.block_until_ready(state)
         if i >= o.warmup:
             rates.append(round(o.images / (time.perf_counter() - begin), 2))
-    return {
-        "model": o.model,
-        "width": o.width,
-        "chunk": o.chunk,
-        "images": o.images,
-        "dtype": o.dtype,
-        "loop": o.loop,
-        "images_per_s": rates,
-        "loss": float(loss),
-    }
+    result = {"loop": o.loop, "images_per_s": rates, "loss": float(loss)}
+    return arguments.settings(o) | result
 
 
 def bench_matmul(o):
@@ -190,20 +183,10 @@ def bench_matmul(o):
 
 
 def main():
-    a = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    a.add_argument("--model", choices=["resnet18", "wrn16-4"], default="resnet18")
-    a.add_argument("--width", type=int, default=16, help="channels of the stem")
-    a.add_argument("--chunk", type=int, default=32, help="images per gradient call")
-    a.add_argument("--images", type=int, default=128, help="images per step")
-    a.add_argument("--steps", type=int, default=3, help="timed steps")
-    a.add_argument("--warmup", type=int, default=1, help="untimed steps; the first one compiles")
-    a.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="type of the network")
+    a = arguments.parser(__doc__)
     a.add_argument(
         "--loop", choices=["host", "unrolled", "scan"], default="host", help="loop over the chunks"
     )
-    a.add_argument("--matmul", type=int, metavar="M", help="time an f32 [M, M]·[M, M] instead")
     o = a.parse_args()
 
     result = bench_matmul(o) if o.matmul else bench_step(o)

@@ -81,14 +81,16 @@ func TestSteppers(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	args := []string{
 		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2,4", "-images=4", "-steps=1",
-		"-rounds=2", "-matmul=32", "-python-jax=" + python(t), "-python-torch=/no/python", "-out=" +
-			out,
+		"-rounds=2", "-matmul=32", "-out=" + out,
+		"-python-jax=" + python(t), "-python-torch=/no/python",
 	}
 	if err := run(t.Context(), &stdout, &stderr, args); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
-	for _, want := range []string{"PyTorch is left out: fork/exec /no/python: no such file or " +
-		"directory", "-venv=.venv installs it"} {
+	for _, want := range []string{
+		"PyTorch is left out: fork/exec /no/python: no such file or directory",
+		"-venv=.venv installs it",
+	} {
 		if !strings.Contains(stdout.String(), want) || !strings.Contains(stderr.String(), want) {
 			t.Errorf("no note %q", want)
 		}

@@ -13,7 +13,6 @@ are channels-last. bf16 uses autocast: weights, gradient sums and loss stay f32.
 --compile uses torch.compile, which needs a C++ compiler on a CPU.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -23,6 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+import arguments
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "reference"))
 from trajectory import forward, from_stored, shapes
@@ -83,16 +84,8 @@ def bench_step(o, device):
             torch.cuda.synchronize()  # the loss is ready before the update is
         if i >= o.warmup:
             rates.append(round(o.images / (time.perf_counter() - begin), 2))
-    return {
-        "model": o.model,
-        "width": o.width,
-        "chunk": o.chunk,
-        "images": o.images,
-        "dtype": o.dtype,
-        "compile": o.compile,
-        "images_per_s": rates,
-        "loss": loss,
-    }
+    result = {"compile": o.compile, "images_per_s": rates, "loss": loss}
+    return arguments.settings(o) | result
 
 
 def bench_matmul(o, device):
@@ -109,18 +102,8 @@ def bench_matmul(o, device):
 
 
 def main():
-    a = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    a.add_argument("--model", choices=["resnet18", "wrn16-4"], default="resnet18")
-    a.add_argument("--width", type=int, default=16, help="channels of the stem")
-    a.add_argument("--chunk", type=int, default=32, help="images per gradient call")
-    a.add_argument("--images", type=int, default=128, help="images per step")
-    a.add_argument("--steps", type=int, default=3, help="timed steps")
-    a.add_argument("--warmup", type=int, default=1, help="untimed steps before")
-    a.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="type of the network")
+    a = arguments.parser(__doc__)
     a.add_argument("--compile", action="store_true", help="torch.compile the loss")
-    a.add_argument("--matmul", type=int, metavar="M", help="time an f32 [M, M]·[M, M] instead")
     o = a.parse_args()
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))  # all available cores, as XLA does
