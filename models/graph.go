@@ -5,18 +5,18 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Weights gives the node of a parameter by its name.
+// Weights returns the node of a parameter by its name.
 type Weights func(name string) *Node
 
 // normEpsilon is added to the variance in batch normalization, as PyTorch's default does.
 const normEpsilon = 1e-5
 
-// Logits builds the graph of the network: x is [N, 32, 32, 3], normalized pixels; the result is [N,
-// Classes].
+// Logits builds the graph of the network, from x [N, 32, 32, 3], normalized pixels, to the logits
+// [N, Classes].
 //
 // Convolutions are computed in the type of x: weights of another type are converted, so that
 // bfloat16 images with float32 weights mean bfloat16 compute. The mean over the pixels, the head
-// and the logits are in the weights' type.
+// and the logits are computed in the weights' type.
 func (n *Network) Logits(weights Weights, x *Node) *Node {
 	f := forward{Network: n, weights: weights}
 	x = f.conv(n.stem, x)
@@ -36,20 +36,19 @@ func (n *Network) Logits(weights Weights, x *Node) *Node {
 	if n.kind == wideResNet {
 		x = relu(f.norm("norm", x))
 	}
-	// [in, classes]
-	w := weights(n.head.name + "/weights")
+	w := weights(n.head.name + "/weights")                   // [in, classes]
 	features := ReduceMean(ConvertDType(x, w.DType()), 1, 2) // [N, in]
 	// [N, classes]
 	return Add(Dot(features, w).Product(), InsertAxes(weights(n.head.name+"/biases"), 0))
 }
 
-// forward is the network with its weights at hand.
+// forward is a network together with its weights.
 type forward struct {
 	*Network
 	weights Weights
 }
 
-// residualBlock is ResNet's: relu(shortcut(x) + conv2(relu(conv1(x)))).
+// residualBlock is ResNet's block: relu(shortcut(x) + conv2(relu(conv1(x)))).
 func (f forward) residualBlock(b block, x *Node) *Node {
 	shortcut := x
 	if b.shortcut != nil {
@@ -59,8 +58,8 @@ func (f forward) residualBlock(b block, x *Node) *Node {
 	return relu(Add(shortcut, h))
 }
 
-// preActivationBlock is WideResNet's: with h = relu(x), shortcut + conv2(relu(conv1(h))), where the
-// shortcut is x itself or, where the shape changes, a convolution of h.
+// preActivationBlock is WideResNet's block: shortcut + conv2(relu(conv1(h))) with h = relu(x). The
+// shortcut is x or, where the shape changes, a convolution of h.
 func (f forward) preActivationBlock(b block, x *Node) *Node {
 	h := relu(f.norm(b.name+"/norm1", x))
 	shortcut := x
@@ -70,8 +69,8 @@ func (f forward) preActivationBlock(b block, x *Node) *Node {
 	return Add(shortcut, f.conv(b.convs[1], relu(f.conv(b.convs[0], h))))
 }
 
-// plainBlock is VGG's: convolutions with ReLU, then the largest of each 2×2 pixels: [N, s, s, in] →
-// [N, s/2, s/2, out].
+// plainBlock is VGG's block, [N, s, s, in] → [N, s/2, s/2, out]: convolutions with ReLU, then the
+// maximum of each 2×2 pixels.
 func (f forward) plainBlock(b block, x *Node) *Node {
 	for _, c := range b.convs {
 		x = relu(f.conv(c, x))
@@ -79,22 +78,22 @@ func (f forward) plainBlock(b block, x *Node) *Node {
 	return maxPool(x)
 }
 
-// maxPool is [N, s, s, c] → [N, s/2, s/2, c]. Of pixels that tie for the largest, the first in
-// reading order gets the whole gradient, as in PyTorch and JAX; ReduceMax would give it to each of
-// them. (XLA on a GPU refuses the gradient under --xla_gpu_deterministic_ops, though here, where
-// windows do not overlap, the order of its sums does not matter.)
+// maxPool is [N, s, s, c] → [N, s/2, s/2, c]. Where pixels tie for the maximum, the first in
+// reading order receives the whole gradient, as in PyTorch and JAX; ReduceMax would give it to each
+// of them. XLA on a GPU refuses this gradient under --xla_gpu_deterministic_ops, although the order
+// of its sums does not matter here, where windows do not overlap.
 func maxPool(x *Node) *Node { return MaxPool(x).Window(2).Strides(2).NoPadding().Done() }
 
-// conv is [N, s, s, in] → [N, s/stride, s/stride, out] and then the normalization of its output, or
-// the bias of a network without.
+// conv is [N, s, s, in] → [N, s/stride, s/stride, out], followed by normalization or, in a network
+// without normalization, by a bias.
 func (f forward) conv(c conv, x *Node) *Node {
 	kernel := ConvertDType(f.weights(c.name+"/weights"), x.DType())
 	pad := (c.k - 1) / 2
-	y := Convolve(x, kernel).Strides(c.stride).PaddingPerDim([][2]int{{pad, pad},
-		{pad, pad}}).Done()
+	padding := [][2]int{{pad, pad}, {pad, pad}}
+	y := Convolve(x, kernel).Strides(c.stride).PaddingPerDim(padding).Done()
 	if f.Norm == "none" {
-		// Added in the biases' type, so that their gradient, a sum over images and pixels, is
-		// summed in it too.
+		// The sum is computed in the biases' type, so that their gradient, a sum over images and
+		// pixels, is too.
 		biases := f.weights(c.name + "/biases")
 		y = ConvertDType(Add(ConvertDType(y, biases.DType()), Reshape(biases, 1, 1, 1, c.out)),
 			x.DType())
@@ -103,9 +102,9 @@ func (f forward) conv(c conv, x *Node) *Node {
 	return f.norm(c.norm, y)
 }
 
-// norm is batch normalization over the images and pixels at hand, then scale and offset; the
-// identity in a network without and where the name is empty. The statistics are computed in the
-// weights' type.
+// norm is batch normalization over the images and pixels of x, then scale and offset. It is the
+// identity in a network without normalization and where the name is empty. The statistics are
+// computed in the weights' type.
 func (f forward) norm(name string, x *Node) *Node {
 	if f.Norm == "none" || name == "" {
 		return x
@@ -125,7 +124,7 @@ func relu(x *Node) *Node {
 	return Where(GreaterThan(x, ScalarZero(x.Graph(), x.DType())), x, ZerosLike(x))
 }
 
-// Normalize turns pixels [N, 32, 32, 3] of 0 to 255 into (pixel/255 − mean)/std, per channel, in
+// Normalize turns pixels [N, 32, 32, 3] from 0 to 255 into (pixel/255 − mean)/std, per channel, in
 // the given type.
 func Normalize(pixels *Node, mean, std [3]float32, dtype dtypes.DType) *Node {
 	g := pixels.Graph()
@@ -134,7 +133,7 @@ func Normalize(pixels *Node, mean, std [3]float32, dtype dtypes.DType) *Node {
 		scale[c] = 1 / (255 * float64(std[c]))
 		offset[c] = float64(mean[c]) / float64(std[c])
 	}
-	// In float32 at least: bfloat16 has 8 bits, as many as a pixel.
+	// At least float32: bfloat16 has 8 bits of precision, no more than a pixel.
 	exact := dtypes.Float32
 	if dtype == dtypes.Float64 {
 		exact = dtypes.Float64

@@ -59,8 +59,8 @@ func TestFLOPs(t *testing.T) {
 	}
 	macs := 1024*9*64*(3+4*64.0) + stage(16, 64, 128) + stage(8, 128, 256) + stage(4, 256, 512) +
 		5120
-	forward, step := network(t, Config{Model: "resnet18", Width: 64, Norm: "none",
-		Classes: 10}).FLOPs()
+	resnet := network(t, Config{Model: "resnet18", Width: 64, Norm: "none", Classes: 10})
+	forward, step := resnet.FLOPs()
 	if forward != 2*macs {
 		t.Errorf("forward %v, want %v", forward, 2*macs)
 	}
@@ -83,8 +83,8 @@ func TestFLOPs(t *testing.T) {
 }
 
 func TestDefaultWidth(t *testing.T) {
-	for model, want := range map[string]int{"resnet18": 64, "vgg19": 64, "wrn16-1": 16,
-		"wrn16-8": 16} {
+	widths := map[string]int{"resnet18": 64, "vgg19": 64, "wrn16-1": 16, "wrn16-8": 16}
+	for model, want := range widths {
 		if got := DefaultWidth(model); got != want {
 			t.Errorf("%s: %d, want %d", model, got, want)
 		}
@@ -135,11 +135,11 @@ func TestInit(t *testing.T) {
 	if slices.EqualFunc(values, n.Init(4), slices.Equal) {
 		t.Error("another seed gives the same weights")
 	}
-	if w := network(t, Config{Model: "wrn16-2", Width: 4, Norm: "batch",
-		Classes: 10}); w.BranchScale != 1/math.Sqrt(6) || w.Init(1)[1][0] != 1 &&
-		w.Params()[1].Name == "stage1/block1/norm1/scale" {
-		t.Errorf("defaults: branch scale %v, first values of %s %v", w.BranchScale,
-			w.Params()[1].Name, w.Init(1)[1][0])
+	w := network(t, Config{Model: "wrn16-2", Width: 4, Norm: "batch", Classes: 10})
+	name, scale := w.Params()[1].Name, w.Init(1)[1][0]
+	if w.BranchScale != 1/math.Sqrt(6) || name != "stage1/block1/norm1/scale" || scale != 1 {
+		t.Errorf("branch scale %v, want 1/√6; initial %s %v, want stage1/block1/norm1/scale 1",
+			w.BranchScale, name, scale)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"momentum/internal/seeds"
 )
 
-// noise is n draws of N(0, std²).
+// noise returns n draws from N(0, std²).
 func noise(rng *rand.Rand, n int, std float64) []float64 {
 	v := make([]float64, n)
 	for i := range v {
@@ -26,8 +26,8 @@ func noise(rng *rand.Rand, n int, std float64) []float64 {
 	return v
 }
 
-// lossGraph builds the mean cross-entropy, its gradient in each parameter and the logits [N, N],
-// from images [N, 32, 32, 3] and the parameters. Image i has label i.
+// lossGraph builds the mean cross-entropy, its gradient in each parameter, and the logits [N, N].
+// Its inputs are images [N, 32, 32, 3], of which image i has the label i, and the parameters.
 func lossGraph(net *Network) func(in []*Node) []*Node {
 	params := net.Params()
 	return func(in []*Node) []*Node {
@@ -41,11 +41,11 @@ func lossGraph(net *Network) func(in []*Node) []*Node {
 	}
 }
 
-// feature is one channel of an image, [row][column], and zero around it.
+// feature is one channel of an image, [row][column], with a border of zeros.
 type feature [ImageSize + 2][ImageSize + 2]float64
 
-// vggByDefinition computes the logits of VGG-19 with loops over all indices: images [N][channels],
-// params in the order of [Network.Params].
+// vggByDefinition computes the logits of VGG-19 with loops over all indices, from images
+// [N][channels] and the parameters in the order of [Network.Params].
 func vggByDefinition(net *Network, params [][]float64, images [][]feature) [][]float64 {
 	next := func() []float64 {
 		p := params[0]
@@ -66,10 +66,9 @@ func vggByDefinition(net *Network, params [][]float64, images [][]feature) [][]f
 			for i, x := range images {
 				outputs[i] = make([]feature, out)
 				for o := range out {
-					convolve(&outputs[i][o], x, size,
-						func(row, column, in int) float64 {
-							return w[((row*3+column)*len(x)+in)*out+o]
-						})
+					convolve(&outputs[i][o], x, size, func(row, column, in int) float64 {
+						return w[((row*3+column)*len(x)+in)*out+o]
+					})
 				}
 			}
 			for o := range out {
@@ -123,7 +122,7 @@ func convolve(y *feature, x []feature, size int, w func(row, column, in int) flo
 	}
 }
 
-// moments are the mean and standard deviation of one channel, as batch normalization has them.
+// moments returns the mean and the standard deviation of one channel in batch normalization.
 func moments(images [][]feature, channel, size int) (mean, deviation float64) {
 	n, square := float64(len(images)*size*size), 0.0
 	for _, x := range images {
@@ -137,7 +136,7 @@ func moments(images [][]feature, channel, size int) (mean, deviation float64) {
 	return mean, math.Sqrt(square - mean*mean + 1e-5)
 }
 
-// halved is the 2×2 max pooling to the given size.
+// halved returns the 2×2 max pooling of x, which has the given size.
 func halved(x feature, size int) (y feature) {
 	for r := range size {
 		for c := range size {
@@ -221,17 +220,17 @@ func TestVGGByDefinition(t *testing.T) {
 	}
 }
 
-// At its initial weights, VGG-19 without normalization tells images apart by logits of size 0.1 to
-// 1 (0.015 without the gain of [centeredHe]), has a loss near ln 10, and gradients reach all
-// layers. In bfloat16 the loss is the same to its 8 bits. The gradient is so only roughly: which
-// ReLU is on and which pixel is the largest is decided 16 times over, and rounding nothing but the
-// images to bfloat16 turns it by 14° to 19° already (10 images of CIFAR-10, widths 4 to 16); all in
-// bfloat16, by 28°. A cosine of 0.7 is 45°.
+// At its initial weights, VGG-19 without normalization gives images logits that differ by 0.1 to 1
+// (0.015 without the gain of [centeredHe]), has a loss near ln 10, and has gradients in all layers.
+// In bfloat16 the loss is the same to its 8 bits, but the gradient only roughly: 16 layers decide
+// which ReLU is active and which pixel is the maximum. Rounding only the images to bfloat16 turns
+// the gradient by 14° to 19° (10 images of CIFAR-10, widths 4 to 16), and computing everything in
+// bfloat16 by 28°. A cosine of 0.7 is 45°.
 func TestVGGStart(t *testing.T) {
 	const n = 10
 	net := network(t, Config{Model: "vgg19", Width: 8, Norm: "none", Classes: n})
 	params := net.Params()
-	run := func(b *backend.Backend, compute dtypes.DType) (loss float64, gradients [][]float32,
+	evaluate := func(b *backend.Backend, compute dtypes.DType) (loss float64, gradients [][]float32,
 		logits [][]float32) {
 		x := noise(seeds.Stream(1, "vgg19"), n*ImageSize*ImageSize*3, 1)
 		inputs := []any{tensors.FromFlatDataAndDimensions(x, n, ImageSize, ImageSize, 3)}
@@ -257,7 +256,7 @@ func TestVGGStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loss, gradients, logits := run(goBackend, dtypes.Float32)
+	loss, gradients, logits := evaluate(goBackend, dtypes.Float32)
 	if math.Abs(loss-math.Log(n)) > 0.5 {
 		t.Errorf("initial loss %v, want ln 10 = 2.303 to 0.5", loss)
 	}
@@ -274,9 +273,9 @@ func TestVGGStart(t *testing.T) {
 		t.Errorf("logits differ by %v between images, want 0.1 to 1", spread)
 	}
 	for i, p := range params {
-		if g := math.Sqrt(product(gradients[i], gradients[i])); strings.HasSuffix(p.Name,
-			"/weights") && (g < 0.5 || g > 20) {
-			t.Errorf("%s: the gradient has norm %v, want 0.5 to 20", p.Name, g)
+		norm := math.Sqrt(product(gradients[i], gradients[i]))
+		if strings.HasSuffix(p.Name, "/weights") && (norm < 0.5 || norm > 20) {
+			t.Errorf("%s: the gradient has norm %v, want 0.5 to 20", p.Name, norm)
 		}
 	}
 
@@ -284,19 +283,19 @@ func TestVGGStart(t *testing.T) {
 	if b.Kind == backend.Go {
 		t.Skip("bf16 is not checked: the Go backend has no bfloat16 convolution")
 	}
-	bf16Loss, bf16Gradients, _ := run(b, dtypes.BFloat16)
+	bf16Loss, bf16Gradients, _ := evaluate(b, dtypes.BFloat16)
 	if math.Abs(bf16Loss-loss) > 0.01*loss {
 		t.Errorf("loss %v in bfloat16, %v in float32", bf16Loss, loss)
 	}
 	all, bf16All := slices.Concat(gradients...), slices.Concat(bf16Gradients...)
-	if cosine := product(all, bf16All) / math.Sqrt(product(all, all)*product(bf16All,
-		bf16All)); cosine < 0.7 {
+	cosine := product(all, bf16All) / math.Sqrt(product(all, all)*product(bf16All, bf16All))
+	if cosine < 0.7 {
 		t.Errorf("the gradients in bfloat16 and float32 have a cosine of %v", cosine)
 	}
 }
 
-// Windows 1 1 / 1 1, 0 5 / 5 2, 7 3 / 3 7 and −1 −2 / −1 −3, each in one row below: the largest of
-// each, and where the gradient of their sum goes.
+// The maximum of each of the windows 1 1 / 1 1, 0 5 / 5 2, 7 3 / 3 7 and −1 −2 / −1 −3, and the
+// gradient of the sum of these maxima.
 func TestMaxPool(t *testing.T) {
 	goBackend, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
@@ -323,12 +322,13 @@ func TestMaxPool(t *testing.T) {
 					ConvertDType(Gradient(ReduceAllSum(y), x)[0], dtypes.Float64)}
 			})
 			out := exec.MustCall(tensors.FromFlatDataAndDimensions(x, 1, 4, 4, 1))
-			if got := tensors.MustCopyFlatData[float64](out[0]); !slices.Equal(got,
-				[]float64{1, 5, 7, -1}) {
-				t.Errorf("%s, %s: %v, want 1 5 7 -1", b.Kind, dtype, got)
+			maxima := tensors.MustCopyFlatData[float64](out[0])
+			if !slices.Equal(maxima, []float64{1, 5, 7, -1}) {
+				t.Errorf("%s, %s: %v, want 1 5 7 -1", b.Kind, dtype, maxima)
 			}
-			if got := tensors.MustCopyFlatData[float64](out[1]); !slices.Equal(got, wantGradient) {
-				t.Errorf("%s, %s: gradient %v, want %v", b.Kind, dtype, got, wantGradient)
+			gradient := tensors.MustCopyFlatData[float64](out[1])
+			if !slices.Equal(gradient, wantGradient) {
+				t.Errorf("%s, %s: gradient %v, want %v", b.Kind, dtype, gradient, wantGradient)
 			}
 		}
 	}

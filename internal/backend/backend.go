@@ -1,10 +1,10 @@
-// Package backend opens what computes the graphs: XLA on a CUDA GPU, XLA on the CPU, or GoMLX's
-// pure-Go backend. It finds or fetches the PJRT plugin that XLA comes in, checks it, and turns the
-// panics of graph functions into errors ([Try]).
+// Package backend opens the backend that computes graphs: XLA on a CUDA GPU, XLA on the CPU, or
+// GoMLX's pure-Go backend. It finds or fetches the PJRT plugin that contains XLA, checks it, and
+// turns the panics of graph functions into errors ([Try]).
 //
-// XLA itself is not part of the program: a plugin is a shared library of some hundred megabytes,
-// loaded when the program runs. The one for the CPU is unpacked once from a wheel of the Python
-// Package Index whose version and SHA-256 are fixed here.
+// XLA is not part of the program. A plugin is a shared library of a few hundred megabytes, which is
+// loaded at run time. The plugin for the CPU is unpacked once from a wheel of the Python Package
+// Index, whose version and SHA-256 are fixed here.
 package backend
 
 import (
@@ -22,7 +22,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Kind is what computes.
+// Kind is a kind of backend.
 type Kind string
 
 // The kinds, from the fastest to the slowest.
@@ -34,33 +34,36 @@ const (
 
 // Options of [Open]. None of them changes the numbers, except TF32 on a GPU.
 type Options struct {
-	Offline  bool   // never touch the network
-	CacheDir string // where plugins are kept; by default momentum/plugins in os.UserCacheDir
-	// progress of downloads and one line for each thing that the user should know; nil: silent
+	Offline  bool   // never use the network
+	CacheDir string // folder of plugins; by default momentum/plugins in os.UserCacheDir
+	Devices  int    // devices to open; 0 means 1
+
+	// Out receives the progress of downloads, and a line for each fallback or repair that the user
+	// should know of. With nil, Open is silent.
 	Out io.Writer
-	// GPU only: round the factors of matrix products and convolutions to 10 bits of mantissa
-	TF32    bool
-	Devices int // devices to open; 0 means 1
+
+	// TF32 lets a GPU round the factors of matrix products and convolutions to 10 bits of mantissa.
+	TF32 bool
 }
 
 // Backend is an open backend.
 type Backend struct {
-	Backend      compute.Backend // for GoMLX
+	Backend      compute.Backend // GoMLX's
 	Kind         Kind
 	Plugin       string // absolute path of the PJRT plugin, "" for [Go]
 	PluginSHA256 string // in hex, "" for [Go]
-	Device       string // for people: "AMD EPYC, 2 cores"
-	Why          string // why this backend was picked: "no GPU was found"
+	Device       string // description, such as "AMD EPYC, 2 cores"
+	Why          string // reason for this backend, such as "no GPU was found"
 }
 
-// Parse checks the value of a -backend flag before any work is done: auto, xla:cuda, xla:cpu,
+// Parse checks the value of a -backend flag before any work starts: auto, xla:cuda, xla:cpu,
 // xla:/absolute/plugin.so or go.
 func Parse(spec string) error {
 	_, _, err := parse(spec)
 	return err
 }
 
-// parse returns the kind that spec asks for, "" for auto, and the path of the plugin if spec names
+// parse returns the kind of backend in spec, "" for auto, and the path of the plugin if spec has
 // one.
 func parse(spec string) (kind Kind, plugin string, err error) {
 	const want = "want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go"
@@ -83,7 +86,7 @@ func parse(spec string) (kind Kind, plugin string, err error) {
 	return kind, path, err
 }
 
-// kindOf tells the kind of a plugin from its file name, as GoMLX does too.
+// kindOf tells the kind of a plugin from its file name, as GoMLX does.
 func kindOf(plugin string) (Kind, error) {
 	cpu, cuda := words(filepath.Base(plugin))
 	switch {
@@ -96,22 +99,22 @@ func kindOf(plugin string) (Kind, error) {
 		"cuda, or its kind is unknown: make a link to it that does", plugin)
 }
 
-// words says which kinds GoMLX reads out of a plugin's path.
+// words reports which kinds GoMLX reads in a plugin's path.
 func words(path string) (cpu, cuda bool) {
 	path = strings.ToLower(path)
-	return strings.Contains(path, "cpu"), strings.Contains(path, "cuda") ||
-		strings.Contains(path, "nvidia")
+	cuda = strings.Contains(path, "cuda") || strings.Contains(path, "nvidia")
+	return strings.Contains(path, "cpu"), cuda
 }
 
-// Open opens the backend that spec asks for; see [Parse]. "auto" takes a CUDA GPU if there is one
-// that works, else XLA on the CPU, else the Go backend, with one line on o.Out for each that should
-// have worked and did not. Any other spec is opened or is an error. Plugins that are missing are
-// downloaded, unless o.Offline.
+// Open opens the backend that spec names; see [Parse]. With "auto" it opens a CUDA GPU if one
+// works, else XLA on the CPU, else the Go backend, and writes a line to o.Out for each backend that
+// should have worked and did not. With any other spec a failure is an error. Open downloads missing
+// plugins unless o.Offline is set.
 //
 // Open sets environment variables for a GPU and redirects GoMLX's log to slog at level debug. Both
-// hold for the whole process, so call it before other goroutines use them; XLA reads the
+// affect the whole process, so call Open before other goroutines use them. XLA reads the
 // environment once, so TF32 cannot change from one Open to the next. On a CPU, equal graphs give
-// equal bytes in every process with XLA and with Go; on a GPU that is not known.
+// equal bytes in every process, with XLA and with Go; on a GPU this is not known.
 func Open(ctx context.Context, spec string, o Options) (*Backend, error) {
 	return thisMachine().open(ctx, spec, o)
 }
@@ -159,11 +162,11 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 	}
 	fmt.Fprintf(o.Out, "XLA is not used, which makes convolutions about 100 times slower: %v\n",
 		err)
-	return openGo(why + " and XLA's CPU plugin is not to be had")
+	return openGo(why + " and XLA's CPU plugin is unavailable")
 }
 
-// openGo opens GoMLX's own backend. Its default scheduler deadlocks on graphs with convolutions, so
-// operations run one after the other.
+// openGo opens GoMLX's own backend. Operations run one after the other, because its default
+// scheduler deadlocks on graphs with convolutions.
 func openGo(why string) (*Backend, error) {
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
@@ -172,7 +175,7 @@ func openGo(why string) (*Backend, error) {
 	return &Backend{Backend: b, Kind: Go, Device: processor(), Why: why}, nil
 }
 
-// cacheDir is dir or the default, absolute: XLA wants absolute paths.
+// cacheDir returns dir or the default as an absolute path, which XLA needs.
 func cacheDir(dir string) (string, error) {
 	if dir == "" {
 		base, err := os.UserCacheDir()
@@ -197,7 +200,7 @@ func processor() string {
 	return fmt.Sprintf("%s, %d %s", model, runtime.NumCPU(), cores)
 }
 
-// field returns the first value of a key in a file of lines "key : value", "" if it has none.
+// field returns the first value of a key in a file of lines "key : value", or "".
 func field(file, key string) string {
 	text, _ := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {
@@ -208,8 +211,8 @@ func field(file, key string) string {
 	return ""
 }
 
-// demoted passes log records on at level debug: what matters in GoMLX's log comes back as an error
-// too.
+// demoted passes log records on at level debug. Whatever matters in GoMLX's log is returned as an
+// error too.
 type demoted struct{ slog.Handler }
 
 func (d demoted) Enabled(ctx context.Context, _ slog.Level) bool {

@@ -20,6 +20,9 @@ import (
 )
 
 func TestParse(t *testing.T) {
+	const unknown, relative, kind = "unknown backend ",
+		"the path of a plugin must be absolute, want ",
+		"the name of a plugin file must contain either cpu or cuda, or its kind is unknown"
 	for spec, want := range map[string]string{
 		"auto":                          "",
 		"go":                            "",
@@ -27,22 +30,25 @@ func TestParse(t *testing.T) {
 		"xla:cuda":                      "",
 		"xla:/opt/pjrt_cpu.so":          "",
 		"xla:/opt/cpu/xla_cuda_pjrt.so": "", // only the file name tells the kind
-		"":                              `backend: unknown backend "", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`,
-		"cpu":                           `backend: unknown backend "cpu", want auto,`,
-		"/opt/pjrt_cpu.so":              `backend: unknown backend "/opt/pjrt_cpu.so", want auto,`,
-		"xla:":                          `backend: unknown backend "xla:", want auto,`,
-		"xla:tpu":                       `backend: unknown backend "xla:tpu", want auto,`,
-		"xla:lib/pjrt_cpu.so":           `backend: xla:lib/pjrt_cpu.so: the path of a plugin must be absolute`,
-		"xla:pjrt_cpu.so":               `backend: xla:pjrt_cpu.so: the path of a plugin must be absolute`,
-		"xla:/opt/pjrt.so":              `backend: /opt/pjrt.so: the name of a plugin file must contain either cpu or cuda`,
-		"xla:/opt/cpu_cuda.so":          `backend: /opt/cpu_cuda.so: the name of a plugin file must contain either cpu or cuda`,
+		"": unknown +
+			`"", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`,
+		"cpu":                  unknown + `"cpu", want auto,`,
+		"/opt/pjrt_cpu.so":     unknown + `"/opt/pjrt_cpu.so", want auto,`,
+		"xla:":                 unknown + `"xla:", want auto,`,
+		"xla:tpu":              unknown + `"xla:tpu", want auto,`,
+		"xla:lib/pjrt_cpu.so":  "xla:lib/pjrt_cpu.so: " + relative,
+		"xla:pjrt_cpu.so":      "xla:pjrt_cpu.so: " + relative,
+		"xla:/opt/pjrt.so":     "/opt/pjrt.so: " + kind,
+		"xla:/opt/cpu_cuda.so": "/opt/cpu_cuda.so: " + kind,
 	} {
+		if want != "" {
+			want = "backend: " + want
+		}
 		checkError(t, spec, Parse(spec), want)
 	}
 }
 
-// checkError checks that an error is one line that begins with want; no error is wanted if want is
-// empty.
+// checkError checks that an error is one line with the prefix want, or nil if want is "".
 func checkError(t *testing.T, name string, err error, want string) {
 	t.Helper()
 	switch {
@@ -61,8 +67,7 @@ func bare() machine {
 	return machine{
 		cpu: cpuWheel(),
 		index: func(string) (*installer.PipPackageInfo, error) {
-			return nil,
-				errors.New("network is unreachable")
+			return nil, errors.New("network is unreachable")
 		},
 		patience: 1e9,
 	}
@@ -79,8 +84,8 @@ func TestAutoWithoutNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Kind != Go || b.Plugin != "" || b.PluginSHA256 != "" || b.Device == "" || b.Why !=
-		"no GPU was found and XLA's CPU plugin is not to be had" {
+	if b.Kind != Go || b.Plugin != "" || b.PluginSHA256 != "" || b.Device == "" ||
+		b.Why != "no GPU was found and XLA's CPU plugin is unavailable" {
 		t.Errorf("got %+v", b)
 	}
 	want := "XLA is not used, which makes convolutions about 100 times slower: backend: xla:cpu: " +
@@ -116,7 +121,7 @@ func TestOffline(t *testing.T) {
 	}
 }
 
-// gpuFile makes a file that stands for a GPU's.
+// gpuFile creates a file in place of a GPU's device file.
 func gpuFile(t *testing.T) string {
 	if os.Getenv("CUDA_VISIBLE_DEVICES") != "" {
 		t.Setenv("CUDA_VISIBLE_DEVICES", "0")
@@ -134,13 +139,12 @@ func TestCancelled(t *testing.T) {
 	defer close(stop)
 	m.index = func(string) (*installer.PipPackageInfo, error) {
 		<-stop
-		return nil,
-			errors.New("late")
+		return nil, errors.New("late")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if b, err := m.open(ctx, "auto", Options{CacheDir: t.TempDir()}); !errors.Is(err,
-		context.Canceled) {
+	b, err := m.open(ctx, "auto", Options{CacheDir: t.TempDir()})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, %v", b, err)
 	}
 }
@@ -174,7 +178,7 @@ func TestCPU(t *testing.T) {
 	}
 	checkGraphs(t, b)
 
-	// The same plugin where the path has everything that misleads GoMLX.
+	// The same plugin at a path with everything that misleads GoMLX.
 	dir := filepath.Join(t.TempDir(), "cuda,nvidia")
 	link := filepath.Join(dir, "cpu.so")
 	if err := errors.Join(os.Mkdir(dir, 0o777), os.Symlink(b.Plugin, link)); err != nil {
@@ -199,18 +203,16 @@ func checkGraphs(t *testing.T, b *Backend) {
 	t.Helper()
 	if err := Try("compute", func() {
 		add := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node {
-			return graph.Add(x,
-				y)
+			return graph.Add(x, y)
 		})
 		if got := tensors.ToScalar[float32](add.MustCall1(float32(1), float32(2))); got != 3 {
 			t.Errorf("1 + 2 = %v, want 3", got)
 		}
 		dot := graph.MustNewExec(b.Backend, func(x, y *graph.Node) *graph.Node {
-			return graph.Dot(x,
-				y).Product()
+			return graph.Dot(x, y).Product()
 		})
-		if got := dot.MustCall1([][]float32{{1, 2}}, [][]float32{{3}, {4}}).Value(); !cmp.Equal(got,
-			[][]float32{{11}}) {
+		product := dot.MustCall1([][]float32{{1, 2}}, [][]float32{{3}, {4}})
+		if got := product.Value(); !cmp.Equal(got, [][]float32{{11}}) {
 			t.Errorf("(1 2)·(3 4) = %v, want 11", got)
 		}
 	}); err != nil {

@@ -18,17 +18,17 @@ import (
 	"momentum/internal/lockfile"
 )
 
-// wheel is a file of the Python Package Index with a plugin in it.
+// wheel is a file of the Python Package Index that contains a plugin.
 type wheel struct {
 	pkg, version string
 	file, sha256 string
-	member       string // the plugin in it
-	plugin       string // the plugin's file name in the cache folder
+	member       string // path of the plugin in the wheel
+	plugin       string // file name of the plugin in the cache folder
 	pluginSHA256 string
 }
 
-// cpuWheel returns the wheel with XLA for this machine's CPU, the zero wheel if there is none. The
-// sums were measured on the wheels.
+// cpuWheel returns the wheel with XLA for this machine's CPU, or the zero wheel. The checksums were
+// computed from the wheels.
 func cpuWheel() wheel {
 	w := wheel{pkg: "xla-cpu-pjrt", version: "0.0.1",
 		member: "xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so"}
@@ -50,7 +50,7 @@ func cpuWheel() wheel {
 	return w
 }
 
-// openCPU opens XLA on the CPU and installs its plugin before if need be.
+// openCPU opens XLA on the CPU. It first installs the plugin if necessary.
 func (m machine) openCPU(ctx context.Context, why string, o Options) (*Backend, error) {
 	if m.cpu == (wheel{}) {
 		return nil, fmt.Errorf("backend: xla:cpu: there is no plugin for %s on %s: use -backend=go",
@@ -63,12 +63,12 @@ func (m machine) openCPU(ctx context.Context, why string, o Options) (*Backend, 
 	return load(CPU, plugin, m.cpu.pluginSHA256, why, o)
 }
 
-// installCPU returns the path of the CPU's plugin after it has made sure that it is there and
-// undamaged.
+// installCPU returns the path of the plugin for the CPU, which it installs if it is missing or
+// damaged.
 func (m machine) installCPU(ctx context.Context, o Options) (plugin string, err error) {
 	plugin = filepath.Join(o.CacheDir, m.cpu.plugin)
 	if sum, err := durable.SHA256(plugin); err == nil && sum == m.cpu.pluginSHA256 {
-		return plugin, nil // this also works in a cache folder that cannot be written
+		return plugin, nil // without a lock, for cache folders that cannot be written
 	}
 	lock, err := lockCache(ctx, plugin, o)
 	if err != nil {
@@ -95,7 +95,7 @@ func (m machine) installCPU(ctx context.Context, o Options) (plugin string, err 
 	return plugin, os.Remove(file)
 }
 
-// lockCache makes the cache folder and takes the lock for installing there what path names.
+// lockCache creates the cache folder and takes the lock for installing path in it.
 func lockCache(ctx context.Context, path string, o Options) (*lockfile.Lock, error) {
 	if err := os.MkdirAll(o.CacheDir, 0o777); err != nil {
 		return nil, fmt.Errorf("%w: XDG_CACHE_HOME names another folder for caches", err)
@@ -109,7 +109,7 @@ func lockCache(ctx context.Context, path string, o Options) (*lockfile.Lock, err
 	return lock, err
 }
 
-// fetchCPU downloads the wheel to file, unless the user has put it there.
+// fetchCPU downloads the wheel to file, unless the file is already there.
 func (m machine) fetchCPU(ctx context.Context, file string, o Options) error {
 	if fetch.Verify(file, m.cpu.sha256, 0) == nil {
 		return nil
@@ -132,8 +132,8 @@ func (m machine) fetchCPU(ctx context.Context, file string, o Options) error {
 		m.cpu.version, m.cpu.sha256)
 }
 
-// unpack puts the member of a wheel at target, whole and with the given SHA-256 or not at all. The
-// caller has the lock for target.
+// unpack copies the member of a wheel to target, completely and with the given SHA-256 or not at
+// all. The caller holds the lock for target.
 func unpack(wheel, member, target, sum string) error {
 	r, err := zip.OpenReader(wheel)
 	if err != nil {
@@ -145,7 +145,7 @@ func unpack(wheel, member, target, sum string) error {
 		return fmt.Errorf("%s: %w", wheel, err)
 	}
 	defer in.Close()
-	tmp := target + ".tmp" // one name, so that killed processes leave one file at most
+	tmp := target + ".tmp" // a fixed name, so that killed processes leave one file at most
 	out, err := os.Create(tmp)
 	if err != nil {
 		return err

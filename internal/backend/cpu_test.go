@@ -20,10 +20,10 @@ import (
 )
 
 // index is a package index whose files are served over HTTP: index[package][version][file name] is
-// a file's content.
+// the content of a file.
 type index map[string]map[string]map[string][]byte
 
-// serve returns the function that asks the index, and counts the downloads.
+// serve returns a function that queries the index, and the number of downloads so far.
 func (x index) serve(t *testing.T) (ask func(pkg string) (*installer.PipPackageInfo, error),
 	downloads *atomic.Int32) {
 	files := map[string][]byte{}
@@ -82,9 +82,8 @@ func zipped(t testing.TB, files ...string) []byte {
 
 const pluginContent = "as if it were a plugin"
 
-// withWheel is a machine whose index has only the wheel as the CPU's, and the count of its
-// downloads.
-func withWheel(t *testing.T, content []byte) (m machine, downloads *atomic.Int32) {
+// wheelMachine returns a machine whose index has the wheel, and the number of downloads so far.
+func wheelMachine(t *testing.T, content []byte) (m machine, downloads *atomic.Int32) {
 	m = bare()
 	m.cpu = wheel{
 		pkg: "xla", version: "1.0", file: "xla.whl", sha256: sum(content),
@@ -97,7 +96,7 @@ func withWheel(t *testing.T, content []byte) (m machine, downloads *atomic.Int32
 }
 
 func TestInstallCPU(t *testing.T) {
-	m, downloads := withWheel(t, zipped(t, "README", "text", "lib/xla_cpu.so", pluginContent))
+	m, downloads := wheelMachine(t, zipped(t, "README", "text", "lib/xla_cpu.so", pluginContent))
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	plugin := filepath.Join(dir, "xla_cpu-1.0.so")
 	var out bytes.Buffer
@@ -124,7 +123,7 @@ func TestInstallCPU(t *testing.T) {
 	install(1, "XLA for the CPU")
 	install(1, "")
 
-	// A plugin that is cut, as by a full disk, or changed is replaced.
+	// A plugin that is truncated, as by a full disk, or changed is replaced.
 	for i, damaged := range []string{pluginContent[:10], strings.ToUpper(pluginContent)} {
 		if err := os.WriteFile(plugin, []byte(damaged), 0o666); err != nil {
 			t.Fatal(err)
@@ -135,25 +134,25 @@ func TestInstallCPU(t *testing.T) {
 
 func TestInstallCPUFromWheelOnDisk(t *testing.T) {
 	content := zipped(t, "lib/xla_cpu.so", pluginContent)
-	m, downloads := withWheel(t, content)
+	m, downloads := wheelMachine(t, content)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "xla.whl"), content, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.installCPU(t.Context(), Options{CacheDir: dir, Offline: true}); err != nil ||
-		downloads.Load() != 0 {
+	_, err := m.installCPU(t.Context(), Options{CacheDir: dir, Offline: true})
+	if err != nil || downloads.Load() != 0 {
 		t.Errorf("%v, %d downloads", err, downloads.Load())
 	}
 }
 
 func TestInstallCPUAtOnce(t *testing.T) {
-	m, downloads := withWheel(t, zipped(t, "lib/xla_cpu.so", pluginContent))
+	m, downloads := wheelMachine(t, zipped(t, "lib/xla_cpu.so", pluginContent))
 	dir := t.TempDir()
 	var all sync.WaitGroup
-	for range 4 { // the lock is between files, so it does not matter that this is one process
+	for range 4 { // the lock is on a file, so that one process is enough
 		all.Go(func() {
-			if _, err := m.installCPU(t.Context(),
-				Options{CacheDir: dir, Out: new(bytes.Buffer)}); err != nil {
+			o := Options{CacheDir: dir, Out: new(bytes.Buffer)}
+			if _, err := m.installCPU(t.Context(), o); err != nil {
 				t.Error(err)
 			}
 		})
@@ -206,12 +205,11 @@ func TestInstallCPUFaults(t *testing.T) {
 		{"offline", "the package index cannot be reached with -offline: run once with a network, " +
 			"or put xla.whl into DIR", whole, func(_ *machine, o *Options) { o.Offline = true }},
 		{"unwritable", "mkdir " + notAFolder + ": not a directory: XDG_CACHE_HOME names another " +
-			"folder for caches", whole, func(_ *machine,
-			o *Options) {
+			"folder for caches", whole, func(_ *machine, o *Options) {
 			o.CacheDir = filepath.Join(notAFolder, "plugins")
 		}},
 	} {
-		m, _ := withWheel(t, c.wheel)
+		m, _ := wheelMachine(t, c.wheel)
 		dir := t.TempDir()
 		o := Options{CacheDir: dir, Out: new(bytes.Buffer)}
 		if c.change != nil {
@@ -225,9 +223,9 @@ func TestInstallCPUFaults(t *testing.T) {
 	}
 }
 
-// A failed question is asked again.
+// A failed request is repeated.
 func TestAskAgain(t *testing.T) {
-	m, _ := withWheel(t, zipped(t, "lib/xla_cpu.so", pluginContent))
+	m, _ := wheelMachine(t, zipped(t, "lib/xla_cpu.so", pluginContent))
 	ask, asked := m.index, 0
 	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
 		if asked++; asked == 1 {
@@ -235,8 +233,8 @@ func TestAskAgain(t *testing.T) {
 		}
 		return ask(pkg)
 	}
-	if _, err := m.installCPU(t.Context(), Options{CacheDir: t.TempDir(),
-		Out: new(bytes.Buffer)}); err != nil || asked != 2 {
+	o := Options{CacheDir: t.TempDir(), Out: new(bytes.Buffer)}
+	if _, err := m.installCPU(t.Context(), o); err != nil || asked != 2 {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
 }

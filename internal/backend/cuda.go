@@ -21,22 +21,22 @@ import (
 	"momentum/internal/fetch"
 )
 
-// jaxVersion is the release of JAX whose CUDA plugin is installed.
+// jaxVersion is the JAX release of the CUDA plugin that is installed.
 const jaxVersion = "0.12.0.1"
 
-// machine is what this package finds outside of the program. Tests put their own in its place.
+// machine describes the environment of the program. Tests replace it.
 type machine struct {
 	cpu   wheel
 	index func(pkg string) (*installer.PipPackageInfo, error) // the Python Package Index
-	// before a question that failed is asked again
+	// between a failed request to the index and its repetition
 	pause time.Duration
-	// how long a question may take, with the second one
+	// limit for a request to the index and its repetition
 	patience time.Duration
-	// patterns of files; one exists if there is an NVIDIA GPU
+	// patterns of files, of which one exists if there is an NVIDIA GPU
 	gpus []string
-	// patterns of CUDA plugins that others have installed
+	// patterns of CUDA plugins that other programs have installed
 	plugins []string
-	// asked for further ones; "": nothing is asked
+	// interpreter whose path may hold further plugins, or ""
 	python string
 }
 
@@ -60,23 +60,21 @@ func thisMachine() machine {
 	return m
 }
 
-// jaxPlugin is where JAX has its plugin in a folder of Python packages, for CUDA 12 or 13.
+// jaxPlugin is the path of JAX's plugin for CUDA 12 or 13 in a folder of Python packages.
 const jaxPlugin = "jax_plugins/xla_cuda1[23]/xla_cuda_plugin.so"
 
-// hasGPU says whether there is an NVIDIA GPU that this process may use.
+// hasGPU reports whether there is an NVIDIA GPU that this process may use.
 func (m machine) hasGPU() bool {
 	visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
 	if set && (visible == "" || strings.HasPrefix(visible, "-1")) {
 		return false
 	}
-	return slices.ContainsFunc(m.gpus, func(pattern string) bool {
-		return lastMatch(pattern) !=
-			""
-	})
+	exists := func(pattern string) bool { return lastMatch(pattern) != "" }
+	return slices.ContainsFunc(m.gpus, exists)
 }
 
-// openCUDA opens XLA on a GPU: with the plugin in the cache folder, else with one that JAX or
-// go-xla has installed, else it installs one.
+// openCUDA opens XLA on a GPU. It uses the plugin in the cache folder, else a plugin that JAX or
+// go-xla has installed, else it installs a plugin.
 func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend, error) {
 	if !m.hasGPU() {
 		return nil, errors.New("backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
@@ -99,7 +97,7 @@ func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend,
 	return b, nil
 }
 
-// convolves computes a convolution, because a plugin also opens without the libraries that it needs
+// convolves computes a convolution: a plugin can be opened without the libraries that it needs
 // later.
 func convolves(b *Backend) error {
 	const want = 2 * 6 * 6 * 16 * (3 * 3 * 16) // the number of outputs times the terms of each
@@ -119,7 +117,7 @@ func convolves(b *Backend) error {
 	return err
 }
 
-// findCUDA returns a CUDA plugin that is on this machine, or "".
+// findCUDA returns the path of a CUDA plugin on this machine, or "".
 func (m machine) findCUDA(ctx context.Context, o Options) string {
 	for _, pattern := range append([]string{filepath.Join(o.CacheDir, "jax-*", jaxPlugin)},
 		m.plugins...) {
@@ -132,7 +130,7 @@ func (m machine) findCUDA(ctx context.Context, o Options) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.patience)
 	defer cancel()
-	// no Python, no JAX
+	// Without Python there is no JAX.
 	out, _ := exec.CommandContext(ctx, m.python, "-c",
 		`import sys; print(*sys.path, sep="\n")`).Output()
 	for folder := range strings.Lines(string(out)) {
@@ -145,8 +143,8 @@ func (m machine) findCUDA(ctx context.Context, o Options) string {
 	return ""
 }
 
-// lastMatch returns the last file in alphabetical order that matches, which is the newest of
-// numbered ones, or "".
+// lastMatch returns the last matching file in alphabetical order, which is the newest of numbered
+// files, or "".
 func lastMatch(pattern string) string {
 	found, _ := filepath.Glob(pattern)
 	if len(found) == 0 {
@@ -155,11 +153,11 @@ func lastMatch(pattern string) string {
 	return found[len(found)-1]
 }
 
-// installCUDA puts JAX's CUDA plugin and the libraries of NVIDIA that it needs (2.5 GB of wheels)
-// into the cache folder, in the places where pip puts them: they find each other relative to
-// themselves. Only the plugin's version is fixed; the checksums are the index's word. go-xla's
-// installer.CudaInstall is not used as a whole: it takes the latest of everything, cannot be
-// continued or interrupted, and writes escape codes to the standard output.
+// installCUDA installs JAX's CUDA plugin and the NVIDIA libraries that it needs (2.5 GB of wheels)
+// in the cache folder. It uses pip's layout, since the libraries find each other by relative paths.
+// Only the plugin's version is fixed; the checksums come from the index. go-xla's
+// installer.CudaInstall is not used: it takes the latest version of everything, can be neither
+// resumed nor interrupted, and writes escape codes to the standard output.
 func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err error) {
 	cuda := "cuda13"
 	if driver := driverVersion(); driver != 0 && driver < 580 {
@@ -184,7 +182,7 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 		return "", err
 	}
 	fmt.Fprintf(o.Out, "installing XLA for CUDA (2.5 GB) in %s\n", home)
-	downloads, tmp := home+".wheels", home+".tmp" // downloads are kept when one fails
+	downloads, tmp := home+".wheels", home+".tmp" // after a failure, the downloads are kept
 	defer os.RemoveAll(tmp)
 	if err := os.RemoveAll(tmp); err != nil {
 		return "", err
@@ -197,8 +195,8 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 			return "", err
 		}
 		for _, folder := range []string{"jax_plugins", "nvidia"} {
-			if err := installer.ExtractDirFromZip(file, folder, filepath.Join(tmp, folder)); err !=
-				nil {
+			err := installer.ExtractDirFromZip(file, folder, filepath.Join(tmp, folder))
+			if err != nil {
 				return "", fmt.Errorf("%s: %w", file, err)
 			}
 		}
@@ -212,8 +210,8 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 	return lastMatch(filepath.Join(home, jaxPlugin)), os.RemoveAll(downloads)
 }
 
-// cudaWheels returns the wheels to install: the plugin, then for each library that JAX names the
-// newest version it allows, within the major version of its lower bound.
+// cudaWheels returns the wheels to install: the plugin, then each library that JAX requires, in the
+// newest version that JAX allows within the major version of its lower bound.
 func (m machine) cudaWheels(ctx context.Context, cuda string) ([]*installer.PipReleaseInfo, error) {
 	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 	platform := regexp.MustCompile("manylinux.*_" + arch + `\.whl$`)
@@ -267,7 +265,7 @@ func major(version string) string {
 	return first
 }
 
-// driverVersion is the first number of the NVIDIA driver's version, 0 if it is not known.
+// driverVersion is the major version of the NVIDIA driver, 0 if it is unknown.
 func driverVersion() int {
 	text, _ := os.ReadFile("/proc/driver/nvidia/version")
 	match := regexp.MustCompile(`Kernel Module.*?\s(\d+)\.\d`).FindSubmatch(text)
@@ -289,9 +287,9 @@ func gpuModel() string {
 	return "NVIDIA GPU"
 }
 
-// setCUDAEnvironment tells XLA and NVIDIA's libraries, which read their environment when they are
-// loaded, where CUDA's compiler is and whether they may round to TF32. go-xla's option tf32 alone
-// is not enough: it holds for matrix products only, and convolutions would use TF32 always.
+// setCUDAEnvironment tells XLA and NVIDIA's libraries where CUDA's compiler is and whether they may
+// round to TF32. They read their environment when they are loaded. go-xla's option tf32 is not
+// enough: it applies to matrix products only, and convolutions would always use TF32.
 func setCUDAEnvironment(plugin string, tf32 bool) {
 	if tf32 {
 		os.Unsetenv("NVIDIA_TF32_OVERRIDE")
@@ -304,7 +302,7 @@ func setCUDAEnvironment(plugin string, tf32 bool) {
 		return
 	}
 	folder := filepath.Dir(plugin)
-	// as JAX and as go-xla have it
+	// The layouts of JAX and of go-xla.
 	for _, nvidia := range []string{filepath.Join(folder, "../../nvidia"),
 		filepath.Join(folder, "../nvidia")} {
 		for _, compiler := range []string{"cu13", "cuda_nvcc"} {
@@ -317,5 +315,5 @@ func setCUDAEnvironment(plugin string, tf32 bool) {
 	}
 }
 
-// HasGPU says whether there is an NVIDIA GPU that this process may use.
+// HasGPU reports whether there is an NVIDIA GPU that this process may use.
 func HasGPU() bool { return thisMachine().hasGPU() }

@@ -28,8 +28,8 @@ func TestHasGPU(t *testing.T) {
 	}
 }
 
-// A GPU whose plugin does not load costs one line, here and then one more because the CPU's is not
-// to be had either.
+// A GPU whose plugin cannot be loaded costs one line of output. Here a second line follows, because
+// the plugin for the CPU is unavailable too.
 func TestAutoWithBrokenCUDA(t *testing.T) {
 	m := bare()
 	m.gpus = []string{gpuFile(t)}
@@ -42,12 +42,12 @@ func TestAutoWithBrokenCUDA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Kind != Go || b.Why != "the GPU cannot be used and XLA's CPU plugin is not to be had" {
+	if b.Kind != Go || b.Why != "the GPU cannot be used and XLA's CPU plugin is unavailable" {
 		t.Errorf("got %+v", b)
 	}
 	lines := strings.SplitAfter(out.String(), "\n")
-	if want := "the GPU is not used: backend: " + plugin +
-		": not a shared library: EOF\n"; len(lines) != 3 || lines[0] != want {
+	want := "the GPU is not used: backend: " + plugin + ": not a shared library: EOF\n"
+	if len(lines) != 3 || lines[0] != want {
 		t.Errorf("said %q, want %q and a line about the CPU's plugin", lines, want)
 	}
 	_, err = m.open(t.Context(), "xla:cuda", Options{CacheDir: t.TempDir()})
@@ -75,7 +75,7 @@ func TestFindCUDA(t *testing.T) {
 	if got := m.findCUDA(t.Context(), o); got != "" {
 		t.Errorf("found %s, want nothing", got)
 	}
-	// From the last place to look to the first.
+	// From the last place to the first.
 	for _, file := range []string{
 		filepath.Join(python, "packages/jax_plugins/xla_cuda12/xla_cuda_plugin.so"),
 		filepath.Join(other, "pjrt_c_api_cuda_plugin.so"),
@@ -91,11 +91,10 @@ func TestFindCUDA(t *testing.T) {
 	}
 }
 
-func TestInstallCUDA(t *testing.T) {
-	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
-	if arch == "" {
-		t.Skip("there is no CUDA plugin for " + runtime.GOARCH)
-	}
+// cudaIndex returns an index with JAX's CUDA plugins and two of NVIDIA's libraries, for an
+// architecture.
+func cudaIndex(t *testing.T, arch string) index {
+	t.Helper()
 	linux := "-py3-none-manylinux_2_27_" + arch + ".whl"
 	lib := func(content string) map[string][]byte {
 		return map[string][]byte{
@@ -118,8 +117,16 @@ func TestInstallCUDA(t *testing.T) {
 			"99.0": {"pjrt-new" + linux: nil},
 		}
 	}
+	return x
+}
+
+func TestInstallCUDA(t *testing.T) {
+	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	if arch == "" {
+		t.Skip("there is no CUDA plugin for " + runtime.GOARCH)
+	}
 	m := bare()
-	ask, downloads := x.serve(t)
+	ask, downloads := cudaIndex(t, arch).serve(t)
 	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
 		info, err := ask(pkg)
 		if err == nil {
@@ -131,7 +138,7 @@ func TestInstallCUDA(t *testing.T) {
 
 	dir := t.TempDir()
 	var out bytes.Buffer
-	for range 2 { // the second time it is there
+	for range 2 { // the second time it is installed already
 		plugin, err := m.installCUDA(t.Context(), Options{CacheDir: dir, Out: &out})
 		if err != nil {
 			t.Fatal(err)
@@ -154,8 +161,8 @@ func TestInstallCUDA(t *testing.T) {
 		if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.10" {
 			t.Errorf("nvidia-lib %s, want 13.10", content)
 		}
-		if info, err := os.Stat(home + "/nvidia/cu/bin/ptxas"); err == nil && info.Mode()&0o100 ==
-			0 {
+		info, err := os.Stat(home + "/nvidia/cu/bin/ptxas")
+		if err == nil && info.Mode()&0o100 == 0 {
 			t.Errorf("ptxas has mode %v, want an executable", info.Mode())
 		}
 		if n := downloads.Load(); n != 3 {

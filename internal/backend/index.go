@@ -9,12 +9,12 @@ import (
 	"github.com/gomlx/go-xla/installer"
 )
 
-// errUnavailable is in the error when a plugin is not on this machine and cannot be fetched.
+// errUnavailable is wrapped when a plugin is not on this machine and cannot be fetched.
 var errUnavailable = errors.New("the package index cannot be reached")
 
-// ask asks the Python Package Index for what it has of a package. A question that fails is asked
-// once more. It cannot be interrupted, but goes on unheard when ctx ends or the machine's patience
-// does.
+// ask requests a package's description from the Python Package Index, and repeats a failed request
+// once. A request cannot be interrupted: when ctx or the machine's patience ends, ask returns and
+// the answer is dropped.
 func (m machine) ask(ctx context.Context, pkg string) (*installer.PipPackageInfo, error) {
 	type answer struct {
 		info *installer.PipPackageInfo

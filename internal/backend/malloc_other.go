@@ -2,5 +2,5 @@
 
 package backend
 
-// keepFreedMemory is for glibc.
+// keepFreedMemory does nothing: it is for glibc.
 func keepFreedMemory() {}

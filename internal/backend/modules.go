@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Modules returns the versions of GoMLX's modules in this program, by module.
+// Modules returns the versions of GoMLX's modules in this program, by module path.
 func Modules() map[string]string {
 	modules := map[string]string{}
 	if info, ok := debug.ReadBuildInfo(); ok {

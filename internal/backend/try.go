@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// Try calls f, which may build, compile or run graphs, and returns what it panics with as an error.
-// The error's text is the place and one line that says what is wrong; formatted with %+v it has the
-// whole panic and its stack. No panic passes: an index out of range becomes an error with its stack
-// too.
+// Try calls f, which may build, compile or execute graphs, and returns a panic of f as an error.
+// The error's text is the place and one line with the reason; formatted with %+v, it is the whole
+// panic and its stack. Every panic becomes an error, even an index out of range.
 func Try(place string, f func()) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -30,13 +29,13 @@ type panicError struct {
 
 func (e *panicError) Error() string { return e.place + ": " + reason(e.value) }
 
-// Unwrap returns the error that the panic was with, if it was with one.
+// Unwrap returns the panic's value if that is an error.
 func (e *panicError) Unwrap() error {
 	err, _ := e.value.(error)
 	return err
 }
 
-// Format prints the panic whole and its stack for %+v, else its text.
+// Format prints the whole panic and its stack for %+v, and the error's text otherwise.
 func (e *panicError) Format(s fmt.State, verb rune) {
 	if verb == 'v' && s.Flag('+') {
 		fmt.Fprintf(s, "%s: %+v\n\n%s", e.place, e.value, e.stack)
@@ -45,8 +44,8 @@ func (e *panicError) Format(s fmt.State, verb rune) {
 	io.WriteString(s, e.Error())
 }
 
-// reason is one line that says what is wrong. GoMLX's errors begin with the names of the functions
-// that they came through; the reason is the innermost error.
+// reason is one line that says what is wrong: the innermost error, as GoMLX's errors begin with the
+// names of the functions through which they passed.
 func reason(value any) string {
 	for {
 		outer, ok := value.(interface{ Cause() error })

@@ -35,8 +35,8 @@ func TestTry(t *testing.T) {
 			t.Errorf("no stack in %+v", err)
 		}
 	}
-	if err := Try("place", func() { panic("first\nsecond") }); !strings.HasPrefix(fmt.Sprintf("%+v",
-		err), "place: first\nsecond\n\n") {
+	err := Try("place", func() { panic("first\nsecond") })
+	if !strings.HasPrefix(fmt.Sprintf("%+v", err), "place: first\nsecond\n\n") {
 		t.Errorf("not whole: %+v", err)
 	}
 	if err := Try("place", func() { panic(cause) }); !errors.Is(err, fs.ErrNotExist) {
@@ -64,8 +64,7 @@ func TestTryGraph(t *testing.T) {
 			"net: runtime error: index out of range [0] with length 0"},
 	} {
 		err := Try("net", func() {
-			graph.MustNewExec(b.Backend,
-				c.f).MustCall1([]float32{1, 2, 3})
+			graph.MustNewExec(b.Backend, c.f).MustCall1([]float32{1, 2, 3})
 		})
 		if err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)

@@ -17,7 +17,7 @@ import (
 	"momentum/internal/durable"
 )
 
-// loadFile opens XLA with a plugin that others have put on this machine.
+// loadFile opens XLA with a plugin that another program has installed.
 func loadFile(kind Kind, plugin, why string, o Options) (*Backend, error) {
 	sum, err := durable.SHA256(plugin)
 	if err != nil {
@@ -29,7 +29,7 @@ func loadFile(kind Kind, plugin, why string, o Options) (*Backend, error) {
 	return load(kind, plugin, sum, why, o)
 }
 
-// checkPlugin refuses files that are no PJRT plugin for this machine, without running any of their
+// checkPlugin refuses files that are not PJRT plugins for this machine. It executes none of their
 // code.
 func checkPlugin(plugin string) error {
 	if runtime.GOOS != "linux" {
@@ -49,10 +49,8 @@ func checkPlugin(plugin string) error {
 	if err != nil {
 		return fmt.Errorf("not a shared library: %w", err)
 	}
-	if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool {
-		return s.Name ==
-			pjrt.GetPJRTApiFunctionName
-	}) {
+	isEntry := func(s elf.Symbol) bool { return s.Name == pjrt.GetPJRTApiFunctionName }
+	if !slices.ContainsFunc(symbols, isEntry) {
 		return fmt.Errorf("a shared library, but not a PJRT plugin: it has no function %s",
 			pjrt.GetPJRTApiFunctionName)
 	}
@@ -74,7 +72,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 		for i := range visible {
 			visible[i] = int64(i)
 		}
-		options["visible_devices"] = visible // others stay free for other processes
+		options["visible_devices"] = visible // the others stay free for other processes
 		device = gpuModel()
 	} else {
 		keepFreedMemory()
@@ -88,17 +86,17 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 		Why: why}, nil
 }
 
-// plainPath returns a path to the plugin that go-xla reads rightly. It takes a plugin for CUDA's if
-// "cuda" or "nvidia" is anywhere in the path and for the CPU's if "cpu" is, and cuts the path at a
-// comma. A folder that misleads it is replaced by its open descriptor in /proc, which stays open as
-// long as the process: CUDA's libraries are found relative to the plugin, and only when they are
-// needed.
+// plainPath returns a path to the plugin that go-xla interprets correctly. go-xla takes a plugin
+// for CUDA's if "cuda" or "nvidia" is anywhere in the path and for the CPU's if "cpu" is, and it
+// cuts the path at a comma. A misleading folder is replaced by its open descriptor in /proc. The
+// descriptor stays open as long as the process, because CUDA's libraries are found relative to the
+// plugin and only when they are needed.
 func plainPath(kind Kind, plugin string) (string, error) {
 	cpu, cuda := words(plugin)
 	if cpu == (kind == CPU) && cuda == (kind == CUDA) && !strings.Contains(plugin, ",") {
 		return plugin, nil
 	}
-	// not os.Open, whose file is closed when collected
+	// Not os.Open, whose file is closed by the garbage collector.
 	folder, err := syscall.Open(filepath.Dir(plugin), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return "", &os.PathError{Op: "open", Path: filepath.Dir(plugin), Err: err}

@@ -17,7 +17,7 @@ func TestPluginFaults(t *testing.T) {
 		libraries, _ = filepath.Glob("/lib*/libc.so.6")
 	}
 	if len(libraries) == 0 {
-		t.Skip("no C library was found to take for a plugin")
+		t.Skip("no C library was found to use in place of a plugin")
 	}
 	library, err := os.ReadFile(libraries[0])
 	if err != nil {

@@ -15,24 +15,24 @@ import (
 	"momentum/internal/safetensors"
 )
 
-// saved says which variables make up the state of a run: weights, momentum and the global step. The
-// sums are zero between steps.
-func saved(v *model.Variable) bool { return !strings.HasPrefix(v.Path(), "/sum/") }
+// isState reports whether a variable belongs to the state of a run: weights, momentum and the
+// global step. The sums do not, as they are zero between steps.
+func isState(v *model.Variable) bool { return !strings.HasPrefix(v.Path(), sumPath) }
 
-// Save writes the state as a GoMLX checkpoint into an empty folder, with extra numbers of the
-// caller's as parameters of its scope /run. The folder can be read with GoMLX's gomlx_checkpoints.
-// Save is not atomic: give it a folder that is renamed afterwards.
+// Save writes the state as a GoMLX checkpoint into an empty folder, and the caller's extra numbers
+// as parameters of the scope /run. GoMLX's gomlx_checkpoints can read the folder. Save is not
+// atomic: give it a folder that is renamed afterwards.
 func (t *Trainer) Save(dir string, extra map[string]float64) error {
 	return backend.Try("descent: save checkpoint", func() {
-		// A store of its own, since a checkpoint handler stays attached to its store for good.
+		// A separate store, since a checkpoint handler stays attached to its store for good.
 		store := model.NewStore()
 		for v := range t.store.IterVariables() {
-			if saved(v) {
+			if isState(v) {
 				must(store.CreateVariable(v.Path(), v.MustValue())).SetTrainable(v.Trainable)
 			}
 		}
 		for name, x := range extra {
-			// as text, since JSON has no NaN and no infinity
+			// As text, since JSON has no NaN and no infinity.
 			store.SetParam("/run/"+name, strconv.FormatFloat(x, 'g', -1, 64))
 		}
 		handler := must(checkpoint.Build(store).Dir(dir).WithCompression(
@@ -44,22 +44,22 @@ func (t *Trainer) Save(dir string, extra map[string]float64) error {
 }
 
 // Load reads what [Trainer.Save] wrote and returns the number of steps taken and the extra numbers.
-// The trainer is changed only if all of it could be read and fits.
+// It changes the trainer only if everything could be read and fits.
 func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err error) {
 	err = backend.Try("descent: load checkpoint", func() {
 		store := model.NewStore()
 		must(checkpoint.Load(store).Dir(dir).Immediate().Done())
 		values := map[*model.Variable]*tensors.Tensor{}
 		for v := range t.store.IterVariables() {
-			if !saved(v) {
+			if !isState(v) {
 				continue
 			}
-			from := store.GetVariable(v.Path())
-			if from == nil || !from.Shape().Equal(v.Shape()) {
+			stored := store.GetVariable(v.Path())
+			if stored == nil || !stored.Shape().Equal(v.Shape()) {
 				panic(fmt.Errorf("%s: variable %s of shape %s is missing", dir, v.Path(),
 					v.Shape()))
 			}
-			values[v] = from.MustValue()
+			values[v] = stored.MustValue()
 		}
 		extra = map[string]float64{}
 		for path, x := range store.IterParams() {
@@ -75,14 +75,14 @@ func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err erro
 	return step, extra, err
 }
 
-// Weights copies the parameters to the host, as float32, under their names.
+// Weights copies the parameters to the host as float32, each under its name.
 func (t *Trainer) Weights() ([]safetensors.Tensor, error) {
 	var weights []safetensors.Tensor
 	err := backend.Try("descent: read weights", func() {
 		for _, p := range t.params {
-			value := t.store.GetVariable("/model/" + p.Name).MustValue()
+			value := t.store.GetVariable(weightPath + p.Name).MustValue()
 			data := make([]float32, p.Size())
-			for i, x := range floats(value) {
+			for i, x := range backend.Floats(value) {
 				data[i] = float32(x)
 			}
 			weights = append(weights, safetensors.Tensor{Name: p.Name, Shape: slices.Clone(p.Shape),

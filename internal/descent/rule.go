@@ -1,9 +1,8 @@
 // Package descent is the subject of the paper in one place: gradient descent (GD) and gradient
-// descent with momentum (GD+M), their learning rate schedules, and the exact full-batch step that
-// both share, so that they differ by their [Rule] and by nothing else.
+// descent with momentum (GD+M), their learning rate schedules, and the exact full-batch step. Both
+// share this step, so that they differ by their [Rule] and by nothing else.
 //
-// With γ the momentum and η the learning rate, and the gradient ∇L taken with weight decay, ∇L(w) +
-// λ w:
+// With the momentum γ, the learning rate η, and weight decay λ (∇L below stands for ∇L + λw):
 //
 //	GD               w ← w − η ∇L(w)
 //	GD+M, damped     g ← γ g + (1−γ) ∇L(w);   w ← w − η g      the paper's form
@@ -11,6 +10,11 @@
 //
 // The undamped form at η takes the steps of the damped form at η/(1−γ), which is its effective
 // rate.
+//
+// GoMLX's own trainer is not used, for two reasons. Its gradient accumulation takes the mean of the
+// chunks' mean gradients, which is the mean over the images for equal chunks only; here each image
+// has the weight 1/B in a batch of B, so a step is exact for any chunks. And its stochastic
+// gradient descent has no momentum.
 package descent
 
 import (
@@ -20,7 +24,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Form says which of the two definitions of momentum a rule uses.
+// Form is one of the two definitions of momentum.
 type Form string
 
 // The forms of momentum.
@@ -50,8 +54,8 @@ func (r Rule) Validate() error {
 	return nil
 }
 
-// EffectiveRate is the factor by which a gradient that stays the same moves the weights per step: η
-// for GD and in the damped form, η/(1−γ) in the undamped form.
+// EffectiveRate is the factor by which a constant gradient moves the weights per step in the long
+// run: η for GD and in the damped form, η/(1−γ) in the undamped form.
 func (r Rule) EffectiveRate(eta float64) float64 {
 	if r.Form == Undamped {
 		return eta / (1 - r.Gamma)
@@ -59,7 +63,7 @@ func (r Rule) EffectiveRate(eta float64) float64 {
 	return eta
 }
 
-// HasMomentum says whether the rule keeps a momentum buffer.
+// HasMomentum reports whether the rule keeps a momentum buffer.
 func (r Rule) HasMomentum() bool { return r.Gamma > 0 }
 
 // String is the rule in one line, for example "GD+M undamped, γ = 0.9, λ = 0".
@@ -70,9 +74,9 @@ func (r Rule) String() string {
 	return fmt.Sprintf("GD+M %s, γ = %g, λ = %g", r.Form, r.Gamma, r.WeightDecay)
 }
 
-// Update builds one step of the rule for one parameter: from the weights, the gradient of the loss,
-// the momentum buffer (nil without momentum) and the rate η (a scalar) to the new weights and
-// buffer, and the gradient that was used (with weight decay).
+// Update builds one step of the rule for one parameter. It takes the weights, the gradient of the
+// loss, the momentum buffer (nil without momentum) and the rate η (a scalar). It returns the new
+// weights, the new buffer, and the gradient that was used, which includes weight decay.
 func (r Rule) Update(w, gradient, buffer, eta *Node) (newW, newBuffer, used *Node) {
 	used = gradient
 	if r.WeightDecay > 0 {
@@ -87,8 +91,8 @@ func (r Rule) Update(w, gradient, buffer, eta *Node) (newW, newBuffer, used *Nod
 	return newW, newBuffer, used
 }
 
-// Gain is the factor of the gradient in the momentum buffer: 1−γ in the damped form and 1 in the
-// undamped one.
+// Gain is the factor of the gradient in the momentum buffer: 1−γ in the damped form, 1 in the
+// undamped form.
 func (r Rule) Gain() float64 {
 	if r.Form == Damped {
 		return 1 - r.Gamma
@@ -96,65 +100,14 @@ func (r Rule) Gain() float64 {
 	return 1
 }
 
-// Update builds one step of GD+M in either form, for one parameter or for many lanes of it at once:
+// Update builds one step of GD+M in either form, for one parameter or for many lanes at once, each
+// with its own copy of the parameter:
 //
 //	buffer ← γ buffer + gain · gradient;   w ← w − η buffer
 //
-// eta, gamma and gain ([Rule.Gain]) are scalars or of a shape that broadcasts to that of w, such as
-// [lanes, 1, 1]. γ = 0 is GD exactly.
+// eta, gamma and gain ([Rule.Gain]) are scalars or broadcast to the shape of w, for example [lanes,
+// 1, 1]. γ = 0 is GD exactly.
 func Update(w, gradient, buffer, eta, gamma, gain *Node) (newW, newBuffer *Node) {
 	newBuffer = Add(Mul(buffer, gamma), Mul(gradient, gain))
 	return Sub(w, Mul(newBuffer, eta)), newBuffer
-}
-
-// Schedule is a learning rate as a function of the step.
-type Schedule struct {
-	Kind   string  // "constant", "cosine" or "step"
-	Peak   float64 // η after the warm-up
-	Steps  int     // length of the run
-	Warmup int     // steps of linear warm-up: step t has rate Peak·(t+1)/Warmup
-}
-
-// Schedules lists what [Schedule.Kind] may be.
-func Schedules() []string { return []string{"constant", "cosine", "step"} }
-
-// Validate refuses values for which the schedule is not defined.
-func (s Schedule) Validate() error {
-	switch s.Kind {
-	case "constant", "cosine", "step":
-	default:
-		return fmt.Errorf("schedule must be constant, cosine or step, got %q", s.Kind)
-	}
-	if !(s.Peak > 0) || math.IsInf(s.Peak, 0) {
-		return fmt.Errorf("learning rate must be positive and finite, got %v", s.Peak)
-	}
-	if s.Warmup < 0 || s.Warmup > s.Steps {
-		return fmt.Errorf("warm-up must be in [0, %d] steps (the run's length), got %d", s.Steps,
-			s.Warmup)
-	}
-	return nil
-}
-
-// Rate is η of step t, counted from 0. After the warm-up of W steps, with x = (t−W)/(Steps−W):
-//
-//	constant  Peak
-//	cosine    Peak · (1 + cos πx)/2       Loshchilov and Hutter (2017), one cycle
-//	step      Peak, Peak/10 from x = ½, Peak/100 from x = ¾
-func (s Schedule) Rate(t int) float64 {
-	if t < s.Warmup {
-		return s.Peak * float64(t+1) / float64(s.Warmup)
-	}
-	x := float64(t-s.Warmup) / float64(max(1, s.Steps-s.Warmup))
-	switch s.Kind {
-	case "cosine":
-		return s.Peak * (1 + math.Cos(math.Pi*x)) / 2
-	case "step":
-		switch {
-		case x >= 0.75:
-			return s.Peak * 0.01
-		case x >= 0.5:
-			return s.Peak * 0.1
-		}
-	}
-	return s.Peak
 }

@@ -5,19 +5,7 @@ import (
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
-
-	"momentum/internal/backend"
 )
-
-// goBackend computes small graphs anywhere.
-func goBackend(t *testing.T) *backend.Backend {
-	t.Helper()
-	b, err := backend.Open(t.Context(), "go", backend.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // Two steps from w = 1 with gradients 2 and 4, γ = ½, η = 0.1, worked out by hand.
 func TestUpdateByHand(t *testing.T) {
@@ -83,41 +71,5 @@ func TestRuleValidate(t *testing.T) {
 	}
 	if err := (Rule{Form: Damped, Gamma: 0.99, WeightDecay: 1e-4}).Validate(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestSchedule(t *testing.T) {
-	for _, c := range []struct {
-		s    Schedule
-		t    int
-		want float64
-	}{
-		{Schedule{Kind: "constant", Peak: 2, Steps: 100}, 99, 2},
-		{Schedule{Kind: "constant", Peak: 2, Steps: 100, Warmup: 4}, 0, 0.5}, // 2·1/4
-		{Schedule{Kind: "constant", Peak: 2, Steps: 100, Warmup: 4}, 3, 2},
-		{Schedule{Kind: "cosine", Peak: 2, Steps: 100}, 0, 2},
-		{Schedule{Kind: "cosine", Peak: 2, Steps: 100}, 50, 1},  // cos(π/2) = 0
-		{Schedule{Kind: "cosine", Peak: 2, Steps: 90}, 30, 1.5}, // cos(π/3) = ½
-		{Schedule{Kind: "cosine", Peak: 2, Steps: 100}, 100, 0}, // after the last step
-		{Schedule{Kind: "cosine", Peak: 2, Steps: 110, Warmup: 10}, 60, 1},
-		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 49, 2},
-		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 50, 0.2},
-		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 74, 0.2},
-		{Schedule{Kind: "step", Peak: 2, Steps: 100}, 75, 0.02},
-	} {
-		if got := c.s.Rate(c.t); math.Abs(got-c.want) > 1e-12 {
-			t.Errorf("%+v at %d: %v, want %v", c.s, c.t, got, c.want)
-		}
-	}
-	for _, s := range []Schedule{
-		{Kind: "linear", Peak: 1, Steps: 10}, {Kind: "cosine", Peak: 0, Steps: 10},
-		{Kind: "cosine", Peak: math.NaN(), Steps: 10},
-		{Kind: "cosine", Peak: math.Inf(1), Steps: 10},
-		{Kind: "cosine", Peak: 1, Steps: 10, Warmup: 11},
-		{Kind: "cosine", Peak: 1, Steps: 10, Warmup: -1},
-	} {
-		if s.Validate() == nil {
-			t.Errorf("%+v is accepted", s)
-		}
 	}
 }

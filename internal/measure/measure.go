@@ -1,5 +1,5 @@
-// Package measure times what speed is judged by: the exact full-batch step and, to compare it with,
-// a bare matrix product. It is what scripts/bench and scripts/gpucheck have in common.
+// Package measure measures speed: that of the exact full-batch step and, for comparison, that of a
+// bare matrix product. scripts/bench and scripts/gpucheck share it.
 package measure
 
 import (
@@ -19,7 +19,8 @@ import (
 	"momentum/models"
 )
 
-// Setting is a network without normalization and how its step is computed.
+// Setting is a network without normalization, together with the precision and the chunks of its
+// steps.
 type Setting struct {
 	Model     string            `json:"model"`
 	Width     int               `json:"width"`
@@ -31,12 +32,12 @@ func (s Setting) String() string {
 	return fmt.Sprintf("%s width %d %s chunk %d", s.Model, s.Width, s.Precision, s.Chunk)
 }
 
-// Network is the setting's network for 10 classes, as the paper has it: without normalization.
+// Network returns the setting's network for 10 classes, without normalization as in the paper.
 func (s Setting) Network() (*models.Network, error) {
 	return models.New(models.Config{Model: s.Model, Width: s.Width, Norm: "none", Classes: 10})
 }
 
-// Trainer prepares GD+M in its undamped form, with γ = 0.9, from the initial weights of seed 1.
+// Trainer prepares GD+M in the undamped form with γ = 0.9, from the initial weights of seed 1.
 func (s Setting) Trainer(b *backend.Backend, train *descent.Data) (*descent.Trainer, error) {
 	net, err := s.Network()
 	if err != nil {
@@ -47,8 +48,8 @@ func (s Setting) Trainer(b *backend.Backend, train *descent.Data) (*descent.Trai
 		descent.Options{Precision: s.Precision, Chunk: s.Chunk, Seed: 1})
 }
 
-// Images copies n images to the device: the embedded training images, over and over. The host's
-// copy is given back to the system.
+// Images copies n images to the device: the embedded training images, repeated as often as
+// necessary. The memory of the host's copy is returned to the system.
 func Images(ctx context.Context, b *backend.Backend, n int) (*descent.Data, error) {
 	mini, _, err := datasets.Load(ctx, "cifar10-mini", datasets.Options{})
 	if err != nil {
@@ -57,22 +58,22 @@ func Images(ctx context.Context, b *backend.Backend, n int) (*descent.Data, erro
 	pixels := make([]uint8, 0, n*len(mini.Pixels)/mini.N())
 	labels := make([]uint8, 0, n)
 	for len(labels) < n {
-		some := mini.Slice(0, min(n-len(labels), mini.N()))
-		pixels, labels = append(pixels, some.Pixels...), append(labels, some.Labels...)
+		part := mini.Slice(0, min(n-len(labels), mini.N()))
+		pixels, labels = append(pixels, part.Pixels...), append(labels, part.Labels...)
 	}
 	data, err := descent.NewData(b.Backend, pixels, labels, mini.Mean, mini.Std)
-	debug.FreeOSMemory() // from here on nothing refers to pixels
+	debug.FreeOSMemory() // nothing refers to pixels any more
 	return data, err
 }
 
-// Step is one step of descent and the time that it took.
+// Step is one step of descent and its duration.
 type Step struct {
 	descent.Stats
 	Seconds float64
 }
 
-// Steps takes n full-batch steps at rate eta. The first one of a trainer includes its compilation.
-// A step whose numbers are not finite is an error, after the steps before it.
+// Steps takes n full-batch steps at rate eta. The first step of a trainer includes compilation. If
+// the numbers of a step are not finite, Steps returns the steps before it and an error.
 func Steps(ctx context.Context, t *descent.Trainer, eta float64, n int) ([]Step, error) {
 	var steps []Step
 	for i := range n {
@@ -89,7 +90,7 @@ func Steps(ctx context.Context, t *descent.Trainer, eta float64, n int) ([]Step,
 	return steps, nil
 }
 
-// PerSecond is how many of something that each step has n of were done in a second of each step.
+// PerSecond returns the rate of each step, in units of work per second, for steps of n units each.
 func PerSecond(n float64, steps []Step) []float64 {
 	rates := make([]float64, len(steps))
 	for i, s := range steps {
@@ -98,8 +99,8 @@ func PerSecond(n float64, steps []Step) []float64 {
 	return rates
 }
 
-// Mean is the rate over equal pieces of work done at the given rates: their harmonic mean, so that
-// time counts and not the pieces.
+// Mean is the overall rate of equal pieces of work that were done at the given rates: their
+// harmonic mean.
 func Mean(rates []float64) float64 {
 	seconds := 0.0
 	for _, r := range rates {
@@ -108,14 +109,14 @@ func Mean(rates []float64) float64 {
 	return float64(len(rates)) / seconds
 }
 
-// Median of values, which are not changed; at least one.
+// Median is the median of at least one value. It does not change values.
 func Median(values []float64) float64 {
 	v := slices.Sorted(slices.Values(values))
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// Matmul multiplies two [size, size] matrices n times, after a first time that is not counted, and
-// returns the GFLOP/s of each.
+// Matmul multiplies two [size, size] matrices n times, after an untimed first product, and returns
+// the GFLOP/s of each product.
 func Matmul(b *backend.Backend, p descent.Precision, size, n int) (rates []float64, err error) {
 	dtype := dtypes.Float32
 	if p == descent.BF16 {

@@ -54,7 +54,7 @@ func TestStepsAndMatmul(t *testing.T) {
 	}
 }
 
-// More images than are embedded: the 1,001st is the first.
+// Beyond the embedded images, the 1,001st image is the first again.
 func TestImages(t *testing.T) {
 	b, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {

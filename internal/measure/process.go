@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Run runs a command, decodes the JSON that it prints into result, and returns its peak memory in
-// bytes (as Linux counts it: resident).
+// Run executes a command, decodes the JSON that it prints into result, and returns its peak
+// resident memory in bytes, as reported by Linux.
 func Run(ctx context.Context, stderr io.Writer, result any, name string,
 	args ...string) (peak int64, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -27,8 +27,9 @@ func Run(ctx context.Context, stderr io.Writer, result any, name string,
 	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, nil
 }
 
-// Self runs this program again, as PROGRAM -child TASK with the task as JSON, and goes on as [Run]
-// does: a fresh process has its own memory, settings of its libraries and faults.
+// Self executes this program again, as PROGRAM -child TASK with the task as JSON, and returns as
+// [Run] does. A new process has separate memory and library settings, and its crash is an error
+// here.
 func Self(ctx context.Context, stderr io.Writer, task, result any) (peak int64, err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -41,8 +42,7 @@ func Self(ctx context.Context, stderr io.Writer, task, result any) (peak int64, 
 	return Run(ctx, stderr, result, program, "-child", string(text))
 }
 
-// Child says whether the arguments are those of a process that [Self] started, and decodes its
-// task.
+// Child reports whether args are those of a process that [Self] started, and decodes its task.
 func Child(args []string, task any) (bool, error) {
 	if len(args) != 2 || args[0] != "-child" {
 		return false, nil

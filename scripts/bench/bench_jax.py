@@ -8,14 +8,13 @@
 Prints one line of JSON: images/s (or GFLOP/s) of each timed step, and the last loss,
 which bench_torch.py must agree with (same weights, images and labels, drawn by numpy).
 
-The images lie on the device as uint8 and are normalized there. A host loop runs one
-jitted chunk step with donated accumulators, then one update. --loop has the two other
-ways to write it: on XLA's CPU backend unrolled costs about a tenth more processor time
-and one compiled copy per chunk, and scan is over ten times slower (convolutions inside
-a While miss the fast path).
+The images lie on the device as uint8 and are normalized there. Weights, sums and loss are
+always float32. A loop on the host calls one jitted chunk step with donated accumulators,
+then one update. --loop selects one of two other forms. On XLA's CPU backend, unrolled
+takes about 10% more processor time and one compiled copy per chunk, and scan is more than
+10 times slower (convolutions inside a While miss the fast path).
 """
 
-import argparse
 import functools
 import json
 import os
@@ -25,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+import arguments
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 RATE, MOMENTUM = 0.002, 0.9  # undamped; small enough for any width here
@@ -68,9 +69,8 @@ def forward(p, x, model, width):
     def conv(name, x, stride=1):
         w = p[f"{name}/weights"]
         pad = w.shape[0] // 2
-        y = lax.conv_general_dilated(
-            x, w, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        padding, layout = ((pad, pad), (pad, pad)), ("NHWC", "HWIO", "NHWC")
+        y = lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=layout)
         return y + p[f"{name}/biases"]
 
     preactivated = model.startswith("wrn")
@@ -134,7 +134,9 @@ def step_function(o):
 
     def scan():
         if o.images % o.chunk:
-            raise SystemExit(f"bench_jax: --loop scan: {o.images} images are no multiple of --chunk {o.chunk}")
+            raise SystemExit(
+                f"bench_jax: --loop scan: {o.images} images are not a multiple of --chunk {o.chunk}"
+            )
 
         @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
         def step(params, momentum, sums, images, labels):
@@ -160,23 +162,17 @@ def bench_step(o):
     step, rates = step_function(o), []
     for i in range(o.warmup + o.steps):
         begin = time.perf_counter()
-        params, momentum, sums, loss = jax.block_until_ready(step(params, momentum, sums, images, labels))
+        state = step(params, momentum, sums, images, labels)
+        params, momentum, sums, loss = jax.block_until_ready(state)
         if i >= o.warmup:
             rates.append(round(o.images / (time.perf_counter() - begin), 2))
-    return {
-        "model": o.model,
-        "width": o.width,
-        "chunk": o.chunk,
-        "images": o.images,
-        "dtype": o.dtype,
-        "loop": o.loop,
-        "images_per_s": rates,
-        "loss": float(loss),
-    }
+    result = {"loop": o.loop, "images_per_s": rates, "loss": float(loss)}
+    return arguments.settings(o) | result
 
 
 def bench_matmul(o):
-    a = jnp.asarray(np.random.default_rng(0).standard_normal((o.matmul, o.matmul), dtype=np.float32))
+    a = np.random.default_rng(0).standard_normal((o.matmul, o.matmul), dtype=np.float32)
+    a = jnp.asarray(a)
     multiply, rates = jax.jit(jnp.matmul), []
     for i in range(o.warmup + o.steps):
         begin = time.perf_counter()
@@ -187,16 +183,10 @@ def bench_matmul(o):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("--model", choices=["resnet18", "wrn16-4"], default="resnet18")
-    a.add_argument("--width", type=int, default=16, help="channels of the stem")
-    a.add_argument("--chunk", type=int, default=32, help="images per gradient call")
-    a.add_argument("--images", type=int, default=128, help="images per step")
-    a.add_argument("--steps", type=int, default=3, help="timed steps")
-    a.add_argument("--warmup", type=int, default=1, help="steps before, not timed: the first one compiles")
-    a.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="of the network; weights, sums and loss are f32")
-    a.add_argument("--loop", choices=["host", "unrolled", "scan"], default="host", help="how chunks are gone through")
-    a.add_argument("--matmul", type=int, metavar="M", help="time an f32 [M, M] × [M, M] product instead")
+    a = arguments.parser(__doc__)
+    a.add_argument(
+        "--loop", choices=["host", "unrolled", "scan"], default="host", help="loop over the chunks"
+    )
     o = a.parse_args()
 
     result = bench_matmul(o) if o.matmul else bench_step(o)
@@ -204,7 +194,7 @@ def main():
         "who": "jax",
         "version": jax.__version__,
         "device": jax.devices()[0].device_kind,
-        "threads": len(os.sched_getaffinity(0)),  # XLA's CPU client takes all it may
+        "threads": len(os.sched_getaffinity(0)),  # XLA's CPU client uses all of them
     }
     print(json.dumps(host | result))
 

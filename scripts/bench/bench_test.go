@@ -13,10 +13,11 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/descent"
+	"momentum/internal/markdown"
 	"momentum/internal/measure"
 )
 
-// The test's own binary is what the command starts for each measurement of ours.
+// For each measurement of ours the command starts its own binary, here that of the test.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "-child" {
 		os.Exit(cli.Main("bench", run))
@@ -55,15 +56,16 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// python is a program that stands for Python with JAX: it imports anything and is as fast as 1 step
-// at 50 and 1 step at 100 images/s are.
+// python writes a program in place of Python with JAX. It imports anything, and takes one step at
+// 50 and one at 100 images/s.
 func python(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "python")
 	script := `#!/bin/sh
 case "$1" in
 -c) exit 0 ;;
-*/bench_jax.py) echo '{"who": "jax", "version": "0.1", "device": "cpu", "images_per_s": [50, 100], "arguments": "'"$*"'"}' ;;
+*/bench_jax.py) echo '{"who": "jax", "version": "0.1", "device": "cpu",
+	"images_per_s": [50, 100], "arguments": "'"$*"'"}' ;;
 *) echo broken; exit 3 ;;
 esac
 `
@@ -79,16 +81,18 @@ func TestSteppers(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	args := []string{
 		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2,4", "-images=4", "-steps=1",
-		"-rounds=2", "-matmul=32",
-		"-python-jax=" + python(t), "-python-torch=/no/python", "-out=" + out,
+		"-rounds=2", "-matmul=32", "-out=" + out,
+		"-python-jax=" + python(t), "-python-torch=/no/python",
 	}
 	if err := run(t.Context(), &stdout, &stderr, args); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
-	for _, want := range []string{"PyTorch is left out: fork/exec /no/python: no such file or " +
-		"directory", "-venv=.venv installs it"} {
+	for _, want := range []string{
+		"PyTorch is left out: fork/exec /no/python: no such file or directory",
+		"-venv=.venv installs it",
+	} {
 		if !strings.Contains(stdout.String(), want) || !strings.Contains(stderr.String(), want) {
-			t.Errorf("%q is not said", want)
+			t.Errorf("no note %q", want)
 		}
 	}
 	if !strings.Contains(stdout.String(), "| ours/JAX |") ||
@@ -103,26 +107,25 @@ func TestSteppers(t *testing.T) {
 	if len(r.Results) != 2 || r.Versions[jax].Version != "0.1" {
 		t.Fatalf("got %+v", r)
 	}
-	for _, at := range r.Results {
-		// 1 step of 1/50 s for each image and one of 1/100 s: 2 images in 0.03 s.
-		if want := fmt.Sprint([]float64{2 / 0.03, 2 / 0.03}); fmt.Sprint(at.Rates[jax]) != want {
-			t.Errorf("JAX's rates %v, want %v", at.Rates[jax], want)
+	for _, x := range r.Results {
+		// One step of 1/50 s for each image and one of 1/100 s: 2 images in 0.03 s.
+		if want := fmt.Sprint([]float64{2 / 0.03, 2 / 0.03}); fmt.Sprint(x.Rates[jax]) != want {
+			t.Errorf("JAX's rates %v, want %v", x.Rates[jax], want)
 		}
-		if len(at.Rates[ours]) != 2 || !(at.Rates[ours][0] > 0) || len(at.Rates[matmul]) != 2 {
-			t.Errorf("rates %v, want 2 of each", at.Rates)
+		if len(x.Rates[ours]) != 2 || !(x.Rates[ours][0] > 0) || len(x.Rates[matmul]) != 2 {
+			t.Errorf("rates %v, want 2 of each", x.Rates)
 		}
 	}
 }
 
-// What was measured before a contender fails is kept.
+// If a contender fails, the measurements before the failure are kept.
 func TestFailure(t *testing.T) {
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	fake := python(t)
 	args := []string{
 		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2", "-images=2", "-steps=1",
-		"-matmul=32",
-		"-python-jax=" + fake, "-python-torch=" + fake, "-out=" + out,
+		"-matmul=32", "-python-jax=" + fake, "-python-torch=" + fake, "-out=" + out,
 	}
 	err := run(t.Context(), &stdout, &stderr, args)
 	if err == nil || err.Error() != "PyTorch: resnet18 width 1 f32 chunk 2: python: exit status 3" {
@@ -165,15 +168,15 @@ func TestMemory(t *testing.T) {
 	r := newReport("", t.Output())
 	o := options{backend: "go"}
 	tiny := measure.Setting{Model: "resnet18", Width: 1, Precision: descent.F32, Chunk: 2}
-	if err := o.peaksOf(t.Context(), r, []task{{Setting: tiny, Images: 2}}, t.Output()); err !=
-		nil {
+	tasks := []task{{Setting: tiny, Images: 2}}
+	if err := o.measurePeaks(t.Context(), r, tasks, t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	if p := r.Peaks[0]; p.Bytes < 1e6 || p.Bytes > 1e9 {
 		t.Errorf("a peak of %d bytes", p.Bytes)
 	}
-	// 1000 images more are 3,072,000 bytes: 1 MB + 3.072 MB = 4.072 MB are expected, and there is
-	// twice as much.
+	// 1000 additional images have 3,072,000 bytes: 1 MB + 3.072 MB = 4.072 MB are expected, and
+	// twice as much is used.
 	if got := growth(peak{Images: 10, Bytes: 1_000_000},
 		peak{Images: 1010, Bytes: 2 * 4_072_000}); got != 2 {
 		t.Errorf("growth %v, want 2", got)
@@ -181,29 +184,30 @@ func TestMemory(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	small := measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32, Chunk: 8}
-	large := small
-	large.Chunk = 16
+	chunk8 := measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32, Chunk: 8}
+	chunk16 := chunk8
+	chunk16.Chunk = 16
 	r := report{
-		columns: []column{{of: ours}, {of: jax}, {of: torch}, {of: ours, gflop: true},
-			{of: matmul, gflop: true}, {of: ours, by: jax}, {of: ours, by: torch},
-			{of: ours, by: matmul}},
+		columns: ourColumns(jax, torch),
 		Results: []result{
 			// 200 images/s = 100 GFLOP/s
-			{Setting: small, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {100, 300, 200},
+			{Setting: chunk8, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {100, 300, 200},
 				jax: {100}, matmul: {400, 200}}},
-			{Setting: large, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {150},
+			{Setting: chunk16, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {150},
 				jax: {160}, matmul: {300}}},
 		},
 	}
-	want := `
-| model    | width | precision | chunk | ours, images/s     | JAX, images/s       | ours, GFLOP/s       | matmul, GFLOP/s | ours/JAX | ours/matmul |
-|----------|-------|-----------|-------|--------------------|---------------------|---------------------|-----------------|----------|-------------|
-| resnet18 | 16    | f32       | 8     | 200 (100–300)      | 100 (100–100)       | 100 (50.0–150)      | 300 (200–400)   | 2.000    | 0.333       |
-| resnet18 | 16    | f32       | 16    | 150 (150–150)      | 160 (160–160)       | 75.0 (75.0–75.0)    | 300 (300–300)   | 0.938    | 0.250       |
-| resnet18 | 16    | f32       | best  | 200 (100–300) at 8 | 160 (160–160) at 16 | 100 (50.0–150) at 8 | 300 (200–400)   | 1.250    | 0.333       |
-`
-	if diff := cmp.Diff(want[1:], r.rates()); diff != "" {
+	want := markdown.Table([]string{"model", "width", "precision", "chunk", "ours, images/s",
+		"JAX, images/s", "ours, GFLOP/s", "matmul, GFLOP/s", "ours/JAX", "ours/matmul"},
+		[][]string{
+			{"resnet18", "16", "f32", "8", "200 (100–300)", "100 (100–100)",
+				"100 (50.0–150)", "300 (200–400)", "2.000", "0.333"},
+			{"resnet18", "16", "f32", "16", "150 (150–150)", "160 (160–160)",
+				"75.0 (75.0–75.0)", "300 (300–300)", "0.938", "0.250"},
+			{"resnet18", "16", "f32", "best", "200 (100–300) at 8", "160 (160–160) at 16",
+				"100 (50.0–150) at 8", "300 (200–400)", "1.250", "0.333"},
+		})
+	if diff := cmp.Diff(want, r.rates()); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
 }

@@ -9,11 +9,10 @@ Prints one line of JSON: images/s (or GFLOP/s) of each timed step, and the last 
 which bench_jax.py must agree with (same weights, images and labels, drawn by numpy).
 
 The images lie on the device as uint8 and are normalized there; activations and weights
-are channels-last. bf16 is autocast: weights, gradient sums and loss stay f32.
+are channels-last. bf16 uses autocast: weights, gradient sums and loss stay f32.
 --compile uses torch.compile, which needs a C++ compiler on a CPU.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -23,6 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+import arguments
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "reference"))
 from trajectory import forward, from_stored, shapes
@@ -49,20 +50,21 @@ def bench_step(o, device):
     for name, w in initial(o.model, o.width, rng).items():
         layout = torch.channels_last if w.dim() == 4 else torch.contiguous_format
         params[name] = w.to(device, memory_format=layout).requires_grad_()
-    images = torch.from_numpy(rng.integers(0, 256, (o.images, 32, 32, 3), dtype=np.uint8)).to(device)
-    labels = torch.from_numpy(rng.integers(0, 10, o.images, dtype=np.int32)).long().to(device)
+    images = torch.from_numpy(rng.integers(0, 256, (o.images, 32, 32, 3), dtype=np.uint8))
+    labels = torch.from_numpy(rng.integers(0, 10, o.images, dtype=np.int32))
+    images, labels = images.to(device), labels.long().to(device)
     mean, std = torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
     # PyTorch's momentum is the undamped form: b ← γ b + ∇L;  w ← w − η b.
     optimizer = torch.optim.SGD(params.values(), lr=RATE, momentum=MOMENTUM, foreach=True)
 
     def summed_loss(images, labels):
-        x = ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)  # a view, already channels-last
+        x = ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)  # a channels-last view
         with torch.autocast(device, dtype=torch.bfloat16, enabled=o.dtype == "bf16"):
             logits = forward(params, x, o.model, o.width)
         return F.cross_entropy(logits.float(), labels, reduction="sum")
 
     if o.compile:
-        summed_loss = torch.compile(summed_loss, dynamic=False)  # a short last chunk gets its own
+        summed_loss = torch.compile(summed_loss, dynamic=False)  # a shorter last chunk compiles too
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -82,16 +84,8 @@ def bench_step(o, device):
             torch.cuda.synchronize()  # the loss is ready before the update is
         if i >= o.warmup:
             rates.append(round(o.images / (time.perf_counter() - begin), 2))
-    return {
-        "model": o.model,
-        "width": o.width,
-        "chunk": o.chunk,
-        "images": o.images,
-        "dtype": o.dtype,
-        "compile": o.compile,
-        "images_per_s": rates,
-        "loss": loss,
-    }
+    result = {"compile": o.compile, "images_per_s": rates, "loss": loss}
+    return arguments.settings(o) | result
 
 
 def bench_matmul(o, device):
@@ -108,22 +102,19 @@ def bench_matmul(o, device):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("--model", choices=["resnet18", "wrn16-4"], default="resnet18")
-    a.add_argument("--width", type=int, default=16, help="channels of the stem")
-    a.add_argument("--chunk", type=int, default=32, help="images per gradient call")
-    a.add_argument("--images", type=int, default=128, help="images per step")
-    a.add_argument("--steps", type=int, default=3, help="timed steps")
-    a.add_argument("--warmup", type=int, default=1, help="steps before, not timed")
-    a.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="of the network; weights, sums and loss are f32")
+    a = arguments.parser(__doc__)
     a.add_argument("--compile", action="store_true", help="torch.compile the loss")
-    a.add_argument("--matmul", type=int, metavar="M", help="time an f32 [M, M] × [M, M] product instead")
     o = a.parse_args()
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))  # all we may use, as XLA does
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # all available cores, as XLA does
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result = bench_matmul(o, device) if o.matmul else bench_step(o, device)
-    host = {"who": "torch", "version": torch.__version__, "device": device, "threads": torch.get_num_threads()}
+    host = {
+        "who": "torch",
+        "version": torch.__version__,
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }
     print(json.dumps(host | result))
 
 

@@ -9,31 +9,32 @@ import (
 	"momentum/internal/measure"
 )
 
-// peak is the memory that one process had at most.
+// peak is the peak memory of one process.
 type peak struct {
 	measure.Setting
 	Images int   `json:"images"`
 	Bytes  int64 `json:"bytes"` // resident
 }
 
-// imageBytes is the size of an image.
+// imageBytes is the size of an image in bytes.
 const imageBytes = 32 * 32 * 3
 
-// peaks measures what 45,000 more images cost, at a width at which a step over 50,000 takes a
-// minute, and how much a network of full width needs.
+// comparePeaks measures the memory of 45,000 additional images, at a width at which a step over
+// 50,000 takes a minute, and the memory of a network of full width.
 //
-// While images are copied to the device they are in memory twice. That is not the peak unless the
-// network is tiny: at width 2 it is.
-func (o *options) peaks(ctx context.Context, r *report, stderr io.Writer) error {
-	small := measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32, Chunk: 32}
-	full := small
+// While images are copied to the device they are in memory twice. This is the peak for tiny
+// networks only, such as width 2.
+func (o *options) comparePeaks(ctx context.Context, r *report, stderr io.Writer) error {
+	narrow := measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32, Chunk: 32}
+	full := narrow
 	full.Width = 64
-	return o.peaksOf(ctx, r, []task{{Setting: small, Images: 5_000},
-		{Setting: small, Images: 50_000}, {Setting: full, Images: 256, Steps: 2}}, stderr)
+	return o.measurePeaks(ctx, r, []task{{Setting: narrow, Images: 5_000},
+		{Setting: narrow, Images: 50_000}, {Setting: full, Images: 256, Steps: 2}}, stderr)
 }
 
-// peaksOf measures the peak memory of each of the tasks, in a process of its own.
-func (o *options) peaksOf(ctx context.Context, r *report, tasks []task, stderr io.Writer) error {
+// measurePeaks measures the peak memory of each task in a process of its own.
+func (o *options) measurePeaks(ctx context.Context, r *report, tasks []task,
+	stderr io.Writer) error {
 	for _, t := range tasks {
 		t.Backend = o.backend
 		var got sample
@@ -49,7 +50,7 @@ func (o *options) peaksOf(ctx context.Context, r *report, tasks []task, stderr i
 	return nil
 }
 
-// growth is the peak memory of b relative to that of a plus the images that b has and a has not.
+// growth is the peak memory of b relative to that of a plus the additional images of b.
 func growth(a, b peak) float64 {
 	return float64(b.Bytes) / float64(a.Bytes+int64(b.Images-a.Images)*imageBytes)
 }

@@ -14,10 +14,10 @@ import (
 	"momentum/internal/tbevents"
 )
 
-// programs compares the whole of ./cifar, built as it is and with evaluations and checkpoints as
-// good as off, with the bare step. Both do the same steps on as many images; the program's times
-// are those between the rows of its event file, from the first to the last step's.
-func (o *options) programs(ctx context.Context, r *report, stderr io.Writer) error {
+// comparePrograms compares the whole of ./cifar, with almost no evaluations and checkpoints, with
+// the bare step. Both take the same steps on the same number of images. The program's times are
+// those between the rows of its event file, from the row of the first step to that of the last.
+func (o *options) comparePrograms(ctx context.Context, r *report, stderr io.Writer) error {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -29,20 +29,20 @@ func (o *options) programs(ctx context.Context, r *report, stderr io.Writer) err
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("%v: %w", build, err)
 	}
-	r.columns = []column{{of: bareStep}, {of: cifar}, {of: cifar, by: bareStep}}
+	r.columns = []column{{contender: bareStep}, {contender: cifar},
+		{contender: cifar, baseline: bareStep}}
 	return o.compare(ctx, r, []contender[measure.Setting]{
-		{bareStep, func(ctx context.Context, s measure.Setting) (sample,
-			error) {
-			return o.own(ctx, s, 0, stderr)
+		{bareStep, func(ctx context.Context, s measure.Setting) (sample, error) {
+			return o.measureChild(ctx, s, 0, stderr)
 		}},
 		{cifar, func(ctx context.Context, s measure.Setting) (sample, error) {
-			return o.whole(ctx, program, dir, s, stderr)
+			return o.measureProgram(ctx, program, dir, s, stderr)
 		}},
 	}, stderr)
 }
 
-// whole runs the program in a fresh run folder and reads its rates.
-func (o *options) whole(ctx context.Context, program, dir string, s measure.Setting,
+// measureProgram executes the program in a new run folder and reads its rates.
+func (o *options) measureProgram(ctx context.Context, program, dir string, s measure.Setting,
 	stderr io.Writer) (sample, error) {
 	runs, err := os.MkdirTemp(dir, "runs")
 	if err != nil {
@@ -51,11 +51,10 @@ func (o *options) whole(ctx context.Context, program, dir string, s measure.Sett
 	defer os.RemoveAll(runs)
 	epochs := 1 + o.steps
 	cmd := exec.CommandContext(ctx, program, "-preset=quick", "-opt=gdm", "-schedule=constant",
-		fmt.Sprintf("-lr=%g", eta),
-		"-backend="+o.backend, "-model="+s.Model, fmt.Sprintf("-width=%d", s.Width),
-		"-precision="+string(s.Precision), fmt.Sprintf("-chunk=%d", s.Chunk),
-		// full batch: an epoch is a step
-		fmt.Sprintf("-images=%d", o.images), fmt.Sprintf("-epochs=%d", epochs),
+		fmt.Sprintf("-lr=%g", eta), "-backend="+o.backend, "-model="+s.Model,
+		fmt.Sprintf("-width=%d", s.Width), "-precision="+string(s.Precision),
+		fmt.Sprintf("-chunk=%d", s.Chunk), fmt.Sprintf("-images=%d", o.images),
+		fmt.Sprintf("-epochs=%d", epochs), // of one step each, as the batch is full
 		"-holdout=1", fmt.Sprintf("-eval-every=%d", epochs), "-checkpoint-every=24h", "-runs="+runs)
 	cmd.Stderr = stderr
 	if err := cmd.Run(); err != nil {
@@ -69,7 +68,7 @@ func (o *options) whole(ctx context.Context, program, dir string, s measure.Sett
 	if err != nil {
 		return sample{}, err
 	}
-	if len(ends) != epochs+1 { // the last row is that of the final evaluation
+	if len(ends) != epochs+1 { // the last row belongs to the final evaluation
 		return sample{}, fmt.Errorf("%s: %d rows, want %d", files[0], len(ends), epochs+1)
 	}
 	var got sample
@@ -79,7 +78,7 @@ func (o *options) whole(ctx context.Context, program, dir string, s measure.Sett
 	return got, nil
 }
 
-// stepEnds reads when the rows of an event file were written, in seconds.
+// stepEnds reads the times, in seconds, at which the rows of an event file were written.
 func stepEnds(path string) (ends []float64, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"momentum/internal/backend"
 	"momentum/internal/cubic"
 	"momentum/internal/descent"
+	"momentum/internal/markdown"
 	"momentum/internal/measure"
 )
 
@@ -203,12 +204,7 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 		return own(task{Matmul: o.matmul, Steps: 5})
 	}
 	all = append(all, contender[synthetic]{matmul, product})
-	r.columns = []column{
-		{of: ours}, {of: jax}, {of: jaxByHand}, {of: plainC}, {of: ours, gflop: true},
-		{of: matmul, gflop: true},
-		{of: ours, by: jax}, {of: ours, by: jaxByHand}, {of: ours, by: plainC},
-		{of: ours, by: matmul},
-	}
+	r.columns = ourColumns(jax, jaxByHand, plainC)
 
 	for _, settings := range o.settingCounts {
 		s := synthetic{Samples: o.samples, Settings: settings, Steps: max(1, o.steps/settings)}
@@ -241,5 +237,5 @@ func (r *report) synthetics() string {
 	s := r.Synthetic[0].spec()
 	return fmt.Sprintf("The step on D with N = %d, P = %d, d = %d, m = %d, float32, full batch, "+
 		"S settings at once. steps/s are steps × settings per second.\n\n%s",
-		s.N, s.P, s.D, syntheticM, table(rows))
+		s.N, s.P, s.D, syntheticM, markdown.Table(rows[0], rows[1:]))
 }

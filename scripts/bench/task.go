@@ -10,31 +10,30 @@ import (
 	"momentum/internal/measure"
 )
 
-// eta is the learning rate of all contenders: the rate of a step does not depend on it, as long as
-// the numbers stay finite.
+// eta is the learning rate of all contenders. It does not affect the speed of a step as long as the
+// numbers stay finite.
 const eta = 0.002
 
-// task is what a child process of this program measures.
+// task is the measurement of one child process.
 type task struct {
 	measure.Setting
-	Backend string `json:"backend"`
-	Images  int    `json:"images"`
-	Steps   int    `json:"steps"` // after one that is not counted
-	// not 0: the bare product of this size, in place of steps
-	Matmul    int        `json:"matmul"`
-	Synthetic *synthetic `json:"synthetic"` // not nil: its steps, in place of those over images
+	Backend   string     `json:"backend"`
+	Images    int        `json:"images"`
+	Steps     int        `json:"steps"`     // timed, after one that is not
+	Matmul    int        `json:"matmul"`    // if not 0, the bare product of this size is measured
+	Synthetic *synthetic `json:"synthetic"` // if not nil, its steps are measured
 }
 
-// sample is what one process measured and prints. The other contenders print the same, and more or
-// less of it.
+// sample is the output of one process. The other contenders print a part of these fields, and other
+// fields.
 type sample struct {
 	Version      string    `json:"version"`
 	Device       string    `json:"device"`
 	PluginSHA256 string    `json:"plugin_sha256,omitempty"`
 	ImagesPerS   []float64 `json:"images_per_s,omitempty"` // of each step
-	StepsPerS    []float64 `json:"steps_per_s,omitempty"`  // times settings, on D
+	StepsPerS    []float64 `json:"steps_per_s,omitempty"`  // steps × settings per second, on D
 	GFLOPPerS    []float64 `json:"gflop_per_s,omitempty"`  // of each product
-	Losses       []float64 `json:"losses,omitempty"`       // of each setting on D at the end
+	Losses       []float64 `json:"losses,omitempty"`       // final, of each setting on D
 }
 
 // do measures and prints the sample.

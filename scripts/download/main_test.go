@@ -15,8 +15,8 @@ import (
 	"momentum/internal/cli"
 )
 
-// do runs the command as main does.
-func do(t *testing.T, args ...string) (status int, stdout, stderr string) {
+// execute executes the command as main does.
+func execute(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	status = cli.Report(&errs, "download", run(t.Context(), &out, &errs, args))
@@ -36,7 +36,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-data=cifar10", "-mirror=http://x", "-from=y"},
 			"download: -mirror and -from exclude each other; see -h"},
 	} {
-		status, stdout, stderr := do(t, tt.args...)
+		status, stdout, stderr := execute(t, tt.args...)
 		if status != 2 || stdout != "" || stderr != tt.want+"\n" {
 			t.Errorf("%q: status %d, %q, %q; want 2, %q", tt.args, status, stdout, stderr, tt.want)
 		}
@@ -45,7 +45,7 @@ func TestUsage(t *testing.T) {
 
 // The package comment, which is the manual, and -h name the same flags.
 func TestManual(t *testing.T) {
-	status, help, stderr := do(t, "-h")
+	status, help, stderr := execute(t, "-h")
 	if status != 0 || stderr != "" {
 		t.Errorf("status %d, %q", status, stderr)
 	}
@@ -61,20 +61,18 @@ func TestManual(t *testing.T) {
 		slices.Sort(names)
 		return names
 	}
-	if m, h := names(`(?m)^//\t-(\w+)  `, manual), names(`(?m)^  -(\w+)`, help); !slices.Equal(m,
-		h) {
-		t.Errorf("the manual has the flags %q, -h has %q", m, h)
+	inManual, inHelp := names(`(?m)^//\t-(\w+)  `, manual), names(`(?m)^  -(\w+)`, help)
+	if !slices.Equal(inManual, inHelp) {
+		t.Errorf("the manual has the flags %q, -h has %q", inManual, inHelp)
 	}
 }
 
 func TestBadSources(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/page/", func(w http.ResponseWriter,
-		r *http.Request) {
+	mux.HandleFunc("/page/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "<html><title>Sign in</title></html>")
 	})
-	mux.HandleFunc("/other/", func(w http.ResponseWriter,
-		r *http.Request) {
+	mux.HandleFunc("/other/", func(w http.ResponseWriter, r *http.Request) {
 		w.Write(bytes.Repeat([]byte{1}, 1000))
 	})
 	server := httptest.NewServer(mux)
@@ -94,18 +92,18 @@ func TestBadSources(t *testing.T) {
 		{"-from=" + file + "x", "no such file or directory"},
 	} {
 		dir := t.TempDir()
-		status, stdout, stderr := do(t, "-data=cifar100", "-dir="+dir, tt.source)
+		status, stdout, stderr := execute(t, "-data=cifar100", "-dir="+dir, tt.source)
 		if status != 1 || stdout != "" || !strings.Contains(stderr, tt.want) ||
 			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: status %d, %q, %q; want %q", tt.source, status, stdout, stderr, tt.want)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "cifar-100-binary")); err == nil {
-			t.Errorf("%s: the data's folder is there", tt.source)
+			t.Errorf("%s: there is a folder of data", tt.source)
 		}
 	}
 }
 
-// Data that is there is not fetched again. The files are empty ones of the right size: without
+// Data that is present is not fetched again. The files are sparse files of the right size: without
 // SHA256SUMS nothing else is checked.
 func TestPresent(t *testing.T) {
 	dir := t.TempDir()
@@ -121,7 +119,8 @@ func TestPresent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	status, stdout, stderr := do(t, "-data=cifar100", "-dir="+dir, "-mirror=http://127.0.0.1:1")
+	status, stdout, stderr := execute(t, "-data=cifar100", "-dir="+dir,
+		"-mirror=http://127.0.0.1:1")
 	if status != 0 || stdout != folder+"\n" || stderr != "" {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)
 	}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	_ "embed" // the CPU's numbers
+	_ "embed" // testdata/expected.json
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,38 +16,38 @@ import (
 	"momentum/internal/measure"
 )
 
-// outcome is what came out for one precision.
+// outcome holds the results for one precision.
 type outcome struct {
 	Precision    descent.Precision `json:"precision"`
 	Backend      backend.Kind      `json:"backend,omitempty"`
 	Device       string            `json:"device,omitempty"`
-	XLA          string            `json:"xla,omitempty"` // as the plugin describes itself
+	XLA          string            `json:"xla,omitempty"` // the plugin's own description
 	PluginSHA256 string            `json:"plugin_sha256,omitempty"`
-	// why this precision is not to be had here
+	// reason, if there is no such precision
 	Skipped     string      `json:"skipped,omitempty"`
-	Error       string      `json:"error,omitempty"` // the first thing that is wrong
+	Error       string      `json:"error,omitempty"` // the first failure
 	Check       *comparison `json:"check,omitempty"`
 	MatmulGFLOP []float64   `json:"matmul_gflop_per_s,omitempty"`
 	Rates       []rate      `json:"rates,omitempty"`
 	Paper       *paper      `json:"paper,omitempty"`
 }
 
-// numbers are what is compared.
+// numbers are compared with those of a CPU.
 type numbers struct {
 	Losses    []float64          `json:"losses"`         // of the first steps
 	Gradients map[string]float64 `json:"gradient_norms"` // by parameter, at the initial weights
 }
 
-// comparison is how far numbers are from the CPU's in float32, relative to them.
+// comparison holds the relative deviations of numbers from the CPU's in float32.
 type comparison struct {
 	Losses        []float64 `json:"losses"`
 	LossError     float64   `json:"loss_error"`     // the largest
 	GradientError float64   `json:"gradient_error"` // the largest of all parameters
-	Worst         string    `json:"worst"`          // that parameter
+	Worst         string    `json:"worst"`          // the parameter with this error
 	Tolerance     tolerance `json:"tolerance"`
 }
 
-// tolerance is how large the errors may be.
+// tolerance holds upper limits of the errors.
 type tolerance struct {
 	Loss     float64 `json:"loss_error"`
 	Gradient float64 `json:"gradient_error"`
@@ -61,7 +61,7 @@ type rate struct {
 	Error      string    `json:"error,omitempty"`
 }
 
-// paper is the run in the paper's setting.
+// paper holds the results of steps in the paper's setting.
 type paper struct {
 	measure.Setting
 	Images     int       `json:"images"`
@@ -72,9 +72,9 @@ type paper struct {
 	ImagesPerS []float64 `json:"images_per_s"` // of each step; the first one compiles
 }
 
-// tolerances are how far each precision may be from float32 on a CPU. Those of TF32 (10 bits of
-// mantissa) and bfloat16 (7 bits) catch what is wrong, not what is imprecise: in bfloat16 on a CPU
-// the losses are off by 6e-4 and the gradient of one layer's biases by 8%.
+// tolerances limit the deviation of each precision from float32 on a CPU. Those of TF32 (10 bits of
+// mantissa) and bfloat16 (7 bits) detect errors, not imprecision: in bfloat16 on a CPU the losses
+// deviate by 6e-4 and the gradient of one layer's biases by 8%.
 var tolerances = map[descent.Precision]tolerance{
 	descent.F32: {1e-3, 1e-3}, descent.TF32: {1e-3, 0.03}, descent.BF16: {0.01, 0.25},
 }
@@ -82,7 +82,7 @@ var tolerances = map[descent.Precision]tolerance{
 //go:embed testdata/expected.json
 var expected []byte
 
-// do does everything for one precision. A part that fails does not keep the others from being done.
+// do performs all parts for one precision. A part that fails does not prevent the others.
 func (t task) do(ctx context.Context, stderr io.Writer) outcome {
 	o := outcome{Precision: t.Precision}
 	b, err := backend.Open(ctx, t.Backend, backend.Options{Offline: true, Out: stderr,
@@ -91,11 +91,11 @@ func (t task) do(ctx context.Context, stderr io.Writer) outcome {
 		o.Error = err.Error()
 		return o
 	}
-	o.Backend, o.Device, o.XLA, o.PluginSHA256 = b.Kind, b.Device, b.Backend.Description(),
-		b.PluginSHA256
+	o.Backend, o.Device = b.Kind, b.Device
+	o.XLA, o.PluginSHA256 = b.Backend.Description(), b.PluginSHA256
 	switch {
 	case t.Precision == descent.TF32 && b.Kind != backend.CUDA:
-		o.Skipped = "TF32 is a GPU's"
+		o.Skipped = "TF32 exists on GPUs only"
 		return o
 	case t.Precision == descent.BF16 && b.Kind == backend.Go:
 		o.Skipped = "the Go backend has no bfloat16 convolution"
@@ -131,17 +131,17 @@ func (t task) check(ctx context.Context, b *backend.Backend, o *outcome) error {
 	return nil
 }
 
-// compute takes a few steps of GD+M on ResNet-18 of width 8 and 32 embedded images. With b = 0
-// before it, the first step of the undamped form moves the weights by η∇L, which gives the gradient
-// of each parameter.
+// compute takes a few steps of GD+M with ResNet-18 of width 8 on 32 embedded images. The first step
+// of the undamped form, from b = 0, moves the weights by η∇L, which gives the gradient of each
+// parameter.
 func compute(ctx context.Context, b *backend.Backend, p descent.Precision) (numbers, error) {
 	const images, steps, eta = 32, 3, 1.0 / 64
 	data, err := measure.Images(ctx, b, images)
 	if err != nil {
 		return numbers{}, err
 	}
-	trainer, err := measure.Setting{Model: "resnet18", Width: 8, Precision: p, Chunk: images /
-		2}.Trainer(b, data)
+	setting := measure.Setting{Model: "resnet18", Width: 8, Precision: p, Chunk: images / 2}
+	trainer, err := setting.Trainer(b, data)
 	if err != nil {
 		return numbers{}, err
 	}
@@ -175,7 +175,7 @@ func compute(ctx context.Context, b *backend.Backend, p descent.Precision) (numb
 	return got, nil
 }
 
-// compare finds the largest relative differences of numbers that are finite.
+// compare returns the largest relative differences of finite numbers.
 func compare(got, want numbers) comparison {
 	c := comparison{Losses: got.Losses}
 	for i, w := range want.Losses {
@@ -196,7 +196,7 @@ func (t task) matmul(_ context.Context, b *backend.Backend, o *outcome) (err err
 	return err
 }
 
-// rates measures the step over chunks. What fails is noted there.
+// rates measures the step with each chunk size. It records the failure of a chunk size in its rate.
 func (t task) rates(ctx context.Context, b *backend.Backend, o *outcome) error {
 	for _, chunk := range t.Chunks {
 		r := rate{Setting: t.setting(chunk)}
@@ -241,7 +241,7 @@ func (r *rate) measure(ctx context.Context, b *backend.Backend, timed int) error
 	return nil
 }
 
-// best is the fastest of the rates, nil if there is none.
+// best returns the fastest rate, or nil.
 func best(rates []rate) (top *rate) {
 	for i, r := range rates {
 		if r.Error == "" && (top == nil || r.GFLOPPerS > top.GFLOPPerS) {
@@ -255,7 +255,7 @@ func best(rates []rate) (top *rate) {
 func (t task) paper(ctx context.Context, b *backend.Backend, o *outcome) error {
 	fastest := best(o.Rates)
 	if fastest == nil {
-		return nil // rates has said why
+		return nil // rates has returned the error
 	}
 	data, err := t.load(ctx, b)
 	if err != nil {
@@ -289,15 +289,15 @@ func (t task) load(ctx context.Context, b *backend.Backend) (*descent.Data, erro
 	return descent.NewData(b.Backend, train.Pixels, train.Labels, train.Mean, train.Std)
 }
 
-// print shows the outcome in lines.
+// print writes the outcome as text.
 func (o *outcome) print(w io.Writer) {
 	fmt.Fprintf(w, "%s on %s (%s)\n", o.Precision, o.Device, o.Backend)
 	if o.Skipped != "" {
 		fmt.Fprintf(w, "  left out: %s\n", o.Skipped)
 	}
 	if c := o.Check; c != nil {
-		fmt.Fprintf(w, "  beside float32 on a CPU: losses within %.1e (at most %g wanted), "+
-			"gradient norms within %.1e (%g; worst: %s)\n",
+		fmt.Fprintf(w, "  compared with float32 on a CPU: losses within %.1e (limit %g), gradient "+
+			"norms within %.1e (limit %g; worst: %s)\n",
 			c.LossError, c.Tolerance.Loss, c.GradientError, c.Tolerance.Gradient, c.Worst)
 	}
 	if len(o.MatmulGFLOP) > 0 {

@@ -15,11 +15,11 @@ import (
 	"momentum/internal/descent"
 )
 
-// go test ./scripts/gpucheck -update writes testdata/expected.json anew, with XLA on this machine's
+// go test ./scripts/gpucheck -update rewrites testdata/expected.json, with XLA on this machine's
 // CPU.
 var update = flag.Bool("update", false, "write testdata/expected.json")
 
-// The test's own binary is what the command starts for each precision.
+// The command starts its own binary for each precision, here that of the test.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "-child" {
 		os.Exit(cli.Main("gpucheck", run))
@@ -48,7 +48,7 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-// The whole command, small, on the Go backend, whose numbers must agree with those of XLA.
+// The whole command, with little work, on the Go backend, whose numbers must agree with XLA's.
 func TestQuick(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "gpucheck.json")
 	var stdout bytes.Buffer
@@ -81,7 +81,7 @@ func TestQuick(t *testing.T) {
 		t.Errorf("paper's setting: %+v", p)
 	}
 	if !strings.Contains(stdout.String(), "data: embedded images") ||
-		!strings.Contains(stdout.String(), "left out: TF32 is a GPU's") {
+		!strings.Contains(stdout.String(), "left out: TF32 exists on GPUs only") {
 		t.Errorf("printed\n%s", &stdout)
 	}
 }

@@ -1,32 +1,30 @@
-// Gpucheck tells whether this program computes rightly on a GPU, and how fast. It is one file that
-// needs neither Go nor a network:
+// Gpucheck checks whether this program computes correctly on a GPU, and measures its speed. It is a
+// single file that needs neither Go nor a network:
 //
-//	go build -o gpucheck ./scripts/gpucheck        here
-//	./gpucheck -backend=xla:cuda                   there
+//	go build -o gpucheck ./scripts/gpucheck        on this machine
+//	./gpucheck -backend=xla:cuda                   on the GPU machine
 //	./gpucheck -backend=xla:/opt/xla_cuda_plugin.so -data=/data -out=gpucheck.json
 //
 // The GPU machine must have NVIDIA's driver and a CUDA PJRT plugin: a file that -backend names, or
 // that of an installed JAX, which xla:cuda finds. The binary uses cgo and dlopen and so is not
-// static: it runs where glibc is no older than where it was built (compare the first lines of "ldd
-// --version"). Build it on the oldest system that it has to run on, or in a container of that
+// static: its glibc must not be newer than that of the GPU machine (compare the first lines of "ldd
+// --version"). Build it on the oldest system that it has to support, or in a container of that
 // system.
 //
-// For each precision, f32, tf32 and bf16, it starts itself again, since NVIDIA's libraries take
-// TF32 or not for a whole process, and there
+// NVIDIA's libraries either use TF32 or not in a whole process. Therefore gpucheck starts itself
+// again for each precision, f32, tf32 and bf16. For each it
 //
-//  1. compares the losses of a few full-batch steps and the norm of every parameter's gradient with
-//     those of XLA on a CPU, which are part
-//     of the binary (ResNet-18 of width 8, 32 embedded images): in f32 they must agree to 1e-3;
+//  1. compares the losses of a few full-batch steps, and the norm of every parameter's gradient,
+//     with those of XLA on a CPU, which are part of the binary (ResNet-18 of width 8, 32 embedded
+//     images); in f32 they must agree to 1e-3;
 //  2. measures a bare matrix product and, for each of -chunks, images/s of the step of ResNet-18 of
-//     width 64 (a chunk that does not fit
-//     into memory is an error in the JSON and nothing more);
-//  3. takes 20 full-batch steps in the paper's setting at the fastest chunk: CIFAR-10's 50,000
-//     images from -data or, without it, the 1,000
-//     embedded ones over and over.
+//     width 64; a chunk that does not fit into memory is recorded as an error and is no failure;
+//  3. takes 20 full-batch steps in the paper's setting at the fastest chunk, with CIFAR-10's 50,000
+//     images from -data or, without it, the 1,000 embedded images repeated.
 //
-// What it finds goes to the standard output as lines and to -out as JSON, after each precision. The
-// exit status is 0 if all is well, 1 if something deviates or fails, 2 if the command line is
-// wrong. -quick shrinks everything to seconds, so that it can be tried on a CPU:
+// After each precision it prints the results and writes them to -out as JSON. The exit status is 0
+// on success, 1 if something deviates or fails, and 2 for a wrong command line. -quick shrinks
+// everything to seconds, so that the command can be tried on a CPU:
 //
 //	go run ./scripts/gpucheck -quick -backend=xla:cpu
 package main
@@ -51,19 +49,19 @@ import (
 
 func main() { os.Exit(cli.Main("gpucheck", run)) }
 
-// task is what a child process does: everything for one precision.
+// task is the work of one child process: all parts for one precision.
 type task struct {
 	Backend   string            `json:"backend"`
-	Data      string            `json:"data,omitempty"` // folder of CIFAR; empty: embedded images
+	Data      string            `json:"data,omitempty"` // folder of CIFAR, or ""
 	Precision descent.Precision `json:"precision"`
 	size
 }
 
-// size is how much to do.
+// size is the amount of work.
 type size struct {
 	Width  int   `json:"width"`
 	Chunks []int `json:"chunks"`
-	Timed  int   `json:"timed_steps"` // for each chunk, after one that compiles
+	Timed  int   `json:"timed_steps"` // for each chunk, after one step that compiles
 	Matmul int   `json:"matmul"`      // size of the bare product
 	Images int   `json:"images"`      // in the paper's setting
 	Steps  int   `json:"steps"`       // in the paper's setting
@@ -100,7 +98,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return err
 	}
 	r := report{Started: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(),
-		Modules: backend.Modules(), Data: "embedded images of CIFAR-10, over and over"}
+		Modules: backend.Modules(), Data: "embedded images of CIFAR-10, repeated"}
 	if o.Data != "" {
 		if _, _, err := datasets.Load(ctx, "cifar10",
 			datasets.Options{Dir: o.Data, Offline: true}); err != nil {
@@ -114,7 +112,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		o.Precision = p
 		got := outcome{Precision: p}
 		if _, err := measure.Self(ctx, stderr, o.task, &got); err != nil {
-			got.Error = err.Error() // it crashed, for one
+			got.Error = err.Error() // such as a crash
 		}
 		got.print(stdout)
 		if got.Error != "" && problem == nil {
@@ -142,43 +140,34 @@ func (r *report) write(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o666)
 }
 
-// options are the flags.
+// options are the values of the flags.
 type options struct {
 	task
 	precisions []descent.Precision
 	out        string
 }
 
-// parse reads and checks the flags.
+// parse reads and checks the command line.
 func parse(args []string, stdout io.Writer) (o options, err error) {
 	o.precisions = []descent.Precision{descent.F32, descent.TF32, descent.BF16}
 	fs := flag.NewFlagSet("gpucheck", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // errors are returned; -h prints below
 	fs.StringVar(&o.Backend, "backend", "xla:cuda",
-		"xla:cuda|xla:/abs/plugin.so, or to try this command xla:cpu|go")
+		"xla:cuda|xla:/abs/plugin.so, or xla:cpu|go to try this command")
 	fs.StringVar(&o.Data, "data", "",
 		"`folder` that holds cifar-10-batches-bin (default: embedded images)")
 	fs.StringVar(&o.out, "out", "gpucheck.json", "`file` of the results")
 	fs.Func("precision", "`list` of f32, tf32, bf16 (default all)",
 		cli.Words(&o.precisions, o.precisions...))
-	isQuick := fs.Bool("quick", false, "do a little of everything, in seconds")
+	isQuick := fs.Bool("quick", false, "do a small part of everything, in seconds")
 	var chunks []int
 	fs.Func("chunks", "`list` of images per call of the compiled step (default "+
 		"100,200,500,1000,2000)", cli.Numbers(&chunks))
-	err = fs.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, "Gpucheck compares a GPU's results with a CPU's and measures its "+
-			"speed:\n\n\t./gpucheck -backend=xla:cuda\n\n")
-		fs.SetOutput(stdout)
-		fs.PrintDefaults()
+	if err := cli.Parse(fs, args, stdout, "Gpucheck compares a GPU's results with a CPU's and "+
+		"measures its speed:\n\n\t./gpucheck -backend=xla:cuda"); err != nil {
 		return o, err
-	case err != nil:
-		return o, cli.Usagef("%w; see -h", err)
-	case fs.NArg() > 0:
-		return o, cli.Usagef("unexpected argument %q; see -h", fs.Arg(0))
-	case *isQuick && o.Data != "":
-		return o, cli.Usagef("-quick takes embedded images: leave -data or -quick out")
+	}
+	if *isQuick && o.Data != "" {
+		return o, cli.Usagef("-quick uses embedded images: leave out -data or -quick")
 	}
 	if err := backend.Parse(o.Backend); err != nil {
 		return o, &cli.UsageError{Err: err}

@@ -1,12 +1,13 @@
-// Reference recomputes, with an independent implementation in PyTorch (trajectory.py), the losses
-// that this project's tests compare with.
+// Reference recomputes the losses that this project's tests compare with. It uses an independent
+// implementation in PyTorch (trajectory.py).
 //
 //	python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
 //	go run ./scripts/reference -python=.venv/bin/python
 //
 // It writes testdata/NAME.json for each of [cases]: the first 10 full-batch losses of GD and of
-// GD+M in both forms, from the initial weights that this project draws and from images that it
-// carries. The test of this package trains the same and compares to 1e-4, relative.
+// GD+M in both forms, from this project's initial weights and embedded images. The test of this
+// package trains the same networks and compares the losses, with a relative tolerance of 1e-4 in
+// float32.
 package main
 
 import (
@@ -42,8 +43,8 @@ const (
 	seed  = 1
 )
 
-// cases cover both networks, strides, shortcuts and weight decay, at rates at which the losses move
-// by a tenth and more.
+// cases cover both networks, strides, shortcuts and weight decay. At their rates the losses change
+// by 10% or more.
 var cases = []testCase{
 	{name: "resnet18", config: models.Config{Model: "resnet18", Width: 4, Norm: "none",
 		Classes: 10}, images: 16, eta: 0.05, gamma: 0.8, weightDecay: 0.001},
@@ -62,11 +63,11 @@ func main() { os.Exit(cli.Main("reference", run)) }
 
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	fs := flag.NewFlagSet("reference", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	python := fs.String("python", "python3", "interpreter with torch, numpy and safetensors")
-	out := fs.String("out", "scripts/reference/testdata", "folder of the results")
-	if err := fs.Parse(args); err != nil {
-		return &cli.UsageError{Err: err}
+	python := fs.String("python", "python3", "`program` with torch, numpy and safetensors")
+	out := fs.String("out", "scripts/reference/testdata", "`folder` of the results")
+	if err := cli.Parse(fs, args, stdout, "Reference recomputes the losses of the tests with "+
+		"PyTorch:\n\n\tgo run ./scripts/reference -python=.venv/bin/python"); err != nil {
+		return err
 	}
 	for _, c := range cases {
 		result, err := c.recompute(ctx, *python, stderr)
@@ -82,7 +83,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	return nil
 }
 
-// recompute runs trajectory.py on the case's initial weights and images.
+// recompute executes trajectory.py on the case's initial weights and images.
 func (c testCase) recompute(ctx context.Context, python string, stderr io.Writer) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "reference")
 	if err != nil {
@@ -109,10 +110,10 @@ func (c testCase) recompute(ctx context.Context, python string, stderr io.Writer
 		}
 	}
 	cmd := exec.CommandContext(ctx, python, "scripts/reference/trajectory.py",
-		"--weights", filepath.Join(dir, "initial.safetensors"), "--images",
-		filepath.Join(dir, "images.bin"), "--labels", filepath.Join(dir, "labels.bin"),
-		"--model", c.config.Model, "--width", fmt.Sprint(c.config.Width), "--rate",
-		fmt.Sprint(c.eta), "--momentum", fmt.Sprint(c.gamma),
+		"--weights", filepath.Join(dir, "initial.safetensors"),
+		"--images", filepath.Join(dir, "images.bin"), "--labels", filepath.Join(dir, "labels.bin"),
+		"--model", c.config.Model, "--width", fmt.Sprint(c.config.Width),
+		"--rate", fmt.Sprint(c.eta), "--momentum", fmt.Sprint(c.gamma),
 		"--weight-decay", fmt.Sprint(c.weightDecay), "--steps", fmt.Sprint(steps))
 	cmd.Stderr = stderr
 	result, err := cmd.Output()
@@ -120,7 +121,7 @@ func (c testCase) recompute(ctx context.Context, python string, stderr io.Writer
 		return nil, fmt.Errorf("%s: %w", python, err)
 	}
 	if !json.Valid(result) {
-		return nil, fmt.Errorf("%s printed no JSON but %.60q", python, result)
+		return nil, fmt.Errorf("%s: want JSON, got %.60q", python, result)
 	}
 	return result, nil
 }
@@ -138,7 +139,7 @@ func (c testCase) load(ctx context.Context) (*models.Network, *datasets.Images, 
 	return net, train.Slice(0, c.images), nil
 }
 
-// rules are the three descents of a trajectory.
+// rules returns the three rules of a trajectory.
 func (c testCase) rules() (gd, damped, undamped descent.Rule) {
 	gd = descent.Rule{Form: descent.Undamped, WeightDecay: c.weightDecay}
 	damped = descent.Rule{Form: descent.Damped, Gamma: c.gamma, WeightDecay: c.weightDecay}

@@ -13,9 +13,9 @@ import (
 	"momentum/internal/descent"
 )
 
-// The first losses of GD and of GD+M in both forms are those of an independent implementation: to
-// 1e-6 in float64, where nothing but the pixels' normalization is rounded differently, and to 1e-4
-// in float32 on the backend that runs use.
+// The first losses of GD and of GD+M in both forms agree with those of an independent
+// implementation: to 1e-6 in float64, where only the normalization of pixels is rounded
+// differently, and to 1e-4 in float32 on the default backend.
 func TestTrajectories(t *testing.T) {
 	exact, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
@@ -49,16 +49,16 @@ func stored(t *testing.T, c testCase) trajectory {
 	return want
 }
 
-// check trains and compares the losses, relative to the tolerance.
+// check trains and compares the losses, with a relative tolerance.
 func check(t *testing.T, b *backend.Backend, c testCase, rule descent.Rule, want []float64,
 	precision descent.Precision, tolerance float64) {
 	t.Helper()
 	if len(want) != steps {
 		t.Fatalf("%s: %d losses for %v, want %d", c.name, len(want), rule, steps)
 	}
-	if moved := slices.Max(want)/slices.Min(want) - 1; moved < 0.02 {
-		t.Errorf("%s: %v: the losses moved by %.1f%% only, too little to tell rules apart", c.name,
-			rule, 100*moved)
+	if change := slices.Max(want)/slices.Min(want) - 1; change < 0.02 {
+		t.Errorf("%s: %v: the losses change by %.1f%% only, too little to tell rules apart",
+			c.name, rule, 100*change)
 	}
 	net, images, err := c.load(t.Context())
 	if err != nil {
@@ -68,7 +68,7 @@ func check(t *testing.T, b *backend.Backend, c testCase, rule descent.Rule, want
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Two chunks, the second one shorter.
+	// Two chunks, of which the second is shorter.
 	trainer, err := descent.NewTrainer(b, net, rule, data,
 		descent.Options{Precision: precision, Chunk: c.images/2 + 2, Seed: seed})
 	if err != nil {

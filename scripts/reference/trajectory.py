@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Recomputes the first full-batch losses of a run in PyTorch, from the definition.
 
-It shares no code with the Go program: it reads the weights a run started from and
-the images it saw, and descends from there three times, in float64 and in float32.
+It shares no code with the Go program. It reads the initial weights and the images of a
+run, and computes three descents from them, each in float64 and in float32.
 
     pip install torch numpy safetensors
     python scripts/reference/trajectory.py --weights RUN/initial.safetensors \
@@ -11,11 +11,11 @@ the images it saw, and descends from there three times, in float64 and in float3
 
 images.bin is uint8 [N, 32, 32, 3] (RGB), labels.bin uint8 [N], both without a header.
 Each output list holds the mean loss over all N images at the weights before steps
-0, 1, 2, ...; the top-level lists are float64, those under "float32" float32:
+0, 1, 2, ...; the top-level lists are in float64, those under "float32" in float32:
 
     {"gd": [...], "gdm_damped": [...], "gdm_undamped": [...], "float32": {...}, ...}
 
-Networks without normalization only (-norm=none).
+It supports networks without normalization only (-norm=none).
 """
 
 import argparse
@@ -30,6 +30,8 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
+MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]  # of CIFAR-10
+
 
 def stages(model, width):
     """The (width, stride) of each stage of two blocks, and whether blocks are pre-activated."""
@@ -43,7 +45,7 @@ def stages(model, width):
 
 def blocks(model, width):
     """Each residual block as (name, channels in, channels out, stride)."""
-    channels = width  # what the stem gives
+    channels = width  # of the stem's output
     for i, (out, stride) in enumerate(stages(model, width)[0], start=1):
         yield f"stage{i}/block1", channels, out, stride
         yield f"stage{i}/block2", out, out, 1
@@ -138,7 +140,7 @@ def read_images(images, labels, classes):
     if len(y) == 0:
         raise ValueError(f"{labels}: no labels")
     if x.size != len(y) * 32 * 32 * 3:
-        raise ValueError(f"{images}: {x.size} bytes, want {len(y) * 32 * 32 * 3} ({len(y)} labels of 3072 bytes)")
+        raise ValueError(f"{images}: {x.size} bytes, want 3072 for each of the {len(y)} labels")
     if y.max() >= classes:
         raise ValueError(f"{labels}: label {y.max()}, want less than {classes}")
     return torch.from_numpy(x.reshape(-1, 32, 32, 3)), torch.from_numpy(y).long()
@@ -147,29 +149,32 @@ def read_images(images, labels, classes):
 def read_weights(path, model, width, classes):
     """The stored parameters; refuses any name or shape that the model does not have."""
     stored = safetensors.torch.load_file(path)
-    want = shapes(model, width, classes)
-    for name in sorted(want.keys() | stored.keys()):
+    all_shapes = shapes(model, width, classes)
+    for name in sorted(all_shapes.keys() | stored.keys()):
         got = tuple(stored[name].shape) if name in stored else "nothing"
-        if got != want.get(name, "nothing"):
-            raise ValueError(f"{path}: {name}: {got}, want {want.get(name, 'nothing')} for {model} of width {width}")
+        want = all_shapes.get(name, "nothing")
+        if got != want:
+            raise ValueError(f"{path}: {name}: {got}, want {want} for {model} of width {width}")
     return stored
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--weights", required=True, help="initial.safetensors of the run")
     a.add_argument("--images", required=True, help="uint8 [N, 32, 32, 3]")
     a.add_argument("--labels", required=True, help="uint8 [N]")
     a.add_argument("--model", default="resnet18", help="resnet18 or wrn16-K")
     a.add_argument("--width", type=int, required=True, help="channels of the stem")
     a.add_argument("--classes", type=int, default=10)
-    a.add_argument("--mean", type=float, nargs=3, default=[0.4914, 0.4822, 0.4465], help="per channel, pixels in [0, 1]")
-    a.add_argument("--std", type=float, nargs=3, default=[0.2470, 0.2435, 0.2616])
+    a.add_argument("--mean", type=float, nargs=3, default=MEAN, help="per channel, of [0, 1]")
+    a.add_argument("--std", type=float, nargs=3, default=STD, help="per channel, of [0, 1]")
     a.add_argument("--rate", type=float, required=True, help="η, the same for all three")
     a.add_argument("--momentum", type=float, required=True, help="γ")
     a.add_argument("--weight-decay", type=float, default=0, help="λ")
     a.add_argument("--steps", type=int, default=10)
-    a.add_argument("--chunk", type=int, default=64, help="images at a time; no effect beyond rounding")
+    a.add_argument("--chunk", type=int, default=64, help="images per call; changes only rounding")
     o = a.parse_args()
 
     try:
@@ -179,10 +184,11 @@ def main():
         sys.exit(f"trajectory: {err}")
 
     def losses(dtype, form):
-        def at(p):
+        def evaluate(p):
             return loss_and_gradient(p, images, labels, o.mean, o.std, o.model, o.width, o.chunk)
 
-        return descend(from_stored(stored, dtype), at, o.steps, o.rate, o.momentum, form, o.weight_decay)
+        p = from_stored(stored, dtype)
+        return descend(p, evaluate, o.steps, o.rate, o.momentum, form, o.weight_decay)
 
     def trajectories(dtype):
         return {
@@ -191,7 +197,8 @@ def main():
             "gdm_undamped": losses(dtype, "undamped"),
         }
 
-    settings = {k: v for k, v in vars(o).items() if k not in ("weights", "images", "labels", "chunk")}
+    left_out = ("weights", "images", "labels", "chunk")
+    settings = {k: v for k, v in vars(o).items() if k not in left_out}
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,

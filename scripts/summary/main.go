@@ -1,15 +1,16 @@
-// Summary makes a table of run folders: runs that differ in their seed only are one row, with means
-// and 95% t intervals over the seeds.
+// Summary writes a table of run folders. Runs that differ only in their seed share a row, with
+// means and 95% t intervals over the seeds.
 //
 //	go run ./scripts/summary runs/*
 //
-// The columns are, at the final weights: loss and accuracy on the training images, accuracy on the
-// evaluated images; and the epochs at which each seed first had zero training error. Below the
-// table stands, for each pair of rows, the difference of their accuracies paired by seed. A folder
-// whose run is not done is an error.
+// The columns are, at the final weights, the loss and the accuracy on the training images and the
+// accuracy on the evaluated images, and the epochs at which each seed first had zero training
+// error. Below the table, each pair of rows has the difference of the accuracies on the evaluated
+// images, paired by seed. A folder whose run is not done is an error.
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,37 +26,46 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/imagerun"
+	"momentum/internal/markdown"
 	"momentum/internal/rundir"
 	"momentum/internal/stats"
 )
 
 func main() { os.Exit(cli.Main("summary", run)) }
 
-// outcome is one finished run.
+// outcome is the outcome of one completed run.
 type outcome struct {
-	seed          uint64
+	settings
+
 	loss          float64
-	train, test   float64 // accuracies, in [0, 1]
+	trainAccuracy float64 // in [0, 1]
+	testAccuracy  float64 // in [0, 1], on the evaluated images
 	zeroError     int     // epoch, -1 for never
 	rule          string
-	rate, etaEff  float64
-	schedule      string
-	held          bool   // evaluated on held-out training images
-	everythingBut string // settings without the seed, as JSON: what makes a row
+	effectiveRate float64
+	configuration string // all settings but the seed, as JSON; equal within a row of the table
+}
+
+// settings are those of a run that the table shows.
+type settings struct {
+	Seed     uint64  `json:"seed"`
+	Rate     float64 `json:"lr"`
+	Schedule string  `json:"schedule"`
+	Holdout  int     `json:"holdout"` // if positive, held-out training images are evaluated
 }
 
 func run(_ context.Context, stdout, _ io.Writer, args []string) error {
-	set := flag.NewFlagSet("summary", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+	flags := flag.NewFlagSet("summary", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(stdout, "usage: go run ./scripts/summary RUN_FOLDER...")
 		return nil
 	} else if err != nil {
 		return &cli.UsageError{Err: err}
 	}
-	rows := map[string][]outcome{}
-	var order []string
-	for _, folder := range set.Args() {
+	groups := map[string][]outcome{}
+	var order []string // of the configurations
+	for _, folder := range flags.Args() {
 		if _, err := os.Stat(filepath.Join(folder, "config.json")); errors.Is(err, fs.ErrNotExist) {
 			continue // a lock file, or another folder of runs/*
 		}
@@ -62,25 +73,36 @@ func run(_ context.Context, stdout, _ io.Writer, args []string) error {
 		if err != nil {
 			return err
 		}
-		if rows[o.everythingBut] == nil {
-			order = append(order, o.everythingBut)
+		if groups[o.configuration] == nil {
+			order = append(order, o.configuration)
 		}
-		rows[o.everythingBut] = append(rows[o.everythingBut], o)
+		groups[o.configuration] = append(groups[o.configuration], o)
 	}
 	if len(order) == 0 {
-		return cli.Usagef("no run folders among %q: name them, for example runs/*", set.Args())
+		return cli.Usagef("no run folders among %q: name them, for example runs/*", flags.Args())
 	}
-	print(stdout, rows, order)
+	var rows [][]outcome
+	for _, configuration := range order {
+		group := groups[configuration]
+		slices.SortFunc(group, func(a, b outcome) int { return cmp.Compare(a.Seed, b.Seed) })
+		rows = append(rows, group)
+	}
+	fmt.Fprint(stdout, table(rows))
+	for i, a := range rows {
+		for _, b := range rows[i+1:] {
+			fmt.Fprint(stdout, difference(a, b))
+		}
+	}
 	return nil
 }
 
-// read takes what the table needs out of a run folder.
+// read reads the outcome of a run from its folder.
 func read(folder string) (outcome, error) {
-	run, err := imagerun.ReadOutcome(folder)
+	result, err := imagerun.ReadOutcome(folder)
 	if err != nil {
 		return outcome{}, err
 	}
-	if run.Diverged {
+	if result.Diverged {
 		return outcome{}, fmt.Errorf("%s: the run has diverged: leave it out", folder)
 	}
 	path := filepath.Join(folder, "config.json")
@@ -88,89 +110,87 @@ func read(folder string) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	var settings struct {
-		Seed     uint64  `json:"seed"`
-		Rate     float64 `json:"lr"`
-		Schedule string  `json:"schedule"`
-		Holdout  int     `json:"holdout"`
-	}
+	o := outcome{loss: result.Last("loss"), trainAccuracy: result.Last("train_accuracy"),
+		zeroError: result.ZeroError()}
 	var derived struct {
-		Rule   string  `json:"rule"`
-		EtaEff float64 `json:"eta_eff"`
+		Rule          string  `json:"rule"`
+		EffectiveRate float64 `json:"eta_eff"`
 	}
-	all := map[string]any{}
-	if err := errors.Join(json.Unmarshal(rawSettings, &settings),
-		json.Unmarshal(rawDerived, &derived), json.Unmarshal(rawSettings, &all)); err != nil {
+	allSettings := map[string]any{}
+	if err := errors.Join(json.Unmarshal(rawSettings, &o.settings),
+		json.Unmarshal(rawSettings, &allSettings),
+		json.Unmarshal(rawDerived, &derived)); err != nil {
 		return outcome{}, fmt.Errorf("%s: %w", path, err)
 	}
-	delete(all, "seed")
-	but, err := json.Marshal(all)
-	if err != nil {
-		return outcome{}, err
+	o.rule, o.effectiveRate = derived.Rule, derived.EffectiveRate
+	delete(allSettings, "seed")
+	configuration, err := json.Marshal(allSettings)
+	o.configuration = string(configuration)
+
+	// The accuracy on held-out images has a column of its own in newer runs.
+	o.testAccuracy = result.Last("test_accuracy")
+	if x := result.Last("held_out_accuracy"); o.Holdout > 0 && !math.IsNaN(x) {
+		o.testAccuracy = x
 	}
-	return outcome{
-		seed: settings.Seed, loss: run.Last("loss"), train: run.Last("train_accuracy"),
-		test: run.Last("test_accuracy"), zeroError: run.ZeroError(),
-		rule: derived.Rule, rate: settings.Rate, etaEff: derived.EtaEff,
-		schedule: settings.Schedule, held: settings.Holdout > 0, everythingBut: string(but),
-	}, nil
+	return o, err
 }
 
-// print writes the table and the paired differences as Markdown.
-func print(w io.Writer, rows map[string][]outcome, order []string) {
-	fmt.Fprintln(w, "| rule | η | schedule | η_eff | n | training loss | training accuracy, % | "+
-		"test accuracy, % | zero training error at epoch |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|")
-	for _, key := range order {
-		group := rows[key]
-		slices.SortFunc(group, func(a, b outcome) int { return int(a.seed) - int(b.seed) })
-		zero := make([]string, len(group))
-		for i, o := range group {
-			if zero[i] = fmt.Sprint(o.zeroError); o.zeroError < 0 {
-				zero[i] = "never"
+// table is the table of the rows, which are runs that differ only in their seed.
+func table(rows [][]outcome) string {
+	var cells [][]string
+	for _, row := range rows {
+		var zeroErrors []string
+		for _, o := range row {
+			epoch := "never"
+			if o.zeroError >= 0 {
+				epoch = fmt.Sprint(o.zeroError)
 			}
+			zeroErrors = append(zeroErrors, epoch)
 		}
-		o := group[0]
-		test := stats.Mean95(column(group, func(o outcome) float64 {
-			return 100 *
-				o.test
-		})).String()
-		if o.held {
+		test := mean(row, func(o outcome) float64 { return 100 * o.testAccuracy })
+		if row[0].Holdout > 0 {
 			test += " (held-out)"
 		}
-		fmt.Fprintf(w, "| %s | %g | %s | %.3g | %d | %s | %s | %s | %s |\n", o.rule, o.rate,
-			o.schedule, o.etaEff, len(group),
-			stats.Mean95(column(group, func(o outcome) float64 { return o.loss })),
-			stats.Mean95(column(group, func(o outcome) float64 { return 100 * o.train })), test,
-			strings.Join(zero, ", "))
+		cells = append(cells, []string{row[0].rule, fmt.Sprintf("%g", row[0].Rate),
+			row[0].Schedule, fmt.Sprintf("%.3g", row[0].effectiveRate), fmt.Sprint(len(row)),
+			mean(row, func(o outcome) float64 { return o.loss }),
+			mean(row, func(o outcome) float64 { return 100 * o.trainAccuracy }), test,
+			strings.Join(zeroErrors, ", ")})
 	}
-	for i, a := range order {
-		for _, b := range order[i+1:] {
-			if d := paired(rows[b], rows[a]); len(d) > 1 {
-				fmt.Fprintf(w, "\nTest accuracy of (%s, η = %g) minus (%s, η = %g), paired by "+
-					"seed: %s points, n = %d.\n",
-					rows[b][0].rule, rows[b][0].rate, rows[a][0].rule, rows[a][0].rate,
-					stats.Mean95(d), len(d))
-			}
-		}
-	}
+	return markdown.Table([]string{"rule", "η", "schedule", "η_eff", "n", "training loss",
+		"training accuracy, %", "test accuracy, %", "zero training error at epoch"}, cells)
 }
 
-// paired returns the differences of the test accuracies, in points, for the seeds that both have.
-func paired(a, b []outcome) (differences []float64) {
-	for _, x := range a {
-		for _, y := range b {
-			if x.seed == y.seed {
-				differences = append(differences, 100*(x.test-y.test))
-			}
-		}
+// mean is the mean over the runs of a row, with its 95% interval.
+func mean(row []outcome, value func(outcome) float64) string {
+	var values []float64
+	for _, o := range row {
+		values = append(values, value(o))
 	}
-	return differences
+	return stats.Mean95(values).String()
 }
 
-func column(group []outcome, f func(outcome) float64) (values []float64) {
-	for _, o := range group {
-		values = append(values, f(o))
+// difference is a sentence on the accuracies of row b minus those of row a, over the seeds that
+// both rows have. It is empty for fewer than two such seeds.
+func difference(a, b []outcome) string {
+	accuracies := map[uint64]float64{} // of a, by seed
+	for _, o := range a {
+		accuracies[o.Seed] = o.testAccuracy
 	}
-	return values
+	var points []float64
+	for _, o := range b {
+		if accuracy, found := accuracies[o.Seed]; found {
+			points = append(points, 100*(o.testAccuracy-accuracy))
+		}
+	}
+	if len(points) < 2 {
+		return ""
+	}
+	images := "Test"
+	if a[0].Holdout > 0 && b[0].Holdout > 0 {
+		images = "Held-out"
+	}
+	return fmt.Sprintf("\n%s accuracy of (%s, η = %g) minus (%s, η = %g), paired by seed: %s "+
+		"points, n = %d.\n", images, b[0].rule, b[0].Rate, a[0].rule, a[0].Rate,
+		stats.Mean95(points), len(points))
 }

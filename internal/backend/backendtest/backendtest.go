@@ -8,8 +8,8 @@ import (
 	"momentum/internal/backend"
 )
 
-// Open opens the backend that MOMENTUM_BACKEND names, or else the best that this machine's CPU has:
-// XLA, or the Go backend where its plugin is neither cached nor to be downloaded.
+// Open opens the backend that MOMENTUM_BACKEND names. By default it opens XLA on the CPU, or the Go
+// backend where XLA's plugin is neither in the cache nor available for download.
 func Open(t testing.TB) *backend.Backend {
 	t.Helper()
 	spec := os.Getenv("MOMENTUM_BACKEND")
