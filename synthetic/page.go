@@ -9,8 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"momentum/internal/durable"
 	"momentum/internal/markdown"
-	"momentum/internal/rundir"
 )
 
 // section is what the page shows of an experiment: one paragraph, a table and pictures.
@@ -78,12 +78,12 @@ func (p *page) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return rundir.WriteFile(path, func(w io.Writer) error { return t.Execute(w, p) })
+	return durable.WriteFile(path, func(w io.Writer) error { return t.Execute(w, p) })
 }
 
 // writeText writes a small file of the -out folder.
 func (s *session) writeText(name, text string) error {
-	return rundir.WriteFile(s.out(name), func(w io.Writer) error {
+	return durable.WriteFile(s.out(name), func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
 		return err
 	})

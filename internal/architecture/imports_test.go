@@ -32,8 +32,8 @@ var layers = [][]string{
 }
 
 // computing are the packages that may import GoMLX.
-var computing = []string{"models", "synthetic", "synthetic/table1", "internal/backend",
-	"internal/cubic", "internal/descent", "internal/measure"}
+var computing = []string{"models", "synthetic/table1", "internal/backend", "internal/cubic",
+	"internal/descent", "internal/measure"}
 
 // pkg is a package of the module and its imports, without those of its tests.
 type pkg struct {
@@ -77,8 +77,8 @@ func TestImportsPointOneWay(t *testing.T) {
 		for _, name := range p.imports {
 			name, ours := strings.CutPrefix(name, module)
 			if to, known := layer[name]; ours && known && to <= from {
-				t.Errorf("%s (layer %d) imports %s (layer %d): an arrow must point to a later layer",
-					p.path, from, name, to)
+				t.Errorf("%s (layer %d) imports %s (layer %d): an arrow must point to a later "+
+					"layer", p.path, from, name, to)
 			}
 		}
 	}

@@ -56,8 +56,8 @@ func PrintFlags(out io.Writer, fs *flag.FlagSet, groups ...FlagGroup) {
 	PrintSections(out, FlagSections(fs, groups...)...)
 }
 
-// PrintSections prints sections of a manual in lines of at most 100 columns. The explanations of all
-// sections start in one column.
+// PrintSections prints sections of a manual in lines of at most 100 columns. The explanations of
+// all sections start in one column.
 func PrintSections(out io.Writer, sections ...Section) {
 	width := 18
 	for _, s := range sections {

@@ -31,8 +31,8 @@ func Numbers(list *[]int) func(string) error {
 	})
 }
 
-// Strings returns a function for [flag.FlagSet.Func] that sets a list to the comma-separated words of
-// a flag.
+// Strings returns a function for [flag.FlagSet.Func] that sets a list to the comma-separated words
+// of a flag.
 func Strings(list *[]string) func(string) error {
 	return parseList(list, func(word string) (string, error) { return word, nil })
 }

@@ -307,11 +307,6 @@ func (d *Dir) WriteFile(name string, write func(io.Writer) error) error {
 	return nil
 }
 
-// WriteFile is durable.WriteFile; callers move there.
-func WriteFile(path string, write func(io.Writer) error) error {
-	return durable.WriteFile(path, write)
-}
-
 // WriteJSON writes v as indented JSON to a file of the folder.
 func (d *Dir) WriteJSON(name string, v any) error {
 	return d.WriteFile(name, func(w io.Writer) error {

@@ -64,7 +64,8 @@ func TestStudy(t *testing.T) {
 	for _, want := range []string{
 		`trials-1  4 runs`,
 		`1 comparison\(s\), in each 4 trials, half of them with momentum, and 6 final runs ` +
-			`\(2 seeds of GD, GD\+M and GD at the effective rate of GD\+M\) and 2 of 2 times the epochs`,
+			`\(2 seeds of GD, GD\+M and GD at the effective rate of GD\+M\) ` +
+			`and 2 of 2 times the epochs`,
 		`(?m)^cost      \S+ FLOP for training: `,
 		`(?m)^          about \d+ min on this machine, and at most \S+ GB of disk$`,
 	} {

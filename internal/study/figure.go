@@ -87,5 +87,6 @@ func (f *Figure) printManual(w io.Writer) {
 	}
 	fs, groups := f.flags(&Options{})
 	fmt.Fprint(w, f.Manual)
-	cli.PrintSections(w, append([]cli.Section{words, scales}, cli.FlagSections(fs, groups...)...)...)
+	sections := append([]cli.Section{words, scales}, cli.FlagSections(fs, groups...)...)
+	cli.PrintSections(w, sections...)
 }

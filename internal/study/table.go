@@ -91,8 +91,8 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 	train := a.values(func(o imagerun.Outcome) float64 { return 100 * o.Last("train_accuracy") })
 	w := row{
 		index: index, Cell: r.Title, Arm: a.Title, Measure: m.Title,
-		Ours: known(stats.Mean95(stats.Known(values))), Level: number(level), Equal: known(stats.Mean95(stats.Known(equal))),
-		Train: known(stats.Mean95(stats.Known(train))), Diverged: a.diverged(),
+		Ours: interval(values), Level: number(level), Equal: interval(equal),
+		Train: interval(train), Diverged: a.diverged(),
 		Rule: c.Rule().String(), Rate: c.Rate, EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)),
 		Schedule: c.Schedule, Decay: c.WeightDecay, Epochs: c.Epochs, Batch: c.Batch,
 	}
@@ -102,16 +102,16 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 	}
 	paper, inPaper := m.paper(r.Cell)
 	withMomentum := r.Arms[momentum].values(last)
-	difference := stats.Mean95(stats.Known(stats.Paired(withMomentum, values)))
+	paired := stats.Known(stats.Paired(withMomentum, values))
 	if index != momentum {
-		w.Momentum = known(difference)
+		w.Momentum = interval(paired)
 		w.Ratio = number(ratio(withMomentum, values))
 	}
 	if inPaper && index <= momentum {
 		w.Paper = &paper[index]
 	}
 	if inPaper && index == plain {
-		w.Status = status(paper[momentum]-paper[plain], difference)
+		w.Status = status(paper[momentum]-paper[plain], stats.Mean95(paired))
 	}
 	if index <= momentum {
 		w.Trials, w.HeldOut, w.Fitted = a.best.tried, 100*a.best.heldOut, &a.best.fitted
@@ -120,8 +120,9 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 	return w
 }
 
-// known is a pointer to an interval, nil if there are no values.
-func known(i stats.Interval) *stats.Interval {
+// interval is the interval of the values that are not NaN, nil without any.
+func interval(values []float64) *stats.Interval {
+	i := stats.Mean95(stats.Known(values))
 	if i.N == 0 {
 		return nil
 	}
@@ -276,8 +277,8 @@ func (s *Study) notes(results []result) string {
 	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+
 		"training loss\" is the accuracy at the first evaluation at which the training loss is at "+
 		"most the largest\nat which a seed of the two algorithms ends with zero training error "+
-		"(or ends, if none has): %s nats. Every algorithm had as many trials as the other, with seed "+
-		"%d and %d training images held out,\nover the effective rates %s (and more where the "+
+		"(or ends, if none has): %s nats. Every algorithm had as many trials as the other, with "+
+		"seed %d and %d training images held out,\nover the effective rates %s (and more where the "+
 		"grid grew: see the pictures), the schedules %s and the weight decays %s; the best "+
 		"held-out accuracy was chosen%s. η_eff is η/(1−γ) in the undamped form of\nmomentum (b ← "+
 		"γb + ∇L, w ← w − ηb), η otherwise. Beside the paper: \"reproduced\", our interval holds "+
