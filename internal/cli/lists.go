@@ -13,7 +13,7 @@ import (
 func Words[T ~string](list *[]T, allowed ...T) func(string) error {
 	return parseList(list, func(word string) (T, error) {
 		if !slices.Contains(allowed, T(word)) {
-			return "", fmt.Errorf("%q is none of %v", word, allowed)
+			return "", fmt.Errorf("%q is not one of %v", word, allowed)
 		}
 		return T(word), nil
 	})
@@ -25,7 +25,7 @@ func Numbers(list *[]int) func(string) error {
 	return parseList(list, func(word string) (int, error) {
 		n, err := strconv.Atoi(word)
 		if err != nil || n < 1 {
-			return 0, fmt.Errorf("%q is no whole number of at least 1", word)
+			return 0, fmt.Errorf("%q is not a whole number of at least 1", word)
 		}
 		return n, nil
 	})
@@ -43,7 +43,7 @@ func Floats(list *[]float64) func(string) error {
 	return parseList(list, func(word string) (float64, error) {
 		x, err := strconv.ParseFloat(word, 64)
 		if err != nil || math.IsInf(x, 0) || math.IsNaN(x) {
-			return 0, fmt.Errorf("%q is no number", word)
+			return 0, fmt.Errorf("%q is not a number", word)
 		}
 		return x, nil
 	})

@@ -9,9 +9,9 @@ func TestLists(t *testing.T) {
 	for _, c := range []struct{ value, want string }{
 		{"8", "[8] <nil>"},
 		{"16,8", "[16 8] <nil>"},
-		{"8,0", `[8] "0" is no whole number of at least 1`},
-		{"8,", `[8] "" is no whole number of at least 1`},
-		{"8 ", `[] "8 " is no whole number of at least 1`},
+		{"8,0", `[8] "0" is not a whole number of at least 1`},
+		{"8,", `[8] "" is not a whole number of at least 1`},
+		{"8 ", `[] "8 " is not a whole number of at least 1`},
 	} {
 		list := []int{1, 2, 3} // a default, which is replaced
 		err := Numbers(&list)(c.value)
@@ -22,12 +22,12 @@ func TestLists(t *testing.T) {
 	for _, c := range []struct{ value, want string }{
 		{"0.1", "[0.1] <nil>"},
 		{"1e-3,0,-2.5", "[0.001 0 -2.5] <nil>"},
-		{"0.1,x", `[0.1] "x" is no number`},
-		{"0.1,", `[0.1] "" is no number`},
-		{"0.1 ", `[] "0.1 " is no number`},
-		{"NaN", `[] "NaN" is no number`},
-		{"1,-Inf", `[1] "-Inf" is no number`},
-		{"1e999", `[] "1e999" is no number`},
+		{"0.1,x", `[0.1] "x" is not a number`},
+		{"0.1,", `[0.1] "" is not a number`},
+		{"0.1 ", `[] "0.1 " is not a number`},
+		{"NaN", `[] "NaN" is not a number`},
+		{"1,-Inf", `[1] "-Inf" is not a number`},
+		{"1e999", `[] "1e999" is not a number`},
 	} {
 		list := []float64{1, 2, 3}
 		err := Floats(&list)(c.value)
@@ -38,8 +38,8 @@ func TestLists(t *testing.T) {
 	for _, c := range []struct{ value, want string }{
 		{"a", "[a] <nil>"},
 		{"b,a", "[b a] <nil>"},
-		{"a,c", `[a] "c" is none of [a b]`},
-		{"", `[] "" is none of [a b]`},
+		{"a,c", `[a] "c" is not one of [a b]`},
+		{"", `[] "" is not one of [a b]`},
 	} {
 		list := []string{"b"}
 		err := Words(&list, "a", "b")(c.value)

@@ -278,8 +278,8 @@ func (s *Study) notes(results []result) string {
 		"training loss\" is the accuracy at the first evaluation at which the training loss is at "+
 		"most the largest\nat which a seed of the two algorithms ends with zero training error "+
 		"(or ends, if none has): %s nats. Every algorithm had as many trials as the other, with "+
-		"seed %d and %d training images held out,\nover the effective rates %s (and more where the "+
-		"grid grew: see the pictures), the schedules %s and the weight decays %s; the best "+
+		"seed %d and %d training images held out,\nover the effective rates %s (and more where "+
+		"the grid grew: see the pictures), the schedules %s and the weight decays %s; the best "+
 		"held-out accuracy was chosen%s. η_eff is η/(1−γ) in the undamped form of\nmomentum (b ← "+
 		"γb + ∇L, w ← w − ηb), η otherwise. Beside the paper: \"reproduced\", our interval holds "+
 		"the paper's difference and leaves out 0\n(or, where the paper's is less than a point, "+
