@@ -297,6 +297,7 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+// It is long because it is a table of cases.
 func TestUnpackHostile(t *testing.T) {
 	a := tiny(1)
 	good := entries(a)

@@ -27,8 +27,8 @@ func mustParse(t *testing.T, args ...string) (Config, request) {
 func near(got, want float64) bool { return math.Abs(got-want) <= 1e-4*math.Abs(want) }
 
 func TestPresets(t *testing.T) {
-	// All have d = 30, m = 5 and P = 5 of the paper's Figure 3, and
-	// α = 30^0.49 = e^(0.49·3.401197) = 5.2941.
+	// All have d = 30, m = 5 and P = 5 of the paper's Figure 3, and α = 30^0.49 = e^(0.49·3.401197)
+	// = 5.2941.
 	quick, _ := mustParse(t)
 	if !near(quick.Alpha, 5.2941) {
 		t.Errorf("α = %v, want 5.2941", quick.Alpha)
@@ -109,7 +109,7 @@ func TestParts(t *testing.T) {
 }
 
 // An invalid command line gives one line, which names the flag, and status 2 before a backend is
-// opened: that of these commands does not exist.
+// opened: that of these commands does not exist. It is long because it is a table of cases.
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"-N=x", `invalid value "x" for flag -N: parse error`},

@@ -148,7 +148,8 @@ func seenAll() ([]int64, columns) {
 	}
 }
 
-// Every claim is seen where it holds, and not seen where its own number contradicts it.
+// Every claim is seen where it holds, and not seen where its own number contradicts it. It is long
+// because it is a table of cases.
 func TestClaims(t *testing.T) {
 	nan := math.NaN()
 	claims := func(s Settings, t trained) []claim {

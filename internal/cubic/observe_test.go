@@ -27,7 +27,8 @@ func everyLane() []Lane {
 }
 
 // All observables and events of all lanes, before the first step and after 25, against the
-// reference. On the Go backend in float64 they agree to 1e-9, on XLA in float32 to 1e-4.
+// reference. On the Go backend in float64 they agree to 1e-9, on XLA in float32 to 1e-4. It is long
+// because it is a table of cases.
 func TestObservables(t *testing.T) {
 	type problem struct {
 		name string

@@ -104,6 +104,7 @@ func script(t *testing.T, handlers ...http.HandlerFunc) (url string, ranges func
 	return s.URL + "/file.bin", func() []string { mu.Lock(); defer mu.Unlock(); return seen }
 }
 
+// It is long because it is a table of cases.
 func TestGet(t *testing.T) {
 	flipped := bytes.Clone(content)
 	flipped[1000] ^= 1

@@ -18,7 +18,7 @@ type position struct {
 	eval  descent.Score // at the epoch's start, if it was evaluated then
 }
 
-// add counts the score of so many training images.
+// add adds the mean losses and the counts of a step on a number of training images.
 func (p *position) add(s descent.Score, images int) {
 	p.train.Loss += s.Loss * float64(images)
 	p.train.Correct += s.Correct

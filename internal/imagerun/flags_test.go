@@ -18,7 +18,8 @@ import (
 )
 
 // A command line that cannot be executed gives one line, which names the flag, and status 2, before
-// a backend is opened: this one would fail with another status.
+// a backend is opened: this one would fail with another status. It is long because it is a table of
+// cases.
 func TestUsage(t *testing.T) {
 	absent := runtest.File(t, "config.json", "")
 	os.Remove(absent)

@@ -14,6 +14,7 @@ import (
 // run that was not killed. Of at least 20 kills, a third come at a random moment of the start
 // (opening the backend, reading the checkpoint, compiling), a third in one of the epochs that
 // follow and a third while a checkpoint is written. The last ones come while the result is written.
+// It is long because a run is killed in three kinds of moments.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the command 30 times, which takes minutes")

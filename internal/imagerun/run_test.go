@@ -19,6 +19,7 @@ import (
 	"momentum/internal/tbevents"
 )
 
+// It is long because it follows one run through all that it writes.
 func TestRun(t *testing.T) {
 	root := t.TempDir()
 	stdout := succeed(t, testArgs(root)...)

@@ -14,7 +14,8 @@ import (
 )
 
 // Small-margin images are measured apart. Together with the others they add up to all images, in
-// training and in evaluation, for mini-batches as for the full batch.
+// training and in evaluation, for mini-batches as for the full batch. It is long because it
+// compares all columns of three runs.
 func TestSmallMargin(t *testing.T) {
 	root, mini, plain := t.TempDir(), t.TempDir(), t.TempDir()
 	// A rate that moves nothing, so that an epoch of mini-batches measures what a full batch does.

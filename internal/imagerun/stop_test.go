@@ -88,7 +88,8 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 	}
 }
 
-// A damaged checkpoint is skipped, with a warning, and the one before it gives the same result.
+// A damaged checkpoint is skipped, with a warning, and the one before it gives the same result. It
+// is long because it is a table of cases.
 func TestDamagedCheckpoint(t *testing.T) {
 	calm, stopped := t.TempDir(), t.TempDir()
 	succeed(t, testArgs(calm)...)

@@ -76,7 +76,7 @@ func (r *experiment) newTrainer(onChunk func(images int)) (*descent.Trainer, err
 // steps is the number of steps of the whole run.
 func (t *training) steps() int { return t.Epochs * t.stepsPerEpoch }
 
-// advance shows that so many more images have been trained on.
+// advance shows the progress by a number of training images.
 func (t *training) advance(images int) {
 	t.images += images
 	t.bar.Set(int64(min(t.images, t.Epochs*t.train.N-1)))

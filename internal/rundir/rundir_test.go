@@ -79,6 +79,7 @@ func row(step int64, loss float64) Row {
 // sha256sum
 const name = "mini-gdm-s1-7e1832c033"
 
+// It is long because it follows one folder through its life.
 func TestOpen(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "made", "runs")
 	d := open(t, spec(root))

@@ -68,6 +68,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// It is long because it is a table of cases.
 func TestCheck(t *testing.T) {
 	root := t.TempDir()
 	if _, err := Check(filepath.Join(root, "none-0123456789")); !errors.Is(err, fs.ErrNotExist) ||

@@ -51,12 +51,13 @@ func start(ctx context.Context, root string, args ...string) (stdout string, err
 	return out.String() + errs.String(), err
 }
 
-// A whole study: the stages follow from one another, nothing is made twice, and the tables are the
-// same bytes again, also after the study was stopped.
+// A whole study: the stages follow from one another, no run is executed twice, and the tables are
+// the same bytes again, also after the study was stopped. It is long because it follows one study
+// from its plan through every interruption.
 func TestStudy(t *testing.T) {
 	calm := t.TempDir()
 
-	// A plan makes no run, and says what comes.
+	// A plan executes no run, and prints the cost.
 	stdout, err := start(t.Context(), calm, "plan")
 	if err != nil {
 		t.Fatal(err, stdout)
@@ -75,7 +76,7 @@ func TestStudy(t *testing.T) {
 	}
 	if found, _ := filepath.Glob(filepath.Join(calm, "runs", "*", "metrics.jsonl")); len(found) >
 		0 {
-		t.Errorf("a plan made %q", found)
+		t.Errorf("a plan executed %q", found)
 	}
 	if _, err := start(t.Context(), calm, "collect"); err == nil ||
 		!strings.Contains(err.Error(), "is pending, want every run done") {
@@ -115,7 +116,7 @@ func TestStudy(t *testing.T) {
 		}
 	}
 
-	// Once more: nothing is made, the same bytes.
+	// Once more: no run is executed, and the files are the same bytes.
 	runs := runtest.Files(t, filepath.Join(calm, "runs"))
 	tables := runtest.Files(t, out)
 	if stdout, err = start(t.Context(), calm); err != nil ||
@@ -230,7 +231,7 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// To look at what is not there makes nothing.
+// Looking at a study that was not planned writes nothing.
 func TestReadOnly(t *testing.T) {
 	root := t.TempDir()
 	for _, verb := range []string{"status", "collect"} {
@@ -303,8 +304,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// The folder's name says what differs from the scale; what only changes how runs are made is not in
-// it.
+// The folder's name says what differs from the scale; what only changes the execution of runs is
+// not in it.
 func TestFolderName(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"", "sweeps/figure-tiny"},

@@ -42,7 +42,7 @@ type Study struct {
 	Choose       string // Fitted or Any
 	Grow         int    // how often a grid may grow
 	Seeds        int    // of the final runs
-	Longer       int    // a control has so many times the epochs; 0: no such control
+	Longer       int    // factor on the epochs of a control; 0: no such control
 }
 
 // The settings that can be chosen.

@@ -103,7 +103,8 @@ func TestUsage(t *testing.T) {
 		{"-precision=f16",
 			`invalid value "f16" for flag -precision: "f16" is not one of [f32 tf32 bf16]; see -h`},
 		{"-chunks=8,0",
-			`invalid value "8,0" for flag -chunks: "0" is not a whole number of at least 1; see -h`},
+			`invalid value "8,0" for flag -chunks: "0" is not a whole number of at least 1; ` +
+				`see -h`},
 	} {
 		err := run(t.Context(), t.Output(), t.Output(), []string{c.arg})
 		if cli.Status(err) != cli.BadUsage || !strings.HasPrefix(err.Error(), c.want) {
