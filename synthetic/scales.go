@@ -68,8 +68,8 @@ func (s *session) scales(ctx context.Context, set Settings) (section, error) {
 		Title: "How the scales move",
 		Text: "The theory predicts orders of magnitude: GD stops at c ≈ 1/α and memorizes noise, " +
 			"GD+M goes on to c ≈ 1/β while its noise stays at its initial size σ0 σ √d, and the " +
-			"momentum along w* is about √(1−γ)/α when Z1 is learned. " +
-			"Here one constant at a time is varied and the others are those of Figure 3.",
+			"momentum along w* is about √(1−γ)/α when Z1 is learned. Here one constant at a time " +
+			"is varied and the others are those of Figure 3.",
 		Table: result, Pictures: []string{base + ".svg"},
 	}, nil
 }

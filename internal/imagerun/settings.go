@@ -162,8 +162,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("-model=%s -width=%d: %w", c.Model, c.Width, err)
 	}
 	if c.Norm == "batch" && c.Chunk == 0 {
-		return fmt.Errorf("-norm=batch takes its statistics over a chunk: " +
-			"say which with -chunk, for example -chunk=128")
+		return fmt.Errorf("-norm=batch takes its statistics over a chunk: say which with -chunk, " +
+			"for example -chunk=128")
 	}
 	return backend.Parse(c.Backend)
 }

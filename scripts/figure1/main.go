@@ -51,12 +51,6 @@ func figure1() *study.Figure {
 		Name: "figure1", Manual: manual,
 		Title: "Figure 1 (a), (c), (d): test accuracy with full batches",
 		Scales: study.Scales(
-			study.Scale{Name: "quick",
-				Description: "64 of the embedded CIFAR-10 images, ResNet-18 " +
-					"of width 8, 250 epochs, 25 of them warm-up, one schedule, no weight decay: " +
-					"half " +
-					"an " +
-					"hour on 2 cores; shows the procedure, not the paper's accuracies"},
 			study.Scale{Name: "medium", Description: "512 images of CIFAR-10, ResNet-18 of width " +
 				"16, 300 epochs, 30 of them warm-up, one schedule, two weight decays: a night on " +
 				"2 cores", Values: map[string]string{"weight-decays": "0,0.0005"}},

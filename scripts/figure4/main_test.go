@@ -29,7 +29,7 @@ func plan(t *testing.T, args ...string) ([]runlist.Run, error) {
 	return l.Runs, nil
 }
 
-// Every run has the degraded images, in the way that the flags say.
+// Every run has small-margin images of the kind that the flags describe.
 func TestSmallMargin(t *testing.T) {
 	paper := imagerun.Settings{SmallMargin: 0.1, SmallMarginFactor: 2, SmallMarginNoise: 0.005,
 		SmallMarginShuffle: "image", SmallMarginSeed: 1}
