@@ -70,8 +70,8 @@ func TestPresets(t *testing.T) {
 func TestFlagsOverridePreset(t *testing.T) {
 	c, r := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a",
 		"-seed=18446744073709551615")
-	if c.N != 500 || c.D != 7 || c.SmallMargin != 50 || c.Gamma != 0.5 || c.T != 120000 || c.Seed !=
-		math.MaxUint64 {
+	if c.N != 500 || c.D != 7 || c.SmallMargin != 50 || c.Gamma != 0.5 || c.T != 120000 ||
+		c.Seed != math.MaxUint64 {
 		t.Errorf("got %v", c.Settings)
 	}
 	if c.Out != "a/synthetic-paper" || r.preset != "paper" || c.Table1.Seed != c.Seed {

@@ -95,8 +95,8 @@ func TestRun(t *testing.T) {
 		"events.out.tfevents.0.momentum")))
 	events.Next() // the version
 	for _, row := range rows {
-		if e, err := events.Next(); err != nil || e.Step != row.Step || len(e.Scalars) !=
-			len(row.Values) {
+		if e, err := events.Next(); err != nil || e.Step != row.Step ||
+			len(e.Scalars) != len(row.Values) {
 			t.Errorf("event %+v, %v; want the row of step %d", e, err, row.Step)
 		}
 	}

@@ -73,8 +73,9 @@ func TestTrials(t *testing.T) {
 		b := all[i+8]
 		if a.config.Opt != "gd" || b.config.Opt != "gdm" || b.config.Momentum != 0.9 ||
 			a.effectiveRate != b.effectiveRate ||
-			a.config.Schedule != b.config.Schedule || a.config.WeightDecay !=
-			b.config.WeightDecay || a.config.Holdout != 500 || b.config.Seed != 1 {
+			a.config.Schedule != b.config.Schedule ||
+			a.config.WeightDecay != b.config.WeightDecay ||
+			a.config.Holdout != 500 || b.config.Seed != 1 {
 			t.Errorf("trial %d is %+v with GD and %+v with GD+M", i, a.config.Settings,
 				b.config.Settings)
 		}
@@ -225,8 +226,8 @@ func TestStatus(t *testing.T) {
 		{-0.24, 5, 30, "undecided"}, // too wide to see that there is none
 		{-0.24, -5, 0.5, "direction only"},
 	} {
-		if got := status(tt.paper, stats.Interval{Mean: tt.mean, Half: tt.half, N: 3}); got !=
-			tt.want {
+		got := status(tt.paper, stats.Interval{Mean: tt.mean, Half: tt.half, N: 3})
+		if got != tt.want {
 			t.Errorf("paper %v, ours %v ± %v: %s, want %s", tt.paper, tt.mean, tt.half, got,
 				tt.want)
 		}
@@ -303,8 +304,8 @@ func TestRows(t *testing.T) {
 	near("the equal loss", *gd.Level, 0.2)
 	near("GD+M at that loss", gdm.Equal.Mean, 80.5)
 	near("GD at that loss", gd.Equal.Mean, 72)
-	if gd.Status != "reproduced" || *gd.Paper != 75.83 || *gdm.Paper != 84.68 || gdm.Momentum !=
-		nil {
+	if gd.Status != "reproduced" || *gd.Paper != 75.83 || *gdm.Paper != 84.68 ||
+		gdm.Momentum != nil {
 		t.Errorf("status %s, paper %v and %v, difference of GD+M to itself %v", gd.Status,
 			*gd.Paper, *gdm.Paper, gdm.Momentum)
 	}

@@ -17,9 +17,8 @@ func list(t *testing.T, args ...string) []runlist.Run {
 	t.Helper()
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	if err := figure1().Run(t.Context(), &stdout, &stdout,
-		append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err !=
-		nil {
+	args = append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)
+	if err := figure1().Run(t.Context(), &stdout, &stdout, args); err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
 	l, err := sweep.Read(out+"/trials-1", out)

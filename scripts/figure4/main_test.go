@@ -17,9 +17,8 @@ func plan(t *testing.T, args ...string) ([]runlist.Run, error) {
 	t.Helper()
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	if err := figure4().Run(t.Context(), &stdout, &stdout,
-		append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)); err !=
-		nil {
+	args = append([]string{"plan", "-launcher=slurm", "-out=" + out, "-runs=" + out}, args...)
+	if err := figure4().Run(t.Context(), &stdout, &stdout, args); err != nil {
 		return nil, err
 	}
 	l, err := sweep.Read(out+"/trials-1", out)
