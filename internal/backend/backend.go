@@ -113,8 +113,8 @@ func words(path string) (cpu, cuda bool) {
 //
 // Open sets environment variables for a GPU and redirects GoMLX's log to slog at level debug. Both
 // affect the whole process, so call Open before other goroutines use them. XLA reads the
-// environment once, so TF32 cannot change from one Open to the next. On a CPU, equal graphs give
-// equal bytes in every process, with XLA and with Go; on a GPU this is not known.
+// environment once, so TF32 cannot change from one Open to the next. On one kind of CPU, equal
+// graphs give equal bytes in every process, with XLA and with Go; on a GPU this is not known.
 func Open(ctx context.Context, spec string, o Options) (*Backend, error) {
 	return thisMachine().open(ctx, spec, o)
 }
