@@ -115,7 +115,7 @@ func bindRequest(fs *flag.FlagSet, r *request) {
 		part(partMechanism))
 	fs.BoolFunc("scales", "how c, Ξ and 𝒢 scale with d, β and γ", part(partScales))
 	fs.BoolVar(&r.all, "all", r.all, "all of these, and synthetic.html; if N > 1000, -mechanism "+
-		"and -scales at\n                     N = 1000 with 5 seeds, -map at both")
+		"and -scales at N = 1000 with 5 seeds, -map at both")
 	fs.BoolVar(&r.fresh, "fresh", r.fresh, "start over: set existing run folders aside")
 	fs.BoolVar(&r.dryRun, "dry-run", r.dryRun, "print the settings and the parts, and stop")
 }
@@ -136,13 +136,13 @@ func bindSettings(fs *flag.FlagSet, s *Settings, mu *float64) {
 		"σ, standard deviation of the noise in each direction")
 	fs.Float64Var(&s.Sigma0, "sigma0", s.Sigma0, "σ0, standard deviation of the initial weights")
 	fs.StringVar(&s.Form, "form", s.Form, "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: "+
-		"b ← γb+∇L (PyTorch's),\n                     whose effective rate is η/(1−γ)")
+		"b ← γb+∇L (PyTorch's), whose effective rate is η/(1−γ)")
 	fs.Float64Var(&s.Eta, "eta", s.Eta, "η, learning rate of GD and of GD+M")
 	fs.Float64Var(&s.Gamma, "gamma", s.Gamma, "γ of GD+M, in [0, 1)")
 	fs.Float64Var(&s.Lambda, "lambda", s.Lambda, "λ: the loss has λ/2 ‖W‖²")
 	fs.IntVar(&s.T, "T", s.T, "steps at most")
 	fs.Float64Var(&s.Stop, "stop", s.Stop, "training ends when every setting has no training "+
-		"error and at most this\n                     mean loss (nats) on Z1 and on Z2; 0: at T")
+		"error and at most this mean loss (nats) on Z1 and on Z2; 0: at T")
 	fs.Float64Var(&s.Fitted, "fitted", s.Fitted,
 		"a set is fitted when its mean ℓ = sigmoid(−y f) is below this, in (0, 1/2)")
 	fs.Uint64Var(&s.Seed, "seed", s.Seed,

@@ -83,8 +83,5 @@ func (p *page) write(path string) error {
 
 // writeText writes a small file of the -out folder.
 func (s *session) writeText(name, text string) error {
-	return durable.WriteFile(s.out(name), func(w io.Writer) error {
-		_, err := io.WriteString(w, text)
-		return err
-	})
+	return durable.WriteBytes(s.out(name), []byte(text))
 }

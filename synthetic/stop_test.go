@@ -82,19 +82,6 @@ func written(root string) (size int64) {
 	return size
 }
 
-// countdown is a context whose Err returns an error after n calls.
-type countdown struct {
-	context.Context
-	n int
-}
-
-func (c *countdown) Err() error {
-	if c.n--; c.n < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 // However often and wherever a run is stopped, in a step or in an observation, it ends at the bytes
 // of an uninterrupted run.
 func TestStoppedRunEndsTheSame(t *testing.T) {
@@ -105,7 +92,7 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 	stops := 0
 	for ; ; stops++ {
 		// A step and an observation each call Err once.
-		ctx := &countdown{t.Context(), random.IntN(16)}
+		ctx := &runtest.Countdown{Context: t.Context(), Calls: random.IntN(16)}
 		every := []string{"-checkpoint-every=0s", "-checkpoint-every=1h"}[random.IntN(2)]
 		status, _, stderr := synthetic(ctx, smallRun(root, "-T=30", every)...)
 		if status == cli.Done {
@@ -144,7 +131,7 @@ func TestStoppedBetweenRows(t *testing.T) {
 	}
 	stops := 0
 	for ; ; stops++ {
-		err := train(&countdown{t.Context(), 7}, root) // at most 7 steps
+		err := train(&runtest.Countdown{Context: t.Context(), Calls: 7}, root) // at most 7 steps
 		if err == nil {
 			break
 		}
@@ -241,7 +228,7 @@ func TestInUseAndSignal(t *testing.T) {
 func TestDamagedCheckpoint(t *testing.T) {
 	calm, root := t.TempDir(), t.TempDir()
 	succeed(t, smallRun(calm, "-T=10")...)
-	ctx := &countdown{t.Context(), 12} // rows 0 to 5 and 6 steps
+	ctx := &runtest.Countdown{Context: t.Context(), Calls: 12} // rows 0 to 5 and 6 steps
 	if status, _, stderr := synthetic(ctx, smallRun(root, "-T=10",
 		"-checkpoint-every=0s")...); status != cli.Stopped {
 		t.Fatalf("status %d, %s", status, stderr)
@@ -257,7 +244,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 		}
 		newest := found[len(found)-1]
 		damage(newest)
-		status, _, stderr := synthetic(&countdown{t.Context(), 3},
+		status, _, stderr := synthetic(&runtest.Countdown{Context: t.Context(), Calls: 3},
 			smallRun(root, "-T=10", "-checkpoint-every=0s")...)
 		if status != cli.Stopped || !strings.HasPrefix(stderr,
 			"warning: "+newest+": damaged checkpoint") || strings.Count(stderr, "\n") != 2 {

@@ -21,7 +21,32 @@ import (
 // WriteFile replaces a file atomically: at any moment, even after a power failure, the path holds
 // either the whole old content or the whole new one. write fills a temporary file in the same
 // folder, which is flushed to disk and then renamed. After an error the old file is still in place.
-func WriteFile(path string, write func(io.Writer) error) (err error) {
+func WriteFile(path string, write func(io.Writer) error) error {
+	return replace(path, 0o666, write)
+}
+
+// WriteBytes is [WriteFile] of a content in memory.
+func WriteBytes(path string, content []byte) error {
+	return WriteFile(path, func(w io.Writer) error { _, err := w.Write(content); return err })
+}
+
+// CopyFile replaces a file atomically by a copy of another one, with its permissions.
+func CopyFile(path, source string) error {
+	in, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	return replace(path, info.Mode().Perm(),
+		func(w io.Writer) error { _, err := io.Copy(w, in); return err })
+}
+
+// replace is [WriteFile] with the permissions of the new file.
+func replace(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
 	temporary := TemporaryName(path)
 	defer func() {
 		if err == nil {
@@ -34,7 +59,7 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 		}
 		err = fmt.Errorf("cannot write %s: %w", path, err)
 	}()
-	if err := fill(temporary, os.O_TRUNC, write); err != nil {
+	if err := fill(temporary, os.O_TRUNC, perm, write); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, path); err != nil {
@@ -47,12 +72,12 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 // that is killed meanwhile leaves a part of the file: Create is for files in a folder that is
 // renamed once it is complete.
 func Create(path string, write func(io.Writer) error) error {
-	return fill(path, os.O_EXCL, write)
+	return fill(path, os.O_EXCL, 0o666, write)
 }
 
 // fill creates a file, or truncates it, as flag says, and flushes its content to disk.
-func fill(path string, flag int, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o666)
+func fill(path string, flag int, perm fs.FileMode, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, perm)
 	if err != nil {
 		return err
 	}

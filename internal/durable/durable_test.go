@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 )
@@ -61,14 +62,14 @@ func TestWriteFile(t *testing.T) {
 }
 
 // wantOnly fails if a folder holds anything but one file.
-func wantOnly(t *testing.T, dir, name string) {
+func wantOnly(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != name {
+		if !slices.Contains(names, e.Name()) {
 			t.Errorf("%s was left behind", e.Name())
 		}
 	}
@@ -140,4 +141,34 @@ func TestSHA256(t *testing.T) {
 	if got, err := SHA256(path); err != nil || got != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
+}
+
+// A copy has the content and the permissions of its source. A program that executes the file that
+// the copy replaces keeps the old one.
+func TestCopyFile(t *testing.T) {
+	dir := t.TempDir()
+	source, path := filepath.Join(dir, "new"), filepath.Join(dir, "program")
+	if err := errors.Join(WriteBytes(source, []byte("new")), os.Chmod(source, 0o750),
+		WriteBytes(path, []byte("old"))); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if err := CopyFile(path, source); err != nil {
+		t.Fatal(err)
+	}
+	check(t, path, "new")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o750 {
+		t.Errorf("the copy has the permissions %v, %v; want 0750", info.Mode(), err)
+	}
+	if content, err := io.ReadAll(old); err != nil || string(content) != "old" {
+		t.Errorf("the open file holds %q, %v, want old", content, err)
+	}
+	wantOnly(t, dir, "new", "program")
+	wantError(t, CopyFile(path, filepath.Join(dir, "absent")),
+		"open "+filepath.Join(dir, "absent")+": no such file or directory")
+	check(t, path, "new")
 }

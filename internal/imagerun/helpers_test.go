@@ -192,17 +192,3 @@ func (p *process) end() (status int, stdout, stderr string) {
 	p.Wait()
 	return p.ProcessState.ExitCode(), out.String(), p.stderr.String()
 }
-
-// countdown is a context that is cancelled when its Err has been called n times: a signal at the
-// n-th chunk.
-type countdown struct {
-	context.Context
-	n int
-}
-
-func (c *countdown) Err() error {
-	if c.n--; c.n < 0 {
-		return context.Canceled
-	}
-	return nil
-}

@@ -158,7 +158,7 @@ func (c *Config) Validate() error {
 	case c.Runs == "":
 		return fmt.Errorf("-runs must name a folder, got nothing")
 	}
-	if _, err := models.New(c.network(10)); err != nil {
+	if _, err := c.Network(10); err != nil {
 		return fmt.Errorf("-model=%s -width=%d: %w", c.Model, c.Width, err)
 	}
 	if c.Norm == "batch" && c.Chunk == 0 {
@@ -207,15 +207,10 @@ func (c *Config) Rule() descent.Rule {
 	return descent.Rule{Form: descent.Form(c.Form), Gamma: c.Momentum, WeightDecay: c.WeightDecay}
 }
 
-// network is the network of the settings.
-func (c *Config) network(classes int) models.Config {
-	return models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: classes,
-		BranchScale: c.BranchScale}
-}
-
 // Network builds the network of the settings.
 func (c *Config) Network(classes int) (*models.Network, error) {
-	return models.New(c.network(classes))
+	return models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: classes,
+		BranchScale: c.BranchScale})
 }
 
 // Label is the readable part of the run folder's name.

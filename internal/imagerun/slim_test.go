@@ -17,7 +17,7 @@ func TestSlim(t *testing.T) {
 	calm, root := t.TempDir(), t.TempDir()
 	succeed(t, testArgs(calm)...)
 	for _, first := range []string{"-slim", "-slim=false"} {
-		if status, _, stderr := cifar(t, &countdown{t.Context(), 14},
+		if status, _, stderr := cifar(t, &runtest.Countdown{Context: t.Context(), Calls: 14},
 			testArgs(root, "-fresh", "-checkpoint-every=0s", first)...); status != cli.Stopped {
 			t.Fatalf("status %d, %s", status, stderr)
 		}

@@ -66,7 +66,7 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 		stops := 0
 		for ; ; stops++ {
 			// An epoch asks 3 times in its evaluation and 3 or 5 times in its steps.
-			ctx := &countdown{t.Context(), random.IntN(16)}
+			ctx := &runtest.Countdown{Context: t.Context(), Calls: random.IntN(16)}
 			every := []string{"-checkpoint-every=0s", "-checkpoint-every=1h"}[random.IntN(2)]
 			status, _, stderr := cifar(t, ctx, testArgs(root, append(algorithm, every)...)...)
 			if status == cli.Done {
@@ -93,7 +93,8 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 func TestDamagedCheckpoint(t *testing.T) {
 	calm, stopped := t.TempDir(), t.TempDir()
 	succeed(t, testArgs(calm)...)
-	ctx := &countdown{t.Context(), 3*(2+3) + 1} // in the evaluation of epoch 3
+	// A signal in the evaluation of epoch 3.
+	ctx := &runtest.Countdown{Context: t.Context(), Calls: 3*(2+3) + 1}
 	status, _, stderr := cifar(t, ctx, testArgs(stopped, "-checkpoint-every=0s")...)
 	if status != cli.Stopped {
 		t.Fatalf("status %d, %s", status, stderr)

@@ -219,10 +219,7 @@ func (d *Dir) writeConfig(s Spec) error {
 			return nil
 		}
 	}
-	return durable.WriteFile(d.Path(configFile), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return durable.WriteBytes(d.Path(configFile), text)
 }
 
 const remedy = "restore it, or start over with -fresh, which keeps it under another name"

@@ -3,6 +3,7 @@
 package runtest
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -80,4 +81,19 @@ func Python(t *testing.T, modules, find string) string {
 			lines[len(lines)-1])
 	}
 	return python
+}
+
+// Countdown is a context that is cancelled once its Err has been called a number of times: a signal
+// at that call.
+type Countdown struct {
+	context.Context
+	Calls int
+}
+
+// Err implements context.Context.
+func (c *Countdown) Err() error {
+	if c.Calls--; c.Calls < 0 {
+		return context.Canceled
+	}
+	return nil
 }

@@ -12,23 +12,23 @@ import (
 
 // cells are the comparisons that the options ask for: on every set of images, with every network
 // and at every batch size.
-func (f *Figure) cells(o *Options) ([]Cell, error) {
+func (f *Figure) cells(o *options) ([]Cell, error) {
 	batches, paperBatch := o.batches, 0
 	switch {
-	case f.SmallMargin && o.Base.SmallMargin == 0:
+	case f.SmallMargin && o.base.SmallMargin == 0:
 		return nil, fmt.Errorf(
 			"-small-margin must be positive, got 0: without small-margin images " +
 				"this is figure1")
 	case o.part == "b" && len(o.batches) > 0:
 		return nil, fmt.Errorf("-part=b and -batches contradict each other: leave one out")
 	case o.part == "b":
-		batches, paperBatch = []int{f.MiniBatches.Size[o.Scale]}, f.MiniBatches.PaperSize
+		batches, paperBatch = []int{f.MiniBatches.Size[o.scale]}, f.MiniBatches.PaperSize
 	case len(o.batches) == 0:
 		batches = []int{0}
 	}
 	var cells []Cell
-	for _, data := range o.Data {
-		for _, model := range o.Models {
+	for _, data := range o.data {
+		for _, model := range o.models {
 			for _, batch := range batches {
 				c, err := o.cell(data, model, batch)
 				if err != nil {
@@ -43,8 +43,8 @@ func (f *Figure) cells(o *Options) ([]Cell, error) {
 }
 
 // cell is a comparison at a batch size; 0, and all images or more, is the full batch.
-func (o *Options) cell(data, model string, batch int) (Cell, error) {
-	c := o.Base
+func (o *options) cell(data, model string, batch int) (Cell, error) {
+	c := o.base
 	c.Data, c.Model, c.Opt, c.Batch = data, model, "gd", 0
 	facts, err := datasets.Describe(data)
 	if err != nil {

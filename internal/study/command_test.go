@@ -315,7 +315,7 @@ func TestFolderName(t *testing.T) {
 		// the others are what they would be anyway
 		{"-momentum=0.9 -rates=0.1,0.3 -precision=f32", "sweeps/figure-tiny-rates=0.1,0.3"},
 	} {
-		_, o, err := tiny().Parse(strings.Fields(tt.args))
+		_, o, err := tiny().parse(strings.Fields(tt.args))
 		if err != nil {
 			t.Errorf("%q: %v", tt.args, err)
 		} else if filepath.ToSlash(o.out) != tt.want {
@@ -345,7 +345,7 @@ func TestSmallMarginExamples(t *testing.T) {
 
 // With one rate the grid cannot grow, and the cost says so.
 func TestOneRate(t *testing.T) {
-	_, o, err := tiny().Parse([]string{"-rates=0.1", "-grow=3"})
+	_, o, err := tiny().parse([]string{"-rates=0.1", "-grow=3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func TestOneRate(t *testing.T) {
 // In the damped form η is the effective rate itself.
 func TestForm(t *testing.T) {
 	for form, want := range map[string]float64{"damped": 0.1, "undamped": 0.02} {
-		_, o, err := tiny().Parse([]string{"-form=" + form, "-momentum=0.8"})
+		_, o, err := tiny().parse([]string{"-form=" + form, "-momentum=0.8"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -382,7 +382,7 @@ func TestManual(t *testing.T) {
 	if err := tiny().Run(t.Context(), &out, &bytes.Buffer{}, []string{"-h"}); err != nil {
 		t.Fatal(err)
 	}
-	fs, groups := tiny().flags(&Options{})
+	fs, groups := tiny().flags(&options{})
 	var names []string
 	for _, g := range groups {
 		names = append(names, g.Names...)

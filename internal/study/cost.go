@@ -103,12 +103,13 @@ func firstWithMomentum(runs []runlist.Run, cell Cell) int {
 // beside other runs.
 func (i *invocation) measure(ctx context.Context, l *sweep.List, index int) (c imagerun.Cost,
 	err error) {
-	if _, err := i.newLauncher(); err != nil {
+	program, err := i.program()
+	if err != nil {
 		return c, err
 	}
 	jobs, gpus := i.slots()
 	file := filepath.Join(l.Dir, "cost.json")
-	cmd := exec.CommandContext(ctx, i.program, worker, "-config="+l.Path(),
+	cmd := exec.CommandContext(ctx, program, worker, "-config="+l.Path(),
 		"-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
 	cmd.Env = (&sweep.Pool{Jobs: jobs, GPUs: gpus}).Env(0)
 	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {

@@ -58,14 +58,14 @@ func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []strin
 		}
 		return command.Run(ctx, stdout, stderr)
 	}
-	verb, o, err := f.Parse(args)
+	verb, o, err := f.parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		f.printManual(stdout)
 		return nil
 	} else if err != nil {
 		return err
 	}
-	i := &invocation{Figure: f, Options: o, stdout: stdout, stderr: stderr}
+	i := &invocation{Figure: f, options: o, stdout: stdout, stderr: stderr}
 	if verb != "run" && verb != "retry" {
 		return i.execute(ctx, verb, args)
 	}
@@ -85,7 +85,7 @@ func (f *Figure) printManual(w io.Writer) {
 	for _, s := range f.Scales {
 		scales.Entries = append(scales.Entries, cli.Entry{Name: s.Name, Text: s.Description})
 	}
-	fs, groups := f.flags(&Options{})
+	fs, groups := f.flags(&options{})
 	fmt.Fprint(w, f.Manual)
 	sections := append([]cli.Section{words, scales}, cli.FlagSections(fs, groups...)...)
 	cli.PrintSections(w, sections...)

@@ -18,12 +18,12 @@ import (
 	"momentum/internal/sweep/slurm"
 )
 
-// Options are the values of a figure's flags.
-type Options struct {
-	Scale  string
-	Base   imagerun.Config // what all runs share
-	Data   []string
-	Models []string
+// options are the values of a figure's flags.
+type options struct {
+	scale  string
+	base   imagerun.Config // what all runs share
+	data   []string
+	models []string
 
 	study    Study
 	rule     imagerun.Config // of which form and momentum are those with momentum
@@ -42,11 +42,11 @@ type Options struct {
 }
 
 // flags binds the options to a new flag set, in groups for the manual.
-func (f *Figure) flags(o *Options) (*flag.FlagSet, []cli.FlagGroup) {
+func (f *Figure) flags(o *options) (*flag.FlagSet, []cli.FlagGroup) {
 	fs := flag.NewFlagSet(f.Name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
-	o.Base, o.rule = imagerun.Preset("paper", "gd"), imagerun.Preset("paper", "gdm")
+	o.base, o.rule = imagerun.Preset("paper", "gd"), imagerun.Preset("paper", "gdm")
 	groups := []cli.FlagGroup{
 		{Title: "What is compared", Names: f.comparisonFlags(fs, o)},
 		{Title: "How settings are chosen", Names: o.selectionFlags(fs)},
@@ -56,16 +56,16 @@ func (f *Figure) flags(o *Options) (*flag.FlagSet, []cli.FlagGroup) {
 	return fs, groups
 }
 
-func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *Options) []string {
+func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *options) []string {
 	var names []string
 	for _, s := range f.Scales {
 		names = append(names, s.Name)
 	}
-	fs.StringVar(&o.Scale, "scale", f.Scales[0].Name,
+	fs.StringVar(&o.scale, "scale", f.Scales[0].Name,
 		strings.Join(names, "|")+": values to start from; every other flag overrides them")
-	fs.Var(cli.Remembered(cli.Words(&o.Data, datasets.Names()...)), "data",
+	fs.Var(cli.Remembered(cli.Words(&o.data, datasets.Names()...)), "data",
 		"sets of images, with commas: "+strings.Join(datasets.Names(), "|"))
-	fs.Var(cli.Remembered(cli.Strings(&o.Models)), "model",
+	fs.Var(cli.Remembered(cli.Strings(&o.models)), "model",
 		"networks, with commas: resnet18|wrn16-K|vgg19")
 	base := []string{"width", "norm", "images", "epochs", "eval-every", "warmup", "precision"}
 	rule := []string{"momentum", "form"}
@@ -80,12 +80,12 @@ func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *Options) []string {
 			"a comparison for each; as many as all images or more: full batch")
 		own = append(own, "part", "batches")
 	}
-	o.Base.Bind(fs, base...)
+	o.base.Bind(fs, base...)
 	o.rule.Bind(fs, rule...)
 	return slices.Concat(own, base, rule)
 }
 
-func (o *Options) selectionFlags(fs *flag.FlagSet) []string {
+func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	s := &o.study
 	fs.Var(cli.Remembered(cli.Floats(&s.Rates)), "rates",
 		"effective learning rates of the grid, increasing, with commas")
@@ -105,7 +105,7 @@ func (o *Options) selectionFlags(fs *flag.FlagSet) []string {
 		"longer"}
 }
 
-func (o *Options) executionFlags(fs *flag.FlagSet) []string {
+func (o *options) executionFlags(fs *flag.FlagSet) []string {
 	fs.StringVar(&o.out, "out", "",
 		"`folder` of this study; empty: sweeps/NAME, with the flags that differ from the scale's")
 	fs.BoolVar(&o.dryRun, "dry-run", false, "write the list, estimate the cost, and stop")
@@ -118,11 +118,11 @@ func (o *Options) executionFlags(fs *flag.FlagSet) []string {
 	own := []string{"out", "dry-run", "launcher", "jobs", "gpus", "fail-fast"}
 	base := []string{"runs", "backend", "chunk", "checkpoint-every", "data-dir", "mirror",
 		"offline"}
-	o.Base.Bind(fs, base...)
+	o.base.Bind(fs, base...)
 	return slices.Concat(own, base)
 }
 
-func (o *Options) slurmFlags(fs *flag.FlagSet) []string {
+func (o *options) slurmFlags(fs *flag.FlagSet) []string {
 	fs.IntVar(&o.slurm.Concurrent, "concurrent", 8, "tasks at a time")
 	fs.IntVar(&o.slurm.GPUs, "gpus-per-run", 1, "GPUs of a task; 0: none")
 	fs.DurationVar(&o.slurm.Time, "time", 4*time.Hour,
@@ -135,8 +135,8 @@ func (o *Options) slurmFlags(fs *flag.FlagSet) []string {
 	return []string{"concurrent", "gpus-per-run", "time", "partition", "requeue", "sbatch"}
 }
 
-// Parse turns arguments into a verb and options: the scale's values, overridden by the flags.
-func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
+// parse turns arguments into a verb and options: the scale's values, overridden by the flags.
+func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	verb = "run"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		verb, args = args[0], args[1:]
@@ -146,7 +146,7 @@ func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
 		}
 	}
 	given := map[string]string{}
-	scratch := &Options{}
+	scratch := &options{}
 	fs, _ := f.flags(scratch)
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return verb, nil, err
@@ -158,11 +158,11 @@ func (f *Figure) Parse(args []string) (verb string, o *Options, err error) {
 			"after the word that says what to do", fs.Arg(0))
 	}
 	fs.Visit(func(g *flag.Flag) { given[g.Name] = g.Value.String() })
-	i := slices.IndexFunc(f.Scales, func(s Scale) bool { return s.Name == scratch.Scale })
+	i := slices.IndexFunc(f.Scales, func(s Scale) bool { return s.Name == scratch.scale })
 	if i < 0 {
-		return verb, nil, cli.Usagef("-scale is %q, want one of those of -h", scratch.Scale)
+		return verb, nil, cli.Usagef("-scale is %q, want one of those of -h", scratch.scale)
 	}
-	o, err = f.options(f.Scales[i], given)
+	o, err = f.resolve(f.Scales[i], given)
 	return verb, o, err
 }
 
@@ -176,9 +176,9 @@ func isVerb(word string) bool {
 	return false
 }
 
-// options resolves the values of flags at a scale, and the study with them.
-func (f *Figure) options(scale Scale, given map[string]string) (*Options, error) {
-	o := &Options{}
+// resolve returns the options at a scale, overridden by the flags that were given, and their study.
+func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error) {
+	o := &options{}
 	fs, groups := f.flags(o)
 	values := maps.Clone(scale.Values)
 	maps.Copy(values, given)
@@ -195,10 +195,10 @@ func (f *Figure) options(scale Scale, given map[string]string) (*Options, error)
 	}
 	other := variant(fs, scale, slices.Concat(groups[0].Names, groups[1].Names))
 	if o.out == "" {
-		name := strings.Join(append([]string{f.Name, o.Scale}, other...), "-")
+		name := strings.Join(append([]string{f.Name, o.scale}, other...), "-")
 		o.out = filepath.Join("sweeps", strings.ReplaceAll(name, string(filepath.Separator), "_"))
 	}
-	s.Note = fmt.Sprintf("Scale %s: %s.", o.Scale, scale.Description)
+	s.Note = fmt.Sprintf("Scale %s: %s.", o.scale, scale.Description)
 	if len(other) > 0 {
 		s.Note += " Otherwise here: " + strings.Join(other, ", ") + "."
 	}
@@ -221,7 +221,7 @@ func (f *Figure) options(scale Scale, given map[string]string) (*Options, error)
 }
 
 // title is the title of the part of the figure that the options ask for.
-func (f *Figure) title(o *Options) string {
+func (f *Figure) title(o *options) string {
 	switch {
 	case len(o.batches) > 0:
 		return f.MiniBatches.TitleBySize
@@ -246,7 +246,7 @@ func variant(fs *flag.FlagSet, scale Scale, names []string) (other []string) {
 }
 
 // validate refuses options that are out of range or contradict the given flags.
-func (o *Options) validate(given map[string]string) error {
+func (o *options) validate(given map[string]string) error {
 	s := &o.study
 	switch {
 	case o.part != "" && o.part != "a" && o.part != "b":
@@ -278,7 +278,7 @@ func (o *Options) validate(given map[string]string) error {
 }
 
 // validateLauncher is the part of validate about the execution of runs.
-func (o *Options) validateLauncher(given map[string]string) error {
+func (o *options) validateLauncher(given map[string]string) error {
 	onlyWith := func(launcher, format string, names ...string) error {
 		for _, name := range names {
 			if _, ok := given[name]; ok && o.launcher != launcher {

@@ -3,13 +3,13 @@ package study
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 
 	"momentum/internal/backend"
+	"momentum/internal/durable"
 	"momentum/internal/lockfile"
 	"momentum/internal/sweep"
 )
@@ -28,13 +28,11 @@ func (i *invocation) lock() (*lockfile.Lock, error) {
 
 // newLauncher returns the Launcher, whose runs are this program itself as a worker.
 func (i *invocation) newLauncher() (sweep.Launcher, error) {
-	if i.program == "" {
-		var err error
-		if i.program, err = i.copyProgram(); err != nil {
-			return nil, err
-		}
+	program, err := i.program()
+	if err != nil {
+		return nil, err
 	}
-	command := []string{i.program, worker}
+	command := []string{program, worker}
 	if i.launcher == "slurm" {
 		l := i.slurm
 		l.Command, l.Flags, l.Stdout = command, strings.Fields(i.sbatch), i.stdout
@@ -60,10 +58,13 @@ func (i *invocation) slots() (jobs int, gpus []string) {
 	return min(2, runtime.GOMAXPROCS(0)), nil
 }
 
-// copyProgram copies this program's executable into the study's folder, where the nodes of a
-// cluster find it, and where it outlives a later build and the temporary folder of go run. It
-// returns the absolute path of the copy.
-func (i *invocation) copyProgram() (path string, err error) {
+// program returns the absolute path of a copy of this program in the study's folder, where the
+// nodes of a cluster find it, and where it outlives a later build and the temporary folder of go
+// run. The first call copies it; tasks of a cluster that execute an older copy keep that one.
+func (i *invocation) program() (path string, err error) {
+	if i.copied != "" {
+		return i.copied, nil
+	}
 	executable, err := os.Executable()
 	if err != nil {
 		return "", err
@@ -74,26 +75,9 @@ func (i *invocation) copyProgram() (path string, err error) {
 	if err := os.MkdirAll(i.out, 0o777); err != nil {
 		return "", err
 	}
-	// Aside and renamed: tasks of a cluster may be executing the old one.
-	aside := fmt.Sprintf("%s.%d.tmp", path, os.Getpid())
-	defer os.Remove(aside)
-	if err := copyFile(aside, executable); err != nil {
+	if err := durable.CopyFile(path, executable); err != nil {
 		return "", fmt.Errorf("study: copying the program: %w", err)
 	}
-	return path, os.Rename(aside, path)
-}
-
-// copyFile copies an executable file.
-func copyFile(to, from string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o777)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	i.copied = path
+	return path, nil
 }

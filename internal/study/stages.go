@@ -16,9 +16,9 @@ import (
 // invocation is one invocation of the command.
 type invocation struct {
 	*Figure
-	*Options
+	*options
 	stdout, stderr io.Writer
-	program        string // the copy of this program that executes runs
+	copied         string // the copy of this program, once there is one
 	readOnly       bool   // lists that are missing are not written
 }
 
@@ -71,7 +71,7 @@ func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, err
 		return nil, err
 	}
 	for k, r := range results {
-		if results[k], err = s.read(i.Base.Runs, r, best[k], finals[k]); err != nil {
+		if results[k], err = s.read(i.base.Runs, r, best[k], finals[k]); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +110,7 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 			return nil, err
 		}
 		for k := range results {
-			best[k], results[k].tried, err = s.best(i.Base.Runs, results[k].trials)
+			best[k], results[k].tried, err = s.best(i.base.Runs, results[k].trials)
 			if err != nil {
 				return nil, err
 			}
@@ -133,13 +133,13 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	}
 	dir := filepath.Join(i.out, name)
 	if i.readOnly {
-		if _, err := sweep.Read(dir, i.Base.Runs); errors.Is(err, fs.ErrNotExist) {
+		if _, err := sweep.Read(dir, i.base.Runs); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf(
 				"%s: not planned yet: go run ./scripts/%s with the same flags plans it",
 				dir, i.Figure.Name)
 		}
 	}
-	l, err := sweep.Plan(dir, i.Base.Runs, runs)
+	l, err := sweep.Plan(dir, i.base.Runs, runs)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,10 +64,7 @@ func Plan(dir, root string, runs []runlist.Run) (*List, error) {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
-		err = durable.WriteFile(path, func(w io.Writer) error {
-			_, err := w.Write(text)
-			return err
-		})
+		err = durable.WriteBytes(path, text)
 	} else if err == nil && !bytes.Equal(old, text) {
 		err = difference(path, old, text)
 	}

@@ -241,9 +241,6 @@ func broke(exit *os.ProcessState) bool {
 func (l *List) room() bool {
 	path := filepath.Join(l.Logs(), "room")
 	defer os.Remove(path)
-	err := durable.WriteFile(path, func(w io.Writer) error {
-		_, err := w.Write(make([]byte, 4096))
-		return err
-	})
+	err := durable.WriteBytes(path, make([]byte, 4096))
 	return err == nil || !FullDisk(err.Error())
 }
