@@ -8,6 +8,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -36,7 +38,11 @@ const (
 type Options struct {
 	Offline  bool   // never use the network
 	CacheDir string // folder of plugins; by default momentum/plugins in os.UserCacheDir
-	Devices  int    // devices to open; 0 means 1
+
+	// Devices is the number of devices to open: 0 means 1, and [AllDevices] means all visible GPUs
+	// or, on a CPU, one device for each core up to 8. The devices of a CPU share its cores, or as
+	// many threads as the variable NPROC says.
+	Devices int
 
 	// Out receives the progress of downloads, and a line for each fallback or repair that the user
 	// should know of. With nil, Open is silent.
@@ -46,12 +52,29 @@ type Options struct {
 	TF32 bool
 }
 
+// AllDevices is the value of [Options].Devices for as many devices as are useful.
+const AllDevices = -1
+
+// maxCPUDevices is the largest number of devices that [AllDevices] opens on a CPU. Each has its own
+// copy of weights and activations, and the cores beyond are threads of the devices.
+const maxCPUDevices = 8
+
+// Device is one device of a backend. It computes beside the others if another goroutine drives it.
+// GPUs belong to one client, whose compiled graphs run on all of them; each device of a CPU is a
+// client of its own, because the devices of one client would share its threads.
+type Device struct {
+	Client compute.Backend
+	Num    compute.DeviceNum
+}
+
 // Backend is an open backend.
 type Backend struct {
-	Backend      compute.Backend // GoMLX's
+	Backend      compute.Backend // GoMLX's, the client of the first device
+	Devices      []Device
 	Kind         Kind
 	Plugin       string // absolute path of the PJRT plugin, "" for [Go]
 	PluginSHA256 string // in hex, "" for [Go]
+	Threads      int    // of all devices, on a CPU
 	Device       string // description, such as "AMD EPYC, 2 cores"
 	Why          string // reason for this backend, such as "no GPU was found"
 }
@@ -127,7 +150,9 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	o.Devices = max(o.Devices, 1)
+	if o.Devices == 0 {
+		o.Devices = 1
+	}
 	klog.SetSlogLogger(slog.New(demoted{slog.Default().Handler()}))
 
 	why := fmt.Sprintf("-backend=%s asks for it", spec)
@@ -135,7 +160,7 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 	case plugin != "":
 		return loadFile(kind, plugin, why, o)
 	case kind == Go:
-		return openGo(why)
+		return openGo(why, o)
 	}
 	if o.CacheDir, err = cacheDir(o.CacheDir); err != nil {
 		return nil, err
@@ -162,17 +187,83 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 	}
 	fmt.Fprintf(o.Out, "XLA is not used, which makes convolutions about 100 times slower: %v\n",
 		err)
-	return openGo(why + " and XLA's CPU plugin is unavailable")
+	return openGo(why+" and XLA's CPU plugin is unavailable", o)
 }
 
 // openGo opens GoMLX's own backend. Operations run one after the other, because its default
 // scheduler deadlocks on graphs with convolutions.
-func openGo(why string) (*Backend, error) {
-	b, err := gobackend.New("ops_sequential")
+func openGo(why string, o Options) (*Backend, error) {
+	b := &Backend{Kind: Go, Device: processor(), Why: why}
+	return opened(b, b.openCPUs(o.Devices, func(int) (compute.Backend, error) {
+		return gobackend.New("ops_sequential") // Go's scheduler shares out the cores
+	}))
+}
+
+// opened returns b, or the error of opening its devices.
+func opened(b *Backend, err error) (*Backend, error) {
 	if err != nil {
-		return nil, fmt.Errorf("backend: go: %w", err)
+		b.Close()
+		return nil, err
 	}
-	return &Backend{Backend: b, Kind: Go, Device: processor(), Why: why}, nil
+	return b, nil
+}
+
+// Close frees the devices. What lies on them is lost.
+func (b *Backend) Close() {
+	for _, d := range b.Devices {
+		if !d.Client.IsFinalized() {
+			d.Client.Finalize()
+		}
+	}
+}
+
+// openCPUs opens the devices of a CPU, each as a client that open returns. The cores are shared out
+// among them.
+func (b *Backend) openCPUs(devices int, open func(threads int) (compute.Backend, error)) error {
+	all := cores()
+	b.Threads = all
+	if devices == AllDevices {
+		devices = min(all, maxCPUDevices)
+	}
+	if devices > all {
+		return fmt.Errorf("backend: %d devices, but this process may use %d: use at most as many "+
+			"devices as cores", devices, all)
+	}
+	for i := range devices {
+		client, err := open((i+1)*all/devices - i*all/devices)
+		if err != nil {
+			return fmt.Errorf("backend: %s: %s", cmp.Or(b.Plugin, string(b.Kind)), reason(err))
+		}
+		b.Devices = append(b.Devices, Device{Client: client})
+	}
+	b.Backend = b.Devices[0].Client
+	return nil
+}
+
+// Shares says how the devices share the machine, such as "2 devices share 4 threads".
+func (b *Backend) Shares() string {
+	count := func(n int, unit string) string {
+		if n == 1 {
+			return "1 " + unit
+		}
+		return fmt.Sprintf("%d %ss", n, unit)
+	}
+	switch {
+	case b.Kind == CUDA:
+		return count(len(b.Devices), "GPU")
+	case len(b.Devices) == 1:
+		return "1 device with " + count(b.Threads, "thread")
+	}
+	return count(len(b.Devices), "device") + " share " + count(b.Threads, "thread")
+}
+
+// cores is the number of threads that this process may use for computing: the value of NPROC, which
+// XLA reads, or the number of its cores.
+func cores() int {
+	if n, err := strconv.Atoi(os.Getenv("NPROC")); err == nil && n > 0 {
+		return n
+	}
+	return min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
 }
 
 // cacheDir returns dir or the default as an absolute path, which XLA needs.

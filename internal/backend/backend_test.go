@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/go-xla/installer"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -154,7 +157,7 @@ func TestGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Backend.Finalize()
+	defer b.Close()
 	if b.Kind != Go || b.Why != "-backend=go asks for it" {
 		t.Errorf("got %+v", b)
 	}
@@ -169,12 +172,12 @@ func TestCPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Backend.Finalize()
+	defer b.Close()
 	if sum, err := durable.SHA256(b.Plugin); b.Kind != CPU || b.PluginSHA256 != sum || err != nil {
 		t.Errorf("got %+v and %v, want SHA-256 %s", b, err, sum)
 	}
-	if n := b.Backend.NumDevices(); n != 1 {
-		t.Errorf("%d devices, want 1", n)
+	if len(b.Devices) != 1 || b.Devices[0].Client != b.Backend || b.Devices[0].Num != 0 {
+		t.Errorf("devices %+v, want one", b.Devices)
 	}
 	checkGraphs(t, b)
 
@@ -184,16 +187,20 @@ func TestCPU(t *testing.T) {
 	if err := errors.Join(os.Mkdir(dir, 0o777), os.Symlink(b.Plugin, link)); err != nil {
 		t.Fatal(err)
 	}
-	linked, err := Open(t.Context(), "xla:"+link, Options{Devices: 2, TF32: true})
+	t.Setenv("NPROC", "3")
+	linked, err := Open(t.Context(), "xla:"+link, Options{Devices: AllDevices, TF32: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer linked.Backend.Finalize()
+	defer linked.Close()
 	if linked.Kind != CPU || linked.Plugin != link || linked.PluginSHA256 != b.PluginSHA256 {
 		t.Errorf("got %+v", linked)
 	}
-	if n := linked.Backend.NumDevices(); n != 2 {
-		t.Errorf("%d devices, want 2", n)
+	if len(linked.Devices) != 3 || linked.Devices[0].Client == linked.Devices[1].Client {
+		t.Errorf("devices %+v, want three clients", linked.Devices)
+	}
+	if n := os.Getenv("NPROC"); n != "3" {
+		t.Errorf("NPROC is %s after Open, want 3 as before", n)
 	}
 	checkGraphs(t, linked)
 }
@@ -220,6 +227,32 @@ func checkGraphs(t *testing.T, b *Backend) {
 	}
 	if err := convolves(b); err != nil {
 		t.Error(err)
+	}
+}
+
+// The devices of a CPU share its threads: 5 threads are 2, 1 and 2 of three devices.
+func TestDevicesOfCPU(t *testing.T) {
+	t.Setenv("NPROC", "5")
+	var threads []int
+	b := &Backend{Kind: Go}
+	open := func(n int) (compute.Backend, error) {
+		threads = append(threads, n)
+		return gobackend.New("")
+	}
+	if err := b.openCPUs(3, open); err != nil || !slices.Equal(threads, []int{1, 2, 2}) ||
+		len(b.Devices) != 3 {
+		t.Errorf("threads %v, %d devices, %v; want 1, 2 and 2", threads, len(b.Devices), err)
+	}
+	checkError(t, "6 devices", b.openCPUs(6, open),
+		"backend: 6 devices, but this process may use 5: use at most as many devices as cores")
+	t.Setenv("NPROC", "20")
+	all := &Backend{Kind: Go}
+	threads = nil
+	if err := all.openCPUs(AllDevices, open); err != nil || len(all.Devices) != 8 {
+		t.Errorf("%d devices, %v, want 8", len(all.Devices), err)
+	}
+	if want := []int{2, 3, 2, 3, 2, 3, 2, 3}; !slices.Equal(threads, want) {
+		t.Errorf("threads %v, want %v", threads, want)
 	}
 }
 

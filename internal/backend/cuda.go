@@ -73,11 +73,28 @@ func (m machine) hasGPU() bool {
 	return slices.ContainsFunc(m.gpus, exists)
 }
 
-// openCUDA opens XLA on a GPU. It uses the plugin in the cache folder, else a plugin that JAX or
-// go-xla has installed, else it installs a plugin.
+// numGPUs is the number of GPUs that this process may use, if it may use any.
+func (m machine) numGPUs() int {
+	if visible := os.Getenv("CUDA_VISIBLE_DEVICES"); visible != "" {
+		return strings.Count(visible, ",") + 1
+	}
+	for _, pattern := range m.gpus {
+		if files, _ := filepath.Glob(pattern); len(files) > 0 {
+			return len(files)
+		}
+	}
+	return 0
+}
+
+// openCUDA opens XLA on one or several GPUs. It uses the plugin in the cache folder, else a plugin
+// that JAX or go-xla has installed, else it installs a plugin.
 func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend, error) {
 	if !m.hasGPU() {
 		return nil, errors.New("backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
+	}
+	if n := m.numGPUs(); o.Devices > n {
+		return nil, fmt.Errorf("backend: xla:cuda: %d devices, but this process may use %d "+
+			"GPU(s): use at most as many, or set CUDA_VISIBLE_DEVICES", o.Devices, n)
 	}
 	plugin := m.findCUDA(ctx, o)
 	if plugin == "" {
@@ -91,7 +108,7 @@ func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend,
 		return nil, err
 	}
 	if err := convolves(b); err != nil {
-		b.Backend.Finalize()
+		b.Close()
 		return nil, fmt.Errorf("backend: %s: %w", plugin, err)
 	}
 	return b, nil

@@ -52,7 +52,7 @@ func TestTryGraph(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Backend.Finalize()
+	defer b.Close()
 	var axes []int
 	for _, c := range []struct {
 		f    func(x *graph.Node) *graph.Node

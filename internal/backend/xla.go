@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
 
@@ -64,26 +65,61 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 		return nil, fmt.Errorf("backend: plugin: %w", err)
 	}
 	tf32 := kind == CUDA && o.TF32 // on a CPU XLA refuses to compile products in TF32
-	options := pjrt.NamedValuesMap{}
-	device := processor()
+	path += ",tf32=" + strconv.FormatBool(tf32)
+	b := &Backend{Kind: kind, Plugin: plugin, PluginSHA256: sum, Why: why}
 	if kind == CUDA {
 		setCUDAEnvironment(plugin, tf32)
-		visible := make([]int64, o.Devices)
+		b.Device = gpuModel()
+		return opened(b, b.openGPUs(path, o.Devices))
+	}
+	keepFreedMemory()
+	b.Device = processor()
+	return opened(b, b.openCPUs(o.Devices, func(threads int) (compute.Backend, error) {
+		defer setTemporarily("NPROC", strconv.Itoa(threads))()
+		return xla.NewWithOptions(path, pjrt.NamedValuesMap{"cpu_device_count": int64(1)})
+	}))
+}
+
+// openGPUs opens the first GPUs as the devices of one client. The others stay free for other
+// processes.
+func (b *Backend) openGPUs(path string, devices int) error {
+	options := pjrt.NamedValuesMap{}
+	if devices != AllDevices {
+		visible := make([]int64, devices)
 		for i := range visible {
 			visible[i] = int64(i)
 		}
-		options["visible_devices"] = visible // the others stay free for other processes
-		device = gpuModel()
-	} else {
-		keepFreedMemory()
-		options["cpu_device_count"] = int64(o.Devices) // each device uses all cores
+		options["visible_devices"] = visible
 	}
-	b, err := xla.NewWithOptions(path+",tf32="+strconv.FormatBool(tf32), options)
+	client, err := xla.NewWithOptions(path, options)
 	if err != nil {
-		return nil, fmt.Errorf("backend: %s: %s", plugin, reason(err))
+		return fmt.Errorf("backend: %s: %s", b.Plugin, reason(err))
 	}
-	return &Backend{Backend: b, Kind: kind, Plugin: plugin, PluginSHA256: sum, Device: device,
-		Why: why}, nil
+	b.Backend = client
+	b.Devices = devicesOf(client)
+	return nil
+}
+
+// devicesOf lists the devices of a client.
+func devicesOf(client compute.Backend) []Device {
+	devices := make([]Device, client.NumDevices())
+	for i := range devices {
+		devices[i] = Device{Client: client, Num: compute.DeviceNum(i)}
+	}
+	return devices
+}
+
+// setTemporarily sets an environment variable and returns a function that undoes it.
+func setTemporarily(name, value string) (undo func()) {
+	old, found := os.LookupEnv(name)
+	os.Setenv(name, value)
+	return func() {
+		if found {
+			os.Setenv(name, old)
+		} else {
+			os.Unsetenv(name)
+		}
+	}
 }
 
 // plainPath returns a path to the plugin that go-xla interprets correctly. go-xla takes a plugin

@@ -15,21 +15,35 @@ import (
 	"momentum/internal/safetensors"
 )
 
-// isState reports whether a variable belongs to the state of a run: weights, momentum and the
-// global step. The sums do not, as they are zero between steps.
-func isState(v *model.Variable) bool { return !strings.HasPrefix(v.Path(), sumPath) }
+// The variables of a checkpoint. The names of the parameters follow.
+const (
+	weightPath   = "/model/"
+	momentumPath = "/momentum/"
+)
+
+// states calls f with the path and the value of each variable of a replica's state.
+func (t *Trainer) states(r *replica, f func(path string, value **tensors.Tensor)) {
+	for i, p := range t.params {
+		f(weightPath+p.Name, &r.weights[i])
+		if len(r.momentum) > 0 {
+			f(momentumPath+p.Name, &r.momentum[i])
+		}
+	}
+}
 
 // Save writes the state as a GoMLX checkpoint into an empty folder, and the caller's extra numbers
 // as parameters of the scope /run. GoMLX's gomlx_checkpoints can read the folder. Save is not
 // atomic: give it a folder that is renamed afterwards.
 func (t *Trainer) Save(dir string, extra map[string]float64) error {
 	return backend.Try("descent: save checkpoint", func() {
-		// A separate store, since a checkpoint handler stays attached to its store for good.
 		store := model.NewStore()
-		for v := range t.store.IterVariables() {
-			if isState(v) {
-				must(store.CreateVariable(v.Path(), v.MustValue())).SetTrainable(v.Trainable)
-			}
+		t.states(t.replicas[0], func(path string, value **tensors.Tensor) {
+			v := must(store.CreateVariable(path, *value))
+			v.SetTrainable(strings.HasPrefix(path, weightPath))
+		})
+		step := optimizer.GetGlobalStepVar(store)
+		if err := step.SetValue(tensors.FromScalar(t.steps)); err != nil {
+			panic(err)
 		}
 		for name, x := range extra {
 			// As text, since JSON has no NaN and no infinity.
@@ -49,28 +63,26 @@ func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err erro
 	err = backend.Try("descent: load checkpoint", func() {
 		store := model.NewStore()
 		must(checkpoint.Load(store).Dir(dir).Immediate().Done())
-		values := map[*model.Variable]*tensors.Tensor{}
-		for v := range t.store.IterVariables() {
-			if !isState(v) {
-				continue
+		t.states(t.replicas[0], func(path string, value **tensors.Tensor) {
+			stored := store.GetVariable(path)
+			if stored == nil || !stored.Shape().Equal((*value).Shape()) {
+				panic(fmt.Errorf("%s: variable %s of shape %s is missing", dir, path,
+					(*value).Shape()))
 			}
-			stored := store.GetVariable(v.Path())
-			if stored == nil || !stored.Shape().Equal(v.Shape()) {
-				panic(fmt.Errorf("%s: variable %s of shape %s is missing", dir, v.Path(),
-					v.Shape()))
-			}
-			values[v] = stored.MustValue()
-		}
+		})
 		extra = map[string]float64{}
 		for path, x := range store.IterParams() {
 			if name, isRun := strings.CutPrefix(path, "/run/"); isRun {
 				extra[name] = must(strconv.ParseFloat(x.(string), 64))
 			}
 		}
-		for v, value := range values {
-			setValue(v, value)
+		for _, r := range t.replicas {
+			t.states(r, func(path string, value **tensors.Tensor) {
+				*value = must(store.GetVariable(path).MustValue().LocalClone())
+			})
 		}
-		step = int(optimizer.GetGlobalStep(t.store))
+		t.steps = optimizer.GetGlobalStep(store)
+		step = int(t.steps)
 	})
 	return step, extra, err
 }
@@ -79,12 +91,8 @@ func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err erro
 func (t *Trainer) Weights() ([]safetensors.Tensor, error) {
 	var weights []safetensors.Tensor
 	err := backend.Try("descent: read weights", func() {
-		for _, p := range t.params {
-			value := t.store.GetVariable(weightPath + p.Name).MustValue()
-			data := make([]float32, p.Size())
-			for i, x := range backend.Floats(value) {
-				data[i] = float32(x)
-			}
+		for i, p := range t.params {
+			data := converted[float32](backend.Floats(t.replicas[0].weights[i]))
 			weights = append(weights, safetensors.Tensor{Name: p.Name, Shape: slices.Clone(p.Shape),
 				Data: data})
 		}

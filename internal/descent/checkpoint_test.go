@@ -12,9 +12,9 @@ import (
 // A checkpoint restores the state to the bit: the run goes on as if it had not been interrupted.
 func TestSaveAndLoad(t *testing.T) {
 	b := goBackend(t)
-	d := images(t, b, 4)
+	d := images(t, b, 4, 2)
 	rule := Rule{Form: Undamped, Gamma: 0.9}
-	tr := trainer(t, b, d, tiny, rule, 2)
+	tr := trainer(t, b, d, tiny, rule)
 	steps(t, tr, 2, 0.1)
 	dir := t.TempDir()
 	// JSON has no number for infinity.
@@ -24,7 +24,7 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 	want := steps(t, tr, 2, 0.1)
 
-	again := trainer(t, b, d, tiny, rule, 2)
+	again := trainer(t, b, d, tiny, rule)
 	step, extra, err := again.Load(dir)
 	if err != nil {
 		t.Fatalf("%+v", err)
@@ -38,7 +38,7 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 
 	// A checkpoint of another network is refused, with the place, and changes nothing.
-	other := trainer(t, b, d, models.Config{Model: "wrn16-1", Width: 3, Norm: "none"}, rule, 2)
+	other := trainer(t, b, d, models.Config{Model: "wrn16-1", Width: 3, Norm: "none"}, rule)
 	before := other.weights()
 	if _, _, err := other.Load(dir); err == nil ||
 		!strings.Contains(err.Error(), "/model/stem/weights") {

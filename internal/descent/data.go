@@ -3,96 +3,192 @@ package descent
 import (
 	"fmt"
 
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"momentum/datasets"
+	"momentum/internal/backend"
 	"momentum/models"
 )
 
-// Data is a set of labelled images, resident on the device as bytes.
+// Layout says how a set of images lies on the devices.
+type Layout struct {
+	Chunk int // images per call of a compiled graph, at least 1
+
+	// Random access: a batch may be any of the images. It needs a backend with one device. Without
+	// it only batches of all images are possible, and each device holds its share of them.
+	Random bool
+
+	// Ragged leaves the last chunk shorter where Chunk does not divide the number of images. The
+	// graphs are then compiled a second time. Otherwise images that count for nothing fill it up,
+	// which changes the statistics of batch normalization.
+	Ragged bool
+}
+
+// Data is a set of labelled images, resident on the devices as bytes.
+//
+// The images in order are cut into chunks, and the chunks into parts, whose number is a power of
+// two that depends on the number of chunks alone. Each device holds a sequence of parts. Sums over
+// the images are sums over the chunks of a part, and then over the parts in a binary tree, so they
+// do not depend on the number of devices. See [Trainer].
 type Data struct {
+	Layout
 	N           int // images
-	SmallMargin int // images with a small margin; see [Data.SetSmallMargin]
+	SmallMargin int // images with a small margin
 
-	mean, std   [3]float32
-	pixels      *tensors.Tensor // [N, 32, 32, 3] uint8
-	labels      *tensors.Tensor // [N] int32
-	smallMargin *tensors.Tensor // [N] uint8, 1 for a small margin; nil before SetSmallMargin
-	chunks      map[int][]*tensors.Tensor
+	mean, std [3]float32
+	shares    [][]part // by device
+
+	labels []int32 // [N]
+	kinds  []uint8 // [N]
+
+	pixels *tensors.Tensor // [N, 32, 32, 3] uint8 with Random, else nil
 }
 
-// NewData copies images to the device: pixels is [N, 32, 32, 3] row by row, labels is [N]. It does
-// not keep the caller's slices.
-func NewData(b compute.Backend, pixels, labels []uint8, mean, std [3]float32) (*Data, error) {
-	const size = models.ImageSize
-	n := len(labels)
-	if len(pixels) != n*size*size*3 || n == 0 {
+// maxParts is the largest number of parts of a batch. It bounds the number of devices that can
+// share the work, and the cost of the sums over the parts.
+const maxParts = 32
+
+// part is a sequence of chunks whose sums are added up on one device.
+type part struct {
+	index  int
+	chunks []chunk
+}
+
+// chunk holds the images of one call of a graph, on one device.
+type chunk struct {
+	n       int             // images that count
+	pixels  *tensors.Tensor // [chunk, 32, 32, 3] uint8; nil with Random
+	indices *tensors.Tensor // [chunk] int32 with Random, the images' indices; else nil
+	labels  *tensors.Tensor // [chunk] int32
+	kinds   *tensors.Tensor // [chunk] uint8
+}
+
+// The kinds of images in a chunk.
+const (
+	filler = iota // counts for nothing
+	largeMargin
+	smallMargin
+)
+
+// imageBytes is the size of an image: 32·32 pixels of 3 channels.
+const imageBytes = models.ImageSize * models.ImageSize * 3
+
+// NewData copies a set of images to the devices. It does not keep the caller's slices.
+func NewData(b *backend.Backend, set *datasets.Images, l Layout) (*Data, error) {
+	n := set.N()
+	switch {
+	case n == 0 || len(set.Pixels) != n*imageBytes:
 		return nil, fmt.Errorf("descent: %d labels and %d bytes of pixels, want %d bytes for "+
-			"each label", n, len(pixels), size*size*3)
+			"each label", n, len(set.Pixels), imageBytes)
+	case set.SmallMargin != nil && len(set.SmallMargin) != n:
+		return nil, fmt.Errorf("descent: %d small-margin flags, want one for each of the %d images",
+			len(set.SmallMargin), n)
+	case l.Chunk < 1:
+		return nil, fmt.Errorf("descent: chunk must be at least 1 image, got %d", l.Chunk)
+	case l.Random && len(b.Devices) > 1:
+		return nil, fmt.Errorf("descent: %d devices share batches of all images only: use one "+
+			"device for mini-batches", len(b.Devices))
 	}
-	p, err := tensors.FromRaw(b, 0, shapes.Make(dtypes.Uint8, n, size, size, 3), pixels)
-	if err != nil {
-		return nil, err
-	}
-	classes := make([]int32, n)
-	for i, l := range labels {
-		classes[i] = int32(l)
-	}
-	l := tensors.FromFlatDataAndDimensions(classes, n)
-	return &Data{N: n, mean: mean, std: std, pixels: p, labels: l,
-		chunks: map[int][]*tensors.Tensor{}}, nil
-}
-
-// SetSmallMargin says which of the N images have a small margin. Steps and evaluations then score
-// these images separately too: see [Score]. Call it before the first step.
-func (d *Data) SetSmallMargin(smallMargin []bool) error {
-	if len(smallMargin) != d.N {
-		return fmt.Errorf("descent: %d small-margin flags, want one for each of the %d images",
-			len(smallMargin), d.N)
-	}
-	flags := make([]uint8, d.N)
-	d.SmallMargin = 0
-	for i, small := range smallMargin {
-		if small {
-			flags[i] = 1
+	d := &Data{Layout: l, N: n, mean: set.Mean, std: set.Std, labels: make([]int32, n),
+		kinds: make([]uint8, n)}
+	for i, label := range set.Labels {
+		d.labels[i], d.kinds[i] = int32(label), largeMargin
+		if set.SmallMargin != nil && set.SmallMargin[i] {
+			d.kinds[i] = smallMargin
 			d.SmallMargin++
 		}
 	}
-	d.smallMargin = tensors.FromFlatDataAndDimensions(flags, d.N)
-	return nil
-}
-
-// arguments returns the arguments of a graph that reads one chunk of images: all pixels, all
-// labels, the chunk's indices and, after [Data.SetSmallMargin], the small-margin flags.
-func (d *Data) arguments(indices *tensors.Tensor) []any {
-	if d.smallMargin == nil {
-		return []any{d.pixels, d.labels, indices}
+	all := make([]int32, n)
+	for i := range all {
+		all[i] = int32(i)
 	}
-	return []any{d.pixels, d.labels, indices, d.smallMargin}
-}
-
-// inOrder returns the indices 0 … N−1 in chunks of the given size; the last chunk is shorter where
-// size does not divide N. The chunks are created once and stay on the device.
-func (d *Data) inOrder(size int) []*tensors.Tensor {
-	if d.chunks[size] == nil {
-		all := make([]int32, d.N)
-		for i := range all {
-			all[i] = int32(i)
+	err := backend.Try("descent: copy images", func() {
+		if l.Random {
+			d.pixels = onDevice(b.Devices[0], set.Pixels, n)
 		}
-		d.chunks[size] = chunked(all, size)
-	}
-	return d.chunks[size]
+		batch := d.cut(all)
+		for i, device := range b.Devices {
+			share := deal(batch, i, len(b.Devices))
+			if !l.Random {
+				upload(device, share, set.Pixels, l.Chunk)
+			}
+			d.shares = append(d.shares, share)
+		}
+	})
+	return d, err
 }
 
-// chunked cuts indices into tensors [size] int32; the last one is shorter where size does not
-// divide their number.
-func chunked(indices []int32, size int) []*tensors.Tensor {
-	var chunks []*tensors.Tensor
-	for start := 0; start < len(indices); start += size {
-		end := min(start+size, len(indices))
-		chunks = append(chunks, tensors.FromFlatDataAndDimensions(indices[start:end], end-start))
+// Parts is the number of parts of all images, and so of the devices that can share them.
+func (d *Data) Parts() int {
+	n := 0
+	for _, share := range d.shares {
+		n += len(share)
 	}
-	return chunks
+	return n
+}
+
+// cut cuts a batch, given by its images' indices, into parts.
+func (d *Data) cut(indices []int32) []part {
+	var chunks []chunk
+	for start := 0; start < len(indices); start += d.Chunk {
+		chunks = append(chunks, d.chunk(indices[start:min(start+d.Chunk, len(indices))]))
+	}
+	parts := 1
+	for parts < maxParts && 2*parts <= len(chunks) {
+		parts *= 2
+	}
+	batch := make([]part, parts)
+	for i := range batch {
+		batch[i] = part{i, chunks[i*len(chunks)/parts : (i+1)*len(chunks)/parts]}
+	}
+	return batch
+}
+
+// deal returns the parts of device i of several.
+func deal(batch []part, i, devices int) []part {
+	return batch[i*len(batch)/devices : (i+1)*len(batch)/devices]
+}
+
+// chunk returns the chunk of images with the given indices, without pixels.
+func (d *Data) chunk(indices []int32) chunk {
+	size := d.Chunk
+	if d.Ragged {
+		size = len(indices)
+	}
+	labels, kinds, index := make([]int32, size), make([]uint8, size), make([]int32, size)
+	for i, image := range indices {
+		labels[i], kinds[i], index[i] = d.labels[image], d.kinds[image], image
+	}
+	return chunk{
+		n:       len(indices),
+		indices: tensors.FromFlatDataAndDimensions(index, size),
+		labels:  tensors.FromFlatDataAndDimensions(labels, size),
+		kinds:   tensors.FromFlatDataAndDimensions(kinds, size),
+	}
+}
+
+// upload copies the pixels of a share of all images in order to its device, in place of their
+// indices.
+func upload(device backend.Device, share []part, pixels []uint8, size int) {
+	for _, p := range share {
+		for i := range p.chunks {
+			c := &p.chunks[i]
+			from := 0
+			tensors.MustConstFlatData(c.indices, func(indices []int32) { from = int(indices[0]) })
+			values := pixels[from*imageBytes : (from+c.n)*imageBytes]
+			if rows := c.labels.Size(); rows > c.n {
+				values = append(values[:len(values):len(values)],
+					make([]uint8, (rows-c.n)*imageBytes)...)
+			}
+			c.pixels, c.indices = onDevice(device, values, c.labels.Size()), nil
+		}
+	}
+}
+
+// onDevice copies the pixels of n images to a device.
+func onDevice(device backend.Device, pixels []uint8, n int) *tensors.Tensor {
+	shape := shapes.Make(dtypes.Uint8, n, models.ImageSize, models.ImageSize, 3)
+	return must(tensors.FromRaw(device.Client, device.Num, shape, pixels))
 }

@@ -1,136 +1,152 @@
 package descent
 
 import (
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/ml/train/optimizer"
 
 	"momentum/models"
 )
 
-// The variables of a run, in a GoMLX store: the weights under /model, the momentum under /momentum,
-// and the sums over the chunks of a batch under /sum.
-const (
-	weightPath   = "/model/"
-	momentumPath = "/momentum/"
-	sumPath      = "/sum/"
-
-	lossSum               = sumPath + "loss"
-	correctSum            = sumPath + "correct"
-	smallMarginLossSum    = sumPath + "small_margin_loss"
-	smallMarginCorrectSum = sumPath + "small_margin_correct"
-)
-
-// accumulateGraph adds one chunk to the sums: its loss and gradient, both times imageWeight (1/B),
-// and its number of correct images. args are those of [Data.arguments], then imageWeight.
-func (t *Trainer) accumulateGraph(_ *model.Scope, args []*Node) {
-	images, imageWeight := args[:len(args)-1], args[len(args)-1]
-	g := imageWeight.Graph()
-	s := t.score(images)
-	s.loss = Mul(s.loss, imageWeight)
-	if s.smallMarginLoss != nil {
-		s.smallMarginLoss = Mul(s.smallMarginLoss, imageWeight)
-	}
-	weights := make([]*Node, len(t.params))
-	for i, p := range t.params {
-		weights[i] = t.value(g, weightPath+p.Name)
-	}
-	for i, gradient := range Gradient(s.loss, weights...) {
-		t.add(sumPath+t.params[i].Name, gradient)
-	}
-	t.addScore(s)
+// programs are the compiled graphs of a trainer on one client. All devices of the client share
+// them. A list of values stands for its elements, one after the other:
+//
+//	weights, momentum  the network's parameters, and the buffer of each
+//	sums               the sum of the gradients of each parameter, and a vector of scores
+//	images             pixels [n, 32, 32, 3] uint8, labels [n] int32, kinds [n] uint8
+//	scores             [4]: losses, correct images, and both of the small-margin images alone
+type programs struct {
+	accumulate *Exec // weights, images, 1/B, sums → sums
+	evaluate   *Exec // weights, images, scores → scores
+	update     *Exec // weights, momentum, sums, numbers of the rule [4] → weights, momentum, stats
+	zero       *Exec // → sums of zero
+	add        *Exec // sums, sums → sums
+	gather     *Exec // pixels of all images, indices [n] int32 → pixels of n images
 }
 
-// updateGraph applies the rule to the sums and clears them. It returns the Stats as one vector.
-func (t *Trainer) updateGraph(_ *model.Scope, eta *Node) *Node {
-	g := eta.Graph()
-	zero := ScalarZero(g, eta.DType())
+// compile prepares the graphs of a trainer. Each is compiled when it is first called with arguments
+// of new shapes.
+func (t *Trainer) compile(client compute.Backend) *programs {
+	return &programs{
+		accumulate: must(NewExec(client, t.accumulateGraph)).WithName("accumulate"),
+		evaluate:   must(NewExec(client, t.evaluateGraph)).WithName("evaluate"),
+		update:     must(NewExec(client, t.updateGraph)).WithName("update"),
+		zero:       must(NewExec(client, t.zeroGraph)).WithName("zero"),
+		add:        must(NewExec(client, addGraph)).WithName("add"),
+		gather:     must(NewExec(client, gatherGraph)).WithName("gather"),
+	}
+}
+
+// cutter takes lists of values from the arguments of a graph, one after the other.
+type cutter []*Node
+
+func (c *cutter) take(n int) []*Node {
+	list := (*c)[:n]
+	*c = (*c)[n:]
+	return list
+}
+
+// accumulateGraph adds one chunk to the sums: its gradient and its scores, the losses times 1/B.
+func (t *Trainer) accumulateGraph(args []*Node) []*Node {
+	in := cutter(args)
+	weights, images, imageWeight := in.take(len(t.params)), in.take(3), in.take(1)[0]
+	sums := in
+	loss, scores := t.score(weights, images)
+	scores = Mul(scores, Stack([]*Node{imageWeight, OnesLike(imageWeight), imageWeight,
+		OnesLike(imageWeight)}, 0))
+	chunk := append(Gradient(Mul(loss, imageWeight), weights...), scores)
+	return addGraph(append(sums, chunk...))
+}
+
+// evaluateGraph adds the scores of one chunk to others.
+func (t *Trainer) evaluateGraph(args []*Node) *Node {
+	in := cutter(args)
+	_, scores := t.score(in.take(len(t.params)), in.take(3))
+	return Add(in[0], scores)
+}
+
+// updateGraph applies the rule to the sums. The stats are the scores, and the norms of the
+// gradient, of the step and of the weights before it.
+func (t *Trainer) updateGraph(args []*Node) []*Node {
+	n := len(t.params)
+	in := cutter(args)
+	weights := in.take(n)
+	var momentum []*Node
+	if t.rule.HasMomentum() {
+		momentum = in.take(n)
+	}
+	gradients, scores, values := in.take(n), in.take(1)[0], in.take(1)[0]
+	var newWeights, newMomentum []*Node
+	zero := ScalarZero(values.Graph(), values.DType())
 	grad2, update2, param2 := zero, zero, zero // squared norms
-	for _, p := range t.params {
-		w := t.store.GetVariable(weightPath + p.Name)
-		old := w.NodeValue(g)
+	for i, w := range weights {
 		var buffer *Node
-		if t.rule.HasMomentum() {
-			buffer = t.value(g, momentumPath+p.Name)
+		if momentum != nil {
+			buffer = momentum[i]
 		}
-		updated, newBuffer, used := t.rule.Update(old, t.take(g, sumPath+p.Name), buffer, eta)
-		w.SetNodeValue(updated)
-		if buffer != nil {
-			t.store.GetVariable(momentumPath + p.Name).SetNodeValue(newBuffer)
+		updated, newBuffer, used := t.rule.update(w, gradients[i], buffer, numbersOf(values))
+		newWeights = append(newWeights, updated)
+		if momentum != nil {
+			newMomentum = append(newMomentum, newBuffer)
 		}
 		grad2 = Add(grad2, L2NormSquare(used))
-		update2 = Add(update2, L2NormSquare(Sub(updated, old)))
-		param2 = Add(param2, L2NormSquare(old))
+		update2 = Add(update2, L2NormSquare(Sub(updated, w)))
+		param2 = Add(param2, L2NormSquare(w))
 	}
-	optimizer.IncrementGlobalStep(g, dtypes.Int64)
-	stats := []*Node{t.take(g, lossSum), t.take(g, correctSum), Sqrt(grad2), Sqrt(update2),
-		Sqrt(param2)}
-	if t.train.smallMargin != nil {
-		stats = append(stats, t.take(g, smallMarginLossSum), t.take(g, smallMarginCorrectSum))
-	}
-	return Stack(stats, 0)
+	norms := Stack([]*Node{Sqrt(grad2), Sqrt(update2), Sqrt(param2)}, 0)
+	return append(append(newWeights, newMomentum...), Concatenate([]*Node{scores, norms}, 0))
 }
 
-// evaluateGraph adds one chunk to the sums of losses and correct images, without gradients.
-func (t *Trainer) evaluateGraph(_ *model.Scope, images []*Node) { t.addScore(t.score(images)) }
+// zeroGraph makes sums of zero.
+func (t *Trainer) zeroGraph(g *Graph) []*Node {
+	_, dtype := t.Precision.dtypes()
+	var sums []*Node
+	for _, p := range t.params {
+		sums = append(sums, Zeros(g, t.shape(p)))
+	}
+	return append(sums, Zeros(g, shapes.Make(dtype, numScores)))
+}
 
-// chunkScore holds sums over the images of one chunk, scalars in the type of the weights. The last
-// two are nil without small-margin flags.
-type chunkScore struct{ loss, correct, smallMarginLoss, smallMarginCorrect *Node }
+// addGraph adds the second half of a list to the first.
+func addGraph(args []*Node) []*Node {
+	n := len(args) / 2
+	sums := make([]*Node, n)
+	for i := range sums {
+		sums[i] = Add(args[i], args[n+i])
+	}
+	return sums
+}
 
-// score builds the forward pass over one chunk of n images. Its arguments are those of
-// [Data.arguments]; the indices are [n] int32.
-func (t *Trainer) score(images []*Node) chunkScore {
-	pixels, labels, indices := images[0], images[1], images[2]
+// gatherGraph takes the images at some indices.
+func gatherGraph(pixels, indices *Node) *Node {
+	return Gather(pixels, InsertAxes(indices, -1))
+}
+
+// score builds the forward pass over one chunk of n images. It returns the sum of the losses, and
+// the scores.
+func (t *Trainer) score(weights, images []*Node) (loss, scores *Node) {
+	pixels, labels, kinds := images[0], images[1], images[2]
 	g := pixels.Graph()
 	computeType, weightType := t.Precision.dtypes()
-	rows := InsertAxes(indices, -1) // [n, 1]
-	// [n, 32, 32, 3]
-	x := models.Normalize(Gather(pixels, rows), t.train.mean, t.train.std, computeType)
-	y := Gather(labels, rows) // [n]
+	named := map[string]*Node{}
+	for i, p := range t.params {
+		named[p.Name] = weights[i]
+	}
+	x := models.Normalize(pixels, t.mean, t.std, computeType) // [n, 32, 32, 3]
 	// [n, classes]
-	logits := t.net.Logits(func(name string) *Node { return t.value(g, weightPath+name) }, x)
+	logits := t.net.Logits(func(name string) *Node { return named[name] }, x)
 	// [n, classes]: the log-probability of the label, 0 elsewhere
-	picked := Mul(OneHot(y, t.net.Classes, weightType), LogSoftmax(logits))
-	correct := Equal(ArgMax(logits, -1, dtypes.Int32), y) // [n]
-	s := chunkScore{loss: Neg(ReduceAllSum(picked)),
-		correct: ReduceAllSum(ConvertDType(correct, weightType))}
-	if len(images) > 3 {
-		small := ConvertDType(Gather(images[3], rows), dtypes.Bool) // [n]
-		logProbabilities := ReduceSum(picked, -1)                   // [n]
-		s.smallMarginLoss = Neg(ReduceAllSum(Where(small, logProbabilities,
-			ZerosLike(logProbabilities))))
-		s.smallMarginCorrect = ReduceAllSum(ConvertDType(LogicalAnd(correct, small), weightType))
-	}
-	return s
-}
+	picked := Mul(OneHot(labels, t.net.Classes, weightType), LogSoftmax(logits))
+	losses := Neg(ReduceSum(picked, -1)) // [n]
+	// [n]
+	correct := ConvertDType(Equal(ArgMax(logits, -1, dtypes.Int32), labels), weightType)
 
-// addScore builds the addition of one chunk to the sums.
-func (t *Trainer) addScore(s chunkScore) {
-	t.add(lossSum, s.loss)
-	t.add(correctSum, s.correct)
-	if s.smallMarginLoss != nil {
-		t.add(smallMarginLossSum, s.smallMarginLoss)
-		t.add(smallMarginCorrectSum, s.smallMarginCorrect)
-	}
-}
-
-// value returns the value of a variable in a graph.
-func (t *Trainer) value(g *Graph, path string) *Node {
-	return t.store.GetVariable(path).NodeValue(g)
-}
-
-// add builds variable += x.
-func (t *Trainer) add(path string, x *Node) {
-	v := t.store.GetVariable(path)
-	v.SetNodeValue(Add(v.NodeValue(x.Graph()), x))
-}
-
-// take returns the value of a sum and sets the sum to zero.
-func (t *Trainer) take(g *Graph, path string) *Node {
-	v := t.store.GetVariable(path)
-	sum := v.NodeValue(g)
-	v.SetNodeValue(ZerosLike(sum))
-	return sum
+	zero := ZerosLike(losses)
+	counts := GreaterThan(kinds, Const(g, uint8(filler))) // [n]
+	isSmall := Equal(kinds, Const(g, uint8(smallMargin))) // [n]
+	losses, correct = Where(counts, losses, zero), Where(counts, correct, zero)
+	loss = ReduceAllSum(losses)
+	return loss, Stack([]*Node{loss, ReduceAllSum(correct), ReduceAllSum(Where(isSmall, losses,
+		zero)), ReduceAllSum(Where(isSmall, correct, zero))}, 0)
 }

@@ -2,7 +2,6 @@ package descent
 
 import (
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -31,25 +30,23 @@ func (p Precision) dtypes() (compute, weights dtypes.DType) {
 }
 
 // scalar returns a number in the type of the weights.
-func (p Precision) scalar(x float64) *tensors.Tensor {
+func (p Precision) scalar(x float64) *tensors.Tensor { return tensorOf(p, []float64{x}) }
+
+// vector returns a list of numbers in the type of the weights.
+func (p Precision) vector(x []float64) *tensors.Tensor { return tensorOf(p, x, len(x)) }
+
+// tensorOf returns values in the type of the weights.
+func tensorOf[T float32 | float64](p Precision, values []T, dims ...int) *tensors.Tensor {
 	if p == F64 {
-		return tensors.FromScalar(x)
+		return tensors.FromFlatDataAndDimensions(converted[float64](values), dims...)
 	}
-	return tensors.FromScalar(float32(x))
+	return tensors.FromFlatDataAndDimensions(converted[float32](values), dims...)
 }
 
-func zeros(dtype dtypes.DType, dims ...int) *tensors.Tensor {
-	return tensors.FromShape(shapes.Make(dtype, dims...))
-}
-
-// fromFloat32 returns a tensor of the values in the type of the weights.
-func fromFloat32(values []float32, dtype dtypes.DType, dims []int) *tensors.Tensor {
-	if dtype != dtypes.Float64 {
-		return tensors.FromFlatDataAndDimensions(values, dims...)
-	}
-	wide := make([]float64, len(values))
+func converted[To, From float32 | float64](values []From) []To {
+	list := make([]To, len(values))
 	for i, v := range values {
-		wide[i] = float64(v)
+		list[i] = To(v)
 	}
-	return tensors.FromFlatDataAndDimensions(wide, dims...)
+	return list
 }

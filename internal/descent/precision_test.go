@@ -5,7 +5,6 @@ import (
 
 	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
-	"momentum/models"
 )
 
 // The default backend agrees with the Go backend in float64 to the digits of each precision, over
@@ -13,26 +12,17 @@ import (
 func TestPrecisions(t *testing.T) {
 	exact := goBackend(t)
 	rule := Rule{Form: Undamped, Gamma: 0.9}
-	want := steps(t, trainer(t, exact, images(t, exact, 5), tiny, rule, 5), 3, 0.05)
+	want := steps(t, trainer(t, exact, images(t, exact, 5, 5), tiny, rule), 3, 0.05)
 
 	b := backendtest.Open(t)
-	d := images(t, b, 5)
+	d := images(t, b, 5, 2)
 	// On a CPU, TF32 is float32.
 	for p, tolerance := range map[Precision]float64{F32: 1e-5, TF32: 1e-5, BF16: 0.03} {
 		if p == BF16 && b.Kind == backend.Go {
 			t.Log("bf16 is not checked: the Go backend has no bfloat16 convolution")
 			continue
 		}
-		c := tiny
-		c.Classes = 3
-		net, err := models.New(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tr, err := NewTrainer(b, net, rule, d, Options{Precision: p, Chunk: 2, Seed: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
+		tr := trainerIn(t, p, b, d, tiny, rule)
 		if got := steps(t, tr, 3, 0.05); distance(want, got) > tolerance {
 			t.Errorf("losses in %s: %v, want %v", p, got, want)
 		}

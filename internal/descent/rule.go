@@ -74,20 +74,30 @@ func (r Rule) String() string {
 	return fmt.Sprintf("GD+M %s, γ = %g, λ = %g", r.Form, r.Gamma, r.WeightDecay)
 }
 
-// Update builds one step of the rule for one parameter. It takes the weights, the gradient of the
-// loss, the momentum buffer (nil without momentum) and the rate η (a scalar). It returns the new
+// numbers are the numbers of a rule in a graph, scalars. Since they are inputs of the graph, rules
+// that differ in them share it.
+type numbers struct{ eta, gamma, gain, decay *Node }
+
+// numbers returns the numbers of a step at rate eta as one list: η, γ, the gain, λ.
+func (r Rule) numbers(eta float64) []float64 {
+	return []float64{eta, r.Gamma, r.Gain(), r.WeightDecay}
+}
+
+// numbersOf takes the numbers from a vector [4].
+func numbersOf(vector *Node) numbers {
+	at := func(i int) *Node { return Reshape(Slice(vector, AxisElem(i))) }
+	return numbers{at(0), at(1), at(2), at(3)}
+}
+
+// update builds one step of the rule for one parameter. It takes the weights, the gradient of the
+// loss, the momentum buffer (nil without momentum) and the rule's numbers. It returns the new
 // weights, the new buffer, and the gradient that was used, which includes weight decay.
-func (r Rule) Update(w, gradient, buffer, eta *Node) (newW, newBuffer, used *Node) {
-	used = gradient
-	if r.WeightDecay > 0 {
-		used = Add(used, MulScalar(w, r.WeightDecay))
-	}
+func (r Rule) update(w, gradient, buffer *Node, n numbers) (newW, newBuffer, used *Node) {
+	used = Add(gradient, Mul(w, n.decay))
 	if !r.HasMomentum() {
-		return Sub(w, Mul(used, eta)), nil, used
+		return Sub(w, Mul(used, n.eta)), nil, used
 	}
-	g, dtype := w.Graph(), w.DType()
-	newW, newBuffer = Update(w, used, buffer, eta, Scalar(g, dtype, r.Gamma),
-		Scalar(g, dtype, r.Gain()))
+	newW, newBuffer = Update(w, used, buffer, n.eta, n.gamma, n.gain)
 	return newW, newBuffer, used
 }
 

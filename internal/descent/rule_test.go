@@ -26,15 +26,16 @@ func TestUpdateByHand(t *testing.T) {
 			0.1875},
 	} {
 		step := graph.MustNewExec(b.Backend, func(w, gradient, buffer,
-			eta *graph.Node) (*graph.Node, *graph.Node) {
-			newW, newBuffer, _ := c.rule.Update(w, gradient, buffer, eta)
+			vector *graph.Node) (*graph.Node, *graph.Node) {
+			newW, newBuffer, _ := c.rule.update(w, gradient, buffer, numbersOf(vector))
 			if newBuffer == nil {
 				newBuffer = buffer
 			}
 			return newW, newBuffer
 		})
-		first := step.MustCall(1.0, 2.0, 0.0, 0.1)
-		second := step.MustCall(first[0], 4.0, first[1], 0.1)
+		numbers := c.rule.numbers(0.1)
+		first := step.MustCall(1.0, 2.0, 0.0, numbers)
+		second := step.MustCall(first[0], 4.0, first[1], numbers)
 		w1, w2 := first[0].Value().(float64), second[0].Value().(float64)
 		if math.Abs(w1-c.w1) > 1e-12 || math.Abs(w2-c.w2) > 1e-12 {
 			t.Errorf("%s: got %v, %v, want %v, %v", c.name, w1, w2, c.w1, c.w2)

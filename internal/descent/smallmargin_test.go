@@ -12,23 +12,23 @@ import (
 func TestSmallMarginImages(t *testing.T) {
 	b := goBackend(t)
 	rule := Rule{Form: Undamped, Gamma: 0.9}
-	plainData, flaggedData := images(t, b, 7), images(t, b, 7)
-	if err := flaggedData.SetSmallMargin([]bool{true, false, false, true, false, true,
-		false}); err != nil {
-		t.Fatal(err)
-	}
-	plain := trainer(t, b, plainData, tiny, rule, 7)
+	set := imageSet(7)
+	plainData := uploaded(t, b, set, Layout{Chunk: 7, Random: true})
+	set.SmallMargin = []bool{true, false, false, true, false, true, false}
+	flagged := uploaded(t, b, set, Layout{Chunk: 7})
+	flaggedChunks := uploaded(t, b, set, Layout{Chunk: 3, Random: true}) // 3+3+1 images
+	plain := trainer(t, b, plainData, tiny, rule)
 	// alone scores images at the weights of plain. It uses another trainer, so that the momentum of
 	// plain stays; a rate of 0 leaves the weights.
 	alone := func(indices ...int32) Score {
-		tr := trainer(t, b, plainData, tiny, rule, 7)
-		for _, p := range plain.params {
-			tr.set(p.Name, plain.values(weightPath+p.Name))
+		tr := trainer(t, b, plainData, tiny, rule)
+		for i := range plain.params {
+			tr.set(i, plain.values(i))
 		}
 		return stepOn(t, tr, indices).Score
 	}
-	whole := trainer(t, b, flaggedData, tiny, rule, 7)
-	chunked := trainer(t, b, flaggedData, tiny, rule, 3) // 3+3+1 images
+	whole := trainer(t, b, flagged, tiny, rule)
+	chunked := trainer(t, b, flaggedChunks, tiny, rule)
 	for step := range 3 {
 		small, others := alone(0, 3, 5), alone(1, 2, 4, 6)
 		want, err := plain.Step(t.Context(), 0.1)
@@ -36,7 +36,7 @@ func TestSmallMarginImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, tr := range []*Trainer{whole, chunked} {
-			evaluated, err := tr.Evaluate(t.Context(), flaggedData)
+			evaluated, err := tr.Evaluate(t.Context(), tr.train)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +47,7 @@ func TestSmallMarginImages(t *testing.T) {
 			if e := distance([]float64{want.Loss, want.GradNorm, want.UpdateNorm, want.ParamNorm},
 				[]float64{got.Loss, got.GradNorm, got.UpdateNorm, got.ParamNorm}); e > 1e-12 {
 				t.Errorf("step %d, chunks of %d: small-margin flags change %+v to %+v", step,
-					tr.Chunk, want, got)
+					tr.train.Chunk, want, got)
 			}
 			for _, s := range []Score{got.Score, evaluated} {
 				if math.Abs(s.SmallMarginLoss*7/3-small.Loss) > 1e-12 ||
@@ -55,7 +55,7 @@ func TestSmallMarginImages(t *testing.T) {
 					s.SmallMarginCorrect != small.Correct ||
 					s.Correct-s.SmallMarginCorrect != others.Correct {
 					t.Errorf("step %d, chunks of %d: %+v, want %+v of the small-margin images "+
-						"and %+v of the others", step, tr.Chunk, s, small, others)
+						"and %+v of the others", step, tr.train.Chunk, s, small, others)
 				}
 			}
 		}
@@ -71,8 +71,9 @@ func TestSmallMarginImages(t *testing.T) {
 		s.SmallMarginCorrect != 0 {
 		t.Errorf("images without flags: %+v, %v", s, err)
 	}
-	if err := plainData.SetSmallMargin(make([]bool, 6)); err == nil || !strings.Contains(
-		err.Error(), "6 small-margin flags, want one for each of the 7 images") {
+	set.SmallMargin = make([]bool, 6)
+	if _, err := NewData(b, set, Layout{Chunk: 3}); err == nil || !strings.Contains(err.Error(),
+		"6 small-margin flags, want one for each of the 7 images") {
 		t.Error(err)
 	}
 }

@@ -2,8 +2,8 @@ package descent
 
 import "math"
 
-// Score is the performance of the network on a set of images. After [Data.SetSmallMargin] it also
-// has the part of the small-margin images. Both losses are divided by the number of all images, so
+// Score is the performance of the network on a set of images, and the part that the small-margin
+// images have in it. Both losses are divided by the number of all images, so
 // that parts add up: the mean loss over the small-margin images is SmallMarginLoss times the number
 // of all images, divided by the number of small-margin images.
 type Score struct {
@@ -11,6 +11,15 @@ type Score struct {
 	Correct            int     // images whose largest logit is that of their label
 	SmallMarginLoss    float64 // sum over the small-margin images / number of all images
 	SmallMarginCorrect int     // correct images among those with a small margin
+}
+
+// numScores is the number of scores in a graph: the fields of a Score, with sums for means.
+const numScores = 4
+
+// scoreOf is the score that a graph returned.
+func scoreOf(x []float64) Score {
+	return Score{Loss: x[0], Correct: int(x[1]), SmallMarginLoss: x[2],
+		SmallMarginCorrect: int(x[3])}
 }
 
 // Stats are the numbers of one step. All but UpdateNorm belong to the weights before the step.

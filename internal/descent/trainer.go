@@ -1,12 +1,17 @@
 package descent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/ml/train/optimizer"
+	"golang.org/x/sync/errgroup"
 
 	"momentum/internal/backend"
 	"momentum/models"
@@ -15,36 +20,41 @@ import (
 // Options are the settings of a trainer that belong neither to the network nor to the rule.
 type Options struct {
 	Precision Precision
-	Chunk     int    // images per call of the compiled step, at least 1
 	Seed      uint64 // of the initial weights
 
 	// OnChunk, if not nil, is called with the number of images of each chunk of a step once the
-	// chunk has been handed to the device.
+	// chunk has been handed to its device. The calls come one at a time.
 	OnChunk func(images int)
 }
 
-// Trainer holds the weights, the momentum and the compiled graphs of one run.
+// Trainer holds the weights, the momentum and the compiled graphs of one run, on one or several
+// devices.
 //
 // One step over a batch of B images is
 //
-//	for each chunk of the batch:  sum += Σ_i ∇ℓ_i(w) / B    one graph, the sums donated to it
-//	w, buffer = Rule.Update(w, sum, buffer, η);  sum = 0    a small graph, which returns the Stats
+//	for each part of the batch:
+//		sum = 0;  for each chunk of the part:  sum += Σ_i ∇ℓ_i(w) / B
+//	total = the sums of the parts, added up in a binary tree
+//	w, buffer = Rule.Update(w, total, buffer, η)
 //
-// so that the gradient is that of the whole batch for any chunks, and the host reads five numbers
-// per step, or seven with small-margin images.
+// so that the gradient is that of the whole batch for any chunks. Each device has its own weights
+// and momentum and takes its share of the parts. It adds up what the tree allows. The rest, one or
+// a few sums for each device, meets once a step on the first device by way of the host; then every
+// device takes the same update. The order of all additions is that of one device alone, so another
+// number of devices changes no bit where the devices compute alike. With one device the host reads
+// seven numbers a step, and nothing else.
 //
 // With Norm "batch" the statistics are those of a chunk ("ghost" batches), and the chunks do change
 // the result.
 type Trainer struct {
 	Options
-	net    *models.Network
-	rule   Rule
-	train  *Data
-	store  *model.Store
-	params []models.Param
-
-	accumulate, update, evaluate *model.Exec
-	imageWeights                 map[int]*tensors.Tensor // 1/B on the device, by B
+	net       *models.Network
+	rule      Rule
+	train     *Data
+	mean, std [3]float32
+	params    []models.Param
+	replicas  []*replica // by device
+	steps     int64      // taken so far
 }
 
 // NewTrainer prepares a run of the rule on the training images, from the network's initial weights
@@ -54,113 +64,175 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 	if err := rule.Validate(); err != nil {
 		return nil, fmt.Errorf("descent: %w", err)
 	}
-	if o.Chunk < 1 {
-		return nil, fmt.Errorf("descent: chunk must be at least 1 image, got %d", o.Chunk)
-	}
-	t := &Trainer{
-		Options: o, net: net, rule: rule, train: train, store: model.NewStore(),
-		params: net.Params(), imageWeights: map[int]*tensors.Tensor{},
-	}
+	t := &Trainer{Options: o, net: net, rule: rule, train: train, mean: train.mean, std: train.std,
+		params: net.Params()}
 	err := backend.Try("descent", func() {
-		_, weightType := o.Precision.dtypes()
-		for i, values := range net.Init(o.Seed) {
-			p := t.params[i]
-			t.create(weightPath+p.Name, fromFloat32(values, weightType, p.Shape), true)
-			t.create(sumPath+p.Name, zeros(weightType, p.Shape...), false)
-			if rule.HasMomentum() {
-				t.create(momentumPath+p.Name, zeros(weightType, p.Shape...), false)
+		initial := net.Init(o.Seed)
+		compiled := map[compute.Backend]*programs{}
+		for _, device := range b.Devices {
+			if compiled[device.Client] == nil {
+				compiled[device.Client] = t.compile(device.Client)
 			}
+			r := &replica{device: device, programs: compiled[device.Client]}
+			for i, p := range t.params {
+				r.weights = append(r.weights, tensorOf(o.Precision, initial[i], p.Shape...))
+				if rule.HasMomentum() {
+					r.momentum = append(r.momentum, tensors.FromShape(t.shape(p)))
+				}
+			}
+			t.replicas = append(t.replicas, r)
 		}
-		for _, path := range []string{lossSum, correctSum, smallMarginLossSum,
-			smallMarginCorrectSum} {
-			t.create(path, zeros(weightType), false)
-		}
-		optimizer.GetGlobalStepVar(t.store)
-		t.accumulate = must(model.NewExec(b.Backend, t.store, t.accumulateGraph)).SetMaxCache(-1)
-		t.update = must(model.NewExec(b.Backend, t.store, t.updateGraph))
-		t.evaluate = must(model.NewExec(b.Backend, t.store, t.evaluateGraph)).SetMaxCache(-1)
 	})
 	return t, err
+}
+
+// shape is the shape of a parameter, of its gradient and of its momentum.
+func (t *Trainer) shape(p models.Param) shapes.Shape {
+	_, dtype := t.Precision.dtypes()
+	return shapes.Make(dtype, p.Shape...)
 }
 
 // Step takes one step over all training images: exact full-batch gradient descent. If the context
 // ends first, the step is not taken. The weights, which are then those before the step, may still
 // be saved, but the trainer must not take another step.
 func (t *Trainer) Step(ctx context.Context, eta float64) (Stats, error) {
-	return t.step(ctx, t.train.inOrder(t.Chunk), t.train.N, eta)
+	return t.step(ctx, t.train.shares, t.train.N, eta)
 }
 
-// StepOn is [Trainer.Step] over a batch of training images, given by their indices in [0, N).
+// StepOn is [Trainer.Step] over a batch of training images, given by their indices in [0, N). The
+// training images must have random access.
 func (t *Trainer) StepOn(ctx context.Context, indices []int32, eta float64) (Stats, error) {
-	return t.step(ctx, chunked(indices, t.Chunk), len(indices), eta)
+	if !t.train.Random {
+		return Stats{}, fmt.Errorf("descent: a step on a mini-batch needs training images with " +
+			"random access")
+	}
+	return t.step(ctx, [][]part{t.train.cut(indices)}, len(indices), eta)
 }
 
-// step takes one step over the chunks, which have size images together.
-func (t *Trainer) step(ctx context.Context, chunks []*tensors.Tensor, size int,
-	eta float64) (Stats, error) {
-	var stats Stats
-	err := backend.Try("descent: step", func() {
-		if t.imageWeights[size] == nil {
-			t.imageWeights[size] = t.Precision.scalar(1 / float64(size))
+// step takes one step over the parts of a batch, by device, which have size images together.
+func (t *Trainer) step(ctx context.Context, shares [][]part, size int, eta float64) (Stats, error) {
+	var mu sync.Mutex
+	onChunk := func(images int) {
+		if t.OnChunk != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			t.OnChunk(images)
 		}
-		for _, indices := range chunks {
-			if err := ctx.Err(); err != nil {
-				panic(err)
-			}
-			t.accumulate.MustCall(append(t.train.arguments(indices), t.imageWeights[size])...)
-			if t.OnChunk != nil {
-				t.OnChunk(indices.Size())
-			}
-		}
-		v := backend.Floats(t.update.MustCall(t.Precision.scalar(eta))[0]) // see updateGraph
-		stats = Stats{Score: Score{Loss: v[0], Correct: int(v[1])}, GradNorm: v[2],
-			UpdateNorm: v[3], ParamNorm: v[4]}
-		if len(v) > 5 {
-			stats.SmallMarginLoss, stats.SmallMarginCorrect = v[5], int(v[6])
+	}
+	nodes := make([][]node[sums], len(t.replicas))
+	err := t.each(ctx, func(goOn check, i int, r *replica) {
+		imageWeight := t.Precision.scalar(1 / float64(size))
+		nodes[i] = r.sum(goOn, t.train, shares[i], imageWeight, onChunk)
+	})
+	if err != nil {
+		return Stats{}, err
+	}
+	totals, err := t.meet(ctx, nodes)
+	if err != nil {
+		return Stats{}, err
+	}
+	var stats []float64
+	err = t.each(ctx, func(_ check, i int, r *replica) {
+		s := r.step(totals[i], t.Precision.vector(t.rule.numbers(eta)))
+		if i == 0 {
+			stats = backend.Floats(s)
 		}
 	})
-	return stats, err
+	if err != nil {
+		return Stats{}, err
+	}
+	t.steps++
+	return Stats{Score: scoreOf(stats), GradNorm: stats[4], UpdateNorm: stats[5],
+		ParamNorm: stats[6]}, nil
+}
+
+// Rehearse computes the gradient of one chunk on every device that has work and drops it. It
+// returns the number of images.
+func (t *Trainer) Rehearse(ctx context.Context) (images int, err error) {
+	var n atomic.Int64
+	err = t.each(ctx, func(goOn check, i int, r *replica) {
+		if len(t.train.shares[i]) == 0 {
+			return
+		}
+		first := t.train.shares[i][0]
+		r.sum(goOn, t.train, []part{{first.index, first.chunks[:1]}}, t.Precision.scalar(1),
+			func(images int) { n.Add(int64(images)) })
+	})
+	return int(n.Load()), err
+}
+
+// meet adds the nodes of all devices and returns the total for each device.
+func (t *Trainer) meet(ctx context.Context, nodes [][]node[sums]) ([]sums, error) {
+	totals := make([]sums, len(t.replicas))
+	// The first device keeps what it has; the others' come to the host.
+	err := t.each(ctx, func(_ check, i int, _ *replica) {
+		for j := range nodes[i] {
+			if i > 0 {
+				nodes[i][j].value = onHost(nodes[i][j].value)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = backend.Try("descent: add the sums of the devices", func() {
+		all := tree[sums]{add: t.replicas[0].addSums, nodes: nodes[0]}
+		for _, n := range slices.Concat(nodes[1:]...) {
+			all.push(n)
+		}
+		totals[0] = all.nodes[0].value
+	})
+	if err != nil {
+		return nil, err
+	}
+	return totals, t.each(ctx, func(_ check, i int, _ *replica) {
+		if i > 0 {
+			totals[i] = onHost(totals[0])
+		}
+	})
+}
+
+// check panics if the context has ended or another device has failed.
+type check func()
+
+// each calls f for all replicas at once, and returns the first error.
+func (t *Trainer) each(ctx context.Context, f func(goOn check, i int, r *replica)) error {
+	g, others := errgroup.WithContext(ctx)
+	goOn := func() {
+		if err := cmp.Or(ctx.Err(), others.Err()); err != nil {
+			panic(err)
+		}
+	}
+	for i, r := range t.replicas {
+		place := "descent"
+		if len(t.replicas) > 1 {
+			place = fmt.Sprintf("descent: device %d of %d", i+1, len(t.replicas))
+		}
+		g.Go(func() error { return backend.Try(place, func() { f(goOn, i, r) }) })
+	}
+	return g.Wait()
 }
 
 // Evaluate scores images at the present weights. If the context ends first, the same holds as for
 // [Trainer.Step].
 func (t *Trainer) Evaluate(ctx context.Context, d *Data) (Score, error) {
-	var s Score
-	err := backend.Try("descent: evaluate", func() {
-		for _, indices := range d.inOrder(t.Chunk) {
-			if err := ctx.Err(); err != nil {
-				panic(err)
-			}
-			t.evaluate.MustCall(d.arguments(indices)...)
-		}
-		n := float64(d.N)
-		s = Score{Loss: t.takeSum(lossSum) / n, Correct: int(t.takeSum(correctSum))}
-		if d.smallMargin != nil {
-			s.SmallMarginLoss = t.takeSum(smallMarginLossSum) / n
-			s.SmallMarginCorrect = int(t.takeSum(smallMarginCorrectSum))
+	scores := make([][][]float64, len(t.replicas)) // by device and part
+	err := t.each(ctx, func(goOn check, i int, r *replica) {
+		for _, s := range r.scores(goOn, d, d.shares[i], func() *tensors.Tensor {
+			return t.Precision.vector(make([]float64, numScores))
+		}) {
+			scores[i] = append(scores[i], backend.Floats(s))
 		}
 	})
-	return s, err
-}
-
-// takeSum reads a scalar sum on the host and sets it to zero.
-func (t *Trainer) takeSum(path string) float64 {
-	v := t.store.GetVariable(path)
-	sum := backend.Floats(v.MustValue())[0]
-	setValue(v, zeros(v.DType()))
-	return sum
-}
-
-// create adds a variable to the store.
-func (t *Trainer) create(path string, value *tensors.Tensor, trainable bool) {
-	must(t.store.CreateVariable(path, value)).SetTrainable(trainable)
-}
-
-// setValue replaces the value of a variable. Call it inside backend.Try.
-func setValue(v *model.Variable, value *tensors.Tensor) {
-	if err := v.SetValue(value); err != nil {
-		panic(err)
+	sum := make([]float64, numScores)
+	for _, s := range slices.Concat(scores...) {
+		for k := range sum {
+			sum[k] += s[k]
+		}
 	}
+	s := scoreOf(sum)
+	s.Loss, s.SmallMarginLoss = s.Loss/float64(d.N), s.SmallMarginLoss/float64(d.N)
+	return s, err
 }
 
 // must turns an error into a panic. Call it inside backend.Try.

@@ -13,12 +13,11 @@ import (
 // Law: the gradient over unequal chunks equals that over one chunk, and no image is dropped.
 func TestChunksDoNotChangeTheResult(t *testing.T) {
 	b := goBackend(t)
-	d := images(t, b, 7)
 	rule := Rule{Form: Undamped, Gamma: 0.9}
-	one := trainer(t, b, d, tiny, rule, 7)
+	one := trainer(t, b, images(t, b, 7, 7), tiny, rule)
 	want := steps(t, one, 3, 0.1)
 	for _, chunk := range []int{3, 2} { // 3+3+1 and 2+2+2+1 images
-		many := trainer(t, b, d, tiny, rule, chunk)
+		many := trainer(t, b, images(t, b, 7, chunk), tiny, rule)
 		got := steps(t, many, 3, 0.1)
 		if e := distance(want, got); e > 1e-12 {
 			t.Errorf("chunks of %d: losses %v, want %v of one chunk", chunk, got, want)
@@ -33,8 +32,8 @@ func TestChunksDoNotChangeTheResult(t *testing.T) {
 // without accumulation.
 func TestLossIsTheMeanOverImages(t *testing.T) {
 	b := goBackend(t)
-	d := images(t, b, 5)
-	tr := trainer(t, b, d, tiny, Rule{Form: Undamped}, 2)
+	d := images(t, b, 5, 2)
+	tr := trainer(t, b, d, tiny, Rule{Form: Undamped})
 	sum := 0.0
 	for i := range d.N {
 		s, err := tr.StepOn(t.Context(), []int32{int32(i)}, 0)
@@ -61,10 +60,10 @@ func TestLossIsTheMeanOverImages(t *testing.T) {
 // Law: damped at η takes the steps of undamped at (1−γ)η.
 func TestDampedIsUndampedAtLowerRate(t *testing.T) {
 	b := goBackend(t)
-	d := images(t, b, 4)
+	d := images(t, b, 4, 4)
 	const gamma, eta = 0.8, 0.5
-	damped := trainer(t, b, d, tiny, Rule{Form: Damped, Gamma: gamma, WeightDecay: 0.01}, 4)
-	undamped := trainer(t, b, d, tiny, Rule{Form: Undamped, Gamma: gamma, WeightDecay: 0.01}, 4)
+	damped := trainer(t, b, d, tiny, Rule{Form: Damped, Gamma: gamma, WeightDecay: 0.01})
+	undamped := trainer(t, b, d, tiny, Rule{Form: Undamped, Gamma: gamma, WeightDecay: 0.01})
 	for step := range 5 {
 		x, y := steps(t, damped, 1, eta), steps(t, undamped, 1, (1-gamma)*eta)
 		if e := distance(x, y); e > 1e-12 {
@@ -79,20 +78,20 @@ func TestDampedIsUndampedAtLowerRate(t *testing.T) {
 // Law: γ = 0 is GD exactly, and GD and GD+M start from the same weights.
 func TestWithoutMomentumIsGD(t *testing.T) {
 	b := goBackend(t)
-	d := images(t, b, 4)
-	gd := trainer(t, b, d, tiny, Rule{Form: Undamped}, 2)
-	gdm := trainer(t, b, d, tiny, Rule{Form: Damped, Gamma: 0.9}, 2)
+	d := images(t, b, 4, 2)
+	gd := trainer(t, b, d, tiny, Rule{Form: Undamped})
+	gdm := trainer(t, b, d, tiny, Rule{Form: Damped, Gamma: 0.9})
 	if !slices.Equal(gd.weights(), gdm.weights()) {
 		t.Error("GD and GD+M start from different weights")
 	}
 	before := gd.weights()
-	damped := trainer(t, b, d, tiny, Rule{Form: Damped, Gamma: 0}, 2)
+	damped := trainer(t, b, d, tiny, Rule{Form: Damped, Gamma: 0})
 	if !slices.Equal(steps(t, gd, 3, 0.2), steps(t, damped, 3, 0.2)) ||
 		!slices.Equal(gd.weights(), damped.weights()) {
 		t.Error("γ = 0 differs from GD")
 	}
 	// One step of GD is w − η∇L, with the norms in the stats.
-	fresh := trainer(t, b, d, tiny, Rule{Form: Undamped}, 2)
+	fresh := trainer(t, b, d, tiny, Rule{Form: Undamped})
 	s, err := fresh.Step(t.Context(), 0.2)
 	if err != nil {
 		t.Fatal(err)
@@ -112,9 +111,9 @@ func TestWithoutMomentumIsGD(t *testing.T) {
 // Law: a mini-batch of all images, in any order, is the full batch.
 func TestStepOnAllIsStep(t *testing.T) {
 	b := goBackend(t)
-	d := images(t, b, 5)
+	d := images(t, b, 5, 2)
 	rule := Rule{Form: Undamped, Gamma: 0.5}
-	full, mini := trainer(t, b, d, tiny, rule, 2), trainer(t, b, d, tiny, rule, 2)
+	full, mini := trainer(t, b, d, tiny, rule), trainer(t, b, d, tiny, rule)
 	for range 2 {
 		if _, err := full.Step(t.Context(), 0.1); err != nil {
 			t.Fatal(err)
@@ -130,21 +129,30 @@ func TestStepOnAllIsStep(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	b := goBackend(t)
-	d := images(t, b, 2)
+	set := imageSet(2)
+	d := uploaded(t, b, set, Layout{Chunk: 1})
 	net, err := models.New(models.Config{Model: "resnet18", Width: 1, Norm: "none", Classes: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, gammaErr := NewTrainer(b, net, Rule{Form: Undamped, Gamma: 1}, d, Options{Chunk: 1})
-	_, chunkErr := NewTrainer(b, net, Rule{Form: Undamped}, d, Options{})
-	_, pixelsErr := NewData(b.Backend, make([]uint8, 3071), make([]uint8, 1), [3]float32{},
-		[3]float32{})
+	_, gammaErr := NewTrainer(b, net, Rule{Form: Undamped, Gamma: 1}, d, Options{})
+	tr, err := NewTrainer(b, net, Rule{Form: Undamped}, d, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, batchErr := tr.StepOn(t.Context(), []int32{1}, 0)
+	_, chunkErr := NewData(b, set, Layout{})
+	_, randomErr := NewData(goDevices(t, 2), set, Layout{Chunk: 1, Random: true})
+	set.Pixels = set.Pixels[1:]
+	_, pixelsErr := NewData(b, set, Layout{Chunk: 1})
 	for _, c := range []struct {
 		err  error
 		want string
 	}{
 		{gammaErr, "gamma must be in [0, 1), got 1"},
+		{batchErr, "needs training images with random access"},
 		{chunkErr, "chunk must be at least 1"},
+		{randomErr, "use one device for mini-batches"},
 		{pixelsErr, "want 3072 bytes for each label"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
@@ -161,9 +169,9 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := images(b, be, 64)
+	d := images(b, be, 64, 32)
 	tr, err := NewTrainer(be, net, Rule{Form: Undamped, Gamma: 0.9}, d,
-		Options{Precision: F32, Chunk: 32, Seed: 1})
+		Options{Precision: F32, Seed: 1})
 	if err != nil {
 		b.Fatal(err)
 	}

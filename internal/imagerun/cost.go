@@ -24,21 +24,18 @@ type Cost struct {
 	Device       string  `json:"device"`
 }
 
-// cost measures one chunk.
+// cost measures one chunk on every device.
 func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	began := time.Now()
 	trainer, err := r.newTrainer(nil)
 	if err != nil {
 		return Cost{}, err
 	}
-	indices := make([]int32, r.chunk)
-	for i := range indices {
-		indices[i] = int32(i)
-	}
 	var compiled, took time.Duration
+	var images int
 	for i := range 3 { // the first call compiles, the second one makes room
 		start := time.Now()
-		if _, err := trainer.StepOn(ctx, indices, 0); err != nil {
+		if images, err = trainer.Rehearse(ctx); err != nil {
 			return Cost{}, err
 		}
 		if took = time.Since(start); i == 0 {
@@ -49,13 +46,11 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	evaluations := math.Ceil(float64(r.Epochs)/float64(r.every)) + 1
 	evaluated := float64(r.eval.N)*evaluations + float64(r.train.N)
 	flop := trained*r.stepFLOP + evaluated*r.forwardFLOP
-	rate := float64(r.chunk) * r.stepFLOP / took.Seconds()
+	rate := float64(images) * r.stepFLOP / took.Seconds()
 
 	params := 4 * float64(r.net.NumParams())
-	state := 3 // weights, sum of gradients and, for a moment, their new values
 	saved := 1 // copies of the weights in a checkpoint
 	if r.Rule().HasMomentum() {
-		state += 2
 		saved++
 	}
 	rowBytes := 600 // in metrics.jsonl, metrics.csv and the events
@@ -71,13 +66,30 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	}
 	return Cost{
 		FLOP: flop, Seconds: flop / rate, Compile: compiled.Seconds(),
-		ImagesPerSec: float64(r.chunk) / took.Seconds(), FLOPPerSec: rate,
-		Memory: float64(state)*params + 3072*float64(r.train.N+r.eval.N) +
-			3*4*float64(r.chunk)*float64(r.net.ActivationValues()),
+		ImagesPerSec: float64(images) / took.Seconds(), FLOPPerSec: rate,
+		Memory: r.memory(params),
 		Disk:   weights + 3*checkpoint + rest, // two checkpoints and the next one
 		Kept:   kept,
 		Device: r.backend.Device,
 	}, nil
+}
+
+// memory estimates the memory of all devices together, beside the program, for weights of the given
+// size.
+func (r *experiment) memory(weights float64) float64 {
+	// Each device has its weights and, for a moment, their new values; likewise the momentum.
+	copies := 2.0
+	if r.Rule().HasMomentum() {
+		copies += 2
+	}
+	// It has the sums of a part, their new values, and one sum for each level of the tree.
+	copies += 2 + math.Ceil(math.Log2(float64(r.train.Parts())))
+	// The gradient keeps the activations of one chunk. The factor is from what XLA's compiler
+	// reports for ResNet-18 on a GPU.
+	perValue := map[bool]float64{false: 4, true: 2}[r.Precision == "bf16"]
+	activations := 1.7 * perValue * float64(r.chunk) * float64(r.net.ActivationValues())
+	return float64(len(r.backend.Devices))*(copies*weights+activations) +
+		3072*float64(r.train.N+r.eval.N)
 }
 
 // dryRun prints the whole configuration and the cost, and leaves nothing behind but the file of

@@ -80,8 +80,16 @@ func (c *Config) flags() *flag.FlagSet {
 		"images; 0: as few as keep their cost below a tenth of that of training")
 	fs.Uint64Var(&c.Seed, "seed", c.Seed, "seed of the initial weights and of the order of the "+
 		"images, as separate streams")
+	c.bindExecution(fs)
+	return fs
+}
 
+// bindExecution binds the flags of the execution.
+func (c *Config) bindExecution(fs *flag.FlagSet) {
 	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
+	fs.TextVar(&c.Devices, "devices", c.Devices, "devices that share the full batch, each with "+
+		"its own weights and images: a number|auto (all visible GPUs; on a CPU, one for each core up "+
+		"to 8); on a CPU another number changes no bit of the result")
 	fs.IntVar(&c.Chunk, "chunk", c.Chunk,
 		"images per call of the compiled step; 0: chosen for the backend")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
@@ -94,7 +102,6 @@ func (c *Config) flags() *flag.FlagSet {
 	fs.StringVar(&c.Mirror, "mirror", c.Mirror,
 		"`URL` to fetch CIFAR from in place of the official host")
 	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
-	return fs
 }
 
 // SmallMarginFlags are the names of the flags of small-margin images, without their share.
@@ -108,8 +115,8 @@ var (
 		"schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "small-margin"},
 		SmallMarginFlags,
 		[]string{"model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"})
-	executionFlags = []string{"backend", "chunk", "checkpoint-every", "slim", "runs", "data-dir",
-		"mirror", "offline"}
+	executionFlags = []string{"backend", "devices", "chunk", "checkpoint-every", "slim", "runs",
+		"data-dir", "mirror", "offline"}
 )
 
 // Command is a parsed command line. It keeps the flags as they were given, since their defaults

@@ -48,7 +48,7 @@ type experiment struct {
 func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	// The backend, which decides what -preset=auto means.
 	be, err := backend.Open(ctx, cmd.first.Backend, backend.Options{Offline: cmd.first.Offline,
-		Out: stderr, TF32: cmd.first.Precision == "tf32"})
+		Devices: cmd.first.open(), Out: stderr, TF32: cmd.first.Precision == "tf32"})
 	if err != nil {
 		return err
 	}
@@ -80,29 +80,30 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 
 // open loads the images onto the device, builds the network, and prints what will be trained.
 func (r *experiment) open(ctx context.Context) error {
-	// The host holds the images no longer than it takes to copy them to the device.
+	// The host holds the images no longer than it takes to copy them to the devices.
 	trainSet, evalSet, err := load(ctx, r.Config, r.stderr)
 	if err != nil {
 		return err
 	}
-	classes := trainSet.Classes
-	if r.train, err = upload(r.backend, trainSet); err != nil {
+	if r.Batch > trainSet.N() {
+		return cli.Usagef("-batch must be at most the %d training images, got %d: use a smaller "+
+			"one, or -opt=%s for the full batch", trainSet.N(), r.Batch, r.Opt[1:])
+	}
+	if r.net, err = r.Network(trainSet.Classes); err != nil {
 		return err
 	}
-	if r.eval, err = upload(r.backend, evalSet); err != nil {
+	r.resolve(trainSet.N(), evalSet.N())
+	l := descent.Layout{Chunk: r.chunk, Ragged: r.Norm == "batch"}
+	if r.eval, err = descent.NewData(r.backend, evalSet, l); err != nil {
+		return err
+	}
+	l.Random = r.Batch > 0
+	if r.train, err = descent.NewData(r.backend, trainSet, l); err != nil {
 		return err
 	}
 	trainSet, evalSet = nil, nil
 	debug.FreeOSMemory()
-
-	if r.net, err = r.Network(classes); err != nil {
-		return err
-	}
-	if r.Batch > r.train.N {
-		return cli.Usagef("-batch must be at most the %d training images, got %d: use a smaller "+
-			"one, or -opt=%s for the full batch", r.train.N, r.Batch, r.Opt[1:])
-	}
-	r.resolve()
+	fmt.Fprintf(r.stdout, "devices   %s%s\n", r.backend.Shares(), r.idle())
 	fmt.Fprintf(r.stdout, "data      %s: %d training images%s, %d %s%s\n", r.Data, r.train.N,
 		smallMarginCount(r.train), r.eval.N, r.evalName(), smallMarginCount(r.eval))
 	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image "+
@@ -155,13 +156,14 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 	return train, eval, nil
 }
 
-// upload copies a set of images to the device, and which of them have a small margin.
-func upload(be *backend.Backend, set *datasets.Images) (*descent.Data, error) {
-	data, err := descent.NewData(be.Backend, set.Pixels, set.Labels, set.Mean, set.Std)
-	if err == nil && set.SmallMargin != nil {
-		err = data.SetSmallMargin(set.SmallMargin)
+// idle says which devices have no work, if any.
+func (r *experiment) idle() string {
+	parts := r.train.Parts()
+	if len(r.backend.Devices) <= parts {
+		return ""
 	}
-	return data, err
+	return fmt.Sprintf("; %d of them have work, since the chunks of %d images make %d parts: a "+
+		"smaller -chunk makes more", parts, r.chunk, parts)
 }
 
 // smallMarginCount says how many images of a set have a small margin, if any.
@@ -172,13 +174,13 @@ func smallMarginCount(d *descent.Data) string {
 	return fmt.Sprintf(" (%d with a small margin)", d.SmallMargin)
 }
 
-// resolve fills in what the settings leave to the backend and the data.
-func (r *experiment) resolve() {
+// resolve fills in what the settings leave to the backend and the numbers of images.
+func (r *experiment) resolve(train, eval int) {
 	r.forwardFLOP, r.stepFLOP = r.net.FLOPs()
-	r.every = r.EvaluationEvery(r.forwardFLOP, r.stepFLOP, r.train.N, r.eval.N)
+	r.every = r.EvaluationEvery(r.forwardFLOP, r.stepFLOP, train, eval)
 	r.stepsPerEpoch = 1
 	if r.Batch > 0 {
-		r.stepsPerEpoch = (r.train.N + r.Batch - 1) / r.Batch
+		r.stepsPerEpoch = (train + r.Batch - 1) / r.Batch
 	}
 	r.chunk = r.Chunk
 	if r.chunk == 0 {
@@ -190,7 +192,7 @@ func (r *experiment) resolve() {
 	if r.Batch > 0 {
 		r.chunk = min(r.chunk, r.Batch)
 	}
-	r.chunk = min(r.chunk, r.train.N)
+	r.chunk = min(r.chunk, train)
 }
 
 // evalName names the evaluated images.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,13 +55,50 @@ type Settings struct {
 // Execution is what changes speed, memory and places, but not the result beyond rounding.
 type Execution struct {
 	Backend         string       `json:"backend"`
-	Chunk           int          `json:"chunk"` // images per call; 0: chosen for the backend
+	Devices         Devices      `json:"devices"` // that share the full batch
+	Chunk           int          `json:"chunk"`   // images per call; 0: chosen for the backend
 	CheckpointEvery cli.Duration `json:"checkpoint_every"`
 	Slim            bool         `json:"slim"` // keep no weights once the run has ended
 	Runs            string       `json:"runs"`
 	DataDir         string       `json:"data_dir,omitempty"`
 	Mirror          string       `json:"mirror,omitempty"`
 	Offline         bool         `json:"offline"`
+}
+
+// Devices is a number of devices. 0, or auto, is the number that the backend chooses.
+type Devices int
+
+// MarshalText implements [encoding.TextMarshaler].
+func (d Devices) MarshalText() ([]byte, error) {
+	if d == 0 {
+		return []byte(auto), nil
+	}
+	return []byte(strconv.Itoa(int(d))), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (d *Devices) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	switch {
+	case string(text) == auto:
+		n = 0
+	case err != nil || n < 1:
+		return fmt.Errorf("want auto or a number of at least 1, got %q", text)
+	}
+	*d = Devices(n)
+	return nil
+}
+
+// open is the number of devices to open. Mini-batches stay on one device, since their images may be
+// anywhere.
+func (c *Config) open() int {
+	switch {
+	case c.Devices > 0:
+		return int(c.Devices)
+	case IsMiniBatch(c.Opt):
+		return 1
+	}
+	return backend.AllDevices
 }
 
 // Derived is what follows from the settings and helps a reader. It is stored but not read back.
@@ -153,6 +191,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf(
 			"-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s",
 			c.Opt, c.Opt[1:])
+	case IsMiniBatch(c.Opt) && c.Devices > 1:
+		return fmt.Errorf("-devices=%d: only the full batch can be shared, got -opt=%s: use "+
+			"-devices=1, or -opt=%s for the full batch", c.Devices, c.Opt, c.Opt[1:])
 	case c.Offline && c.Mirror != "":
 		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
 	case c.Runs == "":

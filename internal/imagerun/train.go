@@ -69,7 +69,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 // newTrainer starts from the initial weights.
 func (r *experiment) newTrainer(onChunk func(images int)) (*descent.Trainer, error) {
 	return descent.NewTrainer(r.backend, r.net, r.Rule(), r.train, descent.Options{
-		Precision: descent.Precision(r.Precision), Chunk: r.chunk, Seed: r.Seed, OnChunk: onChunk,
+		Precision: descent.Precision(r.Precision), Seed: r.Seed, OnChunk: onChunk,
 	})
 }
 

@@ -45,24 +45,27 @@ func (s Setting) Trainer(b *backend.Backend, train *descent.Data) (*descent.Trai
 	}
 	rule := descent.Rule{Form: descent.Undamped, Gamma: 0.9}
 	return descent.NewTrainer(b, net, rule, train,
-		descent.Options{Precision: s.Precision, Chunk: s.Chunk, Seed: 1})
+		descent.Options{Precision: s.Precision, Seed: 1})
 }
 
-// Images copies n images to the device: the embedded training images, repeated as often as
-// necessary. The memory of the host's copy is returned to the system.
-func Images(ctx context.Context, b *backend.Backend, n int) (*descent.Data, error) {
+// Images copies n images to the devices, in chunks: the embedded training images, repeated as often
+// as necessary. The memory of the host's copy is returned to the system.
+func Images(ctx context.Context, b *backend.Backend, n, chunk int) (*descent.Data, error) {
 	mini, _, err := datasets.Load(ctx, "cifar10-mini", datasets.Options{})
 	if err != nil {
 		return nil, err
 	}
-	pixels := make([]uint8, 0, n*len(mini.Pixels)/mini.N())
-	labels := make([]uint8, 0, n)
-	for len(labels) < n {
-		part := mini.Slice(0, min(n-len(labels), mini.N()))
-		pixels, labels = append(pixels, part.Pixels...), append(labels, part.Labels...)
+	many := *mini
+	many.Pixels = make([]uint8, 0, n*len(mini.Pixels)/mini.N())
+	many.Labels = make([]uint8, 0, n)
+	for many.N() < n {
+		part := mini.Slice(0, min(n-many.N(), mini.N()))
+		many.Pixels = append(many.Pixels, part.Pixels...)
+		many.Labels = append(many.Labels, part.Labels...)
 	}
-	data, err := descent.NewData(b.Backend, pixels, labels, mini.Mean, mini.Std)
-	debug.FreeOSMemory() // nothing refers to pixels any more
+	data, err := descent.NewData(b, &many, descent.Layout{Chunk: chunk})
+	many.Pixels = nil
+	debug.FreeOSMemory()
 	return data, err
 }
 

@@ -29,7 +29,7 @@ func TestStepsAndMatmul(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := Images(t.Context(), b, 4)
+	data, err := Images(t.Context(), b, 4, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data, err := Images(t.Context(), b, 1001); err != nil || data.N != 1001 {
+	if data, err := Images(t.Context(), b, 1001, 100); err != nil || data.N != 1001 {
 		t.Errorf("got %+v, %v", data, err)
 	}
 }

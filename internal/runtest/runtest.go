@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"momentum/internal/rundir"
@@ -88,10 +89,14 @@ func Python(t *testing.T, modules, find string) string {
 type Countdown struct {
 	context.Context
 	Calls int
+
+	mu sync.Mutex // several devices may ask at once
 }
 
 // Err implements context.Context.
 func (c *Countdown) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.Calls--; c.Calls < 0 {
 		return context.Canceled
 	}

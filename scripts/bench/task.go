@@ -55,7 +55,7 @@ func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 		return json.NewEncoder(stdout).Encode(s)
 	}
-	data, err := measure.Images(ctx, b, t.Images)
+	data, err := measure.Images(ctx, b, t.Images, t.Chunk)
 	if err != nil {
 		return err
 	}

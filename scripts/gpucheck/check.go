@@ -136,7 +136,7 @@ func (t task) check(ctx context.Context, b *backend.Backend, o *outcome) error {
 // parameter.
 func compute(ctx context.Context, b *backend.Backend, p descent.Precision) (numbers, error) {
 	const images, steps, eta = 32, 3, 1.0 / 64
-	data, err := measure.Images(ctx, b, images)
+	data, err := measure.Images(ctx, b, images, images/2)
 	if err != nil {
 		return numbers{}, err
 	}
@@ -223,7 +223,7 @@ func (r *rate) measure(ctx context.Context, b *backend.Backend, timed int) error
 		return err
 	}
 	n := 4 * r.Chunk
-	data, err := measure.Images(ctx, b, n)
+	data, err := measure.Images(ctx, b, n, r.Chunk)
 	if err != nil {
 		return err
 	}
@@ -257,7 +257,7 @@ func (t task) paper(ctx context.Context, b *backend.Backend, o *outcome) error {
 	if fastest == nil {
 		return nil // rates has returned the error
 	}
-	data, err := t.load(ctx, b)
+	data, err := t.load(ctx, b, fastest.Chunk)
 	if err != nil {
 		return err
 	}
@@ -278,15 +278,16 @@ func (t task) paper(ctx context.Context, b *backend.Backend, o *outcome) error {
 }
 
 // load copies the images of the paper's setting to the device.
-func (t task) load(ctx context.Context, b *backend.Backend) (*descent.Data, error) {
+func (t task) load(ctx context.Context, b *backend.Backend, chunk int) (*descent.Data,
+	error) {
 	if t.Data == "" {
-		return measure.Images(ctx, b, t.Images)
+		return measure.Images(ctx, b, t.Images, chunk)
 	}
 	train, _, err := datasets.Load(ctx, "cifar10", datasets.Options{Dir: t.Data, Offline: true})
 	if err != nil {
 		return nil, err
 	}
-	return descent.NewData(b.Backend, train.Pixels, train.Labels, train.Mean, train.Std)
+	return descent.NewData(b, train, descent.Layout{Chunk: chunk})
 }
 
 // print writes the outcome as text.

@@ -64,13 +64,13 @@ func check(t *testing.T, b *backend.Backend, c testCase, rule descent.Rule, want
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := descent.NewData(b.Backend, images.Pixels, images.Labels, images.Mean, images.Std)
+	// Two chunks, of which the second has fewer images.
+	data, err := descent.NewData(b, images, descent.Layout{Chunk: c.images/2 + 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Two chunks, of which the second is shorter.
 	trainer, err := descent.NewTrainer(b, net, rule, data,
-		descent.Options{Precision: precision, Chunk: c.images/2 + 2, Seed: seed})
+		descent.Options{Precision: precision, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}

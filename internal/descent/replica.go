@@ -1,0 +1,102 @@
+package descent
+
+import (
+	"slices"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"momentum/internal/backend"
+)
+
+// replica is the copy of a run's state on one device. Its methods panic: call them inside
+// backend.Try.
+type replica struct {
+	device backend.Device
+	*programs
+	weights, momentum []*tensors.Tensor // momentum is empty without momentum
+}
+
+// call executes a graph on the device. Of its arguments, the tensors of given are lost.
+func (r *replica) call(e *Exec, given []*tensors.Tensor, kept ...*tensors.Tensor) (
+	results []*tensors.Tensor) {
+	args := make([]any, 0, len(kept)+len(given))
+	for _, x := range kept {
+		args = append(args, x)
+	}
+	for _, x := range given {
+		args = append(args, must(DonateTensorBuffer(x, r.device.Client, r.device.Num)))
+	}
+	results, _, err := e.CallWithGraphOnDevice(r.device.Num, args...)
+	if err != nil {
+		panic(err)
+	}
+	return results
+}
+
+// arguments returns the list of images of a chunk.
+func (r *replica) arguments(d *Data, c chunk) []*tensors.Tensor {
+	pixels := c.pixels
+	if pixels == nil {
+		pixels = r.call(r.gather, nil, d.pixels, c.indices)[0]
+	}
+	return []*tensors.Tensor{pixels, c.labels, c.kinds}
+}
+
+// sum adds the sums over its parts of a batch as far as the order of the tree allows. imageWeight
+// is 1/B.
+func (r *replica) sum(goOn check, d *Data, parts []part, imageWeight *tensors.Tensor,
+	onChunk func(images int)) []node[sums] {
+	t := tree[sums]{add: r.addSums}
+	for _, p := range parts {
+		s := r.call(r.zero, nil)
+		for _, c := range p.chunks {
+			goOn()
+			kept := slices.Concat(r.weights, r.arguments(d, c), []*tensors.Tensor{imageWeight})
+			s = r.call(r.accumulate, s, kept...)
+			onChunk(c.n)
+		}
+		t.push(node[sums]{0, p.index, s})
+	}
+	return t.nodes
+}
+
+// sums are a list of values, as the graphs have them.
+type sums = []*tensors.Tensor
+
+func (r *replica) addSums(left, right sums) sums {
+	return r.call(r.add, slices.Concat(left, right))
+}
+
+// scores returns the scores of each part, still on the device.
+func (r *replica) scores(goOn check, d *Data, parts []part,
+	zero func() *tensors.Tensor) (scores []*tensors.Tensor) {
+	for _, p := range parts {
+		s := sums{zero()}
+		for _, c := range p.chunks {
+			goOn()
+			s = r.call(r.evaluate, s, slices.Concat(r.weights, r.arguments(d, c))...)
+		}
+		scores = append(scores, s[0])
+	}
+	return scores
+}
+
+// step takes the step with the sums over the whole batch and the numbers of the rule, and returns
+// its stats.
+func (r *replica) step(s sums, numbers *tensors.Tensor) (stats *tensors.Tensor) {
+	n := len(r.weights)
+	results := r.call(r.update, slices.Concat(r.weights, r.momentum, s,
+		[]*tensors.Tensor{numbers}))
+	r.weights, r.momentum = results[:n], results[n:len(results)-1]
+	return results[len(results)-1]
+}
+
+// onHost copies tensors to the host.
+func onHost(list []*tensors.Tensor) []*tensors.Tensor {
+	copies := make([]*tensors.Tensor, len(list))
+	for i, x := range list {
+		copies[i] = must(x.LocalClone())
+	}
+	return copies
+}
