@@ -172,7 +172,7 @@ func openGo(why string) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend: go: %w", err)
 	}
-	return &Backend{Backend: b, Kind: Go, Device: processor(), Why: why}, nil
+	return &Backend{Backend: b, Kind: Go, Device: Processor(), Why: why}, nil
 }
 
 // cacheDir returns dir or the default as an absolute path, which XLA needs.
@@ -187,8 +187,8 @@ func cacheDir(dir string) (string, error) {
 	return filepath.Abs(dir)
 }
 
-// processor describes the CPU: its model and the number of cores that this process may use.
-func processor() string {
+// Processor describes the CPU: its model and the number of cores that this process may use.
+func Processor() string {
 	model := field("/proc/cpuinfo", "model name") // absent on ARM and on other systems
 	if model == "" {
 		model = runtime.GOARCH

@@ -65,7 +65,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	}
 	tf32 := kind == CUDA && o.TF32 // on a CPU XLA refuses to compile products in TF32
 	options := pjrt.NamedValuesMap{}
-	device := processor()
+	device := Processor()
 	if kind == CUDA {
 		setCUDAEnvironment(plugin, tf32)
 		visible := make([]int64, o.Devices)
