@@ -193,7 +193,7 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 // openGo opens GoMLX's own backend. Operations run one after the other, because its default
 // scheduler deadlocks on graphs with convolutions.
 func openGo(why string, o Options) (*Backend, error) {
-	b := &Backend{Kind: Go, Device: processor(), Why: why}
+	b := &Backend{Kind: Go, Device: Processor(), Why: why}
 	return opened(b, b.openCPUs(o.Devices, func(int) (compute.Backend, error) {
 		return gobackend.New("ops_sequential") // Go's scheduler shares out the cores
 	}))
@@ -278,8 +278,8 @@ func cacheDir(dir string) (string, error) {
 	return filepath.Abs(dir)
 }
 
-// processor describes the CPU: its model and the number of cores that this process may use.
-func processor() string {
+// Processor describes the CPU: its model and the number of cores that this process may use.
+func Processor() string {
 	model := field("/proc/cpuinfo", "model name") // absent on ARM and on other systems
 	if model == "" {
 		model = runtime.GOARCH

@@ -73,7 +73,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 		return opened(b, b.openGPUs(path, o.Devices))
 	}
 	keepFreedMemory()
-	b.Device = processor()
+	b.Device = Processor()
 	return opened(b, b.openCPUs(o.Devices, func(threads int) (compute.Backend, error) {
 		defer setTemporarily("NPROC", strconv.Itoa(threads))()
 		return xla.NewWithOptions(path, pjrt.NamedValuesMap{"cpu_device_count": int64(1)})

@@ -22,13 +22,30 @@ func Words[T ~string](list *[]T, allowed ...T) func(string) error {
 // Numbers returns a function for [flag.FlagSet.Func] that sets a list to the comma-separated whole
 // numbers of a flag, each at least 1.
 func Numbers(list *[]int) func(string) error {
+	return parseList(list, number)
+}
+
+// NumbersOr is like [Numbers], but name, such as auto, may stand for a value.
+func NumbersOr(list *[]int, name string, value int) func(string) error {
 	return parseList(list, func(word string) (int, error) {
-		n, err := strconv.Atoi(word)
-		if err != nil || n < 1 {
-			return 0, fmt.Errorf("%q is not a whole number of at least 1", word)
+		if word == name {
+			return value, nil
 		}
-		return n, nil
+		n, err := number(word)
+		if err != nil {
+			err = fmt.Errorf("%w or %s", err, name)
+		}
+		return n, err
 	})
+}
+
+// number is a whole number of at least 1.
+func number(word string) (int, error) {
+	n, err := strconv.Atoi(word)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is not a whole number of at least 1", word)
+	}
+	return n, nil
 }
 
 // Strings returns a function for [flag.FlagSet.Func] that sets a list to the comma-separated words

@@ -20,6 +20,16 @@ func TestLists(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ value, want string }{
+		{"auto,2", "[0 2] <nil>"},
+		{"2,0", `[2] "0" is not a whole number of at least 1 or auto`},
+	} {
+		list := []int{1, 2, 3}
+		err := NumbersOr(&list, "auto", 0)(c.value)
+		if got := fmt.Sprint(list, err); got != c.want {
+			t.Errorf("numbers or auto %q: %s, want %s", c.value, got, c.want)
+		}
+	}
+	for _, c := range []struct{ value, want string }{
 		{"0.1", "[0.1] <nil>"},
 		{"1e-3,0,-2.5", "[0.001 0 -2.5] <nil>"},
 		{"0.1,x", `[0.1] "x" is not a number`},

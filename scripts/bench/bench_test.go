@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,9 +17,10 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/descent"
-	"momentum/internal/markdown"
 	"momentum/internal/measure"
 )
+
+var update = flag.Bool("update", false, "rewrite the golden file")
 
 // For each measurement of ours the command starts its own binary, here that of the test.
 func TestMain(m *testing.M) {
@@ -45,6 +50,13 @@ func TestUsage(t *testing.T) {
 			"-program trains on the embedded images: -images must be less than 1000, got 1000"},
 		{"-program -venv=v", "-program has no use for -venv: leave it out"},
 		{"-memory -chunks=8", "-memory has no use for -chunks: leave it out"},
+		{"-cores=0", `invalid value "0" for flag -cores: "0" is not a whole number of at least ` +
+			"1 or all"},
+		{"-cores=100000", "-cores: 100000 CPUs, want 1 to "},
+		{"-devices=2,none", `invalid value "2,none" for flag -devices: "none" is not a whole ` +
+			"number of at least 1 or auto"},
+		{"-program -cores=1", "-program has no use for -cores: leave it out"},
+		{"-synthetic -devices=2", "-synthetic has no use for -devices: leave it out"},
 	} {
 		err := run(t.Context(), t.Output(), t.Output(), strings.Fields(c.args))
 		if cli.Status(err) != cli.BadUsage || !strings.HasPrefix(err.Error(), c.want) {
@@ -57,7 +69,7 @@ func TestUsage(t *testing.T) {
 }
 
 // python writes a program in place of Python with JAX. It imports anything, and takes one step at
-// 50 and one at 100 images/s.
+// 50 and one at 100 images/s. It says how many CPUs it may use.
 func python(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "python")
@@ -65,7 +77,7 @@ func python(t *testing.T) string {
 case "$1" in
 -c) exit 0 ;;
 */bench_jax.py) echo '{"who": "jax", "version": "0.1", "device": "cpu",
-	"images_per_s": [50, 100], "arguments": "'"$*"'"}' ;;
+	"images_per_s": [50, 100], "threads": '"$(nproc)"'}' ;;
 *) echo broken; exit 3 ;;
 esac
 `
@@ -81,7 +93,7 @@ func TestSteppers(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	args := []string{
 		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2,4", "-images=4", "-steps=1",
-		"-rounds=2", "-matmul=32", "-out=" + out,
+		"-rounds=2", "-matmul=32", "-cores=all,1", "-out=" + out,
 		"-python-jax=" + python(t), "-python-torch=/no/python",
 	}
 	if err := run(t.Context(), &stdout, &stderr, args); err != nil {
@@ -103,17 +115,25 @@ func TestSteppers(t *testing.T) {
 	if err != nil || !bytes.Equal(text, stdout.Bytes()) {
 		t.Errorf("bench.md is not what was printed (%v)", err)
 	}
+	if !strings.Contains(stderr.String(), "the first round took ") {
+		t.Errorf("no word on how long all rounds will take:\n%s", &stderr)
+	}
 	r := read(t, filepath.Join(out, "bench.json"))
-	if len(r.Results) != 2 || r.Versions[jax].Version != "0.1" {
+	cores := 2 // settings
+	if runtime.NumCPU() == 1 {
+		cores = 1
+	}
+	// Ours and JAX with 2 chunks, and the product, which has no chunks.
+	if len(r.Results) != 5*cores || r.Versions[jax].Version != "0.1" || r.Rounds != 2 {
 		t.Fatalf("got %+v", r)
 	}
 	for _, x := range r.Results {
-		// One step of 1/50 s for each image and one of 1/100 s: 2 images in 0.03 s.
-		if want := fmt.Sprint([]float64{2 / 0.03, 2 / 0.03}); fmt.Sprint(x.Rates[jax]) != want {
-			t.Errorf("JAX's rates %v, want %v", x.Rates[jax], want)
+		if len(x.Rates) != 2 || !(x.Rates[0] > 0) {
+			t.Errorf("%s: %v: rates %v, want 2", x.Contender, x.setting, x.Rates)
 		}
-		if len(x.Rates[ours]) != 2 || !(x.Rates[ours][0] > 0) || len(x.Rates[matmul]) != 2 {
-			t.Errorf("rates %v, want 2 of each", x.Rates)
+		// One step of 1/50 s for each image and one of 1/100 s: 2 images in 0.03 s.
+		if x.Contender == jax && fmt.Sprint(x.Rates[0]) != fmt.Sprint(2/0.03) {
+			t.Errorf("JAX's rates %v, want %v", x.Rates, 2/0.03)
 		}
 	}
 }
@@ -125,13 +145,68 @@ func TestFailure(t *testing.T) {
 	fake := python(t)
 	args := []string{
 		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2", "-images=2", "-steps=1",
-		"-matmul=32", "-python-jax=" + fake, "-python-torch=" + fake, "-out=" + out,
+		"-matmul=32", "-cores=1", "-python-jax=" + fake, "-python-torch=" + fake, "-out=" + out,
 	}
 	err := run(t.Context(), &stdout, &stderr, args)
-	if err == nil || err.Error() != "PyTorch: resnet18 width 1 f32 chunk 2: python: exit status 3" {
+	if err == nil || err.Error() !=
+		"PyTorch: resnet18 width 1 f32 chunk 2 cores 1: python: exit status 3" {
 		t.Errorf("got %v", err)
 	}
-	read(t, filepath.Join(out, "bench.json"))
+	if r := read(t, filepath.Join(out, "bench.json")); len(r.Results) != 2 {
+		t.Errorf("got %+v, want the results of ours and JAX", r.Results)
+	}
+	if text := stdout.String(); !strings.Contains(text, "| ours/JAX |") ||
+		strings.Contains(text, "PyTorch |") {
+		t.Errorf("want tables of ours and JAX:\n%s", text)
+	}
+}
+
+// A process that does not keep to its CPUs is an error, and so is a number that the machine lacks.
+func TestOnCores(t *testing.T) {
+	c := contender[setting]{"c", func(context.Context, setting) (sample, error) {
+		return sample{Threads: 64}, nil
+	}}
+	if _, err := onCores(t.Context(), c, setting{Cores: 1}); err == nil ||
+		err.Error() != "64 threads, want 1" {
+		t.Errorf("64 threads on one core: %v", err)
+	}
+	if _, err := onCores(t.Context(), c, setting{Cores: 100_000}); err == nil {
+		t.Error("100,000 cores")
+	}
+}
+
+func TestSettings(t *testing.T) {
+	o, err := parse(strings.Fields("-models=resnet18 -chunks=8 -backend=xla:cuda "+
+		"-devices=auto,2 -precision=f32,bf16 -widths=8"), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{runtime.NumCPU()}; !slices.Equal(o.cores, want) { // of a GPU machine
+		t.Errorf("cores %v, want %v", o.cores, want)
+	}
+	o.cores = []int{3, 1, 3}
+	want := []string{
+		"resnet18 width 8 f32 chunk 8 cores 3", "resnet18 width 8 f32 chunk 8 cores 3 devices 2",
+		"resnet18 width 8 f32 chunk 8 cores 1 devices 1",
+		"resnet18 width 8 bf16 chunk 8 cores 3", "resnet18 width 8 bf16 chunk 8 cores 3 devices 2",
+		"resnet18 width 8 bf16 chunk 8 cores 1 devices 1",
+	}
+	var got []string
+	for _, s := range o.settings() {
+		got = append(got, s.String())
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+
+	var widths []int
+	for _, s := range (&options{models: []string{"resnet18"}, precisions: o.precisions[:1],
+		cores: []int{1}, chunks: o.chunks}).settings() {
+		widths = append(widths, s.Width)
+	}
+	if want := []int{8, 16, 64}; !slices.Equal(widths, want) {
+		t.Errorf("widths %v, want %v", widths, want)
+	}
 }
 
 func read(t *testing.T, path string) (r report) {
@@ -157,8 +232,9 @@ func TestProgram(t *testing.T) {
 	if err := run(t.Context(), &stdout, &stderr, args); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
-	if r := read(t, filepath.Join(out, "program.json")); len(r.Results) != 1 ||
-		!(r.Results[0].Rates[cifar][0] > 0) ||
+	if r := read(t, filepath.Join(out, "program.json")); len(r.Results) != 2 ||
+		r.Results[1].Contender != cifar ||
+		!(r.Results[1].Rates[0] > 0) ||
 		!strings.Contains(stdout.String(), "| cifar/bare step |") {
 		t.Errorf("got %+v\n%s", r.Results, &stdout)
 	}
@@ -168,7 +244,7 @@ func TestMemory(t *testing.T) {
 	r := newReport("", t.Output())
 	o := options{backend: "go"}
 	tiny := measure.Setting{Model: "resnet18", Width: 1, Precision: descent.F32, Chunk: 2}
-	tasks := []task{{Setting: tiny, Images: 2}}
+	tasks := []task{{setting: setting{Setting: tiny}, Images: 2}}
 	if err := o.measurePeaks(t.Context(), r, tasks, t.Output()); err != nil {
 		t.Fatal(err)
 	}
@@ -183,31 +259,64 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	chunk8 := measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32, Chunk: 8}
-	chunk16 := chunk8
-	chunk16.Chunk = 16
-	r := report{
-		columns: ourColumns(jax, torch),
-		Results: []result{
-			// 200 images/s = 100 GFLOP/s
-			{Setting: chunk8, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {100, 300, 200},
-				jax: {100}, matmul: {400, 200}}},
-			{Setting: chunk16, GFLOPPerImage: 0.5, Rates: map[string][]float64{ours: {150},
-				jax: {160}, matmul: {300}}},
-		},
+// One network at two chunks, with 1 and 2 cores, 2 devices and bfloat16; some measurements are
+// missing, as after an error. go test -update rewrites the golden file.
+func TestTables(t *testing.T) {
+	r := report{columns: ourColumns(jax, torch, torchBF16), Rounds: 3}
+	add := func(contender string, s setting, rates ...float64) {
+		x := &result{Contender: contender, setting: s.of(contender), GFLOPPerImage: 0.5,
+			Rates: rates}
+		r.Results = append(r.Results, x)
 	}
-	want := markdown.Table([]string{"model", "width", "precision", "chunk", "ours, images/s",
-		"JAX, images/s", "ours, GFLOP/s", "matmul, GFLOP/s", "ours/JAX", "ours/matmul"},
-		[][]string{
-			{"resnet18", "16", "f32", "8", "200 (100–300)", "100 (100–100)",
-				"100 (50.0–150)", "300 (200–400)", "2.000", "0.333"},
-			{"resnet18", "16", "f32", "16", "150 (150–150)", "160 (160–160)",
-				"75.0 (75.0–75.0)", "300 (300–300)", "0.938", "0.250"},
-			{"resnet18", "16", "f32", "best", "200 (100–300) at 8", "160 (160–160) at 16",
-				"100 (50.0–150) at 8", "300 (200–400)", "1.250", "0.333"},
-		})
-	if diff := cmp.Diff(want, r.rates()); diff != "" {
-		t.Errorf("table (-want +got):\n%s", diff)
+	s := setting{Setting: measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32,
+		Chunk: 8}, Cores: 2}
+	add(ours, s, 100, 300, 200) // 200 images/s = 100 GFLOP/s
+	add(jax, s, 100)
+	add(torch, s, 250)
+	add(torchBF16, s, 400)
+	add(matmul, s, 400, 200)
+	s.Chunk = 16
+	add(ours, s, 150)
+	add(jax, s, 160)
+	add(torch, s, 200)
+	s.Chunk, s.Devices = 8, 2
+	add(ours, s, 220)
+	s.Devices, s.Precision = 0, descent.BF16
+	add(ours, s, 50) // JAX did not come to its turn
+	s.Precision, s.Cores, s.Devices = descent.F32, 1, 1
+	add(ours, s, 125)
+	add(matmul, s, 100)
+
+	golden(t, "steps.md", r.steps())
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestVectors(t *testing.T) {
+	for _, c := range []struct{ cpuinfo, want string }{
+		{"processor\t: 0\nflags\t\t: sse2 fma avx f16c avx2\nflags\t\t: avx512f\n", "FMA, AVX2"},
+		{"flags\t\t: avx2 avx512f avx512dq avx512_bf16 avx_vnni\n",
+			"AVX2, AVX-VNNI, AVX-512 (F, DQ, BF16)"},
+		{"BogoMIPS\t: 2\nFeatures\t: fp asimd sve sve2\n", "NEON, SVE, SVE2"},
+		{"", ""},
+	} {
+		if got := vectorsIn(c.cpuinfo); got != c.want {
+			t.Errorf("%q: %q, want %q", c.cpuinfo, got, c.want)
+		}
 	}
 }

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"momentum/internal/measure"
 )
@@ -23,65 +20,104 @@ type contender[S fmt.Stringer] struct {
 	measure func(context.Context, S) (sample, error)
 }
 
-// result holds the measurements at one setting.
+// result holds the measurements of a contender at the part of a setting that it depends on.
 type result struct {
-	measure.Setting
+	Contender string `json:"contender"`
+	setting
 	GFLOPPerImage float64 `json:"gflop_per_image"`
 
-	// Rates has, by contender, one rate per round, in images/s; that of the bare product in
-	// GFLOP/s.
-	Rates map[string][]float64 `json:"rates"`
+	// Rates has one rate per round, in images/s; that of the bare product in GFLOP/s.
+	Rates []float64 `json:"rates"`
+}
+
+// turn is what a contender does once in every round.
+type turn struct {
+	contender string
+	at        fmt.Stringer // the setting
+	measure   func(context.Context) (sample, error)
+	add       func(rate float64)
+}
+
+// takeTurns lets the contenders take turns, round after round.
+func (r *report) takeTurns(ctx context.Context, turns []turn, rounds int, stderr io.Writer) error {
+	r.Rounds = rounds
+	start := time.Now()
+	for round := range rounds {
+		for i, t := range turns {
+			got, err := t.measure(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %v: %w", t.contender, t.at, err)
+			}
+			// All but one of these lists are empty.
+			repetitions := slices.Concat(got.ImagesPerS, got.StepsPerS, got.GFLOPPerS)
+			if len(repetitions) == 0 {
+				return fmt.Errorf("%s: %v: no rates", t.contender, t.at)
+			}
+			rate := measure.Mean(repetitions)
+			fmt.Fprintf(stderr, "round %d/%d  %d/%d  %v  %s %.4g\n", round+1, rounds, i+1,
+				len(turns), t.at, t.contender, rate)
+			t.add(rate)
+			if _, found := r.Versions[t.contender]; !found {
+				r.Versions[t.contender] = sample{Version: got.Version, Device: got.Device,
+					Plugin: got.Plugin, PluginSHA256: got.PluginSHA256}
+			}
+		}
+		if took := time.Since(start); round == 0 && rounds > 1 {
+			fmt.Fprintf(stderr, "the first round took %v; all %d will take about %v\n",
+				took.Round(time.Second), rounds, (took * time.Duration(rounds)).Round(time.Second))
+		}
+	}
+	return nil
 }
 
 // compare measures the contenders at all settings.
-func (o *options) compare(ctx context.Context, r *report, contenders []contender[measure.Setting],
+func (o *options) compare(ctx context.Context, r *report, contenders []contender[setting],
 	stderr io.Writer) error {
+	var turns []turn
 	for _, s := range o.settings() {
 		net, err := s.Network()
 		if err != nil {
 			return err
 		}
 		_, flop := net.FLOPs()
-		rates, err := inTurn(ctx, r, s, contenders, o.rounds, stderr)
-		if err != nil {
-			return err
+		for _, c := range contenders {
+			at := s.of(c.name)
+			if r.find(c.name, at) != nil {
+				continue // measured for an earlier row
+			}
+			x := &result{Contender: c.name, setting: at, GFLOPPerImage: flop / 1e9}
+			r.Results = append(r.Results, x)
+			turns = append(turns, turn{c.name, at, func(ctx context.Context) (sample, error) {
+				return onCores(ctx, c, at)
+			}, func(rate float64) { x.Rates = append(x.Rates, rate) }})
 		}
-		r.Results = append(r.Results, result{Setting: s, GFLOPPerImage: flop / 1e9, Rates: rates})
 	}
-	return nil
+	err := r.takeTurns(ctx, turns, o.rounds, stderr)
+	r.Results = slices.DeleteFunc(r.Results, func(x *result) bool { return len(x.Rates) == 0 })
+	return err
 }
 
-// inTurn measures the contenders at one setting, one after the other in every round. It returns
-// their rates by name, one per round. The final losses of all contenders that print them must
-// agree.
-func inTurn[S fmt.Stringer](ctx context.Context, r *report, s S, contenders []contender[S],
-	rounds int, stderr io.Writer) (map[string][]float64, error) {
-	rates := map[string][]float64{}
-	var losses []float64 // of the first contender that prints them
-	for round := range rounds {
-		for _, c := range contenders {
-			got, err := c.measure(ctx, s)
-			if err == nil && losses == nil {
-				losses = got.Losses
-			} else if err == nil && got.Losses != nil {
-				err = agree(got.Losses, losses)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s: %v: %w", c.name, s, err)
-			}
-			// All but one of these lists are empty.
-			repetitions := slices.Concat(got.ImagesPerS, got.StepsPerS, got.GFLOPPerS)
-			if len(repetitions) == 0 {
-				return nil, fmt.Errorf("%s: %v: no rates", c.name, s)
-			}
-			rate := measure.Mean(repetitions)
-			fmt.Fprintf(stderr, "round %d/%d  %v  %s %.4g\n", round+1, rounds, s, c.name, rate)
-			rates[c.name] = append(rates[c.name], rate)
-			r.Versions[c.name] = sample{Version: got.Version, Device: got.Device,
-				PluginSHA256: got.PluginSHA256}
+// onCores measures a contender whose process may use the setting's number of CPUs only. It is an
+// error if the process reports another number of threads.
+func onCores(ctx context.Context, c contender[setting], s setting) (got sample, err error) {
+	err = measure.OnCPUs(s.Cores, func() (err error) {
+		got, err = c.measure(ctx, s)
+		return err
+	})
+	if err == nil && got.Threads != 0 && got.Threads != s.Cores {
+		err = fmt.Errorf("%d threads, want %d", got.Threads, s.Cores)
+	}
+	return got, err
+}
+
+// find returns the result of a contender at a setting, or nil.
+func (r *report) find(contender string, s setting) *result {
+	for _, x := range r.Results {
+		if x.Contender == contender && x.setting == s {
+			return x
 		}
 	}
-	return rates, nil
+	return nil
 }
 
 // agree returns an error if losses differ by more than 0.1%. Contenders that take the same steps
@@ -102,12 +138,13 @@ func agree(got, want []float64) error {
 
 // Names of the contenders.
 const (
-	ours     = "ours"
-	jax      = "JAX"
-	torch    = "PyTorch"
-	matmul   = "matmul"
-	bareStep = "bare step"
-	cifar    = "cifar"
+	ours      = "ours"
+	jax       = "JAX"
+	torch     = "PyTorch"
+	torchBF16 = "PyTorch bf16"
+	matmul    = "matmul"
+	bareStep  = "bare step"
+	cifar     = "cifar"
 )
 
 // compareSteps compares our step, those of JAX and PyTorch, and a bare product.
@@ -117,79 +154,37 @@ func (o *options) compareSteps(ctx context.Context, r *report, stderr io.Writer)
 			return err
 		}
 	}
-	step := func(ctx context.Context, s measure.Setting) (sample, error) {
-		return o.measureChild(ctx, s, 0, stderr)
-	}
-	product := func(ctx context.Context, s measure.Setting) (sample, error) {
-		return o.measureChild(ctx, s, o.matmul, stderr)
-	}
-	contenders := []contender[measure.Setting]{{ours, step}}
-	for _, p := range []struct{ name, module, python, script string }{
-		{jax, "jax", o.jax, "bench_jax.py"},
-		{torch, "torch", o.torch, "bench_torch.py"},
-	} {
-		if !r.hasPython(ctx, p.name, p.module, p.python, stderr) {
-			continue
-		}
-		script := filepath.Join("scripts", "bench", p.script)
-		pythonStep := func(ctx context.Context, s measure.Setting) (got sample, err error) {
-			_, err = measure.Run(ctx, stderr, &got, p.python, script, "--model", s.Model,
+	python := func(program, script string) func(context.Context, setting) (sample, error) {
+		script = filepath.Join("scripts", "bench", script)
+		return func(ctx context.Context, s setting) (got sample, err error) {
+			_, err = measure.Run(ctx, stderr, &got, program, script, "--model", s.Model,
 				"--width", strconv.Itoa(s.Width), "--chunk", strconv.Itoa(s.Chunk),
 				"--dtype", string(s.Precision), "--images", strconv.Itoa(o.images),
 				"--steps", strconv.Itoa(o.steps), "--warmup", "1")
 			return got, err
 		}
-		contenders = append(contenders, contender[measure.Setting]{p.name, pythonStep})
 	}
-	contenders = append(contenders, contender[measure.Setting]{matmul, product})
-	r.columns = ourColumns(jax, torch)
+	contenders := []contender[setting]{{ours, o.child(0, stderr)}}
+	if r.hasPython(ctx, jax, "jax", o.jax, stderr) {
+		contenders = append(contenders, contender[setting]{jax, python(o.jax, "bench_jax.py")})
+	}
+	if r.hasPython(ctx, torch, "torch", o.torch, stderr) {
+		step := python(o.torch, "bench_torch.py")
+		contenders = append(contenders, contender[setting]{torch, step},
+			contender[setting]{torchBF16, step})
+	}
+	contenders = append(contenders, contender[setting]{matmul, o.child(o.matmul, stderr)})
+	r.columns = ourColumns(jax, torch, torchBF16)
 	return o.compare(ctx, r, contenders, stderr)
 }
 
-// hasPython reports whether a Python program has a module. If not, it notes that the contender is
-// left out.
-func (r *report) hasPython(ctx context.Context, name, module, python string,
-	stderr io.Writer) bool {
-	out, err := exec.CommandContext(ctx, python, "-c", "import "+module).CombinedOutput()
-	if err != nil {
-		r.note(stderr, "%s is left out: %v %s; -venv=.venv installs it", name, err, lastLine(out))
+// child returns a function that measures in a child process: our step or, with a size, the bare
+// product.
+func (o *options) child(size int,
+	stderr io.Writer) func(context.Context, setting) (sample, error) {
+	return func(ctx context.Context, s setting) (got sample, err error) {
+		_, err = measure.Self(ctx, stderr, task{setting: s, Backend: o.backend, Images: o.images,
+			Steps: o.steps, Matmul: size}, &got)
+		return got, err
 	}
-	return err == nil
-}
-
-// lastLine returns the last line of a program's output.
-func lastLine(out []byte) []byte {
-	out = bytes.TrimSpace(out)
-	return out[bytes.LastIndexByte(out, '\n')+1:]
-}
-
-// measureChild measures in a child process: our step or, with a size, the bare product.
-func (o *options) measureChild(ctx context.Context, s measure.Setting, size int,
-	stderr io.Writer) (got sample, err error) {
-	_, err = measure.Self(ctx, stderr, task{Setting: s, Backend: o.backend, Images: o.images,
-		Steps: o.steps, Matmul: size}, &got)
-	return got, err
-}
-
-// pinned lists the Python packages of -venv.
-var pinned = []string{"jax==0.10.2", "torch==2.15.0", "numpy==2.4.6", "safetensors==0.8.0"}
-
-// makeVenv creates a Python environment if it does not exist, and installs missing packages in it.
-func makeVenv(ctx context.Context, folder string, out io.Writer) error {
-	execute := func(name string, args ...string) error {
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Stdout, cmd.Stderr = out, out
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("-venv: %v: %w", cmd, err)
-		}
-		return nil
-	}
-	python := filepath.Join(folder, "bin", "python")
-	if _, err := os.Stat(python); errors.Is(err, os.ErrNotExist) {
-		if err := execute("python3", "-m", "venv", folder); err != nil {
-			return err
-		}
-	}
-	pip := []string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check"}
-	return execute(python, append(pip, pinned...)...)
 }

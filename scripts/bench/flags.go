@@ -4,7 +4,9 @@ import (
 	"flag"
 	"io"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
@@ -19,6 +21,7 @@ type options struct {
 	models                []string
 	widths, chunks        []int
 	precisions            []descent.Precision
+	cores, devices        []int // a device of 0 is auto
 	images, steps, rounds int
 	matmul                int
 	backend               string
@@ -48,6 +51,8 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	o := &options{
 		models: []string{"resnet18", "wrn16-4"}, chunks: []int{8, 16, 32},
 		precisions:    []descent.Precision{descent.F32},
+		cores:         []int{runtime.NumCPU()},
+		devices:       []int{0},
 		settingCounts: []int{1, 2, 16},
 	}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -59,6 +64,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	onCPU := o.backend != "auto" && !strings.Contains(o.backend, "cuda")
+	if o.mode() == "bench" && !given["cores"] && onCPU && runtime.GOOS == "linux" {
+		o.cores = append(o.cores, 1)
+	}
 	if err := o.validate(given); err != nil {
 		return nil, err
 	}
@@ -91,16 +100,20 @@ func (o *options) bind(fs *flag.FlagSet) {
 	// The Python scripts have these flags too.
 	fs.Func("models", "`list` of resnet18, wrn16-4 (default both)",
 		cli.Words(&o.models, "resnet18", "wrn16-4"))
-	fs.Func("widths", "`list` of the numbers of channels of the stem (default 16,64 for resnet18 "+
-		"and 8,16 for wrn16-4)", cli.Numbers(&o.widths))
+	fs.Func("widths", "`list` of the numbers of channels of the stem (default 8,16,64 for "+
+		"resnet18 and 8,16 for wrn16-4)", cli.Numbers(&o.widths))
 	fs.Func("chunks", "`list` of the images per call of the compiled step (default 8,16,32)",
 		cli.Numbers(&o.chunks))
-	fs.Func("precision", "`list` of f32, bf16 (default f32)",
-		cli.Words(&o.precisions, descent.F32, descent.BF16))
+	fs.Func("precision", "`list` of f32, bf16, for our step and JAX (default f32); PyTorch takes "+
+		"its step in both", cli.Words(&o.precisions, descent.F32, descent.BF16))
+	fs.Func("cores", "`list` of the numbers of CPUs that every contender may use, or all (default "+
+		"all,1 on a CPU)", cli.NumbersOr(&o.cores, "all", runtime.NumCPU()))
+	fs.Func("devices", "`list` of the numbers of devices that our step works on, or auto (default "+
+		"auto); with one core it is 1", cli.NumbersOr(&o.devices, "auto", 0))
 	fs.IntVar(&o.images, "images", 128, "`images` per step")
 	fs.IntVar(&o.steps, "steps", 5, "timed `steps` of each process; with -synthetic the sum over "+
 		"its settings, 800 by default")
-	fs.IntVar(&o.rounds, "rounds", 3, "`rounds`, in each of which every contender runs once")
+	fs.IntVar(&o.rounds, "rounds", 5, "`rounds`, in each of which every contender runs once")
 
 	fs.IntVar(&o.matmul, "matmul", 2048, "`size` M of the bare product [M, M]·[M, M]")
 	fs.StringVar(&o.backend, "backend", "xla:cpu", "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go: "+
@@ -117,10 +130,11 @@ func (o *options) bind(fs *flag.FlagSet) {
 // unused lists the flags that a mode does not use.
 var unused = map[string][]string{
 	"bench":   {"samples", "settings"},
-	"program": {"venv", "python-jax", "python-torch", "matmul", "samples", "settings"},
+	"program": {"venv", "python-jax", "python-torch", "matmul", "cores", "samples", "settings"},
 	"memory": {"venv", "python-jax", "python-torch", "matmul", "models", "widths", "chunks",
-		"precision", "images", "steps", "rounds", "samples", "settings"},
-	"synthetic": {"python-torch", "models", "widths", "chunks", "precision", "images"},
+		"precision", "cores", "devices", "images", "steps", "rounds", "samples", "settings"},
+	"synthetic": {"python-torch", "models", "widths", "chunks", "precision", "cores", "devices",
+		"images"},
 }
 
 // validate checks the options. given holds the names of the flags on the command line.
@@ -144,6 +158,11 @@ func (o *options) validate(given map[string]bool) error {
 		return cli.Usagef("-program trains on the embedded images: -images must be less than "+
 			"1000, got %d", o.images)
 	}
+	for _, n := range o.cores {
+		if err := measure.OnCPUs(n, func() error { return nil }); err != nil {
+			return cli.Usagef("-cores: %w", err)
+		}
+	}
 	if err := backend.Parse(o.backend); err != nil {
 		return &cli.UsageError{Err: err}
 	}
@@ -156,25 +175,4 @@ func (o *options) validate(given map[string]bool) error {
 		}
 	}
 	return nil
-}
-
-// settings returns all combinations of the flags. Those that differ only in the chunk follow each
-// other.
-func (o *options) settings() []measure.Setting {
-	var all []measure.Setting
-	for _, model := range o.models {
-		widths := o.widths
-		if widths == nil {
-			widths = map[string][]int{"resnet18": {16, 64}, "wrn16-4": {8, 16}}[model]
-		}
-		for _, width := range widths {
-			for _, precision := range o.precisions {
-				for _, chunk := range o.chunks {
-					all = append(all, measure.Setting{Model: model, Width: width,
-						Precision: precision, Chunk: chunk})
-				}
-			}
-		}
-	}
-	return all
 }

@@ -3,6 +3,8 @@
 //
 //	go run ./scripts/bench -venv=.venv
 //		our step, those of JAX and PyTorch (installed into .venv first), and a bare matrix product
+//	go run ./scripts/bench -cores=all,1 -devices=auto,1,2
+//		the same, and our step on 1 and 2 devices
 //	go run ./scripts/bench -program -images=256 -steps=20
 //		the whole of ./cifar beside its bare step
 //	go run ./scripts/bench -memory
@@ -12,12 +14,21 @@
 //		about 5 minutes
 //
 // Run it in the root of the repository, on a machine without other work. Each number comes from a
-// new process. The contenders take turns, round after round (A B C A B C …), so that a machine that
-// slows down slows all of them. A process takes one untimed step, which compiles, and then -steps
-// timed steps over -images images. For each setting the table has the median over the rounds, the
-// minimum and the maximum in brackets, and the ratios of the medians. A row "best" has each
-// contender at its best chunk. GFLOP/s count 2 for each multiply-add of the convolutions and the
-// head. A load average above 1.5 at the start gives a warning.
+// new process. A round goes through all settings, and the contenders take turns at each, so that a
+// machine that slows down slows all of them. After the first round bench says how long all rounds
+// will take. A process takes one untimed step, which compiles, and then -steps timed steps over
+// -images images.
+//
+// The tables have the ratios of the medians over the rounds, with each contender at its best chunk;
+// how our step scales over cores and devices; and the rates, with the minimum and the maximum in
+// brackets, at the best chunks and at every chunk. GFLOP/s count 2 for each multiply-add of the
+// convolutions and the head. A load average above 1.5 at the start gives a warning.
+//
+// -cores lists the numbers of CPUs. With fewer than all, a process may use only the first ones of
+// the machine (Linux only), and its libraries start as many threads. The default is all and, on a
+// CPU, 1. -devices lists the numbers of devices that our step works on, each with its own copy of
+// the weights; auto leaves the choice to the program. -precision is that of our step and of JAX.
+// PyTorch takes its step in float32 and, as a contender of its own, in bfloat16 by autocast.
 //
 // On the synthetic data, -settings lists the numbers S of settings that train at once. A process
 // takes -steps/S untimed steps and as many timed steps. All contenders start from the same samples

@@ -28,8 +28,11 @@ func (o *options) comparePeaks(ctx context.Context, r *report, stderr io.Writer)
 	narrow := measure.Setting{Model: "resnet18", Width: 16, Precision: descent.F32, Chunk: 32}
 	full := narrow
 	full.Width = 64
-	return o.measurePeaks(ctx, r, []task{{Setting: narrow, Images: 5_000},
-		{Setting: narrow, Images: 50_000}, {Setting: full, Images: 256, Steps: 2}}, stderr)
+	return o.measurePeaks(ctx, r, []task{
+		{setting: setting{Setting: narrow}, Images: 5_000},
+		{setting: setting{Setting: narrow}, Images: 50_000},
+		{setting: setting{Setting: full}, Images: 256, Steps: 2},
+	}, stderr)
 }
 
 // measurePeaks measures the peak memory of each task in a process of its own.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"momentum/internal/measure"
 	"momentum/internal/tbevents"
 )
 
@@ -31,18 +30,16 @@ func (o *options) comparePrograms(ctx context.Context, r *report, stderr io.Writ
 	}
 	r.columns = []column{{contender: bareStep}, {contender: cifar},
 		{contender: cifar, baseline: bareStep}}
-	return o.compare(ctx, r, []contender[measure.Setting]{
-		{bareStep, func(ctx context.Context, s measure.Setting) (sample, error) {
-			return o.measureChild(ctx, s, 0, stderr)
-		}},
-		{cifar, func(ctx context.Context, s measure.Setting) (sample, error) {
+	return o.compare(ctx, r, []contender[setting]{
+		{bareStep, o.child(0, stderr)},
+		{cifar, func(ctx context.Context, s setting) (sample, error) {
 			return o.measureProgram(ctx, program, dir, s, stderr)
 		}},
 	}, stderr)
 }
 
 // measureProgram executes the program in a new run folder and reads its rates.
-func (o *options) measureProgram(ctx context.Context, program, dir string, s measure.Setting,
+func (o *options) measureProgram(ctx context.Context, program, dir string, s setting,
 	stderr io.Writer) (sample, error) {
 	runs, err := os.MkdirTemp(dir, "runs")
 	if err != nil {
@@ -50,12 +47,17 @@ func (o *options) measureProgram(ctx context.Context, program, dir string, s mea
 	}
 	defer os.RemoveAll(runs)
 	epochs := 1 + o.steps
-	cmd := exec.CommandContext(ctx, program, "-preset=quick", "-opt=gdm", "-schedule=constant",
-		fmt.Sprintf("-lr=%g", eta), "-backend="+o.backend, "-model="+s.Model,
-		fmt.Sprintf("-width=%d", s.Width), "-precision="+string(s.Precision),
+	args := []string{"-preset=quick", "-opt=gdm", "-schedule=constant",
+		fmt.Sprintf("-lr=%g", eta), "-backend=" + o.backend, "-model=" + s.Model,
+		fmt.Sprintf("-width=%d", s.Width), "-precision=" + string(s.Precision),
 		fmt.Sprintf("-chunk=%d", s.Chunk), fmt.Sprintf("-images=%d", o.images),
 		fmt.Sprintf("-epochs=%d", epochs), // of one step each, as the batch is full
-		"-holdout=1", fmt.Sprintf("-eval-every=%d", epochs), "-checkpoint-every=24h", "-runs="+runs)
+		"-holdout=1", fmt.Sprintf("-eval-every=%d", epochs), "-checkpoint-every=24h",
+		"-runs=" + runs}
+	if s.Devices > 0 {
+		args = append(args, fmt.Sprintf("-devices=%d", s.Devices))
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stderr = stderr
 	if err := cmd.Run(); err != nil {
 		return sample{}, err

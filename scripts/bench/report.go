@@ -21,11 +21,14 @@ type report struct {
 	Started   time.Time         `json:"started"`
 	Go        string            `json:"go"`
 	Modules   map[string]string `json:"modules"`
+	Processor string            `json:"processor"`
+	Vectors   string            `json:"vector_extensions"` // of the processor; "" where unknown
+	Rounds    int               `json:"rounds,omitempty"`
 	LoadStart float64           `json:"load_average_at_start"` // of one minute; 0 where unknown
 	LoadEnd   float64           `json:"load_average_at_end"`
 	Notes     []string          `json:"notes"`
 	Versions  map[string]sample `json:"versions"` // by contender
-	Results   []result          `json:"results,omitempty"`
+	Results   []*result         `json:"results,omitempty"`
 	Synthetic []syntheticResult `json:"synthetic,omitempty"`
 	Peaks     []peak            `json:"peaks,omitempty"`
 
@@ -38,7 +41,7 @@ const busy = 1.5
 func newReport(command string, stderr io.Writer) *report {
 	r := &report{
 		Command: command, Started: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(),
-		Modules:   backend.Modules(),
+		Modules: backend.Modules(), Processor: backend.Processor(), Vectors: vectors(),
 		LoadStart: loadAverage(), Notes: []string{}, Versions: map[string]sample{},
 	}
 	if r.LoadStart > busy {
@@ -95,19 +98,28 @@ func (r *report) markdown() string {
 	for _, module := range slices.Sorted(maps.Keys(r.Modules)) {
 		fmt.Fprintf(&b, ", %s %s", module, r.Modules[module])
 	}
-	b.WriteString(".\n\n")
+	fmt.Fprintf(&b, ".\n\n- processor: %s", r.Processor)
+	if r.Vectors != "" {
+		fmt.Fprintf(&b, " with %s", r.Vectors)
+	}
+	b.WriteByte('\n')
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
-		// the bare product is ours too
-		if v := r.Versions[name]; v.Version != "" && name != matmul {
-			fmt.Fprintf(&b, "- %s: %s on %s\n", name, v.Version, v.Device)
+		v := r.Versions[name]
+		if v.Version == "" || name == matmul || name == torchBF16 {
+			continue // the bare product is ours too
 		}
+		fmt.Fprintf(&b, "- %s: %s on %s", name, v.Version, v.Device)
+		if v.Plugin != "" {
+			fmt.Fprintf(&b, ", plugin %s with SHA-256 %.12s", v.Plugin, v.PluginSHA256)
+		}
+		b.WriteByte('\n')
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "- %s\n", n)
 	}
 	b.WriteByte('\n')
 	if len(r.Results) > 0 {
-		b.WriteString(r.rates())
+		b.WriteString(r.steps())
 	}
 	if len(r.Synthetic) > 0 {
 		b.WriteString(r.synthetics())

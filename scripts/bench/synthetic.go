@@ -206,15 +206,31 @@ func (o *options) synthetics(ctx context.Context, r *report, stderr io.Writer) e
 	all = append(all, contender[synthetic]{matmul, product})
 	r.columns = ourColumns(jax, jaxByHand, plainC)
 
+	var turns []turn
 	for _, settings := range o.settingCounts {
 		s := synthetic{Samples: o.samples, Settings: settings, Steps: max(1, o.steps/settings)}
-		rates, err := inTurn(ctx, r, s, all, o.rounds, stderr)
-		if err != nil {
-			return err
-		}
+		rates := map[string][]float64{}
 		r.Synthetic = append(r.Synthetic, syntheticResult{s, s.gflop(), rates})
+		var losses []float64 // of the first contender that prints them
+		for _, c := range all {
+			turns = append(turns, turn{c.name, s, func(ctx context.Context) (sample, error) {
+				return agreeing(ctx, c, s, &losses)
+			}, func(rate float64) { rates[c.name] = append(rates[c.name], rate) }})
+		}
 	}
-	return nil
+	return r.takeTurns(ctx, turns, o.rounds, stderr)
+}
+
+// agreeing measures a contender, whose losses must agree with those of the first one.
+func agreeing(ctx context.Context, c contender[synthetic], s synthetic,
+	losses *[]float64) (sample, error) {
+	got, err := c.measure(ctx, s)
+	if err == nil && *losses == nil {
+		*losses = got.Losses
+	} else if err == nil && got.Losses != nil {
+		err = agree(got.Losses, *losses)
+	}
+	return got, err
 }
 
 // synthetics is the table of the results on D.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -74,73 +73,6 @@ func gflops(name string, rates map[string][]float64, gflop float64) []float64 {
 		}
 	}
 	return values
-}
-
-// rates is the table of the results, with a row "best" after the chunks of a network.
-func (r *report) rates() string {
-	columns := slices.DeleteFunc(slices.Clone(r.columns), func(c column) bool {
-		return !slices.ContainsFunc(r.Results, func(x result) bool { return c.measured(x.Rates) })
-	})
-	titles := []string{"model", "width", "precision", "chunk"}
-	for _, c := range columns {
-		titles = append(titles, c.title("images/s"))
-	}
-	var rows [][]string
-	add := func(x result, chunk string, bestChunks map[string]int) {
-		row := []string{x.Model, fmt.Sprint(x.Width), string(x.Precision), chunk}
-		for _, c := range columns {
-			cell := c.cell(x.Rates, x.GFLOPPerImage)
-			if n, found := bestChunks[c.contender]; found && c.baseline == "" {
-				cell += fmt.Sprintf(" at %d", n)
-			}
-			row = append(row, cell)
-		}
-		rows = append(rows, row)
-	}
-	for i, x := range r.Results {
-		add(x, fmt.Sprint(x.Chunk), nil)
-		group := r.chunksUpTo(i)
-		last := i == len(r.Results)-1 || !sameNetwork(x, r.Results[i+1])
-		if last && len(group) > 1 {
-			best, bestChunks := bestOf(group)
-			add(best, "best", bestChunks)
-		}
-	}
-	return markdown.Table(titles, rows)
-}
-
-// sameNetwork reports whether two results differ in their chunk only.
-func sameNetwork(a, b result) bool {
-	return a.Model == b.Model && a.Width == b.Width && a.Precision == b.Precision
-}
-
-// chunksUpTo returns result i, after the results of the same network immediately before it.
-func (r *report) chunksUpTo(i int) []result {
-	start := i
-	for start > 0 && sameNetwork(r.Results[start-1], r.Results[i]) {
-		start--
-	}
-	return r.Results[start : i+1]
-}
-
-// bestOf returns each contender's rates at the chunk with its highest median, and that chunk. The
-// bare product, which has no chunks, keeps all its rates.
-func bestOf(group []result) (best result, chunks map[string]int) {
-	best, chunks = group[0], map[string]int{}
-	best.Rates = map[string][]float64{}
-	for name := range group[0].Rates {
-		if name == matmul {
-			for _, r := range group {
-				best.Rates[name] = append(best.Rates[name], r.Rates[name]...)
-			}
-			continue
-		}
-		top := slices.MaxFunc(group, func(a, b result) int {
-			return cmp.Compare(measure.Median(a.Rates[name]), measure.Median(b.Rates[name]))
-		})
-		best.Rates[name], chunks[name] = top.Rates[name], top.Chunk
-	}
-	return best, chunks
 }
 
 // memory is the table of the peaks. Three peaks are those of few images, of many images, and of a

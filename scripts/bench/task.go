@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
+	"path/filepath"
+	"runtime"
 
 	"momentum/internal/backend"
 	"momentum/internal/measure"
@@ -16,7 +18,7 @@ const eta = 0.002
 
 // task is the measurement of one child process.
 type task struct {
-	measure.Setting
+	setting
 	Backend   string     `json:"backend"`
 	Images    int        `json:"images"`
 	Steps     int        `json:"steps"`     // timed, after one that is not
@@ -29,7 +31,9 @@ type task struct {
 type sample struct {
 	Version      string    `json:"version"`
 	Device       string    `json:"device"`
+	Plugin       string    `json:"plugin,omitempty"` // name of its file
 	PluginSHA256 string    `json:"plugin_sha256,omitempty"`
+	Threads      int       `json:"threads,omitempty"`      // 0: unknown
 	ImagesPerS   []float64 `json:"images_per_s,omitempty"` // of each step
 	StepsPerS    []float64 `json:"steps_per_s,omitempty"`  // steps × settings per second, on D
 	GFLOPPerS    []float64 `json:"gflop_per_s,omitempty"`  // of each product
@@ -38,11 +42,19 @@ type sample struct {
 
 // do measures and prints the sample.
 func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
-	b, err := backend.Open(ctx, t.Backend, backend.Options{Out: stderr})
+	devices := cmp.Or(t.Devices, backend.AllDevices)
+	if t.Matmul > 0 || t.Synthetic != nil {
+		devices = 1 // with all threads
+	}
+	b, err := backend.Open(ctx, t.Backend, backend.Options{Out: stderr, Devices: devices})
 	if err != nil {
 		return err
 	}
-	s := sample{Version: string(b.Kind), Device: b.Device, PluginSHA256: b.PluginSHA256}
+	s := sample{Version: string(b.Kind), Device: b.Device, PluginSHA256: b.PluginSHA256,
+		Threads: runtime.NumCPU()}
+	if b.Plugin != "" {
+		s.Plugin = filepath.Base(b.Plugin)
+	}
 	if t.Matmul > 0 {
 		if s.GFLOPPerS, err = measure.Matmul(b, t.Precision, t.Matmul, t.Steps); err != nil {
 			return err
@@ -65,7 +77,7 @@ func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	steps, err := measure.Steps(ctx, trainer, eta, 1+t.Steps)
 	if err != nil {
-		return fmt.Errorf("%v: %w", t.Setting, err)
+		return err
 	}
 	s.ImagesPerS = measure.PerSecond(float64(t.Images), steps[1:])
 	return json.NewEncoder(stdout).Encode(s)
