@@ -39,10 +39,13 @@ type Options struct {
 	Offline  bool   // never use the network
 	CacheDir string // folder of plugins; by default momentum/plugins in os.UserCacheDir
 
-	// Devices is the number of devices to open: 0 means 1, and [AllDevices] means all visible GPUs
-	// or, on a CPU, one device for each core up to 8. The devices of a CPU share its cores, or as
-	// many threads as the variable NPROC says.
+	// Devices is the number of devices to open: GPUs, or cores of the CPU, each a device that
+	// computes in one thread. 0 means one GPU, or the whole CPU as one device; [AllDevices] means
+	// all visible GPUs, or all cores, of which the variable NPROC may give the number. Sums over
+	// many terms may depend on the number of threads, so a device of one thread computes alike on
+	// machines with any number of cores.
 	Devices int
+	AtMost  int // the largest number that AllDevices may open, if not 0
 
 	// Out receives the progress of downloads, and a line for each fallback or repair that the user
 	// should know of. With nil, Open is silent.
@@ -52,16 +55,11 @@ type Options struct {
 	TF32 bool
 }
 
-// AllDevices is the value of [Options].Devices for as many devices as are useful.
+// AllDevices is the value of [Options].Devices for all devices.
 const AllDevices = -1
 
-// maxCPUDevices is the largest number of devices that [AllDevices] opens on a CPU. Each has its own
-// copy of weights and activations, and the cores beyond are threads of the devices.
-const maxCPUDevices = 8
-
 // Device is one device of a backend. It computes beside the others if another goroutine drives it.
-// GPUs belong to one client, whose compiled graphs run on all of them; each device of a CPU is a
-// client of its own, because the devices of one client would share its threads.
+// With XLA all devices belong to one client, and its compiled graphs run on all of them.
 type Device struct {
 	Client compute.Backend
 	Num    compute.DeviceNum
@@ -74,7 +72,7 @@ type Backend struct {
 	Kind         Kind
 	Plugin       string // absolute path of the PJRT plugin, "" for [Go]
 	PluginSHA256 string // in hex, "" for [Go]
-	Threads      int    // of all devices, on a CPU
+	cores        bool   // whether each device is a core of the CPU
 	Device       string // description, such as "AMD EPYC, 2 cores"
 	Why          string // reason for this backend, such as "no GPU was found"
 }
@@ -150,9 +148,6 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	if o.Devices == 0 {
-		o.Devices = 1
-	}
 	klog.SetSlogLogger(slog.New(demoted{slog.Default().Handler()}))
 
 	why := fmt.Sprintf("-backend=%s asks for it", spec)
@@ -193,19 +188,30 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 // openGo opens GoMLX's own backend. Operations run one after the other, because its default
 // scheduler deadlocks on graphs with convolutions.
 func openGo(why string, o Options) (*Backend, error) {
-	b := &Backend{Kind: Go, Device: Processor(), Why: why}
-	return opened(b, b.openCPUs(o.Devices, func(int) (compute.Backend, error) {
-		return gobackend.New("ops_sequential") // Go's scheduler shares out the cores
-	}))
-}
-
-// opened returns b, or the error of opening its devices.
-func opened(b *Backend, err error) (*Backend, error) {
+	b := &Backend{Kind: Go, Device: Processor(), cores: o.Devices != 0, Why: why}
+	n, err := o.cpuDevices()
 	if err != nil {
-		b.Close()
 		return nil, err
 	}
+	for range n {
+		client, err := gobackend.New("ops_sequential")
+		if err != nil {
+			b.Close()
+			return nil, fmt.Errorf("backend: go: %w", err)
+		}
+		b.add(client)
+	}
 	return b, nil
+}
+
+// add adds the devices of a client.
+func (b *Backend) add(client compute.Backend) {
+	if b.Backend == nil {
+		b.Backend = client
+	}
+	for i := range client.NumDevices() {
+		b.Devices = append(b.Devices, Device{Client: client, Num: compute.DeviceNum(i)})
+	}
 }
 
 // Close frees the devices. What lies on them is lost.
@@ -217,44 +223,32 @@ func (b *Backend) Close() {
 	}
 }
 
-// openCPUs opens the devices of a CPU, each as a client that open returns. The cores are shared out
-// among them.
-func (b *Backend) openCPUs(devices int, open func(threads int) (compute.Backend, error)) error {
+// cpuDevices is the number of devices to open on a CPU.
+func (o Options) cpuDevices() (int, error) {
 	all := cores()
-	b.Threads = all
-	if devices == AllDevices {
-		devices = min(all, maxCPUDevices)
+	switch {
+	case o.Devices == AllDevices:
+		return min(all, cmp.Or(o.AtMost, all)), nil
+	case o.Devices > all:
+		return 0, fmt.Errorf("backend: %d devices, but this process may use %d: use at most as "+
+			"many devices as cores", o.Devices, all)
 	}
-	if devices > all {
-		return fmt.Errorf("backend: %d devices, but this process may use %d: use at most as many "+
-			"devices as cores", devices, all)
-	}
-	for i := range devices {
-		client, err := open((i+1)*all/devices - i*all/devices)
-		if err != nil {
-			return fmt.Errorf("backend: %s: %s", cmp.Or(b.Plugin, string(b.Kind)), reason(err))
-		}
-		b.Devices = append(b.Devices, Device{Client: client})
-	}
-	b.Backend = b.Devices[0].Client
-	return nil
+	return max(o.Devices, 1), nil
 }
 
-// Shares says how the devices share the machine, such as "2 devices share 4 threads".
+// Shares says what the devices are, such as "2 cores of the CPU".
 func (b *Backend) Shares() string {
-	count := func(n int, unit string) string {
-		if n == 1 {
-			return "1 " + unit
-		}
-		return fmt.Sprintf("%d %ss", n, unit)
-	}
+	n, unit := len(b.Devices), "GPU"
 	switch {
-	case b.Kind == CUDA:
-		return count(len(b.Devices), "GPU")
-	case len(b.Devices) == 1:
-		return "1 device with " + count(b.Threads, "thread")
+	case b.Kind != CUDA && !b.cores:
+		return "the whole CPU"
+	case b.Kind != CUDA:
+		unit = "core"
 	}
-	return count(len(b.Devices), "device") + " share " + count(b.Threads, "thread")
+	if n > 1 {
+		unit += "s"
+	}
+	return fmt.Sprintf("%d %s", n, unit)
 }
 
 // cores is the number of threads that this process may use for computing: the value of NPROC, which

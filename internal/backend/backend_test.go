@@ -8,12 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/go-xla/installer"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -196,8 +193,8 @@ func TestCPU(t *testing.T) {
 	if linked.Kind != CPU || linked.Plugin != link || linked.PluginSHA256 != b.PluginSHA256 {
 		t.Errorf("got %+v", linked)
 	}
-	if len(linked.Devices) != 3 || linked.Devices[0].Client == linked.Devices[1].Client {
-		t.Errorf("devices %+v, want three clients", linked.Devices)
+	if len(linked.Devices) != 3 || linked.Devices[2].Num != 2 || linked.Shares() != "3 cores" {
+		t.Errorf("devices %+v, %s, want three cores", linked.Devices, linked.Shares())
 	}
 	if n := os.Getenv("NPROC"); n != "3" {
 		t.Errorf("NPROC is %s after Open, want 3 as before", n)
@@ -230,30 +227,28 @@ func checkGraphs(t *testing.T, b *Backend) {
 	}
 }
 
-// The devices of a CPU share its threads: 5 threads are 2, 1 and 2 of three devices.
 func TestDevicesOfCPU(t *testing.T) {
+	for _, c := range []struct {
+		cores   string
+		o       Options
+		devices int
+	}{
+		{"5", Options{Devices: 3}, 3},
+		{"5", Options{Devices: AllDevices}, 5},
+		{"1", Options{Devices: AllDevices}, 1},
+		{"5", Options{Devices: AllDevices, AtMost: 4}, 4},
+		{"2", Options{}, 1},
+	} {
+		t.Setenv("NPROC", c.cores)
+		b, err := Open(t.Context(), "go", c.o)
+		if err != nil || len(b.Devices) != c.devices || b.Backend != b.Devices[0].Client {
+			t.Errorf("%s cores, %+v: %+v, %v; want %d devices", c.cores, c.o, b, err, c.devices)
+		}
+	}
 	t.Setenv("NPROC", "5")
-	var threads []int
-	b := &Backend{Kind: Go}
-	open := func(n int) (compute.Backend, error) {
-		threads = append(threads, n)
-		return gobackend.New("")
-	}
-	if err := b.openCPUs(3, open); err != nil || !slices.Equal(threads, []int{1, 2, 2}) ||
-		len(b.Devices) != 3 {
-		t.Errorf("threads %v, %d devices, %v; want 1, 2 and 2", threads, len(b.Devices), err)
-	}
-	checkError(t, "6 devices", b.openCPUs(6, open),
+	_, err := Open(t.Context(), "go", Options{Devices: 6})
+	checkError(t, "6 devices", err,
 		"backend: 6 devices, but this process may use 5: use at most as many devices as cores")
-	t.Setenv("NPROC", "20")
-	all := &Backend{Kind: Go}
-	threads = nil
-	if err := all.openCPUs(AllDevices, open); err != nil || len(all.Devices) != 8 {
-		t.Errorf("%d devices, %v, want 8", len(all.Devices), err)
-	}
-	if want := []int{2, 3, 2, 3, 2, 3, 2, 3}; !slices.Equal(threads, want) {
-		t.Errorf("threads %v, want %v", threads, want)
-	}
 }
 
 func TestLogIsDemoted(t *testing.T) {

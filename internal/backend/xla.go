@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
 
@@ -67,46 +66,35 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	tf32 := kind == CUDA && o.TF32 // on a CPU XLA refuses to compile products in TF32
 	path += ",tf32=" + strconv.FormatBool(tf32)
 	b := &Backend{Kind: kind, Plugin: plugin, PluginSHA256: sum, Why: why}
+	options := pjrt.NamedValuesMap{}
 	if kind == CUDA {
 		setCUDAEnvironment(plugin, tf32)
 		b.Device = gpuModel()
-		return opened(b, b.openGPUs(path, o.Devices))
-	}
-	keepFreedMemory()
-	b.Device = Processor()
-	return opened(b, b.openCPUs(o.Devices, func(threads int) (compute.Backend, error) {
-		defer setTemporarily("NPROC", strconv.Itoa(threads))()
-		return xla.NewWithOptions(path, pjrt.NamedValuesMap{"cpu_device_count": int64(1)})
-	}))
-}
-
-// openGPUs opens the first GPUs as the devices of one client. The others stay free for other
-// processes.
-func (b *Backend) openGPUs(path string, devices int) error {
-	options := pjrt.NamedValuesMap{}
-	if devices != AllDevices {
-		visible := make([]int64, devices)
-		for i := range visible {
-			visible[i] = int64(i)
+		if o.Devices != AllDevices {
+			visible := make([]int64, max(o.Devices, 1))
+			for i := range visible {
+				visible[i] = int64(i)
+			}
+			options["visible_devices"] = visible // the others stay free for other processes
 		}
-		options["visible_devices"] = visible
+	} else {
+		keepFreedMemory()
+		b.Device, b.cores = Processor(), o.Devices != 0
+		n, err := o.cpuDevices()
+		if err != nil {
+			return nil, err
+		}
+		options["cpu_device_count"] = int64(n)
+		if b.cores {
+			defer setTemporarily("NPROC", "1")() // the threads that XLA takes beside the callers
+		}
 	}
 	client, err := xla.NewWithOptions(path, options)
 	if err != nil {
-		return fmt.Errorf("backend: %s: %s", b.Plugin, reason(err))
+		return nil, fmt.Errorf("backend: %s: %s", plugin, reason(err))
 	}
-	b.Backend = client
-	b.Devices = devicesOf(client)
-	return nil
-}
-
-// devicesOf lists the devices of a client.
-func devicesOf(client compute.Backend) []Device {
-	devices := make([]Device, client.NumDevices())
-	for i := range devices {
-		devices[i] = Device{Client: client, Num: compute.DeviceNum(i)}
-	}
-	return devices
+	b.add(client)
+	return b, nil
 }
 
 // setTemporarily sets an environment variable and returns a function that undoes it.

@@ -16,7 +16,7 @@ import (
 type Layout struct {
 	Chunk int // images per call of a compiled graph, at least 1
 
-	// Random access: a batch may be any of the images. It needs a backend with one device. Without
+	// Random access: a batch may be any of the images, and each device holds all of them. Without
 	// it only batches of all images are possible, and each device holds its share of them.
 	Random bool
 
@@ -43,7 +43,7 @@ type Data struct {
 	labels []int32 // [N]
 	kinds  []uint8 // [N]
 
-	pixels *tensors.Tensor // [N, 32, 32, 3] uint8 with Random, else nil
+	pixels []*tensors.Tensor // [N, 32, 32, 3] uint8 by device with Random, else nil
 }
 
 // maxParts is the largest number of parts of a batch. It bounds the number of devices that can
@@ -87,9 +87,6 @@ func NewData(b *backend.Backend, set *datasets.Images, l Layout) (*Data, error) 
 			len(set.SmallMargin), n)
 	case l.Chunk < 1:
 		return nil, fmt.Errorf("descent: chunk must be at least 1 image, got %d", l.Chunk)
-	case l.Random && len(b.Devices) > 1:
-		return nil, fmt.Errorf("descent: %d devices share batches of all images only: use one "+
-			"device for mini-batches", len(b.Devices))
 	}
 	d := &Data{Layout: l, N: n, mean: set.Mean, std: set.Std, labels: make([]int32, n),
 		kinds: make([]uint8, n)}
@@ -105,16 +102,13 @@ func NewData(b *backend.Backend, set *datasets.Images, l Layout) (*Data, error) 
 		all[i] = int32(i)
 	}
 	err := backend.Try("descent: copy images", func() {
-		if l.Random {
-			d.pixels = onDevice(b.Devices[0], set.Pixels, n)
-		}
-		batch := d.cut(all)
+		d.shares = d.cut(all, len(b.Devices))
 		for i, device := range b.Devices {
-			share := deal(batch, i, len(b.Devices))
-			if !l.Random {
-				upload(device, share, set.Pixels, l.Chunk)
+			if l.Random {
+				d.pixels = append(d.pixels, onDevice(device, set.Pixels, n))
+			} else {
+				upload(device, d.shares[i], set.Pixels)
 			}
-			d.shares = append(d.shares, share)
 		}
 	})
 	return d, err
@@ -129,8 +123,8 @@ func (d *Data) Parts() int {
 	return n
 }
 
-// cut cuts a batch, given by its images' indices, into parts.
-func (d *Data) cut(indices []int32) []part {
+// cut cuts a batch, given by its images' indices, into parts, and deals these to devices.
+func (d *Data) cut(indices []int32, devices int) (shares [][]part) {
 	var chunks []chunk
 	for start := 0; start < len(indices); start += d.Chunk {
 		chunks = append(chunks, d.chunk(indices[start:min(start+d.Chunk, len(indices))]))
@@ -143,12 +137,10 @@ func (d *Data) cut(indices []int32) []part {
 	for i := range batch {
 		batch[i] = part{i, chunks[i*len(chunks)/parts : (i+1)*len(chunks)/parts]}
 	}
-	return batch
-}
-
-// deal returns the parts of device i of several.
-func deal(batch []part, i, devices int) []part {
-	return batch[i*len(batch)/devices : (i+1)*len(batch)/devices]
+	for i := range devices {
+		shares = append(shares, batch[i*parts/devices:(i+1)*parts/devices])
+	}
+	return shares
 }
 
 // chunk returns the chunk of images with the given indices, without pixels.
@@ -171,7 +163,7 @@ func (d *Data) chunk(indices []int32) chunk {
 
 // upload copies the pixels of a share of all images in order to its device, in place of their
 // indices.
-func upload(device backend.Device, share []part, pixels []uint8, size int) {
+func upload(device backend.Device, share []part, pixels []uint8) {
 	for _, p := range share {
 		for i := range p.chunks {
 			c := &p.chunks[i]

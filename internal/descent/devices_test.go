@@ -56,20 +56,6 @@ func TestDevicesChangeNothing(t *testing.T) {
 	check("default", defaultBackend, F32, 2, 3)
 }
 
-// All devices of one client share its graphs, as on GPUs: here on the devices of one CPU client.
-func TestDevicesOfOneClient(t *testing.T) {
-	b := backendtest.OneClient(t, 3)
-	rule := Rule{Form: Undamped, Gamma: 0.9}
-	one := *b
-	one.Devices = b.Devices[:1]
-	want := trainerIn(t, F32, &one, uploaded(t, &one, imageSet(7), Layout{Chunk: 2}), tiny, rule)
-	got := trainerIn(t, F32, b, uploaded(t, b, imageSet(7), Layout{Chunk: 2}), tiny, rule)
-	if a, b := steps(t, want, 3, 0.1), steps(t, got, 3, 0.1); !slices.Equal(a, b) ||
-		!slices.Equal(want.weights(), got.weights()) {
-		t.Errorf("losses %v, want %v of one device", b, a)
-	}
-}
-
 // A checkpoint of two devices goes on with three as if nothing had happened.
 func TestResumeWithOtherDevices(t *testing.T) {
 	rule := Rule{Form: Undamped, Gamma: 0.9}

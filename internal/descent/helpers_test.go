@@ -49,11 +49,10 @@ func uploaded(t testing.TB, b *backend.Backend, set *datasets.Images, l Layout) 
 	return d
 }
 
-// images copies n random images to the devices, in chunks, with random access where that is
-// possible.
+// images copies n random images to the devices, in chunks, with random access.
 func images(t testing.TB, b *backend.Backend, n, chunk int) *Data {
 	t.Helper()
-	return uploaded(t, b, imageSet(n), Layout{Chunk: chunk, Random: len(b.Devices) == 1})
+	return uploaded(t, b, imageSet(n), Layout{Chunk: chunk, Random: true})
 }
 
 // trainer trains a network on the given images in float64, so that an error stands out from

@@ -12,6 +12,7 @@ import (
 // replica is the copy of a run's state on one device. Its methods panic: call them inside
 // backend.Try.
 type replica struct {
+	index  int // of the device
 	device backend.Device
 	*programs
 	weights, momentum []*tensors.Tensor // momentum is empty without momentum
@@ -38,7 +39,7 @@ func (r *replica) call(e *Exec, given []*tensors.Tensor, kept ...*tensors.Tensor
 func (r *replica) arguments(d *Data, c chunk) []*tensors.Tensor {
 	pixels := c.pixels
 	if pixels == nil {
-		pixels = r.call(r.gather, nil, d.pixels, c.indices)[0]
+		pixels = r.call(r.gather, nil, d.pixels[r.index], c.indices)[0]
 	}
 	return []*tensors.Tensor{pixels, c.labels, c.kinds}
 }

@@ -41,7 +41,7 @@ type Options struct {
 // and momentum and takes its share of the parts. It adds up what the tree allows. The rest, one or
 // a few sums for each device, meets once a step on the first device by way of the host; then every
 // device takes the same update. The order of all additions is that of one device alone, so another
-// number of devices changes no bit where the devices compute alike. With one device the host reads
+// number of devices changes no bit where the devices compute alike, as the cores of a CPU do. With one device the host reads
 // seven numbers a step, and nothing else.
 //
 // With Norm "batch" the statistics are those of a chunk ("ghost" batches), and the chunks do change
@@ -69,13 +69,13 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 	err := backend.Try("descent", func() {
 		initial := net.Init(o.Seed)
 		compiled := map[compute.Backend]*programs{}
-		for _, device := range b.Devices {
+		for i, device := range b.Devices {
 			if compiled[device.Client] == nil {
 				compiled[device.Client] = t.compile(device.Client)
 			}
-			r := &replica{device: device, programs: compiled[device.Client]}
-			for i, p := range t.params {
-				r.weights = append(r.weights, tensorOf(o.Precision, initial[i], p.Shape...))
+			r := &replica{index: i, device: device, programs: compiled[device.Client]}
+			for j, p := range t.params {
+				r.weights = append(r.weights, tensorOf(o.Precision, initial[j], p.Shape...))
 				if rule.HasMomentum() {
 					r.momentum = append(r.momentum, tensors.FromShape(t.shape(p)))
 				}
@@ -106,7 +106,7 @@ func (t *Trainer) StepOn(ctx context.Context, indices []int32, eta float64) (Sta
 		return Stats{}, fmt.Errorf("descent: a step on a mini-batch needs training images with " +
 			"random access")
 	}
-	return t.step(ctx, [][]part{t.train.cut(indices)}, len(indices), eta)
+	return t.step(ctx, t.train.cut(indices, len(t.replicas)), len(indices), eta)
 }
 
 // step takes one step over the parts of a batch, by device, which have size images together.

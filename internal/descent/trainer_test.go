@@ -142,7 +142,6 @@ func TestBadInput(t *testing.T) {
 	}
 	_, batchErr := tr.StepOn(t.Context(), []int32{1}, 0)
 	_, chunkErr := NewData(b, set, Layout{})
-	_, randomErr := NewData(goDevices(t, 2), set, Layout{Chunk: 1, Random: true})
 	set.Pixels = set.Pixels[1:]
 	_, pixelsErr := NewData(b, set, Layout{Chunk: 1})
 	for _, c := range []struct {
@@ -152,7 +151,6 @@ func TestBadInput(t *testing.T) {
 		{gammaErr, "gamma must be in [0, 1), got 1"},
 		{batchErr, "needs training images with random access"},
 		{chunkErr, "chunk must be at least 1"},
-		{randomErr, "use one device for mini-batches"},
 		{pixelsErr, "want 3072 bytes for each label"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {

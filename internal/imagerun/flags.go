@@ -87,9 +87,9 @@ func (c *Config) flags() *flag.FlagSet {
 // bindExecution binds the flags of the execution.
 func (c *Config) bindExecution(fs *flag.FlagSet) {
 	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
-	fs.TextVar(&c.Devices, "devices", c.Devices, "devices that share the full batch, each with "+
-		"its own weights and images: a number|auto (all visible GPUs; on a CPU, one for each "+
-		"core up to 8); on a CPU another number changes no bit of the result")
+	fs.TextVar(&c.Devices, "devices", c.Devices, "GPUs, or cores of the CPU, that share each "+
+		"batch: a number|auto (all visible GPUs, or all cores); another number of cores changes "+
+		"no bit of the result")
 	fs.IntVar(&c.Chunk, "chunk", c.Chunk,
 		"images per call of the compiled step; 0: chosen for the backend")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,

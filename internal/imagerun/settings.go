@@ -55,7 +55,7 @@ type Settings struct {
 // Execution is what changes speed, memory and places, but not the result beyond rounding.
 type Execution struct {
 	Backend         string       `json:"backend"`
-	Devices         Devices      `json:"devices"` // that share the full batch
+	Devices         Devices      `json:"devices"` // that share each batch
 	Chunk           int          `json:"chunk"`   // images per call; 0: chosen for the backend
 	CheckpointEvery cli.Duration `json:"checkpoint_every"`
 	Slim            bool         `json:"slim"` // keep no weights once the run has ended
@@ -89,16 +89,14 @@ func (d *Devices) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// open is the number of devices to open. Mini-batches stay on one device, since their images may be
-// anywhere.
-func (c *Config) open() int {
-	switch {
-	case c.Devices > 0:
-		return int(c.Devices)
-	case IsMiniBatch(c.Opt):
-		return 1
+// open says which devices to open. A device without a chunk would have no work.
+func (c *Config) open() backend.Options {
+	if c.Devices > 0 {
+		return backend.Options{Devices: int(c.Devices)}
 	}
-	return backend.AllDevices
+	images := cmp.Or(c.Batch, c.Images) // 0: all that there are
+	chunk := cmp.Or(c.Chunk, chunkOf[backend.CPU])
+	return backend.Options{Devices: backend.AllDevices, AtMost: (images + chunk - 1) / chunk}
 }
 
 // Derived is what follows from the settings and helps a reader. It is stored but not read back.
@@ -191,9 +189,6 @@ func (c *Config) Validate() error {
 		return fmt.Errorf(
 			"-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s",
 			c.Opt, c.Opt[1:])
-	case IsMiniBatch(c.Opt) && c.Devices > 1:
-		return fmt.Errorf("-devices=%d: only the full batch can be shared, got -opt=%s: use "+
-			"-devices=1, or -opt=%s for the full batch", c.Devices, c.Opt, c.Opt[1:])
 	case c.Offline && c.Mirror != "":
 		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
 	case c.Runs == "":

@@ -44,7 +44,7 @@ type sample struct {
 func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
 	devices := cmp.Or(t.Devices, backend.AllDevices)
 	if t.Matmul > 0 || t.Synthetic != nil {
-		devices = 1 // with all threads
+		devices = 0 // the whole CPU
 	}
 	b, err := backend.Open(ctx, t.Backend, backend.Options{Out: stderr, Devices: devices})
 	if err != nil {

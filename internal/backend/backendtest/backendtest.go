@@ -6,10 +6,6 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/gomlx/compute"
-	"github.com/gomlx/go-xla/compute/xla"
-	"github.com/gomlx/go-xla/pjrt"
-
 	"momentum/internal/backend"
 )
 
@@ -41,26 +37,4 @@ func open(t testing.TB, devices int) *backend.Backend {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// OneClient opens XLA on the CPU with devices that belong to one client, as GPUs do. It skips the
-// test on other backends.
-func OneClient(t testing.TB, devices int) *backend.Backend {
-	t.Helper()
-	b := Open(t)
-	if b.Kind != backend.CPU {
-		t.Skipf("the backend is %s, not %s", b.Kind, backend.CPU)
-	}
-	client, err := xla.NewWithOptions(b.Plugin,
-		pjrt.NamedValuesMap{"cpu_device_count": int64(devices)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	many := *b
-	many.Backend, many.Devices = client, nil
-	for i := range devices {
-		many.Devices = append(many.Devices, backend.Device{Client: client,
-			Num: compute.DeviceNum(i)})
-	}
-	return &many
 }
