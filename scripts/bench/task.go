@@ -42,7 +42,7 @@ func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := sample{Version: string(b.Kind), Device: b.Device, PluginSHA256: b.PluginSHA256}
+	s := sample{Version: b.Name(), Device: b.Device, PluginSHA256: b.PluginSHA256}
 	if t.Matmul > 0 {
 		if s.GFLOPPerS, err = measure.Matmul(b, t.Precision, t.Matmul, t.Steps); err != nil {
 			return err
