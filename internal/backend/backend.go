@@ -3,8 +3,8 @@
 // turns the panics of graph functions into errors ([Try]).
 //
 // XLA is not part of the program. A plugin is a shared library of a few hundred megabytes, which is
-// loaded at run time. For the CPU there is a table of known builds, each a wheel of the Python Package
-// Index of fixed version and SHA-256, which is unpacked once.
+// loaded at run time. For the CPU there is a table of known builds. Each is a wheel of the Python
+// Package Index with fixed version and SHA-256, which is unpacked once.
 package backend
 
 import (

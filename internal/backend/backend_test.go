@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -105,7 +106,8 @@ func TestAutoWithoutNetwork(t *testing.T) {
 	}
 	var want string
 	for i, c := range m.cpu[1:] {
-		want += "build " + c.name + " is tried instead of " + m.cpu[i].name + ": " + missing(m.cpu[i])
+		want += fmt.Sprintf("build %s is tried instead of %s: %s", c.name, m.cpu[i].name,
+			missing(m.cpu[i]))
 	}
 	want += "XLA is not used, which makes convolutions about 100 times slower: " +
 		missing(m.cpu[len(m.cpu)-1])

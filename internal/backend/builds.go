@@ -91,7 +91,8 @@ func (m machine) openCPU(ctx context.Context, builds []build, why string,
 	err := noBuild()
 	for i, c := range builds {
 		if i > 0 {
-			fmt.Fprintf(o.Out, "build %s is tried instead of %s: %v\n", c.name, builds[i-1].name, err)
+			fmt.Fprintf(o.Out, "build %s is tried instead of %s: %v\n", c.name, builds[i-1].name,
+				err)
 		}
 		var b *Backend
 		if b, err = m.openBuild(ctx, c, why, o); err == nil || ctx.Err() != nil {

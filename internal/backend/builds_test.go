@@ -102,7 +102,8 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// cached returns the path of a build's plugin in the default cache, and an error if it is not there.
+// cached returns the path of a build's plugin in the default cache, with an error if it is not
+// there.
 func cached(c build) (plugin string, err error) {
 	dir, err := cacheDir("")
 	if err != nil {
