@@ -172,8 +172,8 @@ func TestUsage(t *testing.T) {
 		{"-table-epochs=0", "table1: epochs must be at least 1, got 0"},
 		{"-table-gamma=1", "table1: gamma must be in [0, 1), got 1"},
 		{"-backend=tpu",
-			`backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, ` +
-				`xla:/absolute/plugin.so or go`},
+			`backend: unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
+				`xla:cpu:BUILD or xla:/absolute/plugin.so`},
 	} {
 		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"},
 			strings.Fields(tt.args)...)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/synthetic/table1"
 )
@@ -71,7 +72,7 @@ func flagSet(c *Config, r *request, mu *float64) *flag.FlagSet {
 	bindRequest(fs, r)
 	bindSettings(fs, &c.Settings, mu)
 	bindTable1(fs, &c.Table1)
-	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
+	fs.StringVar(&c.Backend, "backend", c.Backend, backend.Flag)
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
 		"time between checkpoints, such as 30s; 0s: after every call")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")

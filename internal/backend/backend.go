@@ -3,8 +3,8 @@
 // turns the panics of graph functions into errors ([Try]).
 //
 // XLA is not part of the program. A plugin is a shared library of a few hundred megabytes, which is
-// loaded at run time. The plugin for the CPU is unpacked once from a wheel of the Python Package
-// Index, whose version and SHA-256 are fixed here.
+// loaded at run time. For the CPU there is a table of known builds. Each is a wheel of the Python
+// Package Index with fixed version and SHA-256, which is unpacked once.
 package backend
 
 import (
@@ -75,36 +75,58 @@ type Backend struct {
 	cores        bool   // whether each device is a core of the CPU
 	Device       string // description, such as "AMD EPYC, 2 cores"
 	Why          string // reason for this backend, such as "no GPU was found"
+	Build        string // name of the CPU plugin if it is a known one, such as "2026.6", or ""
 }
 
-// Parse checks the value of a -backend flag before any work starts: auto, xla:cuda, xla:cpu,
-// xla:/absolute/plugin.so or go.
+// Name is the kind and the build, such as "xla:cpu:2026.6".
+func (b *Backend) Name() string {
+	if b.Build == "" {
+		return string(b.Kind)
+	}
+	return string(b.Kind) + ":" + b.Build
+}
+
+// Flag describes the values of a -backend flag.
+const Flag = "auto|go|xla:cuda|xla:cpu|xla:cpu:BUILD|xla:/abs/plugin.so (docs/backends.md)"
+
+// Parse checks the value of a -backend flag before any work starts: auto, go, xla:cuda, xla:cpu,
+// xla:cpu:BUILD or xla:/absolute/plugin.so.
 func Parse(spec string) error {
-	_, _, err := parse(spec)
+	_, err := parse(spec, cpuBuilds())
 	return err
 }
 
-// parse returns the kind of backend in spec, "" for auto, and the path of the plugin if spec has
-// one.
-func parse(spec string) (kind Kind, plugin string, err error) {
-	const want = "want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go"
+// request is the meaning of a -backend flag.
+type request struct {
+	kind   Kind    // "" for auto
+	plugin string  // path of a plugin, or ""
+	builds []build // of XLA for the CPU, in the order in which they are tried
+}
+
+// parse interprets spec. builds are all builds of XLA for the CPU.
+func parse(spec string, builds []build) (r request, err error) {
+	const want = "want auto, go, xla:cuda, xla:cpu, xla:cpu:BUILD or xla:/absolute/plugin.so"
 	switch spec {
 	case "auto":
-		return "", "", nil
+		return request{builds: builds}, nil
 	case string(CUDA), string(CPU), string(Go):
-		return Kind(spec), "", nil
+		return request{kind: Kind(spec), builds: builds}, nil
+	}
+	if name, found := strings.CutPrefix(spec, string(CPU)+":"); found {
+		c, err := findBuild(builds, name)
+		return request{kind: CPU, builds: []build{c}}, err
 	}
 	path, found := strings.CutPrefix(spec, "xla:")
 	isFile := strings.ContainsRune(path, filepath.Separator) || strings.HasSuffix(path, ".so")
 	switch {
 	case !found || !isFile:
-		return "", "", fmt.Errorf("backend: unknown backend %q, %s", spec, want)
+		return r, fmt.Errorf("backend: unknown backend %q, %s", spec, want)
 	case !filepath.IsAbs(path):
-		return "", "", fmt.Errorf("backend: %s: the path of a plugin must be absolute, %s", spec,
-			want)
+		return r, fmt.Errorf("backend: %s: the path of a plugin must be absolute, %s", spec, want)
 	}
-	kind, err = kindOf(path)
-	return kind, path, err
+	r.plugin = path
+	r.kind, err = kindOf(path)
+	return r, err
 }
 
 // kindOf tells the kind of a plugin from its file name, as GoMLX does.
@@ -129,19 +151,21 @@ func words(path string) (cpu, cuda bool) {
 
 // Open opens the backend that spec names; see [Parse]. With "auto" it opens a CUDA GPU if one
 // works, else XLA on the CPU, else the Go backend, and writes a line to o.Out for each backend that
-// should have worked and did not. With any other spec a failure is an error. Open downloads missing
-// plugins unless o.Offline is set.
+// should have worked and did not. With "xla:cpu" it opens the first known build that can be had and
+// works. With any other spec a failure is an error. Open downloads missing plugins unless o.Offline
+// is set.
 //
 // Open sets environment variables for a GPU and redirects GoMLX's log to slog at level debug. Both
 // affect the whole process, so call Open before other goroutines use them. XLA reads the
 // environment once, so TF32 cannot change from one Open to the next. On one kind of CPU, equal
-// graphs give equal bytes in every process, with XLA and with Go; on a GPU this is not known.
+// graphs give equal bytes in every process, with one build of XLA on one number of threads, and
+// with Go; on a GPU this is not known.
 func Open(ctx context.Context, spec string, o Options) (*Backend, error) {
 	return thisMachine().open(ctx, spec, o)
 }
 
 func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, error) {
-	kind, plugin, err := parse(spec)
+	r, err := parse(spec, m.cpu)
 	if err != nil {
 		return nil, err
 	}
@@ -152,19 +176,19 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 
 	why := fmt.Sprintf("-backend=%s asks for it", spec)
 	switch {
-	case plugin != "":
-		return loadFile(kind, plugin, why, o)
-	case kind == Go:
+	case r.plugin != "":
+		return loadFile(r.kind, r.plugin, why, o)
+	case r.kind == Go:
 		return openGo(why, o)
 	}
 	if o.CacheDir, err = cacheDir(o.CacheDir); err != nil {
 		return nil, err
 	}
-	switch kind {
+	switch r.kind {
 	case CUDA:
 		return m.openCUDA(ctx, why, o)
 	case CPU:
-		return m.openCPU(ctx, why, o)
+		return m.openCPU(ctx, r.builds, why, o)
 	}
 
 	why = "no GPU was found"
@@ -176,7 +200,7 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 		fmt.Fprintf(o.Out, "the GPU is not used: %v\n", err)
 		why = "the GPU cannot be used"
 	}
-	b, err := m.openCPU(ctx, why, o)
+	b, err := m.openCPU(ctx, r.builds, why, o)
 	if err == nil || ctx.Err() != nil {
 		return b, err
 	}

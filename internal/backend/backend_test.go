@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -23,6 +24,15 @@ func TestParse(t *testing.T) {
 	const unknown, relative, kind = "unknown backend ",
 		"the path of a plugin must be absolute, want ",
 		"the name of a plugin file must contain either cpu or cuda, or its kind is unknown"
+	var known []string
+	for _, c := range cpuBuilds() {
+		checkError(t, c.name, Parse("xla:cpu:"+c.name), "")
+		known = append(known, c.name)
+	}
+	if known == nil {
+		t.Skip("there is no CPU plugin for this system")
+	}
+	names := strings.Join(known, " or ")
 	for spec, want := range map[string]string{
 		"auto":                          "",
 		"go":                            "",
@@ -31,13 +41,15 @@ func TestParse(t *testing.T) {
 		"xla:/opt/pjrt_cpu.so":          "",
 		"xla:/opt/cpu/xla_cuda_pjrt.so": "", // only the file name tells the kind
 		"": unknown +
-			`"", want auto, xla:cuda, xla:cpu, xla:/absolute/plugin.so or go`,
+			`"", want auto, go, xla:cuda, xla:cpu, xla:cpu:BUILD or xla:/absolute/plugin.so`,
 		"cpu":                  unknown + `"cpu", want auto,`,
 		"/opt/pjrt_cpu.so":     unknown + `"/opt/pjrt_cpu.so", want auto,`,
 		"xla:":                 unknown + `"xla:", want auto,`,
 		"xla:tpu":              unknown + `"xla:tpu", want auto,`,
 		"xla:lib/pjrt_cpu.so":  "xla:lib/pjrt_cpu.so: " + relative,
 		"xla:pjrt_cpu.so":      "xla:pjrt_cpu.so: " + relative,
+		"xla:cpu:1999.1":       "xla:cpu: unknown build \"1999.1\", want " + names,
+		"xla:cpu:":             "xla:cpu: unknown build \"\", want " + names,
 		"xla:/opt/pjrt.so":     "/opt/pjrt.so: " + kind,
 		"xla:/opt/cpu_cuda.so": "/opt/cpu_cuda.so: " + kind,
 	} {
@@ -65,7 +77,7 @@ func checkError(t *testing.T, name string, err error, want string) {
 // bare is a machine without GPU, network and Python.
 func bare() machine {
 	return machine{
-		cpu: cpuWheel(),
+		cpu: cpuBuilds(),
 		index: func(string) (*installer.PipPackageInfo, error) {
 			return nil, errors.New("network is unreachable")
 		},
@@ -75,7 +87,7 @@ func bare() machine {
 
 func TestAutoWithoutNetwork(t *testing.T) {
 	m := bare()
-	if m.cpu == (wheel{}) {
+	if m.cpu == nil {
 		t.Skip("there is no CPU plugin for this system")
 	}
 	dir := t.TempDir()
@@ -88,9 +100,17 @@ func TestAutoWithoutNetwork(t *testing.T) {
 		b.Why != "no GPU was found and XLA's CPU plugin is unavailable" {
 		t.Errorf("got %+v", b)
 	}
-	want := "XLA is not used, which makes convolutions about 100 times slower: backend: xla:cpu: " +
-		"the package index cannot be reached: network is unreachable: " +
-		"run once with a network, or put " + m.cpu.file + " into " + dir + "\n"
+	missing := func(c build) string {
+		return "backend: xla:cpu: the package index cannot be reached: network is unreachable: " +
+			"run once with a network, or put " + c.file + " into " + dir + "\n"
+	}
+	var want string
+	for i, c := range m.cpu[1:] {
+		want += fmt.Sprintf("build %s is tried instead of %s: %s", c.name, m.cpu[i].name,
+			missing(m.cpu[i]))
+	}
+	want += "XLA is not used, which makes convolutions about 100 times slower: " +
+		missing(m.cpu[len(m.cpu)-1])
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("notice (-want +got):\n%s", diff)
 	}

@@ -85,11 +85,11 @@ const pluginContent = "as if it were a plugin"
 // wheelMachine returns a machine whose index has the wheel, and the number of downloads so far.
 func wheelMachine(t *testing.T, content []byte) (m machine, downloads *atomic.Int32) {
 	m = bare()
-	m.cpu = wheel{
-		pkg: "xla", version: "1.0", file: "xla.whl", sha256: sum(content),
+	m.cpu = []build{{
+		name: "new", pkg: "xla", version: "1.0", file: "xla.whl", sha256: sum(content),
 		member: "lib/xla_cpu.so", plugin: "xla_cpu-1.0.so",
 		pluginSHA256: sum([]byte(pluginContent)),
-	}
+	}}
 	m.index, downloads = index{"xla": {"1.0": {"xla.whl": content},
 		"1.1": {"newer.whl": nil}}}.serve(t)
 	return m, downloads
@@ -102,7 +102,7 @@ func TestInstallCPU(t *testing.T) {
 	var out bytes.Buffer
 	install := func(wantDownloads int32, wantNotice string) {
 		t.Helper()
-		got, err := m.installCPU(t.Context(), Options{CacheDir: dir, Out: &out})
+		got, err := m.installCPU(t.Context(), m.cpu[0], Options{CacheDir: dir, Out: &out})
 		if err != nil || got != plugin {
 			t.Fatalf("got %s, %v", got, err)
 		}
@@ -139,7 +139,7 @@ func TestInstallCPUFromWheelOnDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "xla.whl"), content, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	_, err := m.installCPU(t.Context(), Options{CacheDir: dir, Offline: true})
+	_, err := m.installCPU(t.Context(), m.cpu[0], Options{CacheDir: dir, Offline: true})
 	if err != nil || downloads.Load() != 0 {
 		t.Errorf("%v, %d downloads", err, downloads.Load())
 	}
@@ -152,7 +152,7 @@ func TestInstallCPUAtOnce(t *testing.T) {
 	for range 4 { // the lock is on a file, so that one process is enough
 		all.Go(func() {
 			o := Options{CacheDir: dir, Out: new(bytes.Buffer)}
-			if _, err := m.installCPU(t.Context(), o); err != nil {
+			if _, err := m.installCPU(t.Context(), m.cpu[0], o); err != nil {
 				t.Error(err)
 			}
 		})
@@ -187,7 +187,7 @@ func TestInstallCPUFaults(t *testing.T) {
 			}},
 		{"other file than the fixed one",
 			"the package index has no file of xla 1.0 with SHA-256 00", whole,
-			func(m *machine, _ *Options) { m.cpu.sha256 = "00" }},
+			func(m *machine, _ *Options) { m.cpu[0].sha256 = "00" }},
 		{"truncated wheel", "DIR/xla.whl: zip: not a valid zip file", whole[:len(whole)-30], nil},
 		{"not a wheel", "DIR/xla.whl: zip: not a valid zip file", []byte("no zip"), nil},
 		{"wheel without plugin", "DIR/xla.whl: open lib/xla_cpu.so: file does not exist",
@@ -196,7 +196,7 @@ func TestInstallCPUFaults(t *testing.T) {
 			sum([]byte("other")) + ", want " + sum([]byte(pluginContent)),
 			zipped(t, "lib/xla_cpu.so", "other"), nil},
 		{"index without the package", "the package index cannot be reached: no package ylb: run " +
-			"once with a network", whole, func(m *machine, _ *Options) { m.cpu.pkg = "ylb" }},
+			"once with a network", whole, func(m *machine, _ *Options) { m.cpu[0].pkg = "ylb" }},
 		{"silent index", "the package index cannot be reached: no answer within 1ms: run once " +
 			"with a network", whole, func(m *machine, _ *Options) {
 			m.patience = time.Millisecond
@@ -215,9 +215,9 @@ func TestInstallCPUFaults(t *testing.T) {
 		if c.change != nil {
 			c.change(&m, &o)
 		}
-		_, err := m.installCPU(t.Context(), o)
+		_, err := m.installCPU(t.Context(), m.cpu[0], o)
 		checkError(t, c.name, err, strings.ReplaceAll(c.want, "DIR", dir))
-		if _, err := os.Stat(filepath.Join(dir, m.cpu.plugin)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, m.cpu[0].plugin)); err == nil {
 			t.Errorf("%s: a plugin was installed", c.name)
 		}
 	}
@@ -234,7 +234,7 @@ func TestAskAgain(t *testing.T) {
 		return ask(pkg)
 	}
 	o := Options{CacheDir: t.TempDir(), Out: new(bytes.Buffer)}
-	if _, err := m.installCPU(t.Context(), o); err != nil || asked != 2 {
+	if _, err := m.installCPU(t.Context(), m.cpu[0], o); err != nil || asked != 2 {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
 }

@@ -26,7 +26,8 @@ const jaxVersion = "0.12.0.1"
 
 // machine describes the environment of the program. Tests replace it.
 type machine struct {
-	cpu   wheel
+	// builds of XLA for the CPU, in the order in which they are tried
+	cpu   []build
 	index func(pkg string) (*installer.PipPackageInfo, error) // the Python Package Index
 	// between a failed request to the index and its repetition
 	pause time.Duration
@@ -42,7 +43,7 @@ type machine struct {
 
 func thisMachine() machine {
 	m := machine{
-		cpu:      cpuWheel(),
+		cpu:      cpuBuilds(),
 		index:    installer.GetPipInfo,
 		pause:    time.Second,
 		patience: 15 * time.Second,
@@ -107,9 +108,14 @@ func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend,
 	if err != nil {
 		return nil, err
 	}
+	return tried(b)
+}
+
+// tried returns b if it computes a convolution, and closes it otherwise.
+func tried(b *Backend) (*Backend, error) {
 	if err := convolves(b); err != nil {
 		b.Close()
-		return nil, fmt.Errorf("backend: %s: %w", plugin, err)
+		return nil, fmt.Errorf("backend: %s: %w", b.Plugin, err)
 	}
 	return b, nil
 }

@@ -29,9 +29,10 @@ func TestHasGPU(t *testing.T) {
 }
 
 // A GPU whose plugin cannot be loaded costs one line of output. Here a second line follows, because
-// the plugin for the CPU is unavailable too.
+// there is no plugin for the CPU.
 func TestAutoWithBrokenCUDA(t *testing.T) {
 	m := bare()
+	m.cpu = nil
 	m.gpus = []string{gpuFile(t)}
 	site := t.TempDir()
 	plugin := filepath.Join(site, "jax_plugins/xla_cuda13/xla_cuda_plugin.so")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/gomlx/go-xla/installer"
@@ -38,6 +39,25 @@ func (m machine) ask(ctx context.Context, pkg string) (*installer.PipPackageInfo
 		if a.err != nil {
 			return nil, fmt.Errorf("%w: %s", errUnavailable, reason(a.err))
 		}
-		return a.info, nil
+		return a.info, absolute(a.info, pkg)
 	}
+}
+
+// absolute completes the addresses of files that the index gives relative to its answer, as some
+// mirrors do.
+func absolute(info *installer.PipPackageInfo, pkg string) error {
+	answer, err := url.Parse("https://pypi.org/pypi/" + pkg + "/json")
+	if err != nil {
+		return err
+	}
+	for _, files := range info.Releases {
+		for i := range files {
+			file, err := answer.Parse(files[i].URL)
+			if err != nil {
+				return err
+			}
+			files[i].URL = file.String()
+		}
+	}
+	return nil
 }

@@ -26,7 +26,12 @@ func loadFile(kind Kind, plugin, why string, o Options) (*Backend, error) {
 	if err := checkPlugin(plugin); err != nil {
 		return nil, fmt.Errorf("backend: %s: %w", plugin, err)
 	}
-	return load(kind, plugin, sum, why, o)
+	b, err := load(kind, plugin, sum, why, o)
+	if err != nil {
+		return nil, err
+	}
+	b.Build = buildOf(sum)
+	return b, nil
 }
 
 // checkPlugin refuses files that are not PJRT plugins for this machine. It executes none of their

@@ -86,7 +86,7 @@ func (c *Config) flags() *flag.FlagSet {
 
 // bindExecution binds the flags of the execution.
 func (c *Config) bindExecution(fs *flag.FlagSet) {
-	fs.StringVar(&c.Backend, "backend", c.Backend, "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go")
+	fs.StringVar(&c.Backend, "backend", c.Backend, backend.Flag)
 	fs.TextVar(&c.Devices, "devices", c.Devices, "GPUs, or cores of the CPU, that share each "+
 		"batch: a number|auto (all visible GPUs, or all cores); another number of cores changes "+
 		"no bit of the result")

@@ -102,8 +102,8 @@ func TestUsage(t *testing.T) {
 		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, " +
 			"for example -chunk=128"},
 		{"-backend=tpu",
-			`backend: unknown backend "tpu", want auto, xla:cuda, xla:cpu, ` +
-				`xla:/absolute/plugin.so or go`},
+			`backend: unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
+				`xla:cpu:BUILD or xla:/absolute/plugin.so`},
 		{"-backend=xla:cpu.so", "the path of a plugin must be absolute"},
 		{"-backend=xla:/lib/pjrt.so", "must contain either cpu or cuda"},
 		{"-config=" + absent, "-config: open " + absent + ": no such file or directory"},

@@ -116,8 +116,8 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.IntVar(&o.rounds, "rounds", 5, "`rounds`, in each of which every contender runs once")
 
 	fs.IntVar(&o.matmul, "matmul", 2048, "`size` M of the bare product [M, M]·[M, M]")
-	fs.StringVar(&o.backend, "backend", "xla:cpu", "auto|xla:cuda|xla:cpu|xla:/abs/plugin.so|go: "+
-		"backend of our step and of the bare product")
+	fs.StringVar(&o.backend, "backend", "xla:cpu", backend.Flag+
+		": backend of our step and of the bare product")
 	fs.StringVar(&o.venv, "venv", "", "`folder` of a Python environment with JAX and PyTorch; if "+
 		"necessary it is created and they are installed")
 	fs.StringVar(&o.jax, "python-jax", ".venv/bin/python",

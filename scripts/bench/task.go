@@ -50,7 +50,7 @@ func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := sample{Version: string(b.Kind), Device: b.Device, PluginSHA256: b.PluginSHA256,
+	s := sample{Version: b.Name(), Device: b.Device, PluginSHA256: b.PluginSHA256,
 		Threads: runtime.NumCPU()}
 	if b.Plugin != "" {
 		s.Plugin = filepath.Base(b.Plugin)

@@ -152,7 +152,7 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	o.precisions = []descent.Precision{descent.F32, descent.TF32, descent.BF16}
 	fs := flag.NewFlagSet("gpucheck", flag.ContinueOnError)
 	fs.StringVar(&o.Backend, "backend", "xla:cuda",
-		"xla:cuda|xla:/abs/plugin.so, or xla:cpu|go to try this command")
+		"xla:cuda|xla:/abs/plugin.so, or one of the CPU to try this command: "+backend.Flag)
 	fs.StringVar(&o.Data, "data", "",
 		"`folder` that holds cifar-10-batches-bin (default: embedded images)")
 	fs.StringVar(&o.out, "out", "gpucheck.json", "`file` of the results")
