@@ -57,8 +57,10 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 	if o.Chunk < 1 {
 		return nil, fmt.Errorf("descent: chunk must be at least 1 image, got %d", o.Chunk)
 	}
+	own := *net // the caller's stays as it is
+	own.ForCPU = b.Kind == backend.CPU
 	t := &Trainer{
-		Options: o, net: net, rule: rule, train: train, store: model.NewStore(),
+		Options: o, net: &own, rule: rule, train: train, store: model.NewStore(),
 		params: net.Params(), imageWeights: map[int]*tensors.Tensor{},
 	}
 	err := backend.Try("descent", func() {
