@@ -88,9 +88,7 @@ func maxPool(x *Node) *Node { return MaxPool(x).Window(2).Strides(2).NoPadding()
 // without normalization, by a bias.
 func (f forward) conv(c conv, x *Node) *Node {
 	kernel := ConvertDType(f.weights(c.name+"/weights"), x.DType())
-	pad := (c.k - 1) / 2
-	padding := [][2]int{{pad, pad}, {pad, pad}}
-	y := Convolve(x, kernel).Strides(c.stride).PaddingPerDim(padding).Done()
+	y := f.convolve(x, kernel, c.stride)
 	if f.Norm == "none" {
 		// The sum is computed in the biases' type, so that their gradient, a sum over images and
 		// pixels, is too.

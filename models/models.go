@@ -50,6 +50,10 @@ func DefaultWidth(model string) int {
 // Network is a convolutional network: stem, blocks, mean over the pixels, dense head.
 type Network struct {
 	Config
+	// ForCPU makes [Network.Logits] choose forms of the convolutions that are faster in XLA on a
+	// CPU, in float32 and float64. The result differs by rounding.
+	ForCPU bool
+
 	stem   conv
 	blocks []block
 	head   dense

@@ -64,8 +64,10 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 	if err := rule.Validate(); err != nil {
 		return nil, fmt.Errorf("descent: %w", err)
 	}
-	t := &Trainer{Options: o, net: net, rule: rule, train: train, mean: train.mean, std: train.std,
-		params: net.Params()}
+	own := *net // the caller's stays as it is
+	own.ForCPU = b.Kind == backend.CPU
+	t := &Trainer{Options: o, net: &own, rule: rule, train: train, mean: train.mean,
+		std: train.std, params: net.Params()}
 	err := backend.Try("descent", func() {
 		initial := net.Init(o.Seed)
 		compiled := map[compute.Backend]*programs{}
