@@ -13,8 +13,6 @@ func (n *Network) convolve(x, kernel *Node, stride int) *Node {
 	switch {
 	case !n.ForCPU || x.DType() == dtypes.BFloat16:
 		return native(x, kernel, stride)
-	case k == 1:
-		return pointwise(x, kernel, stride)
 	case k != 3 || stride != 1:
 		return native(x, kernel, stride)
 	}
@@ -32,20 +30,9 @@ func native(x, kernel *Node, stride int) *Node {
 		Done()
 }
 
-// pointwise is a 1×1 convolution as a matrix product over all pixels.
-func pointwise(x, kernel *Node, stride int) *Node {
-	x = Slice(x, AxisRange(), AxisRange().Stride(stride), AxisRange().Stride(stride))
-	in, out := kernel.Shape().Dim(2), kernel.Shape().Dim(3)
-	y := Dot(Reshape(x, -1, in), Reshape(kernel, in, out)).Product()
-	return Reshape(y, x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2), out)
-}
-
 // convolve3 is a 3×3 convolution of stride 1 with zero padding 1, without a gradient.
 func convolve3(x, kernel *Node) *Node {
 	in, out := kernel.Shape().Dim(2), kernel.Shape().Dim(3)
-	if isWinograd(x, in, out) {
-		return winograd(x, kernel)
-	}
 	// Matrix products with few columns are slow, and so is the copying of patches that are used for
 	// few columns.
 	columns := 32
@@ -91,10 +78,6 @@ func convolveTiles(x, kernel *Node, rows, cols int) *Node {
 // kernelGradient is the gradient of a 3×3 convolution of stride 1 in its kernel, [3, 3, in, out],
 // from its input [N, s, s, in] and the gradient [N, s, s, out] in its result.
 func kernelGradient(x, dy *Node) *Node {
-	in, out := x.Shape().Dim(3), dy.Shape().Dim(3)
-	if isWinograd(x, in, out) {
-		return winogradKernelGradient(x, dy)
-	}
 	// The convolution whose channels are the images, and whose kernel is dy.
 	return Convolve(x, dy).PaddingPerDim([][2]int{{1, 1}, {1, 1}}).AxesConfig(ConvolveAxesConfig{
 		InputBatch: 3, InputSpatial: []int{1, 2}, InputChannels: 0,

@@ -41,9 +41,8 @@ type Options struct {
 
 	// Devices is the number of devices to open: GPUs, or cores of the CPU, each a device that
 	// computes in one thread. 0 means one GPU, or the whole CPU as one device; [AllDevices] means
-	// all visible GPUs, or all cores, of which the variable NPROC may give the number. Sums over
-	// many terms may depend on the number of threads, so a device of one thread computes alike on
-	// machines with any number of cores.
+	// all visible GPUs, or all cores, of which the variable NPROC may give the number. A device
+	// of one core computes alike beside any number of others.
 	Devices int
 	AtMost  int // the largest number that AllDevices may open, if not 0
 
@@ -223,17 +222,17 @@ func openGo(why string, o Options) (*Backend, error) {
 			b.Close()
 			return nil, fmt.Errorf("backend: go: %w", err)
 		}
-		b.add(client)
+		b.add(client, 1)
 	}
 	return b, nil
 }
 
-// add adds the devices of a client.
-func (b *Backend) add(client compute.Backend) {
+// add adds the first devices of a client.
+func (b *Backend) add(client compute.Backend, devices int) {
 	if b.Backend == nil {
 		b.Backend = client
 	}
-	for i := range client.NumDevices() {
+	for i := range devices {
 		b.Devices = append(b.Devices, Device{Client: client, Num: compute.DeviceNum(i)})
 	}
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"debug/elf"
 	"fmt"
 	"os"
@@ -71,7 +72,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	tf32 := kind == CUDA && o.TF32 // on a CPU XLA refuses to compile products in TF32
 	path += ",tf32=" + strconv.FormatBool(tf32)
 	b := &Backend{Kind: kind, Plugin: plugin, PluginSHA256: sum, Why: why}
-	options := pjrt.NamedValuesMap{}
+	options, devices := pjrt.NamedValuesMap{}, 0
 	if kind == CUDA {
 		setCUDAEnvironment(plugin, tf32)
 		b.Device = gpuModel()
@@ -89,16 +90,20 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 		if err != nil {
 			return nil, err
 		}
+		devices = n
 		options["cpu_device_count"] = int64(n)
 		if b.cores {
-			defer setTemporarily("NPROC", "1")() // the threads that XLA takes beside the callers
+			// XLA takes as many threads as it has devices. One thread adds up in another order than
+			// two or more, so a single device is the first of two.
+			options["cpu_device_count"] = int64(max(n, 2))
+			defer setTemporarily("NPROC", "1")()
 		}
 	}
 	client, err := xla.NewWithOptions(path, options)
 	if err != nil {
 		return nil, fmt.Errorf("backend: %s: %s", plugin, reason(err))
 	}
-	b.add(client)
+	b.add(client, cmp.Or(devices, int(client.NumDevices())))
 	return b, nil
 }
 
