@@ -1,10 +1,13 @@
 package descent
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
+	"golang.org/x/sync/errgroup"
 
 	"momentum/models"
 )
@@ -25,10 +28,10 @@ type programs struct {
 	gather     *Exec // pixels of all images, indices [n] int32 → pixels of n images
 }
 
-// compile prepares the graphs of a trainer. Each is compiled when it is first called with arguments
-// of new shapes.
-func (t *Trainer) compile(client compute.Backend) *programs {
-	return &programs{
+// compile compiles the graphs of a trainer for chunks of full size, all at once. A graph that is
+// called with arguments of new shapes is compiled then.
+func (t *Trainer) compile(client compute.Backend) (*programs, error) {
+	p := &programs{
 		accumulate: must(NewExec(client, t.accumulateGraph)).WithName("accumulate"),
 		evaluate:   must(NewExec(client, t.evaluateGraph)).WithName("evaluate"),
 		update:     must(NewExec(client, t.updateGraph)).WithName("update"),
@@ -36,6 +39,33 @@ func (t *Trainer) compile(client compute.Backend) *programs {
 		add:        must(NewExec(client, addGraph)).WithName("add"),
 		gather:     must(NewExec(client, gatherGraph)).WithName("gather"),
 	}
+	_, dtype := t.Precision.dtypes()
+	var weights, momentum []shapes.Shape
+	for _, p := range t.params {
+		weights = append(weights, t.shape(p))
+	}
+	if t.rule.HasMomentum() {
+		momentum = weights
+	}
+	scores, scalar := shapes.Make(dtype, numScores), shapes.Make(dtype)
+	sums := append(slices.Clone(weights), scores)
+	n := t.train.Chunk
+	images := []shapes.Shape{shapes.Make(dtypes.Uint8, n, models.ImageSize, models.ImageSize, 3),
+		shapes.Make(dtypes.Int32, n), shapes.Make(dtypes.Uint8, n)}
+	var g errgroup.Group
+	for e, inputs := range map[*Exec][]shapes.Shape{
+		p.accumulate: slices.Concat(weights, images, []shapes.Shape{scalar}, sums),
+		p.evaluate:   slices.Concat(weights, images, []shapes.Shape{scores}),
+		p.update: slices.Concat(weights, momentum, sums,
+			[]shapes.Shape{shapes.Make(dtype, len(t.rule.numbers(0)))}),
+		p.add: slices.Concat(sums, sums),
+	} {
+		g.Go(func() error {
+			_, err := e.Compile(inputs...)
+			return err
+		})
+	}
+	return p, g.Wait()
 }
 
 // cutter takes lists of values from the arguments of a graph, one after the other.

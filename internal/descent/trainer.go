@@ -73,7 +73,7 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 		compiled := map[compute.Backend]*programs{}
 		for i, device := range b.Devices {
 			if compiled[device.Client] == nil {
-				compiled[device.Client] = t.compile(device.Client)
+				compiled[device.Client] = must(t.compile(device.Client))
 			}
 			r := &replica{index: i, device: device, programs: compiled[device.Client]}
 			for j, p := range t.params {
