@@ -36,7 +36,7 @@ paper on a GPU, quick with XLA on the CPU, and tiny on the Go backend. With
 
 A step of GD is w ← w − η∇L(w). GD+M is g ← γg + (1−γ)∇L(w), w ← w − ηg in the damped form (the
 paper's), and b ← γb + ∇L(w), w ← w − ηb in the undamped form (PyTorch's), whose effective rate is
-η/(1−γ). ∇L is exact: the mean over all training images, whatever -chunk is.
+η/(1−γ). ∇L is exact: the mean over all training images, whatever -chunk and -devices are.
 
 A run writes a folder under -runs: config.json, manifest.json, metrics.jsonl and .csv, curves.svg
 and .png, TensorBoard events, SHA256SUMS, checkpoints, initial.safetensors and weights.safetensors.

@@ -7,7 +7,7 @@ import (
 
 // convolve is a k×k convolution with zero padding (k−1)/2, from x [N, s·stride, s·stride, in] and a
 // kernel [k, k, in, out] to [N, s, s, out]. With ForCPU it has the form that is fastest in XLA on a
-// CPU, for the result and for each gradient; docs/performance-notes.md has the measurements.
+// CPU, for the result and for each gradient; docs/performance.md has the measurements.
 func (n *Network) convolve(x, kernel *Node, stride int) *Node {
 	k := kernel.Shape().Dim(0)
 	switch {

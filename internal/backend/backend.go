@@ -44,7 +44,9 @@ type Options struct {
 	// all visible GPUs, or all cores, of which the variable NPROC may give the number. A device
 	// of one core computes alike beside any number of others.
 	Devices int
-	AtMost  int // the largest number that AllDevices may open, if not 0
+	// AtMost returns the largest number that AllDevices may open on a kind of backend, or 0 for no
+	// limit. If it is nil there is none.
+	AtMost func(Kind) int
 
 	// Out receives the progress of downloads, and a line for each fallback or repair that the user
 	// should know of. With nil, Open is silent.
@@ -212,7 +214,7 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 // scheduler deadlocks on graphs with convolutions.
 func openGo(why string, o Options) (*Backend, error) {
 	b := &Backend{Kind: Go, Device: Processor(), cores: o.Devices != 0, Why: why}
-	n, err := o.cpuDevices()
+	n, err := o.cpuDevices(Go)
 	if err != nil {
 		return nil, err
 	}
@@ -246,12 +248,20 @@ func (b *Backend) Close() {
 	}
 }
 
+// atMost is the number of devices that AllDevices opens, of all on a kind of backend.
+func (o Options) atMost(kind Kind, all int) int {
+	if o.AtMost == nil {
+		return all
+	}
+	return min(all, cmp.Or(o.AtMost(kind), all))
+}
+
 // cpuDevices is the number of devices to open on a CPU.
-func (o Options) cpuDevices() (int, error) {
+func (o Options) cpuDevices(kind Kind) (int, error) {
 	all := cores()
 	switch {
 	case o.Devices == AllDevices:
-		return min(all, cmp.Or(o.AtMost, all)), nil
+		return o.atMost(kind, all), nil
 	case o.Devices > all:
 		return 0, fmt.Errorf("backend: %d devices, but this process may use %d: use at most as "+
 			"many devices as cores", o.Devices, all)
@@ -306,6 +316,13 @@ func Processor() string {
 		cores = "core"
 	}
 	return fmt.Sprintf("%s, %d %s", model, runtime.NumCPU(), cores)
+}
+
+// FreeMemory is the memory in bytes that new work can take on this machine, if it is known.
+func FreeMemory() (bytes float64, known bool) {
+	kB, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemAvailable"), " kB"),
+		64)
+	return 1024 * kB, err == nil
 }
 
 // field returns the first value of a key in a file of lines "key : value", or "".

@@ -248,6 +248,8 @@ func checkGraphs(t *testing.T, b *Backend) {
 }
 
 func TestDevicesOfCPU(t *testing.T) {
+	four := func(kind Kind) int { return map[Kind]int{Go: 4}[kind] }
+	noLimit := func(Kind) int { return 0 }
 	for _, c := range []struct {
 		cores   string
 		o       Options
@@ -256,7 +258,8 @@ func TestDevicesOfCPU(t *testing.T) {
 		{"5", Options{Devices: 3}, 3},
 		{"5", Options{Devices: AllDevices}, 5},
 		{"1", Options{Devices: AllDevices}, 1},
-		{"5", Options{Devices: AllDevices, AtMost: 4}, 4},
+		{"5", Options{Devices: AllDevices, AtMost: four}, 4},
+		{"5", Options{Devices: AllDevices, AtMost: noLimit}, 5},
 		{"2", Options{}, 1},
 	} {
 		t.Setenv("NPROC", c.cores)

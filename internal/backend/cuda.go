@@ -93,7 +93,11 @@ func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend,
 	if !m.hasGPU() {
 		return nil, errors.New("backend: xla:cuda: no NVIDIA GPU was found: use -backend=auto")
 	}
-	if n := m.numGPUs(); o.Devices > n {
+	n := m.numGPUs()
+	if most := o.atMost(CUDA, n); o.Devices == AllDevices && most < n {
+		o.Devices = most
+	}
+	if o.Devices > n {
 		return nil, fmt.Errorf("backend: xla:cuda: %d devices, but this process may use %d "+
 			"GPU(s): use at most as many, or set CUDA_VISIBLE_DEVICES", o.Devices, n)
 	}

@@ -86,7 +86,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	} else {
 		keepFreedMemory()
 		b.Device, b.cores = Processor(), o.Devices != 0
-		n, err := o.cpuDevices()
+		n, err := o.cpuDevices(CPU)
 		if err != nil {
 			return nil, err
 		}

@@ -114,13 +114,15 @@ func NewData(b *backend.Backend, set *datasets.Images, l Layout) (*Data, error) 
 	return d, err
 }
 
-// Parts is the number of parts of all images, and so of the devices that can share them.
-func (d *Data) Parts() int {
-	n := 0
-	for _, share := range d.shares {
-		n += len(share)
+// Parts is the number of parts of a batch, and so of the devices that can share it: the largest
+// power of two that is at most the number of its chunks and 32.
+func Parts(images, chunk int) int {
+	chunks := (images + chunk - 1) / chunk
+	parts := 1
+	for parts < maxParts && 2*parts <= chunks {
+		parts *= 2
 	}
-	return n
+	return parts
 }
 
 // cut cuts a batch, given by its images' indices, into parts, and deals these to devices.
@@ -129,10 +131,7 @@ func (d *Data) cut(indices []int32, devices int) (shares [][]part) {
 	for start := 0; start < len(indices); start += d.Chunk {
 		chunks = append(chunks, d.chunk(indices[start:min(start+d.Chunk, len(indices))]))
 	}
-	parts := 1
-	for parts < maxParts && 2*parts <= len(chunks) {
-		parts *= 2
-	}
+	parts := Parts(len(indices), d.Chunk)
 	batch := make([]part, parts)
 	for i := range batch {
 		batch[i] = part{i, chunks[i*len(chunks)/parts : (i+1)*len(chunks)/parts]}

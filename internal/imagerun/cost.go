@@ -8,6 +8,9 @@ import (
 	"math"
 	"time"
 
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+	"momentum/internal/descent"
 	"momentum/internal/durable"
 )
 
@@ -83,13 +86,24 @@ func (r *experiment) memory(weights float64) float64 {
 		copies += 2
 	}
 	// It has the sums of a part, their new values, and one sum for each level of the tree.
-	copies += 2 + math.Ceil(math.Log2(float64(r.train.Parts())))
+	copies += 2 + math.Ceil(math.Log2(float64(descent.Parts(r.trainImages, r.chunk))))
 	// The gradient keeps the activations of one chunk. The factor is from what XLA's compiler
 	// reports for ResNet-18 on a GPU.
 	perValue := map[bool]float64{false: 4, true: 2}[r.Precision == "bf16"]
 	activations := 1.7 * perValue * float64(r.chunk) * float64(r.net.ActivationValues())
 	return float64(len(r.backend.Devices))*(copies*weights+activations) +
-		3072*float64(r.train.N+r.eval.N)
+		3072*float64(r.trainImages+r.evalImages)
+}
+
+// checkMemory refuses a run whose devices need more memory than the CPU has left.
+func (r *experiment) checkMemory() error {
+	need := r.memory(4 * float64(r.net.NumParams()))
+	free, known := backend.FreeMemory()
+	if r.backend.Kind == backend.CUDA || !known || need <= free {
+		return nil
+	}
+	return cli.Usagef("%s need about %.2g GB for the weights, sums and activations of each, but "+
+		"%.2g GB is free: use a smaller -devices or -chunk", r.backend.Shares(), need/1e9, free/1e9)
 }
 
 // dryRun prints the whole configuration and the cost, and leaves nothing behind but the file of
@@ -105,9 +119,8 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; one chunk of %d images took %.3g s "+
-		"(%.0f images/s, %.3g GFLOP/s)\n", c.FLOP, r.chunk, float64(r.chunk)/c.ImagesPerSec,
-		c.ImagesPerSec, c.FLOPPerSec/1e9)
+	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; chunks of %d images on %s: %.0f images/s, "+
+		"%.3g GFLOP/s\n", c.FLOP, r.chunk, r.backend.Shares(), c.ImagesPerSec, c.FLOPPerSec/1e9)
 	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB\n",
 		c.Memory/1e9, c.Disk/1e9)
 	fmt.Fprintf(r.stdout, "time      about %s on this device\n",

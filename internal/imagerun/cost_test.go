@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"momentum/internal/backend"
+	"momentum/internal/cli"
 	"momentum/internal/runtest"
 )
 
@@ -22,7 +23,7 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("%s: %v, want no such folder", root, err)
 	}
 	for _, want := range []string{
-		`cost      \S+ FLOP in all; one chunk of 5 images took \S+ s \(\d+ images/s, \S+ GFLOP/s\)`,
+		`cost      \S+ FLOP in all; chunks of 5 images on [123] cores?: \d+ images/s, \S+ GFLOP/s`,
 		`memory    about \S+ GB beside the program; disk at most \S+ GB`,
 		`time      about \d+m?s on this device`,
 	} {
@@ -51,6 +52,23 @@ func TestDryRun(t *testing.T) {
 	if want := fmt.Sprintf("cost      %.3g FLOP in all", numbers["flop"]); !strings.Contains(stdout,
 		want) {
 		t.Errorf("-cost differs from the output: no %q in\n%s", want, stdout)
+	}
+}
+
+// Wide networks on many cores do not start if they would not fit into memory.
+func TestTooLittleMemory(t *testing.T) {
+	free, known := backend.FreeMemory()
+	if !known {
+		t.Skip("the free memory of this system is not known")
+	}
+	t.Setenv("NPROC", "1000")
+	devices := 3 + int(free/1e9) // at about 1.5 GB each
+	status, _, stderr := cifar(t, t.Context(), "-preset=quick", "-backend=go", "-width=64",
+		"-chunk=64", "-images=128", fmt.Sprintf("-devices=%d", devices), "-runs="+t.TempDir())
+	want := fmt.Sprintf(`^cifar: %d cores need about \S+ GB for .+ is free: use a smaller `+
+		`-devices or -chunk\n$`, devices)
+	if status != cli.BadUsage || !regexp.MustCompile(want).MatchString(stderr) {
+		t.Errorf("status %d, %s, want %s", status, stderr, want)
 	}
 }
 

@@ -40,6 +40,11 @@ func TestUsage(t *testing.T) {
 		{"-epochs=0", "-epochs must be at least 1, got 0"},
 		{"-batch=-1", "-batch must be at least 0, got -1"},
 		{"-eval-every=-1", "-eval-every must be at least 0, got -1"},
+		{"-devices=0",
+			`invalid value "0" for flag -devices: want auto or a number of at least 1, got "0"`},
+		{"-devices=two",
+			`invalid value "two" for flag -devices: want auto or a number of at least 1, ` +
+				`got "two"`},
 		{"-chunk=-1", "-chunk must be at least 0, got -1"},
 		{"-warmup=-1", "-warmup must be in [0, 300] epochs, got -1"},
 		{"-epochs=10 -warmup=11", "-warmup must be in [0, 10] epochs, got 11"},

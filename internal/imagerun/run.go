@@ -11,6 +11,7 @@
 package imagerun
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type experiment struct {
 	train, eval    *descent.Data
 	stdout, stderr io.Writer
 
+	trainImages   int
+	evalImages    int
 	chunk         int
 	stepsPerEpoch int
 	every         int     // epochs between evaluations
@@ -47,9 +50,9 @@ type experiment struct {
 // fail, and trains. With -task divergence is not an error, since it is a result to a sweep.
 func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	// The backend, which decides what -preset=auto means.
-	o := cmd.first.open()
-	o.Offline, o.Out, o.TF32 = cmd.first.Offline, stderr, cmd.first.Precision == "tf32"
-	be, err := backend.Open(ctx, cmd.first.Backend, o)
+	be, err := backend.Open(ctx, cmd.first.Backend, backend.Options{Offline: cmd.first.Offline,
+		Devices: cmp.Or(int(cmd.first.Devices), backend.AllDevices), AtMost: cmd.useful,
+		Out: stderr, TF32: cmd.first.Precision == "tf32"})
 	if err != nil {
 		return err
 	}
@@ -79,6 +82,15 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	return err
 }
 
+// useful is the number of devices that have work on a kind of backend, or 0 for no limit.
+func (cmd *Command) useful(kind backend.Kind) int {
+	c, _, err := cmd.Config(kind)
+	if err != nil {
+		return 1 // Run returns the error
+	}
+	return c.useful(kind)
+}
+
 // open loads the images onto the device, builds the network, and prints what will be trained.
 func (r *experiment) open(ctx context.Context) error {
 	// The host holds the images no longer than it takes to copy them to the devices.
@@ -94,6 +106,9 @@ func (r *experiment) open(ctx context.Context) error {
 		return err
 	}
 	r.resolve(trainSet.N(), evalSet.N())
+	if err := r.checkMemory(); err != nil {
+		return err
+	}
 	l := descent.Layout{Chunk: r.chunk, Ragged: r.Norm == "batch"}
 	if r.eval, err = descent.NewData(r.backend, evalSet, l); err != nil {
 		return err
@@ -159,7 +174,7 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 
 // idle says which devices have no work, if any.
 func (r *experiment) idle() string {
-	parts := r.train.Parts()
+	parts := descent.Parts(r.train.N, r.chunk)
 	if len(r.backend.Devices) <= parts {
 		return ""
 	}
@@ -181,6 +196,7 @@ var chunkOf = map[backend.Kind]int{backend.CUDA: 1000, backend.CPU: 32, backend.
 
 // resolve fills in what the settings leave to the backend and the numbers of images.
 func (r *experiment) resolve(train, eval int) {
+	r.trainImages, r.evalImages = train, eval
 	r.forwardFLOP, r.stepFLOP = r.net.FLOPs()
 	r.every = r.EvaluationEvery(r.forwardFLOP, r.stepFLOP, train, eval)
 	r.stepsPerEpoch = 1

@@ -89,14 +89,13 @@ func (d *Devices) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// open says which devices to open. A device without a chunk would have no work.
-func (c *Config) open() backend.Options {
-	if c.Devices > 0 {
-		return backend.Options{Devices: int(c.Devices)}
+// useful is the number of devices that a batch has work for, or 0 if all images are taken.
+func (c *Config) useful(kind backend.Kind) int {
+	images := cmp.Or(c.Batch, c.Images)
+	if images == 0 {
+		return 0
 	}
-	images := cmp.Or(c.Batch, c.Images) // 0: all that there are
-	chunk := cmp.Or(c.Chunk, chunkOf[backend.CPU])
-	return backend.Options{Devices: backend.AllDevices, AtMost: (images + chunk - 1) / chunk}
+	return descent.Parts(images, cmp.Or(c.Chunk, chunkOf[kind]))
 }
 
 // Derived is what follows from the settings and helps a reader. It is stored but not read back.

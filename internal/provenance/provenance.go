@@ -24,6 +24,7 @@ type Provenance struct {
 	Modules      map[string]string `json:"modules"`
 	Backend      string            `json:"backend"`
 	Device       string            `json:"device"`
+	Devices      int               `json:"devices"` // that share the work
 	Plugin       string            `json:"plugin,omitempty"`
 	PluginSHA256 string            `json:"plugin_sha256,omitempty"`
 	Started      time.Time         `json:"started"`
@@ -35,7 +36,7 @@ type Provenance struct {
 func Collect(ctx context.Context, be *backend.Backend, before Provenance) Provenance {
 	p := Provenance{
 		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(),
-		Backend: string(be.Kind), Device: be.Device,
+		Backend: string(be.Kind), Device: be.Device, Devices: len(be.Devices),
 		PluginSHA256: be.PluginSHA256, Started: time.Now().UTC().Truncate(time.Second),
 	}
 	if be.Plugin != "" {
