@@ -70,6 +70,20 @@ func (b Block) choose(values [2]*Node, n int) *Node {
 		BroadcastToDims(values[0], s, n))
 }
 
+// overSamples reduces a function of margins to one number per lane [S]: each block alone, and then
+// all blocks.
+func overSamples(margins []*Node, f func(*Node) *Node, join func(x, y *Node) *Node,
+	reduce func(x *Node, axes ...int) *Node) (all *Node) {
+	for _, x := range margins {
+		x = reduce(f(x), 1)
+		if all != nil {
+			x = join(all, x)
+		}
+		all = x
+	}
+	return all
+}
+
 // gradient is what [Network.Gradient] builds. The arrays hold Z1 (index 0) and Z2 (index 1) apart;
 // what belongs to an empty set is nil.
 type gradient struct {

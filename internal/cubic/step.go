@@ -99,19 +99,14 @@ func (l *Lanes) passGraph(w *Node, samples Samples) pass {
 			p.least[k] = BroadcastToDims(number(w, math.Inf(1)), lanes)
 			continue
 		}
-		for _, margins := range g.margins[k] {
-			least := ReduceMin(margins, 1)
-			if p.least[k] != nil {
-				least = Min(p.least[k], least)
-			}
-			p.least[k] = least
-			p.loss[k] = plus(p.loss[k], ReduceSum(softplus(Neg(margins)), 1))
-			wrong := ConvertDType(LessThan(margins, ZerosLike(margins)), l.dtype)
-			p.wrong[k] = plus(p.wrong[k], ReduceSum(wrong, 1))
-		}
+		margin := func(x *Node) *Node { return x }
+		loss := func(x *Node) *Node { return softplus(Neg(x)) }
+		wrong := func(x *Node) *Node { return ConvertDType(LessThan(x, ZerosLike(x)), l.dtype) }
 		mean := number(w, 1/float64(z.Size))
-		p.ell[k], p.loss[k], p.wrong[k] = Mul(g.sumEll[k], mean), Mul(p.loss[k], mean),
-			Mul(p.wrong[k], mean)
+		p.ell[k] = Mul(g.sumEll[k], mean)
+		p.least[k] = overSamples(g.margins[k], margin, Min, ReduceMin)
+		p.loss[k] = Mul(overSamples(g.margins[k], loss, Add, ReduceSum), mean)
+		p.wrong[k] = Mul(overSamples(g.margins[k], wrong, Add, ReduceSum), mean)
 	}
 	return p
 }
