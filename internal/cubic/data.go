@@ -26,6 +26,9 @@ func newData(m *datasets.Samples, dtype dtypes.DType, patches int, withRows bool
 		{Size: m.SmallMargin, Amplitude: m.Beta, Direction: m.SmallMarginFeature},
 	}}
 	blockSize := max(1, patches/q)
+	if blockSize > 32 {
+		blockSize -= blockSize % 32 // see overSamples
+	}
 	for from := 0; from < m.N; from += blockSize {
 		n := min(blockSize, m.N-from)
 		noise, rows := make([]float64, d*q*n), make([]float64, q*n*d)

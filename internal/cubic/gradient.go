@@ -1,6 +1,8 @@
 package cubic
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -70,12 +72,31 @@ func (b Block) choose(values [2]*Node, n int) *Node {
 		BroadcastToDims(values[0], s, n))
 }
 
-// overSamples reduces a function of margins to one number per lane [S]: each block alone, and then
-// all blocks.
-func overSamples(margins []*Node, f func(*Node) *Node, join func(x, y *Node) *Node,
-	reduce func(x *Node, axes ...int) *Node) (all *Node) {
-	for _, x := range margins {
-		x = reduce(f(x), 1)
+// overSamples joins values [S, n] of blocks over all samples, by sums or minima: [S]. XLA reduces by
+// a factor of 32 in each kernel, three kernels for a block. Here a block takes one, if its size is
+// a multiple of 32; the results of blocks are joined before they are reduced further.
+func overSamples(blocks []*Node, join func(x, y *Node) *Node,
+	reduce func(x *Node, axes ...int) *Node) *Node {
+	const fan = 32
+	var rows []*Node // [S, n/32], or [S, 1] of a block with another number of samples
+	for _, x := range blocks {
+		s, n := x.Shape().Dim(0), x.Shape().Dim(1)
+		if n%fan != 0 {
+			x = Reshape(x, s, n, 1)
+		} else {
+			x = Reshape(x, s, fan, n/fan)
+		}
+		x = reduce(x, 1)
+		same := func(y *Node) bool { return y.Shape().Equal(x.Shape()) }
+		if i := slices.IndexFunc(rows, same); i >= 0 {
+			rows[i] = join(rows[i], x)
+		} else {
+			rows = append(rows, x)
+		}
+	}
+	var all *Node
+	for _, x := range rows {
+		x = reduce(x, 1)
 		if all != nil {
 			x = join(all, x)
 		}
@@ -111,6 +132,7 @@ func (n Network) Gradient(w *Node, x Samples) gradient {
 		outputs[k] = n.output(Reshape(signals[k], lanes, -1, 1, 1))
 	}
 	var g gradient
+	var ells [2][]*Node // ℓ_i [S, n] of each block
 	for _, b := range x.Blocks {
 		z := n.preactivations(w, b.Noise, x.Patches) // [S, m, q, n]
 		samples := z.Shape().Dim(3)
@@ -125,7 +147,7 @@ func (n Network) Gradient(w *Node, x Samples) gradient {
 		for k := range x.Sets {
 			if part := b.part(k, margin, 1); part != nil {
 				g.margins[k] = append(g.margins[k], part)
-				g.sumEll[k] = plus(g.sumEll[k], ReduceSum(b.part(k, ell, 1), 1))
+				ells[k] = append(ells[k], b.part(k, ell, 1))
 			}
 		}
 	}
@@ -133,6 +155,7 @@ func (n Network) Gradient(w *Node, x Samples) gradient {
 		if z.Size == 0 {
 			continue
 		}
+		g.sumEll[k] = overSamples(ells[k], Add, ReduceSum)
 		slope := Mul(n.derivative(signals[k]), number(w, z.Amplitude)) // [S, m]
 		sum := Mul(InsertAxes(Mul(slope, InsertAxes(g.sumEll[k], 1)), -1),
 			constant(w, z.Direction, 1, 1, d)) // [S, m, d]

@@ -74,9 +74,9 @@ func TestGradient(t *testing.T) {
 	}
 }
 
-// The margins and the gradient of a block of both sets, by hand on folded patches, against the loss of Logits on
-// whole samples and its automatic gradient and central differences. Two lanes, in float64. The test
-// is long because one problem serves four ways to compute the same gradient.
+// The margins and the gradient of a block of both sets, by hand on folded patches, against the loss
+// of Logits on whole samples and its automatic gradient and central differences. Two lanes, in
+// float64. The test is long because one problem serves three ways to compute the same gradient.
 func TestGradientDifferences(t *testing.T) {
 	const lanes, m, n, small, patches, d = 2, 3, 5, 2, 4, 6
 	b := backendtest.Open(t)

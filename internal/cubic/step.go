@@ -99,14 +99,16 @@ func (l *Lanes) passGraph(w *Node, samples Samples) pass {
 			p.least[k] = BroadcastToDims(number(w, math.Inf(1)), lanes)
 			continue
 		}
-		margin := func(x *Node) *Node { return x }
-		loss := func(x *Node) *Node { return softplus(Neg(x)) }
-		wrong := func(x *Node) *Node { return ConvertDType(LessThan(x, ZerosLike(x)), l.dtype) }
+		var loss, wrong []*Node
+		for _, margins := range g.margins[k] {
+			loss = append(loss, softplus(Neg(margins)))
+			wrong = append(wrong, ConvertDType(LessThan(margins, ZerosLike(margins)), l.dtype))
+		}
 		mean := number(w, 1/float64(z.Size))
 		p.ell[k] = Mul(g.sumEll[k], mean)
-		p.least[k] = overSamples(g.margins[k], margin, Min, ReduceMin)
-		p.loss[k] = Mul(overSamples(g.margins[k], loss, Add, ReduceSum), mean)
-		p.wrong[k] = Mul(overSamples(g.margins[k], wrong, Add, ReduceSum), mean)
+		p.least[k] = overSamples(g.margins[k], Min, ReduceMin)
+		p.loss[k] = Mul(overSamples(loss, Add, ReduceSum), mean)
+		p.wrong[k] = Mul(overSamples(wrong, Add, ReduceSum), mean)
 	}
 	return p
 }
