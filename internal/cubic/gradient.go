@@ -72,9 +72,9 @@ func (b Block) choose(values [2]*Node, n int) *Node {
 		BroadcastToDims(values[0], s, n))
 }
 
-// overSamples joins values [S, n] of blocks over all samples, by sums or minima: [S]. XLA reduces by
-// a factor of 32 in each kernel, three kernels for a block. Here a block takes one, if its size is
-// a multiple of 32; the results of blocks are joined before they are reduced further.
+// overSamples joins values [S, n] of blocks over all samples, by sums or minima: [S]. XLA reduces
+// by a factor of 32 in each kernel, three kernels for a block. Here a block takes one, if its size
+// is a multiple of 32; the results of blocks are joined before they are reduced further.
 func overSamples(blocks []*Node, join func(x, y *Node) *Node,
 	reduce func(x *Node, axes ...int) *Node) *Node {
 	const fan = 32
