@@ -8,46 +8,53 @@ import (
 	"momentum/datasets"
 )
 
-// data are the samples of a [datasets.Samples] on the device, as two sets: Z1 (index 0) and Z2
-// (index 1).
+// data are the samples of a [datasets.Samples] on the device, in blocks.
 type data struct {
-	sets   [2]Set // without the nodes of their noise
-	blocks [2][]*tensors.Tensor
+	sets    [2]Set
+	patches int   // q = P−1 noise patches of each sample
+	small   []int // of each block: how many samples of Z2 it begins with
+	noise   []*tensors.Tensor
+	rows    []*tensors.Tensor // none unless the gradient is wanted
 }
 
-// newData folds samples and puts their noise into blocks of about the given number of patches.
-func newData(m *datasets.Samples, dtype dtypes.DType, patches int) data {
+// newData folds samples and puts their noise into blocks of about the given number of patches. The
+// samples of Z2 come first.
+func newData(m *datasets.Samples, dtype dtypes.DType, patches int, withRows bool) data {
 	q, d := m.P-1, m.D
-	x := data{sets: [2]Set{
-		{Size: m.N - m.SmallMargin, Amplitude: m.Alpha, Direction: m.Feature, Patches: q},
-		{Size: m.SmallMargin, Amplitude: m.Beta, Direction: m.SmallMarginFeature, Patches: q},
+	x := data{patches: q, sets: [2]Set{
+		{Size: m.N - m.SmallMargin, Amplitude: m.Alpha, Direction: m.Feature},
+		{Size: m.SmallMargin, Amplitude: m.Beta, Direction: m.SmallMarginFeature},
 	}}
 	blockSize := max(1, patches/q)
-	for k, samples := range [2][2]int{{m.SmallMargin, m.N}, {0, m.SmallMargin}} {
-		for from := samples[0]; from < samples[1]; from += blockSize {
-			n := min(blockSize, samples[1]-from)
-			flat := make([]float64, d*q*n)
-			for i := range n {
-				for j := range q {
-					patch := m.Noise[((from+i)*q+j)*d:][:d]
-					for c, x := range patch {
-						flat[(c*q+j)*n+i] = float64(m.Labels[from+i]) * float64(x)
-					}
+	if blockSize > 32 {
+		blockSize -= blockSize % 32 // see overSamples
+	}
+	for from := 0; from < m.N; from += blockSize {
+		n := min(blockSize, m.N-from)
+		noise, rows := make([]float64, d*q*n), make([]float64, q*n*d)
+		for i := range n {
+			for j := range q {
+				patch := m.Noise[((from+i)*q+j)*d:][:d]
+				for c, v := range patch {
+					folded := float64(m.Labels[from+i]) * float64(v)
+					noise[(c*q+j)*n+i] = folded
+					rows[(j*n+i)*d+c] = folded
 				}
 			}
-			x.blocks[k] = append(x.blocks[k], newTensor(dtype, flat, d, q*n))
+		}
+		x.small = append(x.small, min(n, max(0, m.SmallMargin-from)))
+		x.noise = append(x.noise, newTensor(dtype, noise, d, q*n))
+		if withRows {
+			x.rows = append(x.rows, newTensor(dtype, rows, q*n, d))
 		}
 	}
 	return x
 }
 
-// samples is the number of samples in both sets.
-func (x data) samples() int { return x.sets[0].Size + x.sets[1].Size }
-
 // arguments are the blocks as the last arguments of an executable.
 func (x data) arguments() []any {
 	var all []any
-	for _, blocks := range x.blocks {
+	for _, blocks := range [][]*tensors.Tensor{x.noise, x.rows} {
 		for _, b := range blocks {
 			all = append(all, b)
 		}
@@ -55,12 +62,16 @@ func (x data) arguments() []any {
 	return all
 }
 
-// nodes returns the sets with the nodes that an executable got for [data.arguments], and the nodes
-// that follow those.
-func (x data) nodes(list []*Node) (sets [2]Set, rest []*Node) {
-	sets = x.sets
-	for k, blocks := range x.blocks {
-		sets[k].Noise, list = list[:len(blocks)], list[len(blocks):]
+// nodes returns the samples with the nodes that an executable got for [data.arguments], and the
+// nodes that follow those.
+func (x data) nodes(list []*Node) (samples Samples, rest []*Node) {
+	samples = Samples{Sets: x.sets, Patches: x.patches}
+	for i, small := range x.small {
+		samples.Blocks = append(samples.Blocks, Block{Small: small, Noise: list[i]})
 	}
-	return sets, list
+	list = list[len(x.noise):]
+	for i := range x.rows {
+		samples.Blocks[i].Rows = list[i]
+	}
+	return samples, list[len(x.rows):]
 }

@@ -30,7 +30,7 @@ type Options struct {
 	Seed     uint64  // of the initial weights
 	Fitted   float64 // a set is fitted when the mean of its ℓ is below this; 0: 0.1
 	Float64  bool    // compute in float64; for tests
-	Patches  int     // noise patches of a block, approximately; 0: 20000
+	Patches  int     // noise patches of a block, approximately; 0: 3200
 	Unlooped bool    // take one step per call in place of a loop; for tests
 }
 
@@ -67,22 +67,19 @@ func New(b *backend.Backend, train, test *datasets.Samples, lanes []Lane, o Opti
 		o.Fitted = 0.1
 	}
 	if o.Patches == 0 {
-		o.Patches = 20000
+		o.Patches = 3200
 	}
 	l := &Lanes{Options: o, lanes: lanes, dtype: dtypes.Float32, feature: train.Feature}
 	if o.Float64 {
 		l.dtype = dtypes.Float64
 	}
 	d, s := train.D, len(lanes)
-	if b.Kind == backend.CPU && s*o.M <= 20 {
-		l.Network.ByRow = true
-	}
 	if b.Kind == backend.Go {
 		l.Unlooped = true // its While copies the whole state at each step
 	}
 	err := backend.Try("cubic: prepare", func() {
-		l.train = newData(train, l.dtype, o.Patches)
-		l.test = newData(test, l.dtype, o.Patches)
+		l.train = newData(train, l.dtype, o.Patches, true)
+		l.test = newData(test, l.dtype, o.Patches, false)
 		var rows, w []float64
 		for _, lane := range lanes {
 			rows = append(rows, lane.row()...)

@@ -28,8 +28,8 @@ func TestNoMomentumIsGD(t *testing.T) {
 	undampedGD := Lane{Rule: descent.Rule{Form: descent.Undamped}, Eta: gd.Eta}
 	l := newLanes(t, b, tiny, options, gd, undampedGD)
 	step := MustNewExec(b.Backend, func(in []*Node) *Node {
-		sets, _ := l.train.nodes(in[1:])
-		return Sub(in[0], MulScalar(l.passGraph(in[0], sets).gradient, gd.Eta))
+		samples, _ := l.train.nodes(in[1:])
+		return Sub(in[0], MulScalar(l.passGraph(in[0], samples).gradient, gd.Eta))
 	})
 	w, before := l.w, l.weights(0)
 	for range 20 {
@@ -116,12 +116,13 @@ func TestBlocks(t *testing.T) {
 	whole := newLanes(t, b, tiny, options, gd, undamped)
 	whole.mustRun(t, 20)
 	want := whole.mustObserve(t)
-	// A sample has 3 noise patches, and a block has at least one sample.
-	for patches, blocks := range map[int][2]int{1: {33, 7}, 15: {7, 2}, 60: {2, 1}} {
+	// A sample has 3 noise patches, and a block has at least one sample. The first 7 samples belong
+	// to Z2; blocks of 5 samples have some of both sets in the second one.
+	for patches, blocks := range map[int]int{1: 40, 15: 8, 60: 2} {
 		o := options
 		o.Patches = patches
 		l := newLanes(t, b, tiny, o, gd, undamped)
-		if got := [2]int{len(l.train.blocks[0]), len(l.train.blocks[1])}; got != blocks {
+		if got := len(l.train.noise); got != blocks {
 			t.Errorf("blocks of %d patches: %v, want %v", patches, got, blocks)
 		}
 		l.mustRun(t, 20)

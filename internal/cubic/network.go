@@ -16,9 +16,6 @@ import (
 type Network struct {
 	// Degree of the activation: 3, or 1 to make the model linear, as a control.
 	Degree int
-	// ByRow sums the gradient over samples with one matrix-vector product per neuron. On XLA's CPU
-	// backend this is twice as fast for few lanes.
-	ByRow bool
 }
 
 // Init draws initial weights w_r ~ N(0, σ0² I): [m, d]. The stream is the seed's "init".

@@ -100,7 +100,7 @@ func (l *Lanes) observeGraph(inputs []*Node) *Node {
 	train, rest := l.train.nodes(inputs[3:])
 	test, _ := l.test.nodes(rest)
 	p := l.passGraph(w, train)
-	share := func(k int) float64 { return float64(train[k].Size) / float64(l.train.samples()) }
+	share := func(k int) float64 { return float64(train.Sets[k].Size) / float64(train.size()) }
 	overall := func(means [2]*Node) *Node { // mean over both sets
 		return Add(MulScalar(means[0], share(0)), MulScalar(means[1], share(1)))
 	}
@@ -109,20 +109,20 @@ func (l *Lanes) observeGraph(inputs []*Node) *Node {
 	columns := []*Node{
 		overall(p.loss), p.loss[0], p.loss[1],
 		overall(p.wrong), p.wrong[0], p.wrong[1],
-		l.accuracyGraph(w, test, train[0]), l.accuracyGraph(w, test, train[1]),
-		ReduceMax(c, 1), ReduceMax(projection(w, train[1].Direction), 1),
+		l.accuracyGraph(w, test, train.Sets[0]), l.accuracyGraph(w, test, train.Sets[1]),
+		ReduceMax(c, 1), ReduceMax(projection(w, train.Sets[1].Direction), 1),
 		MulScalar(p.ell[0], share(0)), MulScalar(p.ell[1], share(1)),
 	}
-	noises := [2]noise{l.noiseGraph(w, train[0]), l.noiseGraph(w, train[1])}
+	noises := [2]noise{l.noiseGraph(w, train, 0), l.noiseGraph(w, train, 1)}
 	columns = append(columns, noises[0].largest, noises[1].largest)
 	columns = append(columns, quantileGraph(noises[1].all)...)
 	for k, n := range noises {
-		mean := MulScalar(n.sum, 1/max(1, float64(train[k].Size)))
+		mean := MulScalar(n.sum, 1/max(1, float64(train.Sets[k].Size)))
 		columns = append(columns, n.least, mean, n.most)
 	}
 	for _, direction := range []*Node{p.gradient, buffer} {
-		for _, z := range train {
-			columns = append(columns, l.noiseGraph(direction, z).largest)
+		for k := range train.Sets {
+			columns = append(columns, l.noiseGraph(direction, train, k).largest)
 		}
 	}
 	columns = append(columns, Sqrt(ReduceSum(Square(p.gradient), 1, 2)),
@@ -145,15 +145,19 @@ type noise struct {
 	all              *Node // |Ξ_{i,j,r}| [S, values]
 }
 
-func (l *Lanes) noiseGraph(w *Node, set Set) noise {
+func (l *Lanes) noiseGraph(w *Node, samples Samples, k int) noise {
 	lanes := w.Shape().Dim(0)
 	var n noise
-	for i, patches := range set.Noise {
-		z := l.Network.preactivations(w, patches, set.Patches) // y_i Ξ_{i,j,r} [S, m, q, n]
-		total := l.Network.output(z)                           // [S, n]
+	for _, b := range samples.Blocks {
+		// y_i Ξ_{i,j,r} [S, m, q, n]
+		z := b.part(k, l.Network.preactivations(w, b.Noise, samples.Patches), 3)
+		if z == nil {
+			continue
+		}
+		total := l.Network.output(z) // [S, n]
 		size := Abs(Reshape(z, lanes, -1))
 		largest, least, most := ReduceMax(size, 1), ReduceMin(total, 1), ReduceMax(total, 1)
-		if i > 0 {
+		if n.sum != nil {
 			largest, least, most = Max(largest, n.largest), Min(least, n.least), Max(most, n.most)
 			size = Concatenate([]*Node{n.all, size}, 1)
 		}
@@ -182,17 +186,15 @@ func quantileGraph(values *Node) []*Node {
 
 // accuracyGraph is the share of test samples [S] that are classified correctly with the signal
 // patch of a training set.
-func (l *Lanes) accuracyGraph(w *Node, test [2]Set, set Set) *Node {
+func (l *Lanes) accuracyGraph(w *Node, test Samples, set Set) *Node {
 	lanes := w.Shape().Dim(0)
 	signalOutput := l.Network.output(Reshape(set.signal(w), lanes, -1, 1, 1)) // [S, 1]
 	var right *Node
-	for _, z := range test {
-		for _, patches := range z.Noise {
-			noiseOutput := l.Network.output(l.Network.preactivations(w, patches, z.Patches))
-			margin := Add(signalOutput, noiseOutput) // [S, n]
-			correct := ConvertDType(GreaterOrEqual(margin, ZerosLike(margin)), l.dtype)
-			right = plus(right, ReduceSum(correct, 1))
-		}
+	for _, b := range test.Blocks {
+		noiseOutput := l.Network.output(l.Network.preactivations(w, b.Noise, test.Patches))
+		margin := Add(signalOutput, noiseOutput) // [S, n]
+		correct := ConvertDType(GreaterOrEqual(margin, ZerosLike(margin)), l.dtype)
+		right = plus(right, ReduceSum(correct, 1))
 	}
-	return MulScalar(right, 1/float64(l.test.samples()))
+	return MulScalar(right, 1/float64(test.size()))
 }

@@ -3,6 +3,7 @@ package cubic
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
 
@@ -34,8 +35,8 @@ func (l *Lanes) loopGraph(inputs []*Node) []*Node {
 // stepGraph is one full-batch step of all lanes, from state to state.
 func (l *Lanes) stepGraph(state []*Node) []*Node {
 	t, params, w, buffer, events := state[0], state[2], state[3], state[4], state[5]
-	sets, _ := l.train.nodes(state[6:])
-	p := l.passGraph(w, sets)
+	samples, _ := l.train.nodes(state[6:])
+	p := l.passGraph(w, samples)
 	fit1 := LessThan(p.ell[0], number(w, l.Fitted))
 	fit2 := LessThan(p.ell[1], number(w, l.Fitted))
 	zero1, zero2 := isPositive(p.least[0]), isPositive(p.least[1])
@@ -60,10 +61,16 @@ func (l *Lanes) stepGraph(state []*Node) []*Node {
 	reset := Mul(column(params, resetColumn), ConvertDType(column(first, int(Fit1)), l.dtype))
 	keep := Sub(OnesLike(eta), reset)
 
-	bypass := Mul(column(params, bypassColumn), p.gradients[0])
-	total := Add(p.gradient, Mul(column(params, decayColumn), w)) // ∇L + λw
-	newW, newBuffer := descent.Update(w, Sub(total, bypass), Mul(buffer, keep), eta, gamma, gain)
-	newW = Sub(newW, Mul(eta, bypass))
+	remembered := Add(p.gradient, Mul(column(params, decayColumn), w)) // ∇L + λw
+	var bypass *Node
+	if slices.ContainsFunc(l.lanes, func(l Lane) bool { return l.BypassZ1 }) {
+		bypass = Mul(column(params, bypassColumn), Sub(p.gradient, p.gradientZ2))
+		remembered = Sub(remembered, bypass)
+	}
+	newW, newBuffer := descent.Update(w, remembered, Mul(buffer, keep), eta, gamma, gain)
+	if bypass != nil {
+		newW = Sub(newW, Mul(eta, bypass))
+	}
 
 	next := append([]*Node{Add(t, Const(t.Graph(), int32(1)))}, state[1:]...)
 	next[3], next[4], next[5] = newW, newBuffer, events
@@ -72,34 +79,36 @@ func (l *Lanes) stepGraph(state []*Node) []*Node {
 
 // pass is what one pass over the training samples gives, for Z1 (index 0) and Z2 (index 1) apart.
 type pass struct {
-	gradient  *Node    // ∇L without weight decay [S, m, d]
-	gradients [2]*Node // the part of each set in it
-	ell       [2]*Node // mean of ℓ over the set [S], 0 for an empty one
-	least     [2]*Node // smallest y f_W(X) of the set [S], +∞ for an empty one
-	loss      [2]*Node // mean of log(1 + exp(−y f)) over the set [S]
-	wrong     [2]*Node // share of the set with y f < 0 [S]
+	gradient   *Node    // ∇L without weight decay [S, m, d]
+	gradientZ2 *Node    // the part of Z2 in it
+	ell        [2]*Node // mean of ℓ over the set [S], 0 for an empty one
+	least      [2]*Node // smallest y f_W(X) of the set [S], +∞ for an empty one
+	loss       [2]*Node // mean of log(1 + exp(−y f)) over the set [S]
+	wrong      [2]*Node // share of the set with y f < 0 [S]
 }
 
 // passGraph builds the pass. What a caller does not use of it costs nothing: the compiler drops it.
-func (l *Lanes) passGraph(w *Node, sets [2]Set) pass {
+func (l *Lanes) passGraph(w *Node, samples Samples) pass {
 	lanes := w.Shape().Dim(0)
-	var p pass
-	for k, z := range sets {
+	g := l.Network.Gradient(w, samples)
+	p := pass{gradient: g.total, gradientZ2: g.small}
+	for k, z := range samples.Sets {
 		if z.Size == 0 {
 			zero := BroadcastToDims(number(w, 0), lanes)
-			p.gradients[k], p.ell[k], p.loss[k], p.wrong[k] = ZerosLike(w), zero, zero, zero
+			p.ell[k], p.loss[k], p.wrong[k] = zero, zero, zero
 			p.least[k] = BroadcastToDims(number(w, math.Inf(1)), lanes)
 			continue
 		}
-		gradient, margins, sumEll := l.Network.Gradient(w, z, l.train.samples())
-		p.gradients[k] = gradient
-		p.least[k] = ReduceMin(margins, 1)
+		var loss, wrong []*Node
+		for _, margins := range g.margins[k] {
+			loss = append(loss, softplus(Neg(margins)))
+			wrong = append(wrong, ConvertDType(LessThan(margins, ZerosLike(margins)), l.dtype))
+		}
 		mean := number(w, 1/float64(z.Size))
-		p.ell[k] = Mul(sumEll, mean)
-		p.loss[k] = Mul(ReduceSum(softplus(Neg(margins)), 1), mean)
-		wrong := ConvertDType(LessThan(margins, ZerosLike(margins)), l.dtype)
-		p.wrong[k] = Mul(ReduceSum(wrong, 1), mean)
+		p.ell[k] = Mul(g.sumEll[k], mean)
+		p.least[k] = overSamples(g.margins[k], Min, ReduceMin)
+		p.loss[k] = Mul(overSamples(loss, Add, ReduceSum), mean)
+		p.wrong[k] = Mul(overSamples(wrong, Add, ReduceSum), mean)
 	}
-	p.gradient = Add(p.gradients[0], p.gradients[1])
 	return p
 }

@@ -43,11 +43,11 @@ type syntheticResult struct {
 // syntheticEta·s/S. With Figure 3's σ0 = 0.03 noise moves slowly, and the losses would not show an
 // error in its gradient.
 const (
-	syntheticM      = 5     // m, neurons
-	syntheticSigma0 = 0.1   // σ0
-	syntheticEta    = 0.2   // η
-	syntheticGamma  = 0.9   // γ
-	syntheticBlock  = 20000 // noise patches of a block, here and in JAX by hand
+	syntheticM      = 5    // m, neurons
+	syntheticSigma0 = 0.1  // σ0
+	syntheticEta    = 0.2  // η
+	syntheticGamma  = 0.9  // γ
+	syntheticBlock  = 3200 // noise patches of a block, here and in JAX by hand
 )
 
 func (s synthetic) String() string {

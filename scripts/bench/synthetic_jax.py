@@ -64,42 +64,36 @@ def blocked(o, y, signal, position, noise, feature):
     q, lanes, m, d = o.patches - 1, o.settings, o.neurons, o.dim
     per = max(1, o.blocks // q)
     folded = noise * y[:, None, None]  # [N, q, d]
-    # For each margin: the size of the signal and the blocks [d, q·n]. Patch j of sample i is column
-    # j·n + i.
-    sets = []
-    for c, begin, end in [(o.alpha, o.small_margin, o.samples), (o.beta, 0, o.small_margin)]:
-        cuts = range(begin, end, per)
-        blocks = [folded[i : min(i + per, end)].transpose(2, 1, 0).reshape(d, -1) for i in cuts]
-        sets.append((np.float32(c), blocks))
-    sets = [s for s in sets if s[1]]
+    # For each block: the size of the signals [n], the noise [d, q·n], in which patch j of sample i
+    # is column j·n + i, and its transpose.
+    size = np.where(np.arange(o.samples) < o.small_margin, o.beta, o.alpha).astype(np.float32)
+    blocks = []
+    for i in range(0, o.samples, per):
+        rows = folded[i : i + per].transpose(1, 0, 2).reshape(-1, d)
+        blocks.append((size[i : i + per], rows.T.copy(), rows))
 
-    def margins(w, c, blocks):
-        """y f [S, n] of the blocks of a set, signals [S, M] and products z [S, M, q, n]."""
-        along = c * (w @ feature)
-        z = [(w.reshape(lanes * m, d) @ x).reshape(lanes, m, q, -1) for x in blocks]
-        from_signal = (along**3).sum(1)[:, None]
-        return [from_signal + (z**3).sum((1, 2)) for z in z], along, z
+    def margins(w, c, x):
+        """Margins y f [S, n] of a block and products z [S, M, q, n]."""
+        z = (w.reshape(lanes * m, d) @ x).reshape(lanes, m, q, -1)
+        from_signal = ((w @ feature) ** 3).sum(1)[:, None] * c**3
+        return from_signal + (z**3).sum((1, 2)), z
 
     def losses(w, data):
-        total = sum(jax.nn.softplus(-jnp.concatenate(margins(w, *s)[0], 1)).sum(1) for s in data)
-        return total / o.samples
+        return sum(jax.nn.softplus(-margins(w, c, x)[0]).sum(1) for c, x, _ in data) / o.samples
 
     def gradient(w, data):
-        total = jnp.zeros_like(w)
-        for c, blocks in data:
-            margin, along, zs = margins(w, c, blocks)
-            for f, z, x in zip(margin, zs, blocks):
-                a = (3 * z * z * jax.nn.sigmoid(-f)[:, None, None, :]).reshape(lanes * m, -1)
-                if lanes * m <= 20:
-                    noise_sum = jnp.stack([x @ row for row in a])
-                else:
-                    noise_sum = a @ x.T
-                total += noise_sum.reshape(w.shape)
-            ell = jax.nn.sigmoid(-jnp.concatenate(margin, 1)).sum(1)  # [S]
-            total += (3 * c * along**2 * ell[:, None])[:, :, None] * feature
-        return -total / o.samples
+        noise_sum, ells = jnp.zeros_like(w), {}  # c³ ℓ, summed over blocks of each size
+        for c, x, rows in data:
+            f, z = margins(w, c, x)
+            ell = jax.nn.sigmoid(-f)  # [S, n]
+            a = (3 * z * z * ell[:, None, None, :]).reshape(lanes * m, -1)
+            noise_sum += (a @ rows).reshape(w.shape)
+            ells[len(c)] = ells.get(len(c), 0) + c**3 * ell
+        signal_sum = sum(e.sum(1) for e in ells.values())
+        along = 3 * (w @ feature) ** 2 * signal_sum[:, None]  # [S, M]
+        return -(noise_sum + along[:, :, None] * feature) / o.samples
 
-    return sets, losses, gradient
+    return blocks, losses, gradient
 
 
 def main():
