@@ -58,13 +58,13 @@ func TestDryRun(t *testing.T) {
 // Wide networks on many cores do not start if they would not fit into memory.
 func TestTooLittleMemory(t *testing.T) {
 	free, known := backend.FreeMemory()
-	if !known {
-		t.Skip("the free memory of this system is not known")
+	if !known || free > 100e9 {
+		t.Skip("the free memory of this system is not known, or is enough")
 	}
-	t.Setenv("NPROC", "1000")
-	devices := 3 + int(free/1e9) // at about 1.5 GB each
+	const devices = 500 // of 0.2 GB each or more
+	t.Setenv("NPROC", "500")
 	status, _, stderr := cifar(t, t.Context(), "-preset=quick", "-backend=go", "-width=64",
-		"-chunk=64", "-images=128", fmt.Sprintf("-devices=%d", devices), "-runs="+t.TempDir())
+		"-chunk=64", "-images=128", "-devices=500", "-runs="+t.TempDir())
 	want := fmt.Sprintf(`^cifar: %d cores need about \S+ GB for .+ is free: use a smaller `+
 		`-devices or -chunk\n$`, devices)
 	if status != cli.BadUsage || !regexp.MustCompile(want).MatchString(stderr) {
