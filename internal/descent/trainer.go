@@ -35,7 +35,7 @@ type Options struct {
 //	for each part of the batch:
 //		sum = 0;  for each chunk of the part:  sum += Σ_i ∇ℓ_i(w) / B
 //	total = the sums of the parts, added up in a binary tree
-//	w, buffer = Rule.Update(w, total, buffer, η)
+//	w, buffer = the rule (w, total, buffer, η)
 //
 // so that the gradient is that of the whole batch for any chunks. Each device has its own weights
 // and momentum and takes its share of the parts. It adds up what the tree allows. The rest, one or
