@@ -10,6 +10,7 @@ package backend
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -195,14 +196,14 @@ func (m machine) open(ctx context.Context, spec string, o Options) (*Backend, er
 	why = "no GPU was found"
 	if m.hasGPU() {
 		b, err := m.openCUDA(ctx, "a GPU was found", o)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || errors.Is(err, errDevices) {
 			return b, err
 		}
 		fmt.Fprintf(o.Out, "the GPU is not used: %v\n", err)
 		why = "the GPU cannot be used"
 	}
 	b, err := m.openCPU(ctx, r.builds, why, o)
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errors.Is(err, errDevices) {
 		return b, err
 	}
 	fmt.Fprintf(o.Out, "XLA is not used, which makes convolutions about 100 times slower: %v\n",
@@ -248,6 +249,9 @@ func (b *Backend) Close() {
 	}
 }
 
+// errDevices is the error of more devices than there are. No other backend is tried then.
+var errDevices = errors.New("devices, but this process may use")
+
 // atMost is the number of devices that AllDevices opens, of all on a kind of backend.
 func (o Options) atMost(kind Kind, all int) int {
 	if o.AtMost == nil {
@@ -263,8 +267,8 @@ func (o Options) cpuDevices(kind Kind) (int, error) {
 	case o.Devices == AllDevices:
 		return o.atMost(kind, all), nil
 	case o.Devices > all:
-		return 0, fmt.Errorf("backend: %d devices, but this process may use %d: use at most as "+
-			"many devices as cores", o.Devices, all)
+		return 0, fmt.Errorf("backend: %d %w %d: use at most as many devices as cores", o.Devices,
+			errDevices, all)
 	}
 	return max(o.Devices, 1), nil
 }

@@ -269,9 +269,21 @@ func TestDevicesOfCPU(t *testing.T) {
 		}
 	}
 	t.Setenv("NPROC", "5")
-	_, err := Open(t.Context(), "go", Options{Devices: 6})
-	checkError(t, "6 devices", err,
-		"backend: 6 devices, but this process may use 5: use at most as many devices as cores")
+	for _, spec := range []string{"go", "xla:cpu", "auto"} { // and nothing else is tried
+		var out bytes.Buffer
+		_, err := bare().open(t.Context(), spec, Options{Devices: 6, CacheDir: t.TempDir(),
+			Out: &out})
+		checkError(t, spec, err,
+			"backend: 6 devices, but this process may use 5: use at most as many devices as cores")
+		if out.Len() > 0 {
+			t.Errorf("%s: prints %q", spec, &out)
+		}
+	}
+	m := bare()
+	m.gpus = []string{gpuFile(t)}
+	_, err := m.open(t.Context(), "auto", Options{Devices: 2, CacheDir: t.TempDir()})
+	checkError(t, "2 GPUs", err,
+		"backend: xla:cuda: 2 devices, but this process may use 1 GPU(s): use at most as many")
 }
 
 func TestLogIsDemoted(t *testing.T) {

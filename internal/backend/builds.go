@@ -88,6 +88,9 @@ func buildOf(sum string) string {
 // works. It writes a line to o.Out for each build that it passes over.
 func (m machine) openCPU(ctx context.Context, builds []build, why string,
 	o Options) (*Backend, error) {
+	if _, err := o.cpuDevices(CPU); err != nil {
+		return nil, err
+	}
 	err := noBuild()
 	for i, c := range builds {
 		if i > 0 {

@@ -98,8 +98,8 @@ func (m machine) openCUDA(ctx context.Context, why string, o Options) (*Backend,
 		o.Devices = most
 	}
 	if o.Devices > n {
-		return nil, fmt.Errorf("backend: xla:cuda: %d devices, but this process may use %d "+
-			"GPU(s): use at most as many, or set CUDA_VISIBLE_DEVICES", o.Devices, n)
+		return nil, fmt.Errorf("backend: xla:cuda: %d %w %d GPU(s): use at most as many, or "+
+			"set CUDA_VISIBLE_DEVICES", o.Devices, errDevices, n)
 	}
 	plugin := m.findCUDA(ctx, o)
 	if plugin == "" {

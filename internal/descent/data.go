@@ -103,11 +103,12 @@ func NewData(b *backend.Backend, set *datasets.Images, l Layout) (*Data, error) 
 	}
 	err := backend.Try("descent: copy images", func() {
 		d.shares = d.cut(all, len(b.Devices))
+		rest := set.Pixels
 		for i, device := range b.Devices {
 			if l.Random {
 				d.pixels = append(d.pixels, onDevice(device, set.Pixels, n))
 			} else {
-				upload(device, d.shares[i], set.Pixels)
+				rest = upload(device, d.shares[i], rest)
 			}
 		}
 	})
@@ -160,22 +161,19 @@ func (d *Data) chunk(indices []int32) chunk {
 	}
 }
 
-// upload copies the pixels of a share of all images in order to its device, in place of their
-// indices.
-func upload(device backend.Device, share []part, pixels []uint8) {
+// upload copies the first pixels to a device, for its share of all images in order, in place of
+// their indices. It returns the other pixels.
+func upload(device backend.Device, share []part, pixels []uint8) (rest []uint8) {
 	for _, p := range share {
 		for i := range p.chunks {
 			c := &p.chunks[i]
-			from := 0
-			tensors.MustConstFlatData(c.indices, func(indices []int32) { from = int(indices[0]) })
-			values := pixels[from*imageBytes : (from+c.n)*imageBytes]
-			if rows := c.labels.Size(); rows > c.n {
-				values = append(values[:len(values):len(values)],
-					make([]uint8, (rows-c.n)*imageBytes)...)
-			}
-			c.pixels, c.indices = onDevice(device, values, c.labels.Size()), nil
+			rows := c.labels.Size()
+			values := make([]uint8, rows*imageBytes) // 0 in fillers
+			pixels = pixels[copy(values, pixels[:c.n*imageBytes]):]
+			c.pixels, c.indices = onDevice(device, values, rows), nil
 		}
 	}
+	return pixels
 }
 
 // onDevice copies the pixels of n images to a device.

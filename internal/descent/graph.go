@@ -163,7 +163,7 @@ func (t *Trainer) score(weights, images []*Node) (loss, scores *Node) {
 	for i, p := range t.params {
 		named[p.Name] = weights[i]
 	}
-	x := models.Normalize(pixels, t.mean, t.std, computeType) // [n, 32, 32, 3]
+	x := models.Normalize(pixels, t.train.mean, t.train.std, computeType) // [n, 32, 32, 3]
 	// [n, classes]
 	logits := t.net.Logits(func(name string) *Node { return named[name] }, x)
 	// [n, classes]: the log-probability of the label, 0 elsewhere

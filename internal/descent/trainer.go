@@ -48,13 +48,12 @@ type Options struct {
 // the result.
 type Trainer struct {
 	Options
-	net       *models.Network
-	rule      Rule
-	train     *Data
-	mean, std [3]float32
-	params    []models.Param
-	replicas  []*replica // by device
-	steps     int64      // taken so far
+	net      *models.Network
+	rule     Rule
+	train    *Data
+	params   []models.Param
+	replicas []*replica // by device
+	steps    int64      // taken so far
 }
 
 // NewTrainer prepares a run of the rule on the training images, from the network's initial weights
@@ -66,8 +65,7 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 	}
 	own := *net // the caller's stays as it is
 	own.ForCPU = b.Kind == backend.CPU
-	t := &Trainer{Options: o, net: &own, rule: rule, train: train, mean: train.mean,
-		std: train.std, params: net.Params()}
+	t := &Trainer{Options: o, net: &own, rule: rule, train: train, params: net.Params()}
 	err := backend.Try("descent", func() {
 		initial := net.Init(o.Seed)
 		compiled := map[compute.Backend]*programs{}
