@@ -123,9 +123,9 @@ func (f forward) conv(c conv, x *Node) *Node {
 	return f.norm(c.norm, y)
 }
 
-// kernel are the weights of a convolution [k, k, in, out]. With weight standardization those of each
-// output channel are shifted and scaled to mean 0 and variance 1/fan-in, then multiplied by the
-// channel's gain and by what makes up for a ReLU before the convolution.
+// kernel are the weights of a convolution [k, k, in, out]. With weight standardization those of
+// each output channel are shifted and scaled to mean 0 and variance 1/fan-in, then multiplied by
+// the channel's gain and by what makes up for a ReLU before the convolution.
 func (f forward) kernel(c conv) *Node {
 	w := f.weights(c.name + "/weights")
 	if f.Norm != "weights" {

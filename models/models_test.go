@@ -155,16 +155,75 @@ func TestNewRefuses(t *testing.T) {
 		"width must be":            func(c *Config) { c.Width = 0 },
 		"norm must be":             func(c *Config) { c.Norm = "layer" },
 		"classes must be":          func(c *Config) { c.Classes = 1 },
-		"branch scale must be":     func(c *Config) { c.BranchScale = scale(math.NaN()) },
-		"init must be":             func(c *Config) { c.Initialization = "xavier" },
-		"without normalization":    func(c *Config) { c.Norm, c.Initialization = "weights", "fixup" },
-		"vgg19 has none":           func(c *Config) { c.Model, c.Initialization = "vgg19", "skipinit" },
-		"no residual branches":     func(c *Config) { c.Model, c.BranchScale = "vgg19", scale(0.3) },
+		"branch scale must be": func(c *Config) {
+			c.BranchScale = scale(math.NaN())
+		},
+		"init must be": func(c *Config) { c.Initialization = "xavier" },
+		"without normalization": func(c *Config) {
+			c.Norm, c.Initialization = "weights", "fixup"
+		},
+		"vgg19 has none": func(c *Config) {
+			c.Model, c.Initialization = "vgg19", "skipinit"
+		},
+		"no residual branches": func(c *Config) {
+			c.Model, c.BranchScale = "vgg19", scale(0.3)
+		},
 	} {
 		c := good
 		change(&c)
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want an error with %q", c, err, want)
+		}
+	}
+}
+
+// Every initialization has the standard deviations of its definition, to 4%, and starts the gains
+// where it says.
+func TestInitializations(t *testing.T) {
+	fan := func(n float64) float64 { return 1 / math.Sqrt(n) }
+	for _, c := range []struct {
+		norm, init                        string
+		conv1, conv2, head, biases, gains float64 // gains: of a branch, −1 without one
+	}{
+		{"none", "he", math.Sqrt2 * fan(9*128), math.Sqrt2 * fan(9*128), fan(128), 0, -1},
+		{"none", "pytorch", fan(3 * 9 * 128), fan(3 * 9 * 128), fan(3 * 128), fan(3 * 9 * 128), -1},
+		{"none", "skipinit", math.Sqrt2 * fan(9*128), math.Sqrt2 * fan(9*128), fan(128), 0, 0},
+		{"none", "fixup", math.Sqrt2 * fan(9*128) / math.Sqrt(8), 0, 0, 0, 1},
+		{"weights", "centered", math.Sqrt2 * fan(9*128), math.Sqrt2 * fan(9*128), fan(128), 0, 0.2},
+	} {
+		n := network(t, Config{Model: "resnet18", Width: 16, Norm: c.norm, Initialization: c.init,
+			Classes: 10})
+		values := map[string][]float32{}
+		for i, v := range n.Init(3) {
+			values[n.Params()[i].Name] = v
+		}
+		const block = "stage4/block2"
+		for name, want := range map[string]float64{block + "/conv1/weights": c.conv1,
+			block + "/conv2/weights": c.conv2, "head/weights": c.head,
+			block + "/conv1/biases": c.biases} {
+			square := 0.0
+			for _, x := range values[name] {
+				square += float64(x) * float64(x)
+			}
+			got, tolerance := math.Sqrt(square/float64(len(values[name]))), 0.04
+			if len(values[name]) < 1000 {
+				tolerance = 0.2
+			}
+			if len(values[name]) == 0 || math.Abs(got-want) > tolerance*want {
+				t.Errorf("%s, %s: %s has standard deviation %v, want %v", c.norm, c.init, name,
+					got, want)
+			}
+		}
+		if c.init == "pytorch" { // uniform: nothing lies beyond √3 standard deviations
+			for _, x := range values[block+"/conv1/weights"] {
+				if math.Abs(float64(x)) > math.Sqrt(3)*c.conv1 {
+					t.Fatalf("%s: a weight of %v, want at most %v", c.init, x, math.Sqrt(3)*c.conv1)
+				}
+			}
+		}
+		gain, ok := values[block+"/gain"]
+		if ok != (c.gains >= 0) || ok && gain[0] != float32(c.gains) {
+			t.Errorf("%s, %s: the branch's gain is %v, want %v", c.norm, c.init, gain, c.gains)
 		}
 	}
 }

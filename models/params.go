@@ -82,7 +82,8 @@ func (n *Network) Params() []Param {
 
 // hasGain reports whether each residual branch is multiplied by a learned number.
 func (n *Network) hasGain() bool {
-	return n.kind != vgg && (n.Norm == "weights" || n.Initialization == skipInit || n.Initialization == fixup)
+	return n.kind != vgg && (n.Norm == "weights" || n.Initialization == skipInit ||
+		n.Initialization == fixup)
 }
 
 // initial is how the weights of a convolution are drawn.
@@ -140,7 +141,7 @@ func (n *Network) NumParams() int {
 // Init draws the initial values of the parameters, in the order of [Network.Params].
 //
 // Init "he": weights are normal with mean 0 and variance 2/fan-in (He et al., 2015), 1/fan-in in
-// the head. Biases are 0. The others change this.
+// the head. Biases are 0. The other initializations change this.
 //
 // Init "pytorch" is the default of PyTorch's layers: weights and biases are uniform in ±1/√fan-in.
 // It has a sixth of He's variance.
@@ -154,8 +155,8 @@ func (n *Network) NumParams() int {
 // With weight standardization the graph gives the weights their mean and variance, and those drawn
 // here matter only by their size: the larger, the smaller their relative steps.
 //
-// Init "centered", the default, has two rules that keep a network without normalization trainable by full-batch descent at
-// useful rates:
+// Init "centered", the default, has two rules that keep a network without normalization trainable
+// by full-batch descent at useful rates:
 //
 //   - The last convolution of each residual branch is multiplied by BranchScale. Plain He
 //     initialization doubles the variance in every block, and a ResNet-18 then starts from a loss

@@ -57,9 +57,9 @@ func TestDevicesChangeNothing(t *testing.T) {
 	check(defaultBackend, F32, 2, 3)
 }
 
-// Many devices, and so many threads of XLA, change no bit of a step of larger networks either, on a
-// CPU with as few cores as there are.
-func TestThreadsChangeNothing(t *testing.T) {
+// Many devices, and so many threads of XLA, change a step of larger networks by rounding at most: on
+// processors with AVX2, four threads and more divide some products in another way.
+func TestThreadsChangeRoundingOnly(t *testing.T) {
 	for _, c := range []models.Config{{Model: "resnet18", Width: 8, Norm: "none"},
 		{Model: "vgg19", Width: 4, Norm: "none"}} {
 		var want []float64
@@ -70,8 +70,8 @@ func TestThreadsChangeNothing(t *testing.T) {
 			steps(t, tr, 1, 0.1)
 			if got := tr.weights(); want == nil {
 				want = got
-			} else if !slices.Equal(got, want) {
-				t.Errorf("%s: weights differ by %g", c.Model, distance(want, got))
+			} else if d := distance(want, got); d > 1e-6 {
+				t.Errorf("%s: weights differ by %g", c.Model, d)
 			}
 		}
 	}

@@ -18,8 +18,13 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 		{Model: "resnet18", Width: 1, Norm: "none"}, {Model: "resnet18", Width: 1, Norm: "batch"},
 		{Model: "wrn16-1", Width: 2, Norm: "none"}, {Model: "wrn16-1", Width: 2, Norm: "batch"},
 		{Model: "vgg19", Width: 1, Norm: "none"}, {Model: "vgg19", Width: 1, Norm: "batch"},
+		{Model: "resnet18", Width: 1, Norm: "weights"},
+		{Model: "wrn16-1", Width: 2, Norm: "weights"},
+		{Model: "vgg19", Width: 1, Norm: "weights"},
+		{Model: "resnet18", Width: 1, Norm: "none", Initialization: "skipinit"},
+		{Model: "wrn16-1", Width: 2, Norm: "none", Initialization: "fixup"},
 	} {
-		t.Run(c.Model+"/"+c.Norm, func(t *testing.T) {
+		t.Run(c.Model+"/"+c.Norm+c.Initialization, func(t *testing.T) {
 			tr := trainer(t, b, d, c, Rule{Form: Undamped})
 			// Biases of 0 put many pixels on the kink of the ReLU: move all parameters off it.
 			rng := seeds.Stream(7, "finite differences")

@@ -74,3 +74,25 @@ func TestRuleValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Gradients (3, 0) and 4 have the norm 5: at most 2.5 halves them, 10 leaves them as they are, and
+// so does 0, which means no limit. It comes before weight decay.
+func TestClip(t *testing.T) {
+	b := goBackend(t)
+	for _, c := range []struct{ limit, first, second float64 }{
+		{2.5, 1.5, 2}, {10, 3, 4}, {0, 3, 4},
+	} {
+		rule := Rule{Form: Undamped, Clip: c.limit}
+		out := graph.MustNewExec(b.Backend, func(in []*graph.Node) []*graph.Node {
+			return rule.clip(in[:2], numbersOf(in[2]))
+		}).MustCall([]float64{3, 0}, []float64{4}, rule.numbers(1))
+		first, second := out[0].Value().([]float64), out[1].Value().([]float64)
+		if first[0] != c.first || first[1] != 0 || second[0] != c.second {
+			t.Errorf("norm at most %v: %v and %v, want %v and %v", c.limit, first, second, c.first,
+				c.second)
+		}
+	}
+	if (Rule{Form: Damped, Clip: -1}).Validate() == nil {
+		t.Error("a negative norm is accepted")
+	}
+}

@@ -44,8 +44,8 @@ type Options struct {
 // so that the gradient is that of the whole batch for any chunks. Each device has its own weights
 // and momentum and takes its share of the parts. It adds up what the tree allows. The rest, one or
 // a few sums for each device, meets once a step on the first device by way of the host; then every
-// device takes the same update. The order of all additions is that of one device alone, so another
-// number of devices changes no bit where the devices compute alike, as the cores of a CPU do. With
+// device takes the same update. The order of all these additions is that of one device alone, so
+// another number of devices changes no bit where each chunk gives the same bits on all of them. With
 // one device the host reads seven numbers a step, and nothing else.
 //
 // With Norm "batch" the statistics are those of a chunk ("ghost" batches), and the chunks do change

@@ -184,3 +184,25 @@ func BenchmarkStep(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N*d.N)/b.Elapsed().Seconds(), "images/s")
 }
+
+// Until sees the score at the weights before each step, and the step that it ends is not taken.
+func TestUntil(t *testing.T) {
+	b := goDevices(t, 2)
+	d := images(t, b, 6, 2)
+	want := steps(t, trainer(t, b, d, tiny, Rule{Form: Undamped, Gamma: 0.5}), 3, 0.1)
+	tr := trainer(t, b, d, tiny, Rule{Form: Undamped, Gamma: 0.5})
+	var seen []float64
+	tr.Until = func(s Score) bool {
+		seen = append(seen, s.Loss)
+		return len(seen) == 3
+	}
+	steps(t, tr, 2, 0.1)
+	before := tr.weights()
+	s, err := tr.Step(t.Context(), 0.1)
+	if err != nil || !s.Ended || s.Loss != want[2] || !slices.Equal(seen, want) {
+		t.Errorf("%+v, %v; losses %v, want the end at the last of %v", s, err, seen, want)
+	}
+	if !slices.Equal(before, tr.weights()) {
+		t.Error("the step that was ended has changed the weights")
+	}
+}

@@ -78,8 +78,8 @@ func (c *Config) flags() *flag.FlagSet {
 	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem; 0: the network's own (64 for "+
 		"resnet18 and vgg19, 16 for wrn16-K)")
 	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|weights: scaled weight "+
-		"standardization (Brock et al., 2021), weights centered and scaled at every step|batch: with the statistics of each "+
-		"chunk, in evaluation too, so that -chunk changes the result")
+		"standardization (Brock et al., 2021), weights centered and scaled at every step|batch: "+
+		"with the statistics of each chunk, in evaluation too, so that -chunk changes the result")
 	fs.StringVar(&c.Init, "init", c.Init, "initial weights: centered (He's, shifted to sum to 0 "+
 		"for each output channel)|he|pytorch (PyTorch's default)|fixup|skipinit")
 	fs.Var((*branchScale)(&c.BranchScale), "branch-scale", "the size of each residual branch at "+
@@ -125,8 +125,8 @@ func (s *branchScale) Set(text string) error {
 func (c *Config) bindExecution(fs *flag.FlagSet) {
 	fs.StringVar(&c.Backend, "backend", c.Backend, backend.Flag)
 	fs.TextVar(&c.Devices, "devices", c.Devices, "GPUs, or cores of the CPU, that share each "+
-		"batch: a number|auto (all visible GPUs, or all cores); another number of cores changes "+
-		"no bit of the result")
+		"batch: a number|auto (all visible GPUs, or all cores); another number changes the "+
+		"result by rounding at most")
 	fs.IntVar(&c.Chunk, "chunk", c.Chunk,
 		"images per call of the compiled step; 0: chosen for the backend")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
@@ -149,9 +149,9 @@ var SmallMarginFlags = []string{"small-margin-factor", "small-margin-noise", "sm
 var (
 	commandFlags = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
 	settingFlags = slices.Concat([]string{"opt", "form", "lr", "momentum", "weight-decay", "clip",
-		"schedule", "warmup", "epochs", "until-loss", "batch", "data", "images", "holdout", "small-margin"},
-		SmallMarginFlags,
-		[]string{"model", "width", "norm", "init", "branch-scale", "precision", "eval-every", "seed"})
+		"schedule", "warmup", "epochs", "until-loss", "batch", "data", "images", "holdout",
+		"small-margin"}, SmallMarginFlags, []string{"model", "width", "norm", "init",
+		"branch-scale", "precision", "eval-every", "seed"})
 	executionFlags = []string{"backend", "devices", "chunk", "checkpoint-every", "slim", "runs",
 		"data-dir", "mirror", "offline"}
 )

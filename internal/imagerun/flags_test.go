@@ -34,7 +34,7 @@ func TestUsage(t *testing.T) {
 		{"-precision=f16", `-precision must be one of f32, tf32, bf16, got "f16"`},
 		{"-form=heavy", `-form must be one of damped, undamped, got "heavy"`},
 		{"-schedule=linear", `-schedule must be one of constant, cosine, step, got "linear"`},
-		{"-norm=layer", `-norm must be one of none, batch, got "layer"`},
+		{"-norm=layer", `-norm must be one of none, batch, weights, got "layer"`},
 		{"-images=-1", "-images must be at least 0, got -1"},
 		{"-holdout=-1", "-holdout must be at least 0, got -1"},
 		{"-epochs=0", "-epochs must be at least 1, got 0"},
@@ -61,11 +61,22 @@ func TestUsage(t *testing.T) {
 		{"-momentum=NaN", "-momentum must be in [0, 1), got NaN"},
 		{"-weight-decay=-1", "-weight-decay must be finite and not negative, got -1"},
 		{"-weight-decay=NaN", "-weight-decay must be finite and not negative, got NaN"},
-		{"-branch-scale=-1", "-branch-scale must be finite and not negative, got -1"},
-		{"-branch-scale=Inf", "-branch-scale must be finite and not negative, got +Inf"},
-		{"-width=-1", "-model=resnet18 -width=-1: models: width must be in [1, 4096], got -1"},
+		{"-branch-scale=-1", `invalid value "-1" for flag -branch-scale: want auto, or a number ` +
+			`that is finite and not negative`},
+		{"-branch-scale=Inf", `invalid value "Inf" for flag -branch-scale: want auto, or a number`},
+		{"-init=xavier", "-init must be one of centered, he, pytorch, fixup, skipinit, " +
+			`got "xavier"`},
+		{"-init=fixup -norm=weights", "init fixup is for networks without normalization, got " +
+			"norm weights: use norm none, or init centered"},
+		{"-init=skipinit -model=vgg19", "init skipinit is for residual branches, and vgg19 has " +
+			"none: use init centered"},
+		{"-clip=-1", "-clip must be finite and not negative, got -1"},
+		{"-until-loss=NaN", "-until-loss must be finite and not negative, got NaN"},
+		{"-opt=sgdm -until-loss=0.1", "-until-loss needs the training loss at one point, which " +
+			"-opt=sgdm does not know"},
+		{"-width=-1", "-width=-1 -norm=none -init=centered: models: width must be in [1, 4096], got -1"},
 		{"-model=vgg",
-			`-model=vgg -width=64: models: unknown model "vgg", want resnet18, vgg19 or wrn16-K ` +
+			`-norm=none -init=centered: models: unknown model "vgg", want resnet18, vgg19 or wrn16-K ` +
 				`(such as wrn16-4)`},
 		{"-model=wrn16-0", `the widening factor must be a whole number in [1, 64]`},
 		{"-opt=gd -momentum=0.9",

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -45,8 +46,8 @@ func TestPresets(t *testing.T) {
 		}
 	}
 	// The paper's setting.
-	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none", Opt: "gdm",
-		Momentum: 0.9, Epochs: 300}
+	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none",
+		Init: "centered", BranchScale: 1 / math.Sqrt(8), Opt: "gdm", Momentum: 0.9, Epochs: 300}
 	got := parse(t, backend.Go, "-preset=paper").Settings
 	got.Form, got.Rate, got.Schedule, got.Precision, got.Seed = "", 0, "", "", 0
 	if got != want {

@@ -30,7 +30,7 @@ func TestRun(t *testing.T) {
 		`preset    tiny, asked for by -preset: .+; -preset=quick is the smallest real run`,
 		`devices   [123] cores?`,
 		`data      cifar10-mini: 13 training images, 10 held-out training images`,
-		`model     wrn16-1, width 1, norm none: 788 parameters, .+ GFLOP per image and step`,
+		`model     wrn16-1, width 1, norm none, init centered: 788 parameters, .+ GFLOP per image and step`,
 		`descent   GD\+M undamped, γ = 0.9, λ = 0; η = 0.1 cosine, η_eff = 1; ` +
 			`4 epochs of 1 step\(s\)`,
 		`run       ` + regexp.QuoteMeta(dir),
@@ -229,6 +229,8 @@ func TestVariants(t *testing.T) {
 		"-opt=gdm -form=damped -momentum=0.5",
 		"-opt=gdm -momentum=0",
 		"-norm=batch",
+		"-norm=weights -clip=0.1 -init=he",
+		"-init=fixup",
 		"-schedule=step -warmup=1 -weight-decay=1e-3 -branch-scale=0.3",
 		"-opt=sgdm -batch=13",
 		"-eval-every=9 -chunk=100",
