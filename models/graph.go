@@ -1,6 +1,8 @@
 package models
 
 import (
+	"math"
+
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
@@ -11,12 +13,24 @@ type Weights func(name string) *Node
 // normEpsilon is added to the variance in batch normalization, as PyTorch's default does.
 const normEpsilon = 1e-5
 
+// standardizationEpsilon is the least sum of squares by which weights are divided in weight
+// standardization, that of Brock et al. (2021).
+const standardizationEpsilon = 1e-4
+
 // Logits builds the graph of the network, from x [N, 32, 32, 3], normalized pixels, to the logits
 // [N, Classes].
 //
 // Convolutions are computed in the type of x: weights of another type are converted, so that
 // bfloat16 images with float32 weights mean bfloat16 compute. The mean over the pixels, the head
 // and the logits are computed in the weights' type.
+//
+// With Norm "weights" each convolution has, in place of its weights W,
+//
+//	γ g (W − mean(W)) / √(fan-in var(W)),
+//
+// with mean and variance over the weights of an output channel, its learned gain g, and γ² =
+// 2/(1−1/π) after a ReLU, 1 in the stem: scaled weight standardization (Brock et al., 2021). Each
+// residual branch is multiplied by a learned number.
 func (n *Network) Logits(weights Weights, x *Node) *Node {
 	f := forward{Network: n, weights: weights}
 	x = f.conv(n.stem, x)
@@ -55,7 +69,7 @@ func (f forward) residualBlock(b block, x *Node) *Node {
 		shortcut = f.conv(*b.shortcut, x)
 	}
 	h := f.conv(b.convs[1], relu(f.conv(b.convs[0], x)))
-	return relu(Add(shortcut, h))
+	return relu(Add(shortcut, f.gain(b, h)))
 }
 
 // preActivationBlock is WideResNet's block: shortcut + conv2(relu(conv1(h))) with h = relu(x). The
@@ -66,7 +80,18 @@ func (f forward) preActivationBlock(b block, x *Node) *Node {
 	if b.shortcut != nil {
 		shortcut = f.conv(*b.shortcut, h)
 	}
-	return Add(shortcut, f.conv(b.convs[1], relu(f.conv(b.convs[0], h))))
+	return Add(shortcut, f.gain(b, f.conv(b.convs[1], relu(f.conv(b.convs[0], h)))))
+}
+
+// gain multiplies the result of a residual branch by its learned number, if it has one. The product
+// is computed in the weights' type, so that the number's gradient, a sum over images, pixels and
+// channels, is too.
+func (f forward) gain(b block, h *Node) *Node {
+	if !f.hasGain() {
+		return h
+	}
+	gain := f.weights(b.name + "/gain") // [1]
+	return ConvertDType(Mul(ConvertDType(h, gain.DType()), Reshape(gain, 1, 1, 1, 1)), h.DType())
 }
 
 // plainBlock is VGG's block, [N, s, s, in] → [N, s/2, s/2, out]: convolutions with ReLU, then the
@@ -80,16 +105,14 @@ func (f forward) plainBlock(b block, x *Node) *Node {
 
 // maxPool is [N, s, s, c] → [N, s/2, s/2, c]. Where pixels tie for the maximum, the first in
 // reading order receives the whole gradient, as in PyTorch and JAX; ReduceMax would give it to each
-// of them. XLA on a GPU refuses this gradient under --xla_gpu_deterministic_ops, although the order
-// of its sums does not matter here, where windows do not overlap.
+// of them.
 func maxPool(x *Node) *Node { return MaxPool(x).Window(2).Strides(2).NoPadding().Done() }
 
-// conv is [N, s, s, in] → [N, s/stride, s/stride, out], followed by normalization or, in a network
-// without normalization, by a bias.
+// conv is [N, s, s, in] → [N, s/stride, s/stride, out], followed by batch normalization or, in a
+// network without it, by a bias.
 func (f forward) conv(c conv, x *Node) *Node {
-	kernel := ConvertDType(f.weights(c.name+"/weights"), x.DType())
-	y := f.convolve(x, kernel, c.stride)
-	if f.Norm == "none" {
+	y := f.convolve(x, ConvertDType(f.kernel(c), x.DType()), c.stride)
+	if f.Norm != "batch" {
 		// The sum is computed in the biases' type, so that their gradient, a sum over images and
 		// pixels, is too.
 		biases := f.weights(c.name + "/biases")
@@ -100,11 +123,30 @@ func (f forward) conv(c conv, x *Node) *Node {
 	return f.norm(c.norm, y)
 }
 
+// kernel are the weights of a convolution [k, k, in, out]. With weight standardization those of each
+// output channel are shifted and scaled to mean 0 and variance 1/fan-in, then multiplied by the
+// channel's gain and by what makes up for a ReLU before the convolution.
+func (f forward) kernel(c conv) *Node {
+	w := f.weights(c.name + "/weights")
+	if f.Norm != "weights" {
+		return w
+	}
+	w = Sub(w, ReduceAndKeep(w, ReduceMean, 0, 1, 2))
+	variance := ReduceAndKeep(Square(w), ReduceMean, 0, 1, 2)
+	scale := Inverse(Sqrt(MaxScalar(MulScalar(variance, float64(c.fanIn())),
+		standardizationEpsilon)))
+	if c.name != f.stem.name {
+		// The variance of relu(z), z normal with variance 1, is (1−1/π)/2.
+		scale = MulScalar(scale, math.Sqrt(2/(1-1/math.Pi)))
+	}
+	return Mul(w, Mul(scale, Reshape(f.weights(c.name+"/gain"), 1, 1, 1, c.out)))
+}
+
 // norm is batch normalization over the images and pixels of x, then scale and offset. It is the
-// identity in a network without normalization and where the name is empty. The statistics are
-// computed in the weights' type.
+// identity in a network without it and where the name is empty. The statistics are computed in the
+// weights' type.
 func (f forward) norm(name string, x *Node) *Node {
-	if f.Norm == "none" || name == "" {
+	if f.Norm != "batch" || name == "" {
 		return x
 	}
 	channels := x.Shape().Dimensions[3]

@@ -12,6 +12,7 @@ package models
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,14 +29,56 @@ type Config struct {
 	// stages have Width·(1, 2, 4, 8) channels in ResNet-18, Width·(1, 2, 4, 8, 8) in VGG-19 and
 	// K·Width·(1, 2, 4) in WideResNet-16-K.
 	Width int
-	// Norm is "none" (the paper's setting) or "batch": batch normalization with the statistics of
-	// the images of one call, in training and in evaluation alike.
+	// Norm is "none" (the paper's setting); "batch": batch normalization with the statistics of the
+	// images of one call, in training and in evaluation alike; or "weights": scaled weight
+	// standardization (Brock et al., 2021), see [Network.Logits].
 	Norm string
+	// Initialization is one of [Inits]; empty means "centered". See [Network.Init].
+	Initialization string
 	// Classes is the number of labels: 10 or 100 for CIFAR.
 	Classes int
-	// BranchScale multiplies the initial weights of the last convolution of each residual branch; 0
-	// means 1/√L for L residual blocks, see [Network.Init]. VGG-19 has no branches: 0.
-	BranchScale float64
+	// BranchScale is the size of each residual branch at the start; nil means
+	// [DefaultBranchScale]. It is the initial value of the branch's gain where the branch has one
+	// (norm "weights", init "skipinit"). Elsewhere the initial weights of the branch's last
+	// convolution are multiplied by it. VGG-19 has no branches: nil or 0.
+	BranchScale *float64
+}
+
+// Inits lists the values of Config.Initialization.
+func Inits() []string { return []string{centered, "he", pytorch, fixup, skipInit} }
+
+const (
+	centered = "centered"
+	pytorch  = "pytorch"
+	fixup    = "fixup"
+	skipInit = "skipinit"
+)
+
+// DefaultBranchScale is the usual size of residual branches at the start: 0.2 with weight
+// standardization, 1/√L in L blocks whose weights are centered, 0 with Fixup and SkipInit, 1
+// otherwise. It is 0 in a network without branches.
+func DefaultBranchScale(model, norm, init string) float64 {
+	switch {
+	case !hasBranches(model):
+		return 0
+	case norm == "weights":
+		return 0.2
+	case init == "he" || init == pytorch:
+		return 1
+	case init == fixup || init == skipInit:
+		return 0
+	}
+	return 1 / math.Sqrt(float64(numBlocks(model)))
+}
+
+func hasBranches(model string) bool { return model != "vgg19" }
+
+// numBlocks is the number L of residual blocks.
+func numBlocks(model string) int {
+	if strings.HasPrefix(model, "wrn") {
+		return 6
+	}
+	return 8
 }
 
 // DefaultWidth is the width of the stem in the original network: 16 for WideResNet (Zagoruyko and
@@ -69,7 +112,7 @@ const (
 	vgg                    // convolutions, each with normalization and ReLU, then a max pooling
 )
 
-// conv is a k×k convolution with zero padding (k−1)/2. It has a bias in networks without
+// conv is a k×k convolution with zero padding (k−1)/2. It has a bias in networks without batch
 // normalization.
 type conv struct {
 	name    string
@@ -77,9 +120,11 @@ type conv struct {
 	in, out int
 	k       int
 	stride  int
-	size    int     // height and width of its output
-	std     float64 // of the initial weights
+	size    int // height and width of its output
 }
+
+// fanIn is the number of inputs of an output.
+func (c conv) fanIn() int { return c.k * c.k * c.in }
 
 // block is a stage of VGG, or a residual block: two convolutions and a shortcut around them.
 type block struct {
@@ -92,7 +137,6 @@ type block struct {
 type dense struct {
 	name    string
 	in, out int
-	std     float64
 }
 
 // New describes the network of a configuration. It refuses unknown models and impossible sizes.
@@ -103,24 +147,19 @@ func New(c Config) (*Network, error) {
 	if c.Classes < 2 {
 		return nil, fmt.Errorf("models: classes must be at least 2, got %d", c.Classes)
 	}
-	if c.Norm != "none" && c.Norm != "batch" {
-		return nil, fmt.Errorf("models: norm must be none or batch, got %q", c.Norm)
+	if c.Initialization == "" {
+		c.Initialization = centered
 	}
-	if c.BranchScale < 0 || math.IsNaN(c.BranchScale) || math.IsInf(c.BranchScale, 0) {
-		return nil, fmt.Errorf("models: branch scale must be finite and not negative, got %v",
-			c.BranchScale)
+	if err := c.checkParameterization(); err != nil {
+		return nil, err
 	}
 	n := &Network{Config: c}
 	n.stem = conv{name: "stem", norm: "stem/norm", in: 3, out: c.Width, k: 3, stride: 1,
-		size: ImageSize, std: he(3 * 9)}
+		size: ImageSize}
 	switch k, isWRN := strings.CutPrefix(c.Model, "wrn16-"); {
 	case c.Model == "resnet18":
 		n.addResidual(resNet, c.Width, 2*c.Width, 4*c.Width, 8*c.Width)
 	case c.Model == "vgg19":
-		if c.BranchScale != 0 {
-			return nil, fmt.Errorf("models: vgg19 has no residual branches to scale, got a "+
-				"branch scale of %v: leave it 0", c.BranchScale)
-		}
 		n.addVGG()
 	case isWRN:
 		widen, err := strconv.Atoi(k)
@@ -136,17 +175,52 @@ func New(c Config) (*Network, error) {
 	}
 	last := n.blocks[len(n.blocks)-1].convs
 	in := last[len(last)-1].out
-	n.head = dense{name: "head", in: in, out: c.Classes, std: 1 / math.Sqrt(float64(in))}
+	n.head = dense{name: "head", in: in, out: c.Classes}
+	if n.BranchScale == nil {
+		scale := DefaultBranchScale(c.Model, n.Norm, n.Initialization)
+		n.BranchScale = &scale
+	}
 	return n, nil
+}
+
+// checkParameterization refuses norms, initializations and branch scales that are unknown or
+// contradict each other.
+func (c Config) checkParameterization() error {
+	if !slices.Contains([]string{"none", "batch", "weights"}, c.Norm) {
+		return fmt.Errorf("models: norm must be none, batch or weights, got %q", c.Norm)
+	}
+	if !slices.Contains(Inits(), c.Initialization) {
+		return fmt.Errorf("models: init must be one of %s, got %q", strings.Join(Inits(), ", "),
+			c.Initialization)
+	}
+	if c.Initialization == fixup || c.Initialization == skipInit {
+		if c.Norm != "none" {
+			return fmt.Errorf("models: init %s is for networks without normalization, got norm "+
+				"%s: use norm none, or init centered", c.Initialization, c.Norm)
+		}
+		if !hasBranches(c.Model) {
+			return fmt.Errorf("models: init %s is for residual branches, and %s has none: use "+
+				"init centered", c.Initialization, c.Model)
+		}
+	}
+	if c.BranchScale == nil {
+		return nil
+	}
+	scale := *c.BranchScale
+	if !(scale >= 0) || math.IsInf(scale, 0) {
+		return fmt.Errorf("models: branch scale must be finite and not negative, got %v", scale)
+	}
+	if scale != 0 && !hasBranches(c.Model) {
+		return fmt.Errorf("models: %s has no residual branches to scale, got a branch scale of "+
+			"%v: leave it out", c.Model, scale)
+	}
+	return nil
 }
 
 // addResidual adds stages of two residual blocks each, with the given numbers of channels. All
 // stages but the first halve the height and the width.
 func (n *Network) addResidual(kind kind, widths ...int) {
 	n.kind = kind
-	if n.BranchScale == 0 {
-		n.BranchScale = 1 / math.Sqrt(float64(2*len(widths)))
-	}
 	in, size := n.stem.out, ImageSize
 	for s, out := range widths {
 		for b := range 2 {
@@ -157,11 +231,11 @@ func (n *Network) addResidual(kind kind, widths ...int) {
 			}
 			name := fmt.Sprintf("stage%d/block%d", s+1, b+1)
 			conv1 := conv{name: name + "/conv1", norm: name + "/norm1", in: in, out: out, k: 3,
-				stride: stride, size: size, std: he(9 * in)}
+				stride: stride, size: size}
 			conv2 := conv{name: name + "/conv2", norm: name + "/norm2", in: out, out: out, k: 3,
-				stride: 1, size: size, std: he(9*out) * n.BranchScale}
+				stride: 1, size: size}
 			shortcut := &conv{name: name + "/shortcut", norm: name + "/norm3", in: in, out: out,
-				k: 1, stride: stride, size: size, std: he(in)}
+				k: 1, stride: stride, size: size}
 			if kind == wideResNet { // norm1 normalizes the block's input
 				conv1.norm, conv2.norm, shortcut.norm = name+"/norm2", "", ""
 			}
@@ -191,7 +265,7 @@ func (n *Network) addVGG() {
 			}
 			b.convs = append(b.convs, conv{name: fmt.Sprintf("%s/conv%d", b.name, i+1),
 				norm: fmt.Sprintf("%s/norm%d", b.name, i+1), in: in, out: out, k: 3, stride: 1,
-				size: size, std: centeredHe(9 * in)})
+				size: size})
 			in = out
 		}
 		n.blocks = append(n.blocks, b)

@@ -93,7 +93,7 @@ func TestDefaultWidth(t *testing.T) {
 
 func TestInit(t *testing.T) {
 	n := network(t, Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 10,
-		BranchScale: 0.3})
+		BranchScale: scale(0.3)})
 	values, params := n.Init(3), n.Params()
 	spread := func(name string) float64 {
 		i := slices.IndexFunc(params, func(p Param) bool { return p.Name == name })
@@ -136,12 +136,15 @@ func TestInit(t *testing.T) {
 		t.Error("another seed gives the same weights")
 	}
 	w := network(t, Config{Model: "wrn16-2", Width: 4, Norm: "batch", Classes: 10})
-	name, scale := w.Params()[1].Name, w.Init(1)[1][0]
-	if w.BranchScale != 1/math.Sqrt(6) || name != "stage1/block1/norm1/scale" || scale != 1 {
+	name, first := w.Params()[1].Name, w.Init(1)[1][0]
+	if *w.BranchScale != 1/math.Sqrt(6) || name != "stage1/block1/norm1/scale" || first != 1 {
 		t.Errorf("branch scale %v, want 1/√6; initial %s %v, want stage1/block1/norm1/scale 1",
-			w.BranchScale, name, scale)
+			*w.BranchScale, name, first)
 	}
 }
+
+// scale is a pointer to x.
+func scale(x float64) *float64 { return &x }
 
 func TestNewRefuses(t *testing.T) {
 	good := Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 10}
@@ -152,8 +155,11 @@ func TestNewRefuses(t *testing.T) {
 		"width must be":            func(c *Config) { c.Width = 0 },
 		"norm must be":             func(c *Config) { c.Norm = "layer" },
 		"classes must be":          func(c *Config) { c.Classes = 1 },
-		"branch scale must be":     func(c *Config) { c.BranchScale = math.NaN() },
-		"no residual branches":     func(c *Config) { c.Model, c.BranchScale = "vgg19", 0.3 },
+		"branch scale must be":     func(c *Config) { c.BranchScale = scale(math.NaN()) },
+		"init must be":             func(c *Config) { c.Initialization = "xavier" },
+		"without normalization":    func(c *Config) { c.Norm, c.Initialization = "weights", "fixup" },
+		"vgg19 has none":           func(c *Config) { c.Model, c.Initialization = "vgg19", "skipinit" },
+		"no residual branches":     func(c *Config) { c.Model, c.BranchScale = "vgg19", scale(0.3) },
 	} {
 		c := good
 		change(&c)

@@ -2,6 +2,7 @@ package models
 
 import (
 	"math"
+	"strings"
 
 	"momentum/internal/seeds"
 )
@@ -12,7 +13,8 @@ type Param struct {
 	Shape []int
 
 	fill, std float64 // initial values are drawn from N(fill, std²)
-	centered  bool    // initial values are then shifted to sum to 0 for each output channel
+	uniform   bool    // they are drawn from [−√3 std, √3 std], which has this deviation, instead
+	centered  bool    // they are then shifted to sum to 0 for each output channel
 }
 
 // Size is the number of values.
@@ -33,10 +35,14 @@ func (n *Network) Params() []Param {
 	}
 	batch := n.Norm == "batch"
 	addConv := func(c conv) {
-		params = append(params, Param{Name: c.name + "/weights",
-			Shape: []int{c.k, c.k, c.in, c.out}, std: c.std, centered: c.name != n.stem.name})
+		weights := n.initial(c)
+		weights.Name, weights.Shape = c.name+"/weights", []int{c.k, c.k, c.in, c.out}
+		params = append(params, weights)
+		if n.Norm == "weights" {
+			params = append(params, Param{Name: c.name + "/gain", Shape: []int{c.out}, fill: 1})
+		}
 		if !batch {
-			params = append(params, Param{Name: c.name + "/biases", Shape: []int{c.out}})
+			params = append(params, n.biases(c.name, c.fanIn(), c.out))
 		} else if c.norm != "" {
 			norm(c.norm, c.out)
 		}
@@ -52,14 +58,74 @@ func (n *Network) Params() []Param {
 		if b.shortcut != nil {
 			addConv(*b.shortcut)
 		}
+		if n.hasGain() {
+			gain := *n.BranchScale
+			if n.Initialization == fixup {
+				gain = 1
+			}
+			params = append(params, Param{Name: b.name + "/gain", Shape: []int{1}, fill: gain})
+		}
 	}
 	if batch && n.kind == wideResNet {
 		norm("norm", n.head.in)
 	}
-	return append(params,
-		Param{Name: n.head.name + "/weights", Shape: []int{n.head.in, n.head.out}, std: n.head.std,
-			centered: true},
-		Param{Name: n.head.name + "/biases", Shape: []int{n.head.out}})
+	head := Param{std: math.Sqrt(1 / float64(n.head.in)), centered: n.Initialization == centered}
+	switch n.Initialization {
+	case pytorch:
+		head = uniform(n.head.in)
+	case fixup:
+		head = Param{}
+	}
+	head.Name, head.Shape = n.head.name+"/weights", []int{n.head.in, n.head.out}
+	return append(params, head, n.biases(n.head.name, n.head.in, n.head.out))
+}
+
+// hasGain reports whether each residual branch is multiplied by a learned number.
+func (n *Network) hasGain() bool {
+	return n.kind != vgg && (n.Norm == "weights" || n.Initialization == skipInit || n.Initialization == fixup)
+}
+
+// initial is how the weights of a convolution are drawn.
+func (n *Network) initial(c conv) Param {
+	if n.Initialization == pytorch {
+		p := uniform(c.fanIn())
+		if n.isLast(c) && !n.hasGain() {
+			p.std *= *n.BranchScale
+		}
+		return p
+	}
+	p := Param{std: he(c.fanIn()), centered: n.Initialization == centered && c.name != n.stem.name}
+	switch {
+	case n.Norm == "weights": // the graph standardizes them
+	case n.kind == vgg && p.centered:
+		p.std = centeredHe(c.fanIn())
+	case n.Initialization == fixup && strings.HasSuffix(c.name, "/conv1"):
+		p.std /= math.Sqrt(float64(len(n.blocks)))
+	case n.isLast(c) && n.Initialization != skipInit:
+		p.std *= *n.BranchScale
+	}
+	return p
+}
+
+// isLast reports whether a convolution is the last one of a residual branch.
+func (n *Network) isLast(c conv) bool {
+	return n.kind != vgg && strings.HasSuffix(c.name, "/conv2")
+}
+
+// biases are those of a layer, 0 at the start but for PyTorch's.
+func (n *Network) biases(name string, fanIn, out int) Param {
+	p := Param{}
+	if n.Initialization == pytorch {
+		p = uniform(fanIn)
+	}
+	p.Name, p.Shape = name+"/biases", []int{out}
+	return p
+}
+
+// uniform is how PyTorch draws the weights and the biases of a layer: from [−b, b] with
+// b = 1/√fan-in.
+func uniform(fanIn int) Param {
+	return Param{std: 1 / math.Sqrt(3*float64(fanIn)), uniform: true}
 }
 
 // NumParams is the number of trained values.
@@ -73,8 +139,22 @@ func (n *Network) NumParams() int {
 
 // Init draws the initial values of the parameters, in the order of [Network.Params].
 //
-// Weights are normal with mean 0 and variance 2/fan-in (He et al., 2015), 1/fan-in in the head.
-// Biases are 0. Two rules keep a network without normalization trainable by full-batch descent at
+// Init "he": weights are normal with mean 0 and variance 2/fan-in (He et al., 2015), 1/fan-in in
+// the head. Biases are 0. The others change this.
+//
+// Init "pytorch" is the default of PyTorch's layers: weights and biases are uniform in ±1/√fan-in.
+// It has a sixth of He's variance.
+//
+// Init "fixup" (Zhang et al., 2019): in each of the L branches the first convolution is divided by
+// √L, the last one is 0, and so is the head; a learned number, 1 at the start, multiplies the
+// branch. Fixup's scalar biases are our biases of each channel.
+//
+// Init "skipinit" (De and Smith, 2020): a learned number, 0 at the start, multiplies each branch.
+//
+// With weight standardization the graph gives the weights their mean and variance, and those drawn
+// here matter only by their size: the larger, the smaller their relative steps.
+//
+// Init "centered", the default, has two rules that keep a network without normalization trainable by full-batch descent at
 // useful rates:
 //
 //   - The last convolution of each residual branch is multiplied by BranchScale. Plain He
@@ -104,7 +184,11 @@ func (n *Network) Init(seed uint64) [][]float32 {
 		v := make([]float64, p.Size())
 		rng := seeds.Stream(seed, "init/"+p.Name)
 		for i := range v {
-			v[i] = p.fill + p.std*rng.NormFloat64()
+			if p.uniform {
+				v[i] = math.Sqrt(3) * p.std * (2*rng.Float64() - 1)
+			} else {
+				v[i] = p.fill + p.std*rng.NormFloat64()
+			}
 		}
 		if p.centered {
 			center(v, p.Shape[len(p.Shape)-1])

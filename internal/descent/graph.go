@@ -22,7 +22,7 @@ import (
 type programs struct {
 	accumulate *Exec // weights, images, 1/B, sums → sums
 	evaluate   *Exec // weights, images, scores → scores
-	update     *Exec // weights, momentum, sums, numbers of the rule [4] → weights, momentum, stats
+	update     *Exec // weights, momentum, sums, numbers of the rule [5] → weights, momentum, stats
 	zero       *Exec // → sums of zero
 	add        *Exec // sums, sums → sums
 	gather     *Exec // pixels of all images, indices [n] int32 → pixels of n images
@@ -97,7 +97,7 @@ func (t *Trainer) evaluateGraph(args []*Node) *Node {
 }
 
 // updateGraph applies the rule to the sums. The stats are the scores, and the norms of the
-// gradient, of the step and of the weights before it.
+// gradient as it was used, of the step, and of the weights before it.
 func (t *Trainer) updateGraph(args []*Node) []*Node {
 	n := len(t.params)
 	in := cutter(args)
@@ -107,6 +107,8 @@ func (t *Trainer) updateGraph(args []*Node) []*Node {
 		momentum = in.take(n)
 	}
 	gradients, scores, values := in.take(n), in.take(1)[0], in.take(1)[0]
+	rule := numbersOf(values)
+	gradients = t.rule.clip(gradients, rule)
 	var newWeights, newMomentum []*Node
 	zero := ScalarZero(values.Graph(), values.DType())
 	grad2, update2, param2 := zero, zero, zero // squared norms
@@ -115,7 +117,7 @@ func (t *Trainer) updateGraph(args []*Node) []*Node {
 		if momentum != nil {
 			buffer = momentum[i]
 		}
-		updated, newBuffer, used := t.rule.update(w, gradients[i], buffer, numbersOf(values))
+		updated, newBuffer, used := t.rule.update(w, gradients[i], buffer, rule)
 		newWeights = append(newWeights, updated)
 		if momentum != nil {
 			newMomentum = append(newMomentum, newBuffer)

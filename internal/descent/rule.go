@@ -38,6 +38,7 @@ type Rule struct {
 	Form        Form
 	Gamma       float64 // γ, in [0, 1)
 	WeightDecay float64 // λ: the gradient is ∇L(w) + λ w
+	Clip        float64 // a longer ∇L(w) is scaled down to this norm; 0: never
 }
 
 // Validate refuses values for which the rule is not defined.
@@ -50,6 +51,9 @@ func (r Rule) Validate() error {
 	}
 	if !(r.WeightDecay >= 0) || math.IsInf(r.WeightDecay, 0) {
 		return fmt.Errorf("weight decay must be finite and not negative, got %v", r.WeightDecay)
+	}
+	if !(r.Clip >= 0) || math.IsInf(r.Clip, 0) {
+		return fmt.Errorf("clip must be finite and not negative, got %v", r.Clip)
 	}
 	return nil
 }
@@ -68,25 +72,47 @@ func (r Rule) HasMomentum() bool { return r.Gamma > 0 }
 
 // String is the rule in one line, for example "GD+M undamped, γ = 0.9, λ = 0".
 func (r Rule) String() string {
-	if !r.HasMomentum() {
-		return fmt.Sprintf("GD, λ = %g", r.WeightDecay)
+	text := fmt.Sprintf("GD, λ = %g", r.WeightDecay)
+	if r.HasMomentum() {
+		text = fmt.Sprintf("GD+M %s, γ = %g, λ = %g", r.Form, r.Gamma, r.WeightDecay)
 	}
-	return fmt.Sprintf("GD+M %s, γ = %g, λ = %g", r.Form, r.Gamma, r.WeightDecay)
+	if r.Clip > 0 {
+		text += fmt.Sprintf(", ‖∇L‖ ≤ %g", r.Clip)
+	}
+	return text
 }
 
 // numbers are the numbers of a rule in a graph, scalars. Since they are inputs of the graph, rules
 // that differ in them share it.
-type numbers struct{ eta, gamma, gain, decay *Node }
+type numbers struct{ eta, gamma, gain, decay, clip *Node }
 
-// numbers returns the numbers of a step at rate eta as one list: η, γ, the gain, λ.
+// numbers returns the numbers of a step at rate eta as one list: η, γ, the gain, λ, the
+// largest norm.
 func (r Rule) numbers(eta float64) []float64 {
-	return []float64{eta, r.Gamma, r.Gain(), r.WeightDecay}
+	return []float64{eta, r.Gamma, r.Gain(), r.WeightDecay, r.Clip}
 }
 
-// numbersOf takes the numbers from a vector [4].
+// numbersOf takes the numbers from a vector [5].
 func numbersOf(vector *Node) numbers {
 	at := func(i int) *Node { return Reshape(Slice(vector, AxisElem(i))) }
-	return numbers{at(0), at(1), at(2), at(3)}
+	return numbers{at(0), at(1), at(2), at(3), at(4)}
+}
+
+// clip scales gradients down to the largest norm of the rule, if they have a larger one together.
+func (r Rule) clip(gradients []*Node, n numbers) []*Node {
+	if r.Clip == 0 {
+		return gradients
+	}
+	square := ScalarZero(n.clip.Graph(), n.clip.DType())
+	for _, g := range gradients {
+		square = Add(square, L2NormSquare(g))
+	}
+	factor := Div(n.clip, Max(n.clip, Sqrt(square)))
+	clipped := make([]*Node, len(gradients))
+	for i, g := range gradients {
+		clipped[i] = Mul(g, factor)
+	}
+	return clipped
 }
 
 // update builds one step of the rule for one parameter. It takes the weights, the gradient of the

@@ -25,9 +25,10 @@ func scoreOf(x []float64) Score {
 // Stats are the numbers of one step. All but UpdateNorm belong to the weights before the step.
 type Stats struct {
 	Score              // on the batch
-	GradNorm   float64 // ‖∇L + λw‖₂
+	GradNorm   float64 // ‖∇L + λw‖₂, with ∇L clipped if the rule says so
 	UpdateNorm float64 // ‖Δw‖₂, the length of the step
 	ParamNorm  float64 // ‖w‖₂
+	Ended      bool    // Options.Until ended the run: no step was taken, and there are no norms
 }
 
 // NotFinite names the first quantity that is NaN or infinite, or returns "".

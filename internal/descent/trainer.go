@@ -22,6 +22,10 @@ type Options struct {
 	Precision Precision
 	Seed      uint64 // of the initial weights
 
+	// Until, if not nil, is called in each step with the batch's score at the weights before the
+	// step. When it returns true, the step is not taken. It costs a second transfer of a few
+	// numbers to the host.
+	Until func(Score) bool
 	// OnChunk, if not nil, is called with the number of images of each chunk of a step once the
 	// chunk has been handed to its device. The calls come one at a time.
 	OnChunk func(images int)
@@ -130,6 +134,15 @@ func (t *Trainer) step(ctx context.Context, shares [][]part, size int, eta float
 	totals, err := t.meet(ctx, nodes)
 	if err != nil {
 		return Stats{}, err
+	}
+	if t.Until != nil {
+		var s Score
+		err := backend.Try("descent: read the scores", func() {
+			s = scoreOf(backend.Floats(totals[0][len(t.params)]))
+		})
+		if err != nil || t.Until(s) {
+			return Stats{Score: s, Ended: true}, err
+		}
 	}
 	var stats []float64
 	err = t.each(ctx, func(_ check, i int, r *replica) {

@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"momentum/datasets"
@@ -39,11 +41,16 @@ func (c *Config) flags() *flag.FlagSet {
 	fs.Float64Var(&c.Rate, "lr", c.Rate, "η, the peak learning rate")
 	fs.Float64Var(&c.Momentum, "momentum", c.Momentum, "γ, in [0, 1)")
 	fs.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "λ: the gradient is ∇L + λw")
+	fs.Float64Var(&c.Clip, "clip", c.Clip, "the largest norm of ∇L: a longer one is scaled down "+
+		"to it, before weight decay; 0: none")
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule,
 		"constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
 	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the schedule")
 	fs.IntVar(&c.Epochs, "epochs", c.Epochs,
 		"passes over the training images; with full batch, one step each")
+	fs.Float64Var(&c.UntilLoss, "until-loss", c.UntilLoss, "end before the first step at which "+
+		"all training images are classified correctly and the training loss is at most this, "+
+		"in nats; 0: take all -epochs")
 	fs.IntVar(&c.Batch, "batch", c.Batch, "images per step of sgd and sgdm; the last batch of an "+
 		"epoch may be smaller; 0: full batch")
 
@@ -70,10 +77,15 @@ func (c *Config) flags() *flag.FlagSet {
 		"resnet18|vgg19|wrn16-K (WideResNet-16, widening factor K)")
 	fs.IntVar(&c.Width, "width", c.Width, "channels of the stem; 0: the network's own (64 for "+
 		"resnet18 and vgg19, 16 for wrn16-K)")
-	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|batch: with the statistics of each "+
+	fs.StringVar(&c.Norm, "norm", c.Norm, "none (the paper's)|weights: scaled weight "+
+		"standardization (Brock et al., 2021), weights centered and scaled at every step|batch: with the statistics of each "+
 		"chunk, in evaluation too, so that -chunk changes the result")
-	fs.Float64Var(&c.BranchScale, "branch-scale", c.BranchScale, "multiplies the initial weights "+
-		"of each residual branch's last convolution; 0: 1/√(number of blocks)")
+	fs.StringVar(&c.Init, "init", c.Init, "initial weights: centered (He's, shifted to sum to 0 "+
+		"for each output channel)|he|pytorch (PyTorch's default)|fixup|skipinit")
+	fs.Var((*branchScale)(&c.BranchScale), "branch-scale", "the size of each residual branch at "+
+		"the start: its gain with -norm=weights and -init=skipinit, else a factor of its last "+
+		"convolution's weights: a number|auto (1/√(number of blocks) with centered, 0.2 with "+
+		"-norm=weights, 0 with fixup and skipinit, 1 otherwise)")
 	fs.StringVar(&c.Precision, "precision", c.Precision,
 		"f32|tf32 (GPU)|bf16 (compute only; weights, sums and loss stay f32)")
 	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "epochs between evaluations of the test "+
@@ -82,6 +94,31 @@ func (c *Config) flags() *flag.FlagSet {
 		"images, as separate streams")
 	c.bindExecution(fs)
 	return fs
+}
+
+// branchScale is the value of -branch-scale; −1 is auto.
+type branchScale float64
+
+// String implements [flag.Value].
+func (s *branchScale) String() string {
+	if *s < 0 {
+		return auto
+	}
+	return strconv.FormatFloat(float64(*s), 'g', -1, 64)
+}
+
+// Set implements [flag.Value].
+func (s *branchScale) Set(text string) error {
+	if text == auto {
+		*s = -1
+		return nil
+	}
+	x, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(x >= 0) || math.IsInf(x, 0) {
+		return errors.New("want auto, or a number that is finite and not negative")
+	}
+	*s = branchScale(x)
+	return nil
 }
 
 // bindExecution binds the flags of the execution.
@@ -111,10 +148,10 @@ var SmallMarginFlags = []string{"small-margin-factor", "small-margin-noise", "sm
 // The flags of each group, in the order of the manual.
 var (
 	commandFlags = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
-	settingFlags = slices.Concat([]string{"opt", "form", "lr", "momentum", "weight-decay",
-		"schedule", "warmup", "epochs", "batch", "data", "images", "holdout", "small-margin"},
+	settingFlags = slices.Concat([]string{"opt", "form", "lr", "momentum", "weight-decay", "clip",
+		"schedule", "warmup", "epochs", "until-loss", "batch", "data", "images", "holdout", "small-margin"},
 		SmallMarginFlags,
-		[]string{"model", "width", "norm", "branch-scale", "precision", "eval-every", "seed"})
+		[]string{"model", "width", "norm", "init", "branch-scale", "precision", "eval-every", "seed"})
 	executionFlags = []string{"backend", "devices", "chunk", "checkpoint-every", "slim", "runs",
 		"data-dir", "mirror", "offline"}
 )

@@ -83,7 +83,7 @@ func (l *runLog) epoch(p position, epoch int, eta float64, s descent.Stats) erro
 
 // final writes the row of the final weights.
 func (l *runLog) final(p position) error {
-	return l.row(int64(p.step), l.scores(p, l.Epochs, true))
+	return l.row(int64(p.step), l.scores(p, p.step/l.stepsPerEpoch, true))
 }
 
 // scores are the losses and accuracies of an epoch.

@@ -34,7 +34,8 @@ func Preset(name, opt string) Config {
 	rates := map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}
 	c := Config{
 		Settings: Settings{
-			Data: "cifar10", Model: "resnet18", Norm: "none", Opt: opt, Rate: rates[opt],
+			Data: "cifar10", Model: "resnet18", Norm: "none", Init: "centered", BranchScale: -1,
+			Opt: opt, Rate: rates[opt],
 			Form: string(descent.Undamped), Schedule: "cosine", Epochs: 300, Precision: "f32",
 			Seed: 1, SmallMarginFactor: 2, SmallMarginNoise: 0.005, SmallMarginShuffle: "image",
 			SmallMarginSeed: 1,

@@ -122,11 +122,11 @@ func (r *experiment) open(ctx context.Context) error {
 	fmt.Fprintf(r.stdout, "devices   %s%s\n", r.backend.Shares(), r.idle())
 	fmt.Fprintf(r.stdout, "data      %s: %d training images%s, %d %s%s\n", r.Data, r.train.N,
 		smallMarginCount(r.train), r.eval.N, r.evalName(), smallMarginCount(r.eval))
-	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s: %d parameters, %.3g GFLOP per image "+
-		"and step\n", r.Model, r.Width, r.Norm, r.net.NumParams(), r.stepFLOP/1e9)
-	fmt.Fprintf(r.stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)\n",
+	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s, init %s: %d parameters, %.3g GFLOP per image "+
+		"and step\n", r.Model, r.Width, r.Norm, r.Init, r.net.NumParams(), r.stepFLOP/1e9)
+	fmt.Fprintf(r.stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)%s\n",
 		r.ruleName(), r.Rate, r.Schedule, r.Rule().EffectiveRate(r.Rate), r.Epochs,
-		r.stepsPerEpoch)
+		r.stepsPerEpoch, r.untilText())
 	return nil
 }
 
@@ -170,6 +170,14 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 		}
 	}
 	return train, eval, nil
+}
+
+// untilText says what may end the run earlier.
+func (r *experiment) untilText() string {
+	if r.UntilLoss == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", or until all images are fitted with a loss of %g", r.UntilLoss)
 }
 
 // idle says which devices have no work, if any.

@@ -37,16 +37,19 @@ type Settings struct {
 	Width       int     `json:"width"` // 0, before Normalize: the network's own
 	Norm        string  `json:"norm"`
 	GhostBatch  int     `json:"ghost_batch,omitempty"` // the chunk, which batch norm depends on
-	BranchScale float64 `json:"branch_scale"`
+	Init        string  `json:"init"`
+	BranchScale float64 `json:"branch_scale"` // −1, before Normalize: the initialization's own
 	Opt         string  `json:"opt"`
 	Form        string  `json:"form"`
 	Rate        float64 `json:"lr"`       // η
 	Momentum    float64 `json:"momentum"` // γ
 	WeightDecay float64 `json:"weight_decay"`
+	Clip        float64 `json:"clip,omitempty"` // the largest norm of the gradient; 0: any
 	Schedule    string  `json:"schedule"`
 	Warmup      int     `json:"warmup"` // epochs
 	Epochs      int     `json:"epochs"`
-	Batch       int     `json:"batch"` // 0: full batch
+	UntilLoss   float64 `json:"until_loss,omitempty"` // ends a run earlier; 0: never
+	Batch       int     `json:"batch"`                // 0: full batch
 	Precision   string  `json:"precision"`
 	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost
 	Seed        uint64  `json:"seed"`
@@ -127,11 +130,14 @@ func HasMomentum(opt string) bool { return opt == "gdm" || opt == "sgdm" }
 // IsMiniBatch reports whether an algorithm steps on mini-batches rather than on all images.
 func IsMiniBatch(opt string) bool { return opt == "sgd" || opt == "sgdm" }
 
-// Normalize gives every run one name: it resolves the network's own width, and clears the settings
-// that have no effect beside the others.
+// Normalize gives every run one name: it resolves the network's own width and branch scale, and
+// clears the settings that have no effect beside the others.
 func (c *Config) Normalize() {
 	if c.Width == 0 {
 		c.Width = models.DefaultWidth(c.Model)
+	}
+	if c.BranchScale < 0 {
+		c.BranchScale = models.DefaultBranchScale(c.Model, c.Norm, c.Init)
 	}
 	if c.SmallMargin == 0 {
 		c.SmallMarginFactor, c.SmallMarginNoise = 0, 0
@@ -166,7 +172,8 @@ func (c *Config) Validate() error {
 		oneOf("form", c.Form, []string{string(descent.Damped), string(descent.Undamped)}),
 		oneOf("schedule", c.Schedule, descent.Schedules()),
 		oneOf("data", c.Data, datasets.Names()),
-		oneOf("norm", c.Norm, []string{"none", "batch"}),
+		oneOf("norm", c.Norm, []string{"none", "batch", "weights"}),
+		oneOf("init", c.Init, models.Inits()),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
 		c.validateSmallMargin(),
 		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
@@ -175,7 +182,10 @@ func (c *Config) Validate() error {
 		check("lr", c.Rate > 0 && finite(c.Rate), "positive and finite", c.Rate),
 		check("momentum", c.Momentum >= 0 && c.Momentum < 1, "in [0, 1)", c.Momentum),
 		check("weight-decay", finite(c.WeightDecay), "finite and not negative", c.WeightDecay),
-		check("branch-scale", finite(c.BranchScale), "finite and not negative", c.BranchScale),
+		check("branch-scale", finite(c.BranchScale), "auto, or finite and not negative",
+			c.BranchScale),
+		check("clip", finite(c.Clip), "finite and not negative", c.Clip),
+		check("until-loss", finite(c.UntilLoss), "finite and not negative", c.UntilLoss),
 		check("warmup", c.Warmup >= 0 && c.Warmup <= c.Epochs,
 			fmt.Sprintf("in [0, %d] epochs", c.Epochs), c.Warmup),
 		check("checkpoint-every", c.CheckpointEvery >= 0, "at least 0s",
@@ -188,13 +198,18 @@ func (c *Config) Validate() error {
 		return fmt.Errorf(
 			"-opt=%s needs -batch of at least 1, got 0: for the full batch use -opt=%s",
 			c.Opt, c.Opt[1:])
+	case IsMiniBatch(c.Opt) && c.UntilLoss > 0:
+		return fmt.Errorf("-until-loss needs the training loss at one point, which -opt=%s does "+
+			"not know: its epochs are sums while the weights move; leave -until-loss out, or use "+
+			"-opt=%s", c.Opt, c.Opt[1:])
 	case c.Offline && c.Mirror != "":
 		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
 	case c.Runs == "":
 		return fmt.Errorf("-runs must name a folder, got nothing")
 	}
 	if _, err := c.Network(10); err != nil {
-		return fmt.Errorf("-model=%s -width=%d: %w", c.Model, c.Width, err)
+		return fmt.Errorf("-model=%s -width=%d -norm=%s -init=%s: %w", c.Model, c.Width, c.Norm,
+			c.Init, err)
 	}
 	if c.Norm == "batch" && c.Chunk == 0 {
 		return fmt.Errorf("-norm=batch takes its statistics over a chunk: say which with -chunk, " +
@@ -239,13 +254,14 @@ func (c *Config) SmallMarginImages() datasets.SmallMargin {
 
 // Rule is the descent rule of the settings.
 func (c *Config) Rule() descent.Rule {
-	return descent.Rule{Form: descent.Form(c.Form), Gamma: c.Momentum, WeightDecay: c.WeightDecay}
+	return descent.Rule{Form: descent.Form(c.Form), Gamma: c.Momentum, WeightDecay: c.WeightDecay,
+		Clip: c.Clip}
 }
 
 // Network builds the network of the settings.
 func (c *Config) Network(classes int) (*models.Network, error) {
-	return models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm, Classes: classes,
-		BranchScale: c.BranchScale})
+	return models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm,
+		Initialization: c.Init, Classes: classes, BranchScale: &c.BranchScale})
 }
 
 // Label is the readable part of the run folder's name.
@@ -254,7 +270,14 @@ func (c *Config) Label() string {
 	if c.SmallMargin > 0 {
 		label += fmt.Sprintf("-sm%g", c.SmallMargin)
 	}
-	label += fmt.Sprintf("-%sw%d-%s", c.Model, c.Width, c.Opt)
+	label += fmt.Sprintf("-%sw%d", c.Model, c.Width)
+	if c.Norm != "none" {
+		label += "-norm-" + c.Norm
+	}
+	if c.Init != "centered" {
+		label += "-" + c.Init
+	}
+	label += "-" + c.Opt
 	if HasMomentum(c.Opt) {
 		label += fmt.Sprintf("-%s-g%g", c.Form, c.Momentum)
 	}

@@ -24,7 +24,8 @@ type training struct {
 	order    []int32 // of the images in this epoch, for mini-batches
 	previous string  // the last finite step, for the error of one that is not
 	bar      *progress.Bar
-	images   int // shown by the bar, which is full only after the last evaluation
+	images   int  // shown by the bar, which is full only after the last evaluation
+	ended    bool // by -until-loss
 }
 
 // trainIn trains: one epoch after the other, one row of metrics for each, and a checkpoint now and
@@ -52,11 +53,11 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	epoch, inEpoch := t.position.step/r.stepsPerEpoch, t.position.step%r.stepsPerEpoch
 	t.advance(epoch*r.train.N + min(inEpoch*r.Batch, r.train.N))
 
-	for t.position.step < t.steps() {
+	for t.position.step < t.steps() && !t.ended {
 		if err := t.step(ctx); err != nil {
 			return t.saveOnStop(err)
 		}
-		if time.Since(t.log.saved) >= time.Duration(r.CheckpointEvery) ||
+		if t.ended || time.Since(t.log.saved) >= time.Duration(r.CheckpointEvery) ||
 			t.position.step == t.steps() {
 			if err := t.save(); err != nil {
 				return err
@@ -68,9 +69,13 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 
 // newTrainer starts from the initial weights.
 func (r *experiment) newTrainer(onChunk func(images int)) (*descent.Trainer, error) {
-	return descent.NewTrainer(r.backend, r.net, r.Rule(), r.train, descent.Options{
-		Precision: descent.Precision(r.Precision), Seed: r.Seed, OnChunk: onChunk,
-	})
+	o := descent.Options{Precision: descent.Precision(r.Precision), Seed: r.Seed, OnChunk: onChunk}
+	if r.UntilLoss > 0 {
+		o.Until = func(s descent.Score) bool {
+			return s.Correct == r.train.N && s.Loss <= r.UntilLoss
+		}
+	}
+	return descent.NewTrainer(r.backend, r.net, r.Rule(), r.train, o)
 }
 
 // steps is the number of steps of the whole run.
@@ -113,6 +118,9 @@ func (t *training) step(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if t.ended = stats.Ended; t.ended {
+		return nil
+	}
 	step := p.step
 	p.step++
 	p.add(stats.Score, images)
@@ -131,10 +139,11 @@ func (t *training) step(ctx context.Context) (err error) {
 	return nil
 }
 
-// end evaluates all images at the final weights and writes what remains of the run.
+// end evaluates all images at the final weights and writes what remains of the run. If -until-loss
+// ended it, they are those before the last step that was begun.
 func (t *training) end(ctx context.Context) (err error) {
 	p := &t.position
-	*p = position{step: t.steps()}
+	*p = position{step: p.step}
 	if p.eval, err = t.trainer.Evaluate(ctx, t.eval); err != nil {
 		return t.saveOnStop(err)
 	}
