@@ -35,8 +35,10 @@ func parameterizationNames() []string {
 // parameterize gives a configuration a parameterization.
 func parameterize(c *imagerun.Config, name string) {
 	switch name {
-	case "weights", "batch":
-		c.Norm, c.Init = name, "auto"
+	case "weights":
+		c.Norm, c.Init = name, "he"
+	case "batch":
+		c.Norm, c.Init = name, "centered"
 	default:
 		c.Norm, c.Init = "none", name
 	}

@@ -224,6 +224,11 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 	if s.Cells, err = f.cells(o); err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}
+	if _, ok := given["until-loss"]; ok && o.base.UntilLoss != 0 && !slices.ContainsFunc(s.Cells,
+		func(c Cell) bool { return c.Base.Batch == 0 }) {
+		return nil, cli.Usagef("-until-loss needs the training loss at one point, which " +
+			"mini-batches do not have: leave it out, or ask for the full batch, too")
+	}
 	keys := map[string]bool{}
 	for i, c := range s.Cells {
 		if keys[c.Key] {
