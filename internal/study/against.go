@@ -123,8 +123,8 @@ func (r result) arm(i int) arm {
 	return r.Arms[i]
 }
 
-// addInterval adds a point to a line: the mean of the values that are known, with the 95% t interval
-// within limits. Without values it adds nothing.
+// addInterval adds a point to a line: the mean of the values that are known, with the 95% t
+// interval within limits. Without values it adds nothing.
 func addInterval(l *figure.Line, x float64, values []float64, least, most float64) {
 	i := stats.Mean95(stats.Known(values))
 	if i.N == 0 || math.IsInf(i.Mean, 0) {

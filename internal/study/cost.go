@@ -79,8 +79,8 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		flop += units * step * float64(cell.Images) * float64(cell.Base.Epochs)
 	}
 	const gpu = 1e13 // FLOP/s
-	fmt.Fprintf(i.stdout, "cost      at most %.3g FLOP for training: %s of a GPU that does 10 TFLOP/s\n",
-		flop, duration(flop/gpu))
+	fmt.Fprintf(i.stdout, "cost      at most %.3g FLOP for training: %s of a GPU that does 10 "+
+		"TFLOP/s\n", flop, duration(flop/gpu))
 	if i.launcher == "slurm" {
 		return nil
 	}
@@ -104,8 +104,8 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		fmt.Fprintf(i.stdout, "          %.0f images/s a run on %s, %d run(s) at a time\n",
 			c.ImagesPerSec, c.Device, jobs)
 	}
-	fmt.Fprintf(i.stdout, "          at most about %s on this machine, and at most %.2g GB of disk\n",
-		duration(seconds/float64(jobs)), disk/1e9)
+	fmt.Fprintf(i.stdout, "          at most about %s on this machine, and at most %.2g GB of "+
+		"disk\n", duration(seconds/float64(jobs)), disk/1e9)
 	return nil
 }
 
@@ -113,10 +113,10 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 // update and evaluation, some for two sizes of a chunk.
 const executables = 3
 
-// measure starts a worker that measures the cost of a run of the list, with the threads and the GPU that it has
-// beside other runs.
-func (i *invocation) measure(ctx context.Context, l *sweep.List, run imagerun.Config) (c imagerun.Cost,
-	err error) {
+// measure starts a worker that measures the cost of a run of the list, with the threads and the GPU
+// that it has beside other runs.
+func (i *invocation) measure(ctx context.Context, l *sweep.List, run imagerun.Config) (
+	c imagerun.Cost, err error) {
 	name, err := run.Name()
 	if err != nil {
 		return c, err

@@ -13,7 +13,8 @@ var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilio
 	etaGrid: figure.Orange, sameRate: figure.Green, longer: figure.Purple}
 
 // curves is the picture of a cell's final runs: training loss and accuracies against epochs, the
-// mean over the seeds with a band from the smallest to the largest, up to the end of the longest run.
+// mean over the seeds with a band from the smallest to the largest, up to the end of the longest
+// run.
 func (s *Study) curves(r result) figure.Picture {
 	last := 1.0
 	for _, a := range r.Arms {

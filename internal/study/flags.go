@@ -101,7 +101,8 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.StringVar(&o.protocol, "protocol", "both", "what both algorithms have in common: "+
 		"effective (the rates are η_eff)|eta (they are η, as a user of PyTorch searches)|both "+
 		"(GD+M is tried and chosen in both ways)")
-	fs.IntVar(&s.TrialSeeds, "trial-seeds", 2, "each setting is tried with the seeds from 1 to this")
+	fs.IntVar(&s.TrialSeeds, "trial-seeds", 2, "each setting is tried with the seeds from 1 to "+
+		"this")
 	fs.Var(cli.Remembered(cli.Strings(&s.Schedules)), "schedules",
 		"constant|cosine|step, with commas")
 	fs.Var(cli.Remembered(cli.Floats(&s.WeightDecays)), "weight-decays", "λ, with commas")
@@ -112,10 +113,12 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 			"seeds|any: the best")
 	fs.IntVar(&s.Grow, "grow", 1,
 		"how often the grid grows by two rates where its first or last rate is the best")
-	fs.IntVar(&s.Seeds, "seeds", 3, "number of seeds of the final runs, which follow those of the trials")
+	fs.IntVar(&s.Seeds, "seeds", 3, "number of seeds of the final runs, which follow those of "+
+		"the trials")
 	fs.IntVar(&s.Longer, "longer", 10,
 		"a control without momentum has this many times the epochs; 0: no such control")
-	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout", "choose", "grow", "seeds",
+	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
+		"choose", "grow", "seeds",
 		"longer"}
 }
 

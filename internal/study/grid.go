@@ -8,9 +8,9 @@ import (
 )
 
 // grid is the picture of a cell's trials: accuracy on the held-out images against the effective
-// rate, a panel for each algorithm and, for each schedule and weight decay, a curve of the mean over
-// the seeds beside each seed. Settings of which a seed diverged lie at the bottom; a square is
-// around those that fitted all training images in every seed.
+// rate, a panel for each algorithm and, for each schedule and weight decay, a curve of the mean
+// over the seeds and a circle for each seed. Settings of which a seed diverged lie at the bottom; a
+// square is around those that fitted all training images in every seed.
 func (s *Study) grid(r result) figure.Picture {
 	top := 0.0
 	var rates []float64

@@ -198,8 +198,8 @@ func (s *Study) selection() string {
 	text := fmt.Sprintf("Every algorithm had as many trials as the other, with %s and %d training "+
 		"images held out,\nover the rates %s (and more where the grid grew: see the pictures), "+
 		"the schedules %s and the weight decays %s. Among settings without a diverged "+
-		"seed, the choice was the one with %sthe best mean held-out accuracy.\nη_eff is η/(1−γ) in the "+
-		"undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.", seeds, s.Holdout,
+		"seed, the choice was the one with %sthe best mean held-out accuracy.\nη_eff is η/(1−γ) "+
+		"in the undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.", seeds, s.Holdout,
 		numbers(s.Rates), strings.Join(s.Schedules, ", "), numbers(s.WeightDecays), fitted)
 	for _, p := range s.Protocols {
 		text += map[Protocol]string{
@@ -226,8 +226,8 @@ func (s *Study) stability(results []result) string {
 		limit = "2(1+γ)/((1−γ)η)"
 	}
 	return fmt.Sprintf("%s. That is what a rate beyond the stability limit of GD does: GD is "+
-		"stable up to a sharpness of 2/η, %s GD+M at its η up to %s, which is (1+γ)/(1−γ) = %.3g times as much "+
-		"at the same effective rate.", strings.Join(cells, "; "), s.Form, limit,
+		"stable up to a sharpness of 2/η, %s GD+M at its η up to %s, which is (1+γ)/(1−γ) = "+
+		"%.3g times as much at the same effective rate.", strings.Join(cells, "; "), s.Form, limit,
 		(1+s.Gamma)/(1-s.Gamma))
 }
 

@@ -152,8 +152,8 @@ const (
 // effectiveRates are those of an algorithm at the rates of a grid.
 func (s *Study) effectiveRates(p Protocol, withMomentum bool, rates []float64) []float64 {
 	factor := 1.0
-	if rule := (descent.Rule{Form: descent.Form(s.Form), Gamma: s.Gamma}); withMomentum && p == Eta {
-		factor = rule.EffectiveRate(1)
+	if withMomentum && p == Eta {
+		factor = descent.Rule{Form: descent.Form(s.Form), Gamma: s.Gamma}.EffectiveRate(1)
 	}
 	all := make([]float64, len(rates))
 	for i, rate := range rates {

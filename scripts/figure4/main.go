@@ -39,8 +39,8 @@ func figure4() *study.Figure {
 		Scales: study.Scales(
 			study.Scale{Name: "quick", Values: map[string]string{"small-margin": "0.1"}},
 			study.Scale{Name: "medium", Values: map[string]string{"small-margin": "0.1"}},
-			study.Scale{Name: "paper", Description: "CIFAR-10 whole, ResNet-18 of width 64, three " +
-				"parameterizations, 300 epochs: wants GPUs",
+			study.Scale{Name: "paper", Description: "CIFAR-10 whole, ResNet-18 of width 64, " +
+				"three parameterizations, 300 epochs: wants GPUs",
 				Values: map[string]string{"small-margin": "0.1", "seeds": "5"}},
 		),
 		Measures: []study.Measure{
