@@ -84,10 +84,14 @@ func (s *Study) gridPanel(r result, withMomentum bool, x, y figure.Axis) figure.
 			p.Points = append(p.Points, q)
 		}
 	}
-	for _, a := range chosenArms {
+	for i, a := range chosenArms {
 		if a.exists() {
 			best := a.choices[0].effectiveRate
-			p.Marks = append(p.Marks, figure.Mark{X: best, Label: fmt.Sprintf("chosen: %g", best)})
+			label := fmt.Sprintf("chosen: %g", best)
+			if i == 1 {
+				label = fmt.Sprintf("of the grid of η: %g", best)
+			}
+			p.Marks = append(p.Marks, figure.Mark{X: best, Label: label})
 		}
 	}
 	return p

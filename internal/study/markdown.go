@@ -197,10 +197,11 @@ func (s *Study) selection() string {
 	}
 	text := fmt.Sprintf("Every algorithm had as many trials as the other, with %s and %d training "+
 		"images held out,\nover the rates %s (and more where the grid grew: see the pictures), "+
-		"the schedules %s and the weight decays %s. Among settings without a diverged "+
-		"seed, the choice was the one with %sthe best mean held-out accuracy.\nη_eff is η/(1−γ) "+
-		"in the undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.", seeds,
-		s.Holdout, numbers(s.Rates), strings.Join(s.Schedules, ", "), numbers(s.WeightDecays), fitted)
+		"the schedules %s and the weight decays %s. Among settings without a diverged seed, the "+
+		"choice was the one with %sthe best mean held-out accuracy.\nη_eff is η/(1−γ) in the "+
+		"undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.",
+		seeds, s.Holdout, numbers(s.Rates), strings.Join(s.Schedules, ", "),
+		numbers(s.WeightDecays), fitted)
 	for _, p := range s.Protocols {
 		text += map[Protocol]string{
 			Effective: " \"Same grid of η_eff\": both algorithms tried the same effective rates.",

@@ -38,8 +38,9 @@ func Scales(differences ...Scale) []Scale {
 		{Name: "paper", Values: map[string]string{
 			"data": "cifar10", "model": "resnet18", "width": "0",
 			"parameterizations": "weights,centered,pytorch", "images": "0", "holdout": "5000",
-			"epochs": "300", "rates": "0.025,0.05,0.1,0.2,0.4,0.8", "trial-seeds": "1", // 2: twice the cost
-			"schedules": "constant,cosine", "weight-decays": "0,0.0001,0.0005", "grow": "2",
+			"epochs": "300", "rates": "0.025,0.05,0.1,0.2,0.4,0.8",
+			"trial-seeds": "1", // two cost twice as much
+			"schedules":   "constant,cosine", "weight-decays": "0,0.0001,0.0005", "grow": "2",
 			"seeds": "3", "longer": "10",
 		}},
 	}
