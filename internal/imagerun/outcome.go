@@ -77,6 +77,12 @@ func (o Outcome) Last(column string) float64 {
 	return math.NaN()
 }
 
+// Epochs is the number of epochs after which the run ended.
+func (o Outcome) Epochs() int {
+	epoch, _ := o.Rows[len(o.Rows)-1].Get(epochColumn)
+	return int(epoch)
+}
+
 // Fitted reports whether the run ended with zero training error.
 func (o Outcome) Fitted() bool { return o.Last(accuracyColumn) == 1 }
 

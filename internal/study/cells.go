@@ -3,6 +3,7 @@ package study
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,8 +11,41 @@ import (
 	"momentum/internal/imagerun"
 )
 
-// cells are the comparisons that the options ask for: on every set of images, with every network
-// and at every batch size.
+// parameterizations are the values of -parameterizations: ways to keep the activations of a network
+// in range, each with what it adds to the network's name.
+var parameterizations = []struct{ name, title string }{
+	{"weights", " with standardized weights"},
+	{"centered", " with centered weights"},
+	{"he", " with He's initialization"},
+	{"pytorch", " with PyTorch's initialization"},
+	{"fixup", " with Fixup"},
+	{"skipinit", " with SkipInit"},
+	{"batch", " with batch normalization"},
+}
+
+// parameterizationNames are their names.
+func parameterizationNames() []string {
+	var names []string
+	for _, p := range parameterizations {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// parameterize gives a configuration a parameterization.
+func parameterize(c *imagerun.Config, name string) {
+	switch name {
+	case "weights":
+		c.Norm, c.Init = name, "he"
+	case "batch":
+		c.Norm, c.Init = name, "centered"
+	default:
+		c.Norm, c.Init = "none", name
+	}
+}
+
+// cells are the comparisons that the options ask for: each combination of a set of images, a
+// network, a parameterization, a number of images and a batch size.
 func (f *Figure) cells(o *options) ([]Cell, error) {
 	batches, paperBatch := o.batches, 0
 	switch {
@@ -26,26 +60,37 @@ func (f *Figure) cells(o *options) ([]Cell, error) {
 	case len(o.batches) == 0:
 		batches = []int{0}
 	}
-	var cells []Cell
-	for _, data := range o.data {
-		for _, model := range o.models {
-			for _, batch := range batches {
-				c, err := o.cell(data, model, batch)
-				if err != nil {
-					return nil, err
+	axes := [][]int{} // indices of all combinations
+	for d := range o.data {
+		for m := range o.models {
+			for p := range o.parameterizations {
+				for i := range o.images {
+					for b := range batches {
+						axes = append(axes, []int{d, m, p, i, b})
+					}
 				}
-				c.Paper.Batch = cmp.Or(paperBatch, c.Paper.Batch)
-				cells = append(cells, c)
 			}
 		}
+	}
+	var cells []Cell
+	for _, at := range axes {
+		c, err := o.cell(o.data[at[0]], o.models[at[1]], o.parameterizations[at[2]],
+			o.images[at[3]], batches[at[4]])
+		if err != nil {
+			return nil, err
+		}
+		c.Paper.Batch = cmp.Or(paperBatch, c.Paper.Batch)
+		cells = append(cells, c)
 	}
 	return cells, nil
 }
 
-// cell is a comparison at a batch size; 0, and all images or more, is the full batch.
-func (o *options) cell(data, model string, batch int) (Cell, error) {
+// cell is a comparison on a number of images, 0 for all, and at a batch size; 0, and all images or
+// more, is the full batch.
+func (o *options) cell(data, model, parameterization string, images, batch int) (Cell, error) {
 	c := o.base
-	c.Data, c.Model, c.Opt, c.Batch = data, model, "gd", 0
+	c.Data, c.Model, c.Images, c.Opt, c.Batch = data, model, images, "gd", 0
+	parameterize(&c, parameterization)
 	facts, err := datasets.Describe(data)
 	if err != nil {
 		return Cell{}, err
@@ -63,10 +108,11 @@ func (o *options) cell(data, model string, batch int) (Cell, error) {
 		return Cell{}, fmt.Errorf("batches must be of at most the %d images that a trial trains "+
 			"on, or of all %d, got %d", smallest, all, batch)
 	}
-	key, title := "full", "full batch"
+	key := "full"
 	if batch > 0 && batch < all {
-		c.Opt, c.Batch = "sgd", batch
-		key, title = strconv.Itoa(batch), fmt.Sprintf("batch %d", batch)
+		// The training loss of an epoch of mini-batches is not that of one point.
+		c.Opt, c.Batch, c.UntilLoss = "sgd", batch, 0
+		key = strconv.Itoa(batch)
 	}
 	if c.Norm == "batch" && c.Chunk == 0 {
 		c.Chunk = min(128, cmp.Or(c.Batch, all), all)
@@ -76,24 +122,31 @@ func (o *options) cell(data, model string, batch int) (Cell, error) {
 	if err := c.Validate(); err != nil {
 		return Cell{}, err
 	}
+	network := fmt.Sprintf("%s of width %d%s", networkTitle(c.Model), c.Width,
+		parameterizations[slices.Index(parameterizationNames(), parameterization)].title)
 	return Cell{
-		Key: fmt.Sprintf("%s-%s-%s", data, model, key), Base: c, Images: all,
-		Classes: facts.Classes,
+		Key:  fmt.Sprintf("%s-%s-%s-%d-%s", data, model, parameterization, all, key),
+		Base: c, Images: all, Classes: facts.Classes, Parameterization: parameterization,
 		Paper: Setting{Data: strings.TrimSuffix(data, "-mini"),
 			Model: strings.Split(model, "-")[0], Batch: c.Batch},
-		Title: fmt.Sprintf("%s (%d images), %s of width %d, %s", facts.Title, all,
-			networkTitle(c), c.Width, title),
+		Subject: facts.Title + ", " + network,
+		Title: fmt.Sprintf("%s (%d images), %s, %s", facts.Title, all, network,
+			batchTitle(c.Batch)),
 	}, nil
 }
 
 // networkTitle is the usual name of a network.
-func networkTitle(c imagerun.Config) string {
-	title := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}[c.Model]
-	if title == "" {
-		title = "WideResNet-" + strings.TrimPrefix(c.Model, "wrn")
+func networkTitle(model string) string {
+	if title, ok := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}[model]; ok {
+		return title
 	}
-	if c.Norm == "batch" {
-		title += " with batch normalization"
+	return "WideResNet-" + strings.TrimPrefix(model, "wrn")
+}
+
+// batchTitle is the usual name of a batch size.
+func batchTitle(batch int) string {
+	if batch == 0 {
+		return "full batch"
 	}
-	return title
+	return fmt.Sprintf("batch %d", batch)
 }

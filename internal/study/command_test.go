@@ -31,8 +31,9 @@ func tiny() *Figure {
 		Title: "A figure",
 		Scales: []Scale{{Name: "tiny", Description: "seconds", Values: map[string]string{
 			"data": "cifar10-mini", "model": "wrn16-1", "width": "1", "images": "5", "holdout": "5",
-			"epochs": "2", "eval-every": "1", "rates": "0.1,0.2",
+			"epochs": "2", "eval-every": "1", "rates": "0.1",
 			"schedules": "cosine", "weight-decays": "0", "seeds": "2", "grow": "0", "longer": "2",
+			"parameterizations": "centered", "until-loss": "0.01",
 		}}},
 		Measures: []Measure{{Column: "test_accuracy", Title: "test accuracy"}},
 	}
@@ -63,12 +64,12 @@ func TestStudy(t *testing.T) {
 		t.Fatal(err, stdout)
 	}
 	for _, want := range []string{
-		`trials-1  4 runs`,
-		`1 comparison\(s\), in each 4 trials, half of them with momentum, and 6 final runs ` +
-			`\(2 seeds of GD, GD\+M and GD at the effective rate of GD\+M\) ` +
-			`and 2 of 2 times the epochs`,
-		`(?m)^cost      \S+ FLOP for training: `,
-		`(?m)^          about \d+ min on this machine, and at most \S+ GB of disk$`,
+		`trials-1  6 runs`,
+		`1 comparison\(s\), in each 6 trials \(settings of GD: 1, of GD\+M: 2; seeds: 2\), ` +
+			`at most 8 final runs \(2 seeds of GD, GD\+M by each protocol and GD at the ` +
+			`effective rate of GD\+M\) and 2 of 2 times the epochs`,
+		`(?m)^cost      at most \S+ FLOP for training: `,
+		`(?m)^          at most about \d+ min on this machine, and at most \S+ GB of disk$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no %s in\n%s", want, stdout)
@@ -88,7 +89,8 @@ func TestStudy(t *testing.T) {
 	}
 	out := filepath.Join(calm, "out")
 	for _, name := range []string{"report.md", "table.md", "table.csv", "table.json",
-		"curves-cifar10-mini-wrn16-1-full.png", "trials-cifar10-mini-wrn16-1-full.svg"} {
+		"curves-cifar10-mini-wrn16-1-centered-5-full.png",
+		"trials-cifar10-mini-wrn16-1-centered-5-full.svg"} {
 		if runtest.Read(t, out, name) == "" {
 			t.Errorf("%s is empty", name)
 		}
@@ -111,7 +113,7 @@ func TestStudy(t *testing.T) {
 	}
 	for _, r := range finals.Runs {
 		if !strings.Contains(string(r.Settings), `"holdout":0,`) ||
-			strings.Contains(string(r.Settings), `"seed":1}`) {
+			regexp.MustCompile(`"seed":[12]}`).Match(r.Settings) {
 			t.Errorf("final run %s", r.Settings)
 		}
 	}
@@ -279,6 +281,18 @@ func TestUsage(t *testing.T) {
 		{"-data=cifar10-mini,cifar10-mini", "is asked for twice"},
 		{"-schedules=cosine,cosine",
 			"-schedules and -weight-decays must not name a value twice, got cosine,cosine and 0"},
+		{"-trial-seeds=0", "-trial-seeds must be at least 1, got 0"},
+		{"-protocol=adam", `-protocol must be both, effective or eta, got "adam"`},
+		{"-parameterizations=layer", `"layer" is not one of [weights centered he pytorch fixup`},
+		{"-parameterizations=he,he", "is asked for twice"},
+		{"-model=vgg19 -parameterizations=fixup", "fixup is for residual branches"},
+		{"-images=5,5", "is asked for twice"},
+		{"-images=5,-1", `"-1" is not a whole number of at least 1 or 0`},
+		{"-images=5,2000", "-images + -holdout must be at most the 1000 training images of " +
+			"cifar10-mini, got 2000 + 5"},
+		{"-norm=batch", "not defined: -norm"},
+		{"-clip=-1", "-clip must be finite and not negative, got -1"},
+		{"-until-loss=-1", "-until-loss must be finite and not negative, got -1"},
 		{"-holdout=996", "-images + -holdout must be at most the 1000 training images of " +
 			"cifar10-mini, got 5 + 996"},
 		{"-images=0 -holdout=1000", "-images + -holdout must be at most the 1000"},
@@ -311,7 +325,7 @@ func TestFolderName(t *testing.T) {
 		{"", "sweeps/figure-tiny"},
 		{"-jobs=3 -images=5", "sweeps/figure-tiny"},
 		{"-launcher=slurm -concurrent=2", "sweeps/figure-tiny"},
-		{"-norm=batch -seeds=5", "sweeps/figure-tiny-norm=batch-seeds=5"},
+		{"-parameterizations=batch -seeds=5", "sweeps/figure-tiny-parameterizations=batch-seeds=5"},
 		// the others are what they would be anyway
 		{"-momentum=0.9 -rates=0.1,0.3 -precision=f32", "sweeps/figure-tiny-rates=0.1,0.3"},
 	} {
@@ -349,10 +363,11 @@ func TestOneRate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, growth := o.study.size(); n != (counts{trials: 2, finals: 6, longer: 2}) || growth != 0 {
-		t.Errorf("%+v and a growth by %d trials, want 2, 6, 2 and 0", n, growth)
+	want := counts{settings: [2]int{1, 2}, trials: 6, finals: 8, longer: 2}
+	if n, growth, err := o.study.size(); n != want || growth != 0 || err != nil {
+		t.Errorf("%+v and a growth by %d trials, %v; want %+v and 0", n, growth, err, want)
 	}
-	if more := growth([2]choice{{edge: 1}, {edge: -1}}, []float64{0.1}); more != nil {
+	if more := growth([chosen]choice{{edge: 1}, {edge: -1}}, []float64{0.1}); more != nil {
 		t.Errorf("a grid of one rate grows by %v", more)
 	}
 }
@@ -368,7 +383,7 @@ func TestForm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gd, gdm := trials[0].config, trials[1].config
+		gd, gdm := trials[0].configs[0], trials[1].configs[0]
 		if gd.Rate != 0.1 || gd.Momentum != 0 || gdm.Rate != want || gdm.Momentum != 0.8 ||
 			gdm.Form != form {
 			t.Errorf("%s: GD %+v, GD+M %+v", form, gd.Settings, gdm.Settings)

@@ -17,31 +17,51 @@ import (
 	"momentum/internal/sweep"
 )
 
-// counts are the numbers of runs of a cell.
-type counts struct{ trials, finals, longer int }
+// counts are the numbers of runs of a cell. The settings are those without and with momentum.
+type counts struct {
+	settings               [2]int
+	trials, finals, longer int
+}
 
-// size is the number of runs of a cell, and that of trials which the growth of its grid can add.
-func (s *Study) size() (n counts, growth int) {
-	perRate := len(s.Schedules) * len(s.WeightDecays)
-	n = counts{trials: 2 * len(s.Rates) * perRate, finals: 3 * s.Seeds}
+// size is the number of runs of a cell, at most, and that of trials which the growth of its grid
+// can add.
+func (s *Study) size() (n counts, growth int, err error) {
+	trials, err := s.trials(0, s.Rates)
+	if err != nil {
+		return n, 0, err
+	}
+	for _, t := range trials {
+		if t.momentum {
+			n.settings[1]++
+		} else {
+			n.settings[0]++
+		}
+	}
+	n.trials = len(trials) * s.TrialSeeds
+	n.finals = (2 + len(s.Protocols)) * s.Seeds // GD+M by each protocol, GD and the control
 	if s.Longer > 0 {
 		n.longer = s.Seeds
 	}
-	if len(s.Rates) > 1 {
-		growth = s.Grow * 2 * 2 * 2 * perRate // two rates on both sides for both algorithms
+	if len(s.Rates) > 1 { // two rates on both sides, for GD and for GD+M by each protocol
+		growth = s.Grow * 2 * 2 * (1 + len(s.Protocols)) * len(s.Schedules) *
+			len(s.WeightDecays) * s.TrialSeeds
 	}
-	return n, growth
+	return n, growth, nil
 }
 
 // printCost prints the cost of the whole study, of which l is the first list: in floating-point
 // operations and, unless a cluster executes the runs, in time on this machine, by measuring a step
-// of each cell.
+// of each cell. Runs that end at -until-loss cost less.
 func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 	s := &i.study
-	n, growth := s.size()
-	fmt.Fprintf(i.stdout, "study     %d comparison(s), in each %d trials, half of them with "+
-		"momentum, and %d final runs (%d seeds of GD, GD+M and GD at the effective rate of GD+M)",
-		len(s.Cells), n.trials, n.finals, s.Seeds)
+	n, growth, err := s.size()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(i.stdout, "study     %d comparison(s), in each %d trials (settings of GD: %d, of "+
+		"GD+M: %d; seeds: %d), at most %d final runs (%d seeds of GD, GD+M by each protocol and "+
+		"GD at the effective rate of GD+M)", len(s.Cells), n.trials, n.settings[0],
+		n.settings[1], s.TrialSeeds, n.finals, s.Seeds)
 	if n.longer > 0 {
 		fmt.Fprintf(i.stdout, " and %d of %d times the epochs", n.longer, s.Longer)
 	}
@@ -59,17 +79,22 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		flop += units * step * float64(cell.Images) * float64(cell.Base.Epochs)
 	}
 	const gpu = 1e13 // FLOP/s
-	fmt.Fprintf(i.stdout, "cost      %.3g FLOP for training: %s of a GPU that does 10 TFLOP/s\n",
-		flop, duration(flop/gpu))
+	fmt.Fprintf(i.stdout, "cost      at most %.3g FLOP for training: %s of a GPU that does 10 "+
+		"TFLOP/s\n", flop, duration(flop/gpu))
 	if i.launcher == "slurm" {
 		return nil
 	}
 
 	jobs, _ := i.slots()
 	seconds, disk := 0.0, 0.0
-	for _, cell := range s.Cells {
+	for k, cell := range s.Cells {
 		fmt.Fprintf(i.stdout, "          measuring a step of %s …\n", cell.Title)
-		c, err := i.measure(ctx, l, firstWithMomentum(l.Runs, cell))
+		trials, err := s.trials(k, s.Rates)
+		if err != nil {
+			return err
+		}
+		// The last has momentum, which takes a little more memory and time.
+		c, err := i.measure(ctx, l, trials[len(trials)-1].configs[0])
 		if err != nil {
 			return err
 		}
@@ -79,8 +104,8 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		fmt.Fprintf(i.stdout, "          %.0f images/s a run on %s, %d run(s) at a time\n",
 			c.ImagesPerSec, c.Device, jobs)
 	}
-	fmt.Fprintf(i.stdout, "          about %s on this machine, and at most %.2g GB of disk\n",
-		duration(seconds/float64(jobs)), disk/1e9)
+	fmt.Fprintf(i.stdout, "          at most about %s on this machine, and at most %.2g GB of "+
+		"disk\n", duration(seconds/float64(jobs)), disk/1e9)
 	return nil
 }
 
@@ -88,21 +113,15 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 // update and evaluation, some for two sizes of a chunk.
 const executables = 3
 
-// firstWithMomentum is the number of the first run of a cell with momentum, which takes a little
-// more memory and time than a run without.
-func firstWithMomentum(runs []runlist.Run, cell Cell) int {
-	return slices.IndexFunc(runs, func(r runlist.Run) bool {
-		var c imagerun.Settings
-		return json.Unmarshal(r.Settings, &c) == nil && c.Data == cell.Base.Data &&
-			c.Model == cell.Base.Model && c.Batch == cell.Base.Batch &&
-			imagerun.HasMomentum(c.Opt)
-	})
-}
-
-// measure starts a worker that measures the cost of a run, with the threads and the GPU that it has
-// beside other runs.
-func (i *invocation) measure(ctx context.Context, l *sweep.List, index int) (c imagerun.Cost,
-	err error) {
+// measure starts a worker that measures the cost of a run of the list, with the threads and the GPU
+// that it has beside other runs.
+func (i *invocation) measure(ctx context.Context, l *sweep.List, run imagerun.Config) (
+	c imagerun.Cost, err error) {
+	name, err := run.Name()
+	if err != nil {
+		return c, err
+	}
+	index := slices.IndexFunc(l.Runs, func(r runlist.Run) bool { return r.Name == name })
 	program, err := i.program()
 	if err != nil {
 		return c, err

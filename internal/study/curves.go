@@ -10,13 +10,18 @@ import (
 
 // colors of the arms, the same in all pictures.
 var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilion,
-	sameRate: figure.Green, longer: figure.Purple}
+	etaGrid: figure.Orange, sameRate: figure.Green, longer: figure.Purple}
 
 // curves is the picture of a cell's final runs: training loss and accuracies against epochs, the
-// mean over the seeds with a band from the smallest to the largest. The longer runs are drawn
-// against their share of the epochs.
+// mean over the seeds with a band from the smallest to the largest, up to the end of the longest
+// run.
 func (s *Study) curves(r result) figure.Picture {
-	last := float64(r.Base.Epochs)
+	last := 1.0
+	for _, a := range r.Arms {
+		for _, o := range a.Outcomes {
+			last = max(last, float64(o.Epochs()))
+		}
+	}
 	epochs := figure.Axis{Label: "epoch", High: last}
 	loss := figure.Panel{Title: "(a)", X: epochs, Y: figure.Axis{Label: "training loss (nats)",
 		Log: true}}
@@ -46,16 +51,15 @@ func (s *Study) curves(r result) figure.Picture {
 			panels[i+1].Lines[j].Name = ""
 		}
 	}
-	note := fmt.Sprintf("%d seeds; bands from the least to the largest.",
-		len(r.Arms[plain].Outcomes))
-	for _, a := range r.Arms[:sameRate] {
+	note := fmt.Sprintf("%d seeds; bands from the least to the largest. A seed that ended before "+
+		"others keeps its last value.", len(r.Arms[plain].Outcomes))
+	for _, a := range r.Arms[:chosen] {
+		if !a.exists() {
+			continue
+		}
 		note += fmt.Sprintf(" %s: η_eff = %g, %s, λ = %g.", a.Title,
 			tidy(a.Config.Rule().EffectiveRate(a.Config.Rate)), a.Config.Schedule,
 			a.Config.WeightDecay)
-	}
-	if r.Arms[longer].exists() {
-		note += fmt.Sprintf(" The runs of %d times the epochs are drawn against a %dth of their "+
-			"epochs.", s.Longer, s.Longer)
 	}
 	return figure.Picture{Title: r.Title, Note: note, Panels: [][]figure.Panel{panels},
 		Width: 2.9 * float64(len(panels)), Height: 2.9}
@@ -68,19 +72,36 @@ func lines(r result, series func(imagerun.Outcome) (x, y []float64)) []figure.Li
 		if !a.exists() {
 			continue
 		}
-		var curves []figure.Curve
-		for _, o := range a.Outcomes {
-			x, y := series(o)
-			curves = append(curves, figure.Curve{X: x, Y: y})
-		}
-		l := figure.Band(curves, figure.Range)
+		l := figure.Band(held(a.Outcomes, series), figure.Range)
 		l.Name, l.Color, l.Dashed = a.Title, colors[i], i >= sameRate
-		if i == longer {
-			for j := range l.X {
-				l.X[j] *= float64(r.Base.Epochs) / float64(a.Config.Epochs)
+		all = append(all, l)
+	}
+	return all
+}
+
+// held are the curves of some runs. Those that ended early without diverging keep their last value
+// up to the end of the longest.
+func held(outcomes []imagerun.Outcome, series func(imagerun.Outcome) (x, y []float64)) (
+	all []figure.Curve) {
+	var xs []float64 // of all curves
+	for _, o := range outcomes {
+		x, y := series(o)
+		xs = append(xs, x...)
+		all = append(all, figure.Curve{X: x, Y: y})
+	}
+	slices.Sort(xs)
+	xs = slices.Compact(xs)
+	for i, o := range outcomes {
+		c := &all[i]
+		if o.Diverged || len(c.X) == 0 {
+			continue
+		}
+		end, value := c.X[len(c.X)-1], c.Y[len(c.Y)-1]
+		for _, x := range xs {
+			if x > end {
+				c.X, c.Y = append(c.X, x), append(c.Y, value)
 			}
 		}
-		all = append(all, l)
 	}
 	return all
 }

@@ -24,8 +24,12 @@ type options struct {
 	base   imagerun.Config // what all runs share
 	data   []string
 	models []string
+	images []int // 0: all
+
+	parameterizations []string
 
 	study    Study
+	protocol string          // both, or one of Protocol
 	rule     imagerun.Config // of which form and momentum are those with momentum
 	part     string          // of the figure: a, or b for mini-batches
 	batches  []int
@@ -67,9 +71,14 @@ func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *options) []string {
 		"sets of images, with commas: "+strings.Join(datasets.Names(), "|"))
 	fs.Var(cli.Remembered(cli.Strings(&o.models)), "model",
 		"networks, with commas: resnet18|wrn16-K|vgg19")
-	base := []string{"width", "norm", "images", "epochs", "eval-every", "warmup", "precision"}
+	fs.Var(cli.Remembered(cli.Words(&o.parameterizations, parameterizationNames()...)),
+		"parameterizations", "of the network, with commas: weights (standardized at all times)|"+
+			"batch (normalization)|centered, he, pytorch, fixup or skipinit (initialization only)")
+	fs.Var(cli.Remembered(cli.NumbersOr(&o.images, "0", 0)), "images", "numbers of training "+
+		"images, from the start of the set, with commas; 0: all but, in trials, the held-out ones")
+	base := []string{"width", "epochs", "until-loss", "eval-every", "warmup", "clip", "precision"}
 	rule := []string{"momentum", "form"}
-	own := []string{"scale", "data", "model"}
+	own := []string{"scale", "data", "model", "parameterizations", "images"}
 	if f.SmallMargin {
 		base = slices.Concat(base, []string{"small-margin"}, imagerun.SmallMarginFlags)
 	}
@@ -88,20 +97,28 @@ func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *options) []string {
 func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	s := &o.study
 	fs.Var(cli.Remembered(cli.Floats(&s.Rates)), "rates",
-		"effective learning rates of the grid, increasing, with commas")
+		"learning rates of the grid, increasing, with commas")
+	fs.StringVar(&o.protocol, "protocol", "both", "what both algorithms have in common: "+
+		"effective (the rates are η_eff)|eta (they are η, as a user of PyTorch searches)|both "+
+		"(GD+M is tried and chosen in both ways)")
+	fs.IntVar(&s.TrialSeeds, "trial-seeds", 2, "each setting is tried with the seeds from 1 to "+
+		"this")
 	fs.Var(cli.Remembered(cli.Strings(&s.Schedules)), "schedules",
 		"constant|cosine|step, with commas")
 	fs.Var(cli.Remembered(cli.Floats(&s.WeightDecays)), "weight-decays", "λ, with commas")
 	fs.IntVar(&s.Holdout, "holdout", 5000, "training images, from the end of the set, that the "+
 		"trials leave out and are judged by")
 	fs.StringVar(&s.Choose, "choose", Fitted,
-		"fitted: the best setting of those that reach zero training error, if any do|any: the best")
+		"fitted: the best of the settings that reach zero training error in the most trial "+
+			"seeds|any: the best")
 	fs.IntVar(&s.Grow, "grow", 1,
 		"how often the grid grows by two rates where its first or last rate is the best")
-	fs.IntVar(&s.Seeds, "seeds", 3, "of the final runs, from 2 on; the trials have seed 1")
+	fs.IntVar(&s.Seeds, "seeds", 3, "number of seeds of the final runs, which follow those of "+
+		"the trials")
 	fs.IntVar(&s.Longer, "longer", 10,
 		"a control without momentum has this many times the epochs; 0: no such control")
-	return []string{"rates", "schedules", "weight-decays", "holdout", "choose", "grow", "seeds",
+	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
+		"choose", "grow", "seeds",
 		"longer"}
 }
 
@@ -190,6 +207,10 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 	s := &o.study
 	s.Name, s.Title, s.Measures = f.Name, f.title(o), f.Measures
 	s.Gamma, s.Form = o.rule.Momentum, o.rule.Form
+	s.Protocols = []Protocol{Protocol(o.protocol)}
+	if o.protocol == "both" {
+		s.Protocols = []Protocol{Effective, Eta}
+	}
 	if err := o.validate(given); err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}
@@ -206,11 +227,17 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 	if s.Cells, err = f.cells(o); err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}
+	if _, ok := given["until-loss"]; ok && o.base.UntilLoss != 0 && !slices.ContainsFunc(s.Cells,
+		func(c Cell) bool { return c.Base.Batch == 0 }) {
+		return nil, cli.Usagef("-until-loss needs the training loss at one point, which " +
+			"mini-batches do not have: leave it out, or ask for the full batch, too")
+	}
 	keys := map[string]bool{}
 	for i, c := range s.Cells {
 		if keys[c.Key] {
-			return nil, cli.Usagef("%s is asked for twice: name each set of images, network and "+
-				"batch size once (%d images or more are the full batch)", c.Title, c.Images)
+			return nil, cli.Usagef("%s is asked for twice: name each set of images, network, "+
+				"parameterization, number of images and batch size once (%d images or more are "+
+				"the full batch)", c.Title, c.Images)
 		}
 		keys[c.Key] = true
 		if _, err := s.trials(i, s.Rates); err != nil {
@@ -264,6 +291,10 @@ func (o *options) validate(given map[string]string) error {
 			"on test images", s.Holdout)
 	case s.Choose != Fitted && s.Choose != Any:
 		return fmt.Errorf("-choose must be %s or %s, got %q", Fitted, Any, s.Choose)
+	case o.protocol != "both" && o.protocol != string(Effective) && o.protocol != string(Eta):
+		return fmt.Errorf("-protocol must be both, effective or eta, got %q", o.protocol)
+	case s.TrialSeeds < 1:
+		return fmt.Errorf("-trial-seeds must be at least 1, got %d", s.TrialSeeds)
 	case s.Grow < 0:
 		return fmt.Errorf("-grow must be at least 0, got %d", s.Grow)
 	case s.Seeds < 1:

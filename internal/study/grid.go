@@ -8,62 +8,75 @@ import (
 )
 
 // grid is the picture of a cell's trials: accuracy on the held-out images against the effective
-// rate, a panel for each algorithm and a curve for each schedule and weight decay. Settings that
-// diverged lie at the bottom; a square is around those that fitted all training images.
+// rate, a panel for each algorithm and, for each schedule and weight decay, a curve of the mean
+// over the seeds and a circle for each seed. Settings of which a seed diverged lie at the bottom; a
+// square is around those that fitted all training images in every seed.
 func (s *Study) grid(r result) figure.Picture {
 	top := 0.0
-	for _, o := range r.tried {
-		if x := 100 * s.heldOut(o); x > top {
-			top = x
-		}
-	}
 	var rates []float64
-	for _, t := range r.trials {
+	for i, t := range r.trials {
 		rates = append(rates, t.effectiveRate)
+		for _, o := range r.tried[i] {
+			if x := 100 * s.heldOut(o); x > top {
+				top = x
+			}
+		}
 	}
 	x := figure.Axis{Label: "effective learning rate", Log: true, Low: slices.Min(rates) / 1.3,
 		High: slices.Max(rates) * 1.3}
 	y := figure.Axis{Label: "held-out accuracy (%)", High: 1.1*top + 1}
-	panels := []figure.Panel{s.gridPanel(r, plain, x, y), s.gridPanel(r, momentum, x, y)}
+	panels := []figure.Panel{s.gridPanel(r, false, x, y), s.gridPanel(r, true, x, y)}
 	for i := range panels[1].Lines { // one legend is enough
 		panels[1].Lines[i].Name = ""
 	}
+	seeds := "seed 1"
+	if s.TrialSeeds > 1 {
+		seeds = fmt.Sprintf("seeds 1 to %d: their mean, and a circle for each", s.TrialSeeds)
+	}
 	return figure.Picture{
 		Title: r.Title + ": the trials", Panels: [][]figure.Panel{panels},
-		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, "+
-			"seed %d.", s.Holdout, trialSeed),
+		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, %s.",
+			s.Holdout, seeds),
 	}
 }
 
 // gridPanel is the panel of an algorithm.
-func (s *Study) gridPanel(r result, algorithm int, x, y figure.Axis) figure.Panel {
-	p := figure.Panel{Title: r.Arms[algorithm].Title, X: x, Y: y}
+func (s *Study) gridPanel(r result, withMomentum bool, x, y figure.Axis) figure.Panel {
+	p := figure.Panel{Title: r.Arms[plain].Title, X: x, Y: y}
+	chosenArms := r.Arms[plain:momentum]
+	if withMomentum {
+		p.Title, chosenArms = p.Title+"+M", r.Arms[momentum:chosen]
+	}
 	fitted := figure.Points{Name: "zero training error", Color: figure.Black, Shape: figure.Square}
 	diverged := figure.Points{Name: "diverged", Color: figure.Black, Shape: figure.Triangle,
 		Filled: true}
 	for _, schedule := range s.Schedules {
 		for _, decay := range s.WeightDecays {
-			l := figure.Line{Name: fmt.Sprintf("%s, λ = %g", schedule, decay)}
+			l := figure.Line{Name: fmt.Sprintf("%s, λ = %g", schedule, decay),
+				Color: figure.Category(len(p.Lines))}
+			each := figure.Points{Color: l.Color}
 			for i, t := range r.trials {
-				if t.momentum != (algorithm == momentum) || t.config.Schedule != schedule ||
-					t.config.WeightDecay != decay {
+				if t.momentum != withMomentum || t.schedule() != schedule || t.decay() != decay {
 					continue
 				}
-				o := r.tried[i]
-				if o.Diverged {
-					diverged.X, diverged.Y = append(diverged.X, t.effectiveRate),
-						append(diverged.Y, 0)
+				c := s.judge(t, r.tried[i])
+				if c.diverged > 0 {
+					add(&diverged, t.effectiveRate, 0)
 					continue
 				}
-				accuracy := 100 * s.heldOut(o)
-				l.X, l.Y = append(l.X, t.effectiveRate), append(l.Y, accuracy)
-				if o.Fitted() {
-					fitted.X, fitted.Y = append(fitted.X, t.effectiveRate),
-						append(fitted.Y, accuracy)
+				l.X, l.Y = append(l.X, t.effectiveRate), append(l.Y, 100*c.heldOut)
+				if c.fits == s.TrialSeeds {
+					add(&fitted, t.effectiveRate, 100*c.heldOut)
+				}
+				for _, accuracy := range c.bySeed {
+					add(&each, t.effectiveRate, 100*accuracy)
 				}
 			}
 			sortByX(&l)
 			p.Lines = append(p.Lines, l)
+			if s.TrialSeeds > 1 && len(each.X) > 0 {
+				p.Points = append(p.Points, each)
+			}
 		}
 	}
 	for _, q := range []figure.Points{fitted, diverged} {
@@ -71,7 +84,18 @@ func (s *Study) gridPanel(r result, algorithm int, x, y figure.Axis) figure.Pane
 			p.Points = append(p.Points, q)
 		}
 	}
-	best := r.Arms[algorithm].best.effectiveRate
-	p.Marks = []figure.Mark{{X: best, Label: fmt.Sprintf("chosen: %g", best)}}
+	for i, a := range chosenArms {
+		if a.exists() {
+			best := a.choices[0].effectiveRate
+			label := fmt.Sprintf("chosen: %g", best)
+			if i == 1 {
+				label = fmt.Sprintf("of the grid of η: %g", best)
+			}
+			p.Marks = append(p.Marks, figure.Mark{X: best, Label: label})
+		}
+	}
 	return p
 }
+
+// add adds a point.
+func add(p *figure.Points, x, y float64) { p.X, p.Y = append(p.X, x), append(p.Y, y) }

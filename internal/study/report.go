@@ -37,8 +37,10 @@ func (i *invocation) collect(ctx context.Context, results []result, args []strin
 		pictures = append(pictures, named{"curves-" + r.Key, s.curves(r)},
 			named{"trials-" + r.Key, s.grid(r)})
 	}
-	for n, p := range s.byBatch(results) {
-		pictures = append(pictures, named{fmt.Sprintf("batches-%d", n+1), p})
+	for _, a := range []against{images, batches} {
+		for n, p := range s.against(results, a) {
+			pictures = append(pictures, named{fmt.Sprintf("by-%s-%d", a.name, n+1), p})
+		}
 	}
 	var shown strings.Builder
 	for _, p := range pictures {
@@ -154,7 +156,7 @@ func provenanceTable(results []result) string {
 	seen := map[string]bool{}
 	var last time.Time
 	for _, r := range results {
-		all := slices.Clone(r.tried)
+		all := slices.Concat(r.tried...)
 		for _, a := range r.Arms {
 			all = append(all, a.Outcomes...)
 		}

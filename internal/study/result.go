@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 
 	"momentum/internal/imagerun"
 	"momentum/internal/stats"
@@ -13,8 +14,9 @@ import (
 type result struct {
 	Cell
 	Arms   [arms]arm
+	rates  []float64 // of the grid, once it has grown
 	trials []trial
-	tried  []imagerun.Outcome // of trials
+	tried  [][]imagerun.Outcome // of trials, by seed
 }
 
 // arm is an algorithm at one setting, over the seeds.
@@ -22,7 +24,7 @@ type arm struct {
 	Title    string
 	Config   imagerun.Config // of the first seed
 	Outcomes []imagerun.Outcome
-	best     choice // of the two algorithms; zero for the controls
+	choices  []choice // that led to it, by protocol; none for the controls
 }
 
 // exists reports whether the study has the arm.
@@ -47,6 +49,18 @@ func (a arm) diverged() (n int) {
 	return n
 }
 
+// pair is what the row of an arm compares: the arm with momentum, minus the other. The arm of the
+// momentum has no row of its own.
+func pair(arm int) (minuend, subtrahend int, ok bool) {
+	switch arm {
+	case momentum:
+		return 0, 0, false
+	case etaGrid:
+		return etaGrid, plain, true
+	}
+	return momentum, arm, true
+}
+
 // ratio is the mean of a over the mean of b, over the seeds for which both are numbers.
 func ratio(a, b []float64) float64 {
 	var x, y float64
@@ -63,7 +77,7 @@ func ratio(a, b []float64) float64 {
 // zero training error, it is the largest at which one ends.
 func (r result) level() float64 {
 	fitted, largest := math.NaN(), math.NaN()
-	for _, a := range r.Arms[:sameRate] {
+	for _, a := range r.Arms[:chosen] {
 		for _, o := range a.Outcomes {
 			loss := o.Last("loss")
 			if math.IsNaN(loss) {
@@ -86,11 +100,13 @@ func (r result) level() float64 {
 // status is the verdict on the difference that momentum makes. Both are in points: paper is the
 // paper's difference, d ours over the seeds.
 //
-//	reproduced      our interval holds the paper's difference and leaves out 0 or, if the paper's
-//	                is less than a point, reaches at most a point to either side
-//	direction only  our interval leaves out 0, on the paper's side of it
-//	undecided       our interval holds the paper's difference, and too much else
-//	not             otherwise
+//	reproduced          our interval holds the paper's difference and leaves out 0 or, if the
+//	                    paper's is less than a point, reaches at most a point to either side
+//	direction only      our interval leaves out 0 and the paper's difference, and lies on the
+//	                    paper's side of 0
+//	opposite            our interval leaves out 0, on the other side
+//	no difference seen  our interval holds 0 and leaves out the paper's difference
+//	undecided           our interval holds both, or there are fewer than two seeds
 func status(paper float64, d stats.Interval) string {
 	if d.N < 2 {
 		return fmt.Sprintf("undecided, n = %d", d.N)
@@ -103,10 +119,12 @@ func status(paper float64, d stats.Interval) string {
 		return "reproduced"
 	case same:
 		return "direction only"
+	case low > 0 || high < 0:
+		return "opposite"
 	case holds:
 		return "undecided"
 	}
-	return "not"
+	return "no difference seen"
 }
 
 // outcomes reads the folders of some configurations. A run that has not ended is an error.
@@ -127,37 +145,77 @@ func outcomes(root string, configs []imagerun.Config) ([]imagerun.Outcome, error
 }
 
 // read adds the final runs of a cell, from the run folders, to a result that has the trials.
-func (s *Study) read(root string, r result, best [2]choice,
-	finals [arms][]imagerun.Config) (_ result, err error) {
+func (s *Study) read(root string, r result, best [chosen]choice,
+	finals [arms][]imagerun.Config) (result, error) {
 	for i, configs := range finals {
 		if len(configs) == 0 {
 			continue
 		}
-		r.Arms[i].Config = configs[0]
-		r.Arms[i].Title = s.armTitle(i, configs[0])
-		if i < len(best) {
-			r.Arms[i].best = best[i]
-		}
-		if r.Arms[i].Outcomes, err = outcomes(root, configs); err != nil {
+		all, err := outcomes(root, configs)
+		if err != nil {
 			return r, err
 		}
+		r.Arms[i].Config, r.Arms[i].Outcomes = configs[0], all
 	}
+	s.label(&r, best)
 	return r, nil
 }
 
-// armTitle is the usual name of an arm.
-func (s *Study) armTitle(i int, c imagerun.Config) string {
-	name := "GD"
-	if imagerun.IsMiniBatch(c.Opt) {
-		name = "SGD"
+// label adds to the arms of a result their titles and the choices that led to them. Where both
+// protocols chose the same setting, its arm has both choices.
+func (s *Study) label(r *result, best [chosen]choice) {
+	second := r.Arms[etaGrid].exists()
+	for i := range r.Arms {
+		r.Arms[i].Title = s.armTitle(i, second, r.Base.Opt)
+	}
+	r.Arms[plain].choices = best[plain : plain+1]
+	r.Arms[momentum].choices = best[momentum : momentum+1]
+	if second {
+		r.Arms[etaGrid].choices = best[etaGrid : etaGrid+1]
+	} else if best[etaGrid].tried > 0 {
+		r.Arms[momentum].choices = best[momentum : etaGrid+1]
+	}
+}
+
+// armTitle is the usual name of an arm. second says whether the protocols chose different settings
+// with momentum, opt is gd or sgd.
+func (s *Study) armTitle(i int, second bool, opt string) string {
+	name := strings.ToUpper(opt)
+	withMomentum := name + "+M"
+	if second {
+		withMomentum += " (grid of η_eff)"
 	}
 	switch i {
 	case momentum:
-		name += "+M"
+		return withMomentum
+	case etaGrid:
+		return name + "+M (grid of η)"
 	case sameRate:
-		name = fmt.Sprintf("%s at the effective rate of %s+M", name, name)
+		return fmt.Sprintf("%s at the effective rate of %s", name, withMomentum)
 	case longer:
-		name = fmt.Sprintf("%s, %d times the epochs", name, s.Longer)
+		return fmt.Sprintf("%s, %d times the epochs", name, s.Longer)
 	}
 	return name
+}
+
+// beyond says in how many seeds the control at the effective rate of momentum diverged, or ended
+// with a training loss far above that of momentum. It is empty if there are none.
+func (r result) beyond() string {
+	control, withMomentum := r.Arms[sameRate], r.Arms[momentum]
+	const far = 10
+	above := 0
+	for i, o := range control.Outcomes {
+		if o.Last("loss") > far*withMomentum.Outcomes[i].Last("loss") {
+			above++
+		}
+	}
+	var words []string
+	if n := control.diverged(); n > 0 {
+		words = append(words, fmt.Sprintf("diverged in %d of %d seeds", n, len(control.Outcomes)))
+	}
+	if above > 0 {
+		words = append(words, fmt.Sprintf("ended with more than %d times the training loss of "+
+			"momentum in %d of %d seeds", far, above, len(control.Outcomes)))
+	}
+	return strings.Join(words, " and ")
 }

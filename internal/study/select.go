@@ -5,49 +5,55 @@ import (
 	"slices"
 
 	"momentum/internal/imagerun"
+	"momentum/internal/stats"
 )
 
-// choice is the best setting of an algorithm in a cell.
+// choice is the best setting of an algorithm in a cell by a protocol. The accuracy and the loss are
+// means over the trial seeds that did not diverge.
 type choice struct {
 	trial
-	heldOut     float64 // accuracy of the first measure at the last step
-	loss        float64 // on held-out images
-	fitted      bool    // zero training error at the last step
-	tried       int     // settings
-	edge        int     // −1 or 1 if its rate is the smallest or the largest that was tried
-	allDiverged bool    // then edge is −1, and nothing is chosen
+	heldOut     float64   // accuracy of the first measure at the last step
+	bySeed      []float64 // the same, NaN where the seed diverged
+	loss        float64   // on held-out images
+	fits        int       // seeds with zero training error at the last step
+	diverged    int       // seeds
+	tried       int       // settings; 0: the study has no such protocol
+	edge        int       // −1 or 1 if its rate is the smallest or the largest that was tried
+	allDiverged bool      // then edge is −1, and nothing is chosen
 }
 
-// choose picks the setting of an algorithm that is best on held-out images at the last step, among
-// those that fitted all training images if any has. Ties go to the lower held-out loss, then to the
-// smaller rate. outcomes are those of all trials of the cell.
-func (s *Study) choose(trials []trial, outcomes []imagerun.Outcome, withMomentum bool) choice {
+// choose picks a setting of an algorithm among the trials at some effective rates. First come
+// settings without diverged seeds, then those that fitted all training images in the most seeds,
+// then those that are best on held-out images at the last step in the mean over the seeds. Ties go
+// to the lower held-out loss, then to the smaller rate. outcomes are those of all trials of the
+// cell, by seed.
+func (s *Study) choose(trials []trial, outcomes [][]imagerun.Outcome, withMomentum bool,
+	rates []float64) choice {
 	var all []choice
-	var rates []float64
+	tried := 0
 	for i, t := range trials {
-		if t.momentum != withMomentum {
+		if t.momentum != withMomentum || !slices.Contains(rates, t.effectiveRate) {
 			continue
 		}
-		rates = append(rates, t.effectiveRate)
-		if o := outcomes[i]; !o.Diverged {
-			all = append(all, choice{trial: t, heldOut: s.heldOut(o),
-				loss: o.Last(imagerun.HeldOut("test_loss")), fitted: o.Fitted()})
+		tried++
+		if c := s.judge(t, outcomes[i]); c.diverged < len(outcomes[i]) {
+			all = append(all, c)
 		}
 	}
 	if len(all) == 0 {
-		return choice{tried: len(rates), edge: -1, allDiverged: true}
+		return choice{tried: tried, edge: -1, allDiverged: true}
 	}
-	misses := func(c choice) int {
-		if s.Choose == Fitted && !c.fitted {
-			return 1
+	fits := func(c choice) int {
+		if s.Choose == Fitted {
+			return c.fits
 		}
 		return 0
 	}
 	best := slices.MinFunc(all, func(a, b choice) int {
-		return cmp.Or(misses(a)-misses(b), cmp.Compare(b.heldOut, a.heldOut),
+		return cmp.Or(a.diverged-b.diverged, fits(b)-fits(a), cmp.Compare(b.heldOut, a.heldOut),
 			cmp.Compare(a.loss, b.loss), cmp.Compare(a.effectiveRate, b.effectiveRate))
 	})
-	best.tried = len(rates)
+	best.tried = tried
 	if smallest, largest := slices.Min(rates), slices.Max(rates); smallest < largest {
 		switch best.effectiveRate {
 		case smallest:
@@ -59,36 +65,61 @@ func (s *Study) choose(trials []trial, outcomes []imagerun.Outcome, withMomentum
 	return best
 }
 
-// heldOut is the accuracy of a trial that chooses: the first measure's, on held-out images.
+// judge summarizes a trial over its seeds.
+func (s *Study) judge(t trial, outcomes []imagerun.Outcome) choice {
+	c := choice{trial: t}
+	var losses []float64
+	for _, o := range outcomes {
+		c.bySeed = append(c.bySeed, s.heldOut(o)) // NaN if it diverged
+		losses = append(losses, o.Last(imagerun.HeldOut("test_loss")))
+		switch {
+		case o.Diverged:
+			c.diverged++
+		case o.Fitted():
+			c.fits++
+		}
+	}
+	c.heldOut, c.loss = stats.Mean95(stats.Known(c.bySeed)).Mean,
+		stats.Mean95(stats.Known(losses)).Mean
+	return c
+}
+
+// heldOut is the accuracy of a run that chooses: the first measure's, on held-out images.
 func (s *Study) heldOut(o imagerun.Outcome) float64 {
 	return o.Last(imagerun.HeldOut(s.Measures[0].Column))
 }
 
-// best reads the trials of a cell and chooses.
-func (s *Study) best(root string, trials []trial) (best [2]choice, tried []imagerun.Outcome,
-	err error) {
-	var configs []imagerun.Config
-	for _, t := range trials {
-		configs = append(configs, t.config)
+// best reads the trials of a cell and chooses, by every protocol.
+func (s *Study) best(root string, r *result) (best [chosen]choice, err error) {
+	r.tried = nil
+	for _, t := range r.trials {
+		o, err := outcomes(root, t.configs)
+		if err != nil {
+			return best, err
+		}
+		r.tried = append(r.tried, o)
 	}
-	if tried, err = outcomes(root, configs); err != nil {
-		return best, nil, err
+	return s.chooseAll(*r), nil
+}
+
+// chooseAll chooses for every arm that is chosen.
+func (s *Study) chooseAll(r result) (best [chosen]choice) {
+	best[plain] = s.choose(r.trials, r.tried, false, r.rates)
+	for i, p := range s.Protocols {
+		best[momentum+i] = s.choose(r.trials, r.tried, true, s.effectiveRates(p, true, r.rates))
 	}
-	for i := range best {
-		best[i] = s.choose(trials, tried, i == momentum)
-	}
-	return best, tried, nil
+	return best
 }
 
 // growth are the rates by which the grid of a cell grows after its trials, because the best rate of
-// an algorithm is the grid's first or last. Both algorithms get them, so that the numbers of their
-// trials stay equal. A grid of one rate has no direction and does not grow.
-func growth(best [2]choice, rates []float64) (more []float64) {
+// an algorithm is the first or the last by a protocol. Both algorithms and protocols get them, so
+// that the numbers of trials stay equal. A grid of one rate has no direction and does not grow.
+func growth(best [chosen]choice, rates []float64) (more []float64) {
 	if len(rates) < 2 {
 		return nil
 	}
 	for _, side := range []int{-1, 1} {
-		if best[0].edge == side || best[1].edge == side {
+		if slices.ContainsFunc(best[:], func(c choice) bool { return c.edge == side }) {
 			more = append(more, extended(rates, side > 0)...)
 		}
 	}

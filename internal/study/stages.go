@@ -81,11 +81,10 @@ func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, err
 // trialStages goes through the stages of the trials, adds them to the results, and returns the best
 // settings of each cell.
 func (i *invocation) trialStages(ctx context.Context, results []result,
-	stage stageFunc) (best [][2]choice, err error) {
+	stage stageFunc) (best [][chosen]choice, err error) {
 	s := &i.study
-	best = make([][2]choice, len(s.Cells))
-	tried := make([][]float64, len(s.Cells)) // rates
-	next := make([][]float64, len(s.Cells))  // rates of the next stage
+	best = make([][chosen]choice, len(s.Cells))
+	next := make([][]float64, len(s.Cells)) // rates of the next stage
 	for k := range s.Cells {
 		next[k] = s.Rates
 	}
@@ -96,11 +95,14 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 			if err != nil {
 				return nil, err
 			}
-			results[k].trials = append(results[k].trials, added...)
-			tried[k] = append(tried[k], next[k]...)
-			slices.Sort(tried[k])
+			r := &results[k]
+			added = slices.DeleteFunc(added, func(t trial) bool { // tried by the other protocol
+				return slices.ContainsFunc(r.trials, t.same)
+			})
+			r.trials = append(r.trials, added...)
+			r.rates = slices.Sorted(slices.Values(slices.Concat(r.rates, next[k])))
 			for _, t := range added {
-				configs = append(configs, t.config)
+				configs = append(configs, t.configs...)
 			}
 		}
 		if len(configs) == 0 {
@@ -110,8 +112,7 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 			return nil, err
 		}
 		for k := range results {
-			best[k], results[k].tried, err = s.best(i.base.Runs, results[k].trials)
-			if err != nil {
+			if best[k], err = s.best(i.base.Runs, &results[k]); err != nil {
 				return nil, err
 			}
 		}
@@ -119,7 +120,7 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 			return best, nil
 		}
 		for k := range next {
-			next[k] = growth(best[k], tried[k])
+			next[k] = growth(best[k], results[k].rates)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 // Package study compares descent without and with momentum on images, fairly: the same number of
 // trials for both over one grid of rates, schedules and weight decays, judged by held-out training
-// images; then the best setting of each, trained with other seeds and nothing held out, and two
-// controls that tell momentum from a larger rate and from longer training.
+// images over several seeds; then the best setting of each, trained with other seeds and nothing
+// held out, and two controls that tell momentum from a larger rate and from longer training. The
+// grid has the effective rates of both algorithms, or their η, or is read in both ways: a
+// [Protocol].
 //
 // A study has stages, each a sweep (internal/sweep) in a folder of its own: trials-1, on the grid;
 // trials-2 and so on, where the best rate was the grid's first or last and the grid grew; and
@@ -10,20 +12,19 @@
 //
 // A figure's command is data ([Figure]). Its parts, in the order of a run: flags.go reads the
 // options; cells.go makes the comparisons; stages.go goes through the stages, with launch.go and
-// cost.go; select.go chooses; result.go reads the run folders; table.go, csv.go, curves.go,
-// grid.go, batches.go and report.go write what people look at.
+// cost.go; select.go chooses; result.go reads the run folders; table.go, markdown.go, csv.go,
+// curves.go, grid.go, against.go and report.go write what people look at.
 package study
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
+	"momentum/internal/descent"
 	"momentum/internal/imagerun"
 	"momentum/internal/runlist"
 )
-
-// trialSeed is the seed of all trials. The final runs have the seeds that follow.
-const trialSeed = 1
 
 // Study is a comparison and its procedure.
 type Study struct {
@@ -33,34 +34,56 @@ type Study struct {
 	Cells    []Cell
 	Measures []Measure // the first one, on held-out images, chooses, and is drawn
 
-	Gamma        float64   // γ of the rule with momentum
-	Form         string    // of momentum
-	Rates        []float64 // effective rates of the grid, increasing
+	Gamma        float64    // γ of the rule with momentum
+	Form         string     // of momentum
+	Protocols    []Protocol // one or two; Effective is the first of two
+	Rates        []float64  // of the grid, increasing
 	Schedules    []string
 	WeightDecays []float64
 	Holdout      int    // training images held out of the trials
 	Choose       string // Fitted or Any
 	Grow         int    // how often a grid may grow
-	Seeds        int    // of the final runs
+	TrialSeeds   int    // each setting is tried with the seeds from 1 to TrialSeeds
+	Seeds        int    // number of seeds of the final runs, which follow
 	Longer       int    // factor on the epochs of a control; 0: no such control
 }
 
 // The settings that can be chosen.
 const (
-	Fitted = "fitted" // those with zero training error at the end, unless there are none
+	Fitted = "fitted" // those with zero training error at the end in the most trial seeds
 	Any    = "any"
 )
 
-// Cell is one comparison: a data set, a network and a batch size.
+// Protocol says what the rates of the grid are. Without momentum it makes no difference.
+type Protocol string
+
+// The protocols. In the damped form of momentum they are the same.
+const (
+	Effective Protocol = "effective" // effective rates: a fair step length for both algorithms
+	Eta       Protocol = "eta"       // η: what a user of PyTorch searches
+)
+
+// symbol is the usual name of the protocol's rate.
+func (p Protocol) symbol() string {
+	if p == Eta {
+		return "η"
+	}
+	return "η_eff"
+}
+
+// Cell is one comparison: a number of images of a data set, a network with its parameterization,
+// and a batch size.
 type Cell struct {
-	Key   string // names its files, such as "cifar10-resnet18-full"
-	Title string // such as "CIFAR-10, ResNet-18, full batch"
+	Key   string // names its files, such as "cifar10-resnet18-weights-512-full"
+	Title string // such as "CIFAR-10 (512 images), ResNet-18 of width 8, full batch"
 	// Base is the configuration without the rule, the rate, the schedule, the weight decay and the
 	// seed. Its algorithm is gd or sgd.
-	Base    imagerun.Config
-	Images  int // for training
-	Classes int
-	Paper   Setting // whose numbers of the paper stand beside it
+	Base             imagerun.Config
+	Subject          string // the images and the network, such as "CIFAR-10, ResNet-18 of width 8"
+	Images           int    // for training
+	Parameterization string // one of parameterizations
+	Classes          int
+	Paper            Setting // whose numbers of the paper stand beside it
 }
 
 // Setting identifies numbers of the paper. The paper has no other sizes than the batch's: its
@@ -82,7 +105,7 @@ type Measure struct {
 // paper returns the paper's numbers for a cell, if it has any. It has none with batch
 // normalization: it says only that the gain is smaller.
 func (m Measure) paper(c Cell) (numbers [2]float64, ok bool) {
-	if c.Base.Norm != "none" {
+	if c.Base.Norm == "batch" {
 		return numbers, false
 	}
 	numbers, ok = m.Paper[c.Paper]
@@ -100,20 +123,44 @@ func (m Measure) value(get func(column string) float64) float64 {
 
 // trial is a setting that is tried in a cell.
 type trial struct {
-	cell          int
 	momentum      bool
 	effectiveRate float64
-	config        imagerun.Config
+	configs       []imagerun.Config // by seed
 }
 
-// The arms of a comparison, in the order of the tables.
+// schedule and decay are the other two parts of the setting.
+func (t trial) schedule() string { return t.configs[0].Schedule }
+func (t trial) decay() float64   { return t.configs[0].WeightDecay }
+
+// same reports whether two trials have the same setting.
+func (t trial) same(u trial) bool {
+	return t.momentum == u.momentum && t.effectiveRate == u.effectiveRate &&
+		t.schedule() == u.schedule() && t.decay() == u.decay()
+}
+
+// The arms of a comparison, in the order of the tables. The first ones are chosen from trials.
 const (
-	plain = iota
-	momentum
+	plain    = iota
+	momentum // the choice of the first protocol
+	etaGrid  // the choice of the second protocol, if it is another setting
 	sameRate // without momentum, at the effective rate, schedule and weight decay of momentum
 	longer   // without momentum, with Longer times the epochs
 	arms
+	chosen = sameRate // number of arms that are chosen
 )
+
+// effectiveRates are those of an algorithm at the rates of a grid.
+func (s *Study) effectiveRates(p Protocol, withMomentum bool, rates []float64) []float64 {
+	factor := 1.0
+	if withMomentum && p == Eta {
+		factor = descent.Rule{Form: descent.Form(s.Form), Gamma: s.Gamma}.EffectiveRate(1)
+	}
+	all := make([]float64, len(rates))
+	for i, rate := range rates {
+		all[i] = tidy(factor * rate)
+	}
+	return all
+}
 
 // config is the configuration of a run of a cell.
 func (s *Study) config(cell Cell, withMomentum bool, effectiveRate float64, schedule string,
@@ -122,7 +169,7 @@ func (s *Study) config(cell Cell, withMomentum bool, effectiveRate float64, sche
 	if withMomentum {
 		c.Opt, c.Momentum, c.Form = c.Opt+"m", s.Gamma, s.Form
 	}
-	c.Schedule, c.WeightDecay, c.Seed = schedule, weightDecay, trialSeed
+	c.Schedule, c.WeightDecay, c.Seed = schedule, weightDecay, 1
 	c.Normalize()
 	c.Rate = tidy(effectiveRate / c.Rule().EffectiveRate(1))
 	if err := c.Validate(); err != nil {
@@ -137,19 +184,26 @@ func tidy(x float64) float64 {
 	return rounded
 }
 
-// trials are the settings of a cell at some effective rates: as many without momentum as with it.
+// trials are the settings of a cell at some rates of the grid: as many without momentum as with it
+// by each protocol. What two protocols have in common is tried once.
 func (s *Study) trials(cell int, rates []float64) ([]trial, error) {
 	var all []trial
 	for _, withMomentum := range []bool{false, true} {
+		var effective []float64
+		for _, p := range s.Protocols {
+			effective = append(effective, s.effectiveRates(p, withMomentum, rates)...)
+		}
+		slices.Sort(effective)
+		effective = slices.Compact(effective)
 		for _, schedule := range s.Schedules {
 			for _, weightDecay := range s.WeightDecays {
-				for _, rate := range rates {
+				for _, rate := range effective {
 					c, err := s.config(s.Cells[cell], withMomentum, rate, schedule, weightDecay)
 					if err != nil {
 						return nil, err
 					}
 					c.Holdout, c.Slim = s.Holdout, true // nobody needs the weights of a trial
-					all = append(all, trial{cell, withMomentum, rate, c})
+					all = append(all, trial{withMomentum, rate, seeds(c, 1, s.TrialSeeds)})
 				}
 			}
 		}
@@ -157,45 +211,50 @@ func (s *Study) trials(cell int, rates []float64) ([]trial, error) {
 	return all, nil
 }
 
+// seeds is a configuration with n seeds from the first on.
+func seeds(c imagerun.Config, first, n int) []imagerun.Config {
+	all := make([]imagerun.Config, n)
+	for i := range all {
+		all[i] = c
+		all[i].Seed = uint64(first + i)
+	}
+	return all
+}
+
 // final are the last runs of a cell, by arm and then by seed: both algorithms at their best, and
 // the controls.
-func (s *Study) final(cell int, best [2]choice) ([arms][]imagerun.Config, error) {
-	var all [arms][]imagerun.Config
-	add := func(arm int, c imagerun.Config) error {
-		c.Holdout, c.Slim = 0, false
-		for seed := range s.Seeds {
-			c.Seed = trialSeed + 1 + uint64(seed)
-			if err := c.Validate(); err != nil {
-				return err
-			}
-			all[arm] = append(all[arm], c)
-		}
-		return nil
-	}
+func (s *Study) final(cell int, best [chosen]choice) (all [arms][]imagerun.Config, err error) {
 	for i, b := range best {
 		if b.allDiverged {
 			return all, fmt.Errorf("study: %s: all %d trials %s diverged: begin with lower -rates",
 				s.Cells[cell].Title, b.tried,
-				[2]string{"without momentum", "with momentum"}[i])
+				[chosen]string{"without momentum", "with momentum", "with momentum"}[i])
 		}
 	}
 	m := best[momentum]
-	control, err := s.config(s.Cells[cell], false, m.effectiveRate, m.config.Schedule,
-		m.config.WeightDecay)
+	control, err := s.config(s.Cells[cell], false, m.effectiveRate, m.schedule(), m.decay())
 	if err != nil {
 		return all, err
 	}
-	for arm, c := range [3]imagerun.Config{plain: best[plain].config, momentum: m.config,
-		sameRate: control} {
-		if err := add(arm, c); err != nil {
-			return all, err
-		}
+	configs := map[int]imagerun.Config{plain: best[plain].configs[0], momentum: m.configs[0],
+		sameRate: control}
+	if second := best[etaGrid]; second.tried > 0 && !second.same(m.trial) {
+		configs[etaGrid] = second.configs[0]
 	}
 	if s.Longer > 0 {
-		c := best[plain].config
+		c := best[plain].configs[0]
 		c.Epochs *= s.Longer
-		c.EvalEvery *= s.Longer // as many points on the curve
-		return all, add(longer, c)
+		if c.UntilLoss == 0 {
+			c.EvalEvery *= s.Longer // as many points on the curve
+		}
+		configs[longer] = c
+	}
+	for arm, c := range configs {
+		c.Holdout, c.Slim = 0, false
+		if err := c.Validate(); err != nil {
+			return all, err
+		}
+		all[arm] = seeds(c, s.TrialSeeds+1, s.Seeds)
 	}
 	return all, nil
 }

@@ -18,20 +18,25 @@ GD+M, each at its best setting of an equal number of trials, and their curves.
 
   go run ./scripts/figure1                         half an hour on 2 cores: embedded images
   go run ./scripts/figure1 -part=b                 SGD and SGD+M on mini-batches
-  go run ./scripts/figure1 -norm=batch             with batch normalization, which by the paper
-                                                   shrinks the gain
-  go run ./scripts/figure1 -batches=8,16,32,64     the gain by batch size, as in the paper's later
+  go run ./scripts/figure1 -parameterizations=weights,centered,pytorch,batch
+                                                   other initializations, and batch normalization,
+                                                   which by the paper shrinks the gain
+  go run ./scripts/figure1 -scale=medium -images=512,1000,2048
+                                                   the gain by number of images
+  go run ./scripts/figure1 -batches=32,128,512     the gain by batch size, as in the paper's later
                                                    version: -model=vgg19
                                                    -batches=128,512,2048,8192,50000
   go run ./scripts/figure1 -dry-run -scale=paper   the cost of the paper's own setting here
   go run ./scripts/figure1 -scale=paper -gpus=0,1  that setting, one run on each of two GPUs
   go run ./scripts/figure1 -scale=paper -launcher=slurm -requeue -time=8h   the same on a cluster
 
-Held-out training images judge the trials on a grid. The best setting of each algorithm is trained
-on all images with other seeds. Two controls stand beside the two: GD at the effective rate of the
-best GD+M, and GD with 10 times the epochs. The same command again goes on where the study was
-stopped, any number of times: runs that have ended are never repeated. It leaves report.md,
-table.md, .csv and .json, and pictures in -out.
+Held-out training images judge the trials on a grid, each with two seeds: the same grid of effective
+rates for both algorithms, and the same grid of η, as a user of PyTorch searches (-protocol). The
+best setting of each algorithm is trained on all images with other seeds. A run ends when it has
+fitted all training images (-until-loss). Two controls stand beside the two: GD at the effective
+rate of the best GD+M, and GD with 10 times the epochs. The same command again goes on where the
+study was stopped, any number of times: runs that have ended are never repeated. It leaves
+report.md, table.md, .csv and .json, and pictures in -out.
 `
 
 // paper has the numbers of Figure 1 (a) and (b): test accuracy, %, without and with momentum.
@@ -51,18 +56,15 @@ func figure1() *study.Figure {
 		Name: "figure1", Manual: manual,
 		Title: "Figure 1 (a), (c), (d): test accuracy with full batches",
 		Scales: study.Scales(
-			study.Scale{Name: "medium", Description: "512 images of CIFAR-10, ResNet-18 of width " +
-				"16, 300 epochs, 30 of them warm-up, one schedule, two weight decays: a night on " +
-				"2 cores", Values: map[string]string{"weight-decays": "0,0.0005"}},
 			study.Scale{Name: "paper", Description: "CIFAR-10 and CIFAR-100 whole, ResNet-18 of " +
-				"width 64 and WideResNet-16-4, 300 epochs: wants GPUs",
+				"width 64 and WideResNet-16-4, three parameterizations, 300 epochs: wants GPUs",
 				Values: map[string]string{"data": "cifar10,cifar100", "model": "resnet18,wrn16-4"}},
 		),
 		Measures: []study.Measure{{Column: "test_accuracy", Title: "test accuracy", Paper: paper}},
 		MiniBatches: &study.MiniBatches{
 			Title:       "Figure 1 (b): test accuracy with mini-batches",
 			TitleBySize: "Figure 1 (a) and (b): test accuracy by batch size",
-			Size:        map[string]int{"quick": 16, "medium": 64, "paper": 128},
+			Size:        map[string]int{"quick": 32, "medium": 128, "paper": 128},
 			PaperSize:   128,
 		},
 	}

@@ -43,8 +43,8 @@ func count(t *testing.T, runs []runlist.Run, setting string, value any) (n int) 
 	return n
 }
 
-// The grids that the scales say: the paper's has 4 cells, 2 algorithms, 6 rates, 2 schedules and 3
-// weight decays.
+// The grids that the scales say: the paper's has 12 cells, 3 weight decays, 2 schedules, 1 seed, 6
+// rates of GD, and 12 of GD+M: 6 effective rates and 6 η, of which none are the same.
 func TestScales(t *testing.T) {
 	paper := list(t, "-scale=paper")
 	for _, tt := range []struct {
@@ -52,43 +52,68 @@ func TestScales(t *testing.T) {
 		value   any
 		want    int
 	}{
-		{"holdout", 5000.0, 288}, {"opt", "gd", 144}, {"opt", "gdm", 144},
-		{"data", "cifar100", 144}, {"model", "wrn16-4", 144}, {"width", 16.0, 144},
-		{"width", 64.0, 144},
-		{"schedule", "cosine", 144}, {"weight_decay", 0.0005, 96}, {"seed", 1.0, 288},
-		{"images", 0.0, 288}, {"epochs", 300.0, 288}, {"norm", "none", 288},
+		{"holdout", 5000.0, 1296}, {"opt", "gd", 432}, {"opt", "gdm", 864},
+		{"data", "cifar100", 648}, {"model", "wrn16-4", 648}, {"width", 16.0, 648},
+		{"width", 64.0, 648}, {"norm", "weights", 432}, {"norm", "none", 864},
+		{"init", "pytorch", 432}, {"schedule", "cosine", 648}, {"weight_decay", 0.0005, 432},
+		{"seed", 1.0, 1296}, {"images", 0.0, 1296}, {"epochs", 300.0, 1296},
 	} {
 		if got := count(t, paper, tt.setting, tt.value); got != tt.want {
 			t.Errorf("%d of the paper's trials have %s = %v, want %d", got, tt.setting, tt.value,
 				tt.want)
 		}
 	}
-	if n := len(list(t)); n != 12 {
-		t.Errorf("%d quick trials, want 6 rates for each of 2 algorithms", n)
-	}
-	if n := len(list(t, "-scale=medium")); n != 24 {
-		t.Errorf("%d medium trials, want 6 rates and 2 weight decays for each of 2 algorithms", n)
+	// 4 rates of GD; of GD+M 4 effective rates and 4 η, of which one is the same; 2 seeds.
+	for _, scale := range []string{"quick", "medium"} {
+		if n := len(list(t, "-scale="+scale)); n != 22 {
+			t.Errorf("%d %s trials, want 22", n, scale)
+		}
 	}
 }
 
 func TestVariants(t *testing.T) {
-	b := list(t, "-part=b", "-scale=paper")
+	b := list(t, "-part=b", "-scale=paper", "-parameterizations=centered", "-protocol=effective",
+		"-trial-seeds=1")
 	if n, m := count(t, b, "batch", 128.0), count(t, b, "opt", "sgdm"); n != 288 || m != 144 {
 		t.Errorf("part b: %d of %d runs have batches of 128, %d are SGD+M; want all and half", n,
 			len(b), m)
 	}
-	norm := list(t, "-norm=batch")
-	if n := count(t, norm, "norm", "batch"); n != 12 || count(t, norm, "ghost_batch", 64.0) != 12 {
-		t.Errorf("-norm=batch: %d runs of 12, want all, in one chunk of all 64 images: %s", n,
+	norm := list(t, "-parameterizations=batch")
+	if n := count(t, norm, "norm", "batch"); n != 22 || count(t, norm, "ghost_batch", 128.0) != 22 {
+		t.Errorf("batch normalization: %d runs of 22, want all, in chunks of 128 images: %s", n,
 			norm[0].Settings)
 	}
+	// Runs with mini-batches have all their epochs, those with full batches end at a loss.
+	both := list(t, "-batches=32,512", "-rates=0.1")
+	if n, m := count(t, both, "until_loss", 0.01), count(t, both, "batch", 0.0); n != m || n == 0 ||
+		n == len(both) {
+		t.Errorf("%d of %d runs end at a loss, %d have the full batch", n, len(both), m)
+	}
+	// Every combination of the axes.
+	axes := list(t, "-images=100,200", "-parameterizations=weights,pytorch,skipinit",
+		"-rates=0.1", "-protocol=effective", "-trial-seeds=1")
+	if n, m := count(t, axes, "images", 100.0), count(t, axes, "init", "skipinit"); n != 6 ||
+		m != 4 || len(axes) != 12 {
+		t.Errorf("axes: %d runs, %d on 100 images, %d with SkipInit; want 12, 6, 4", len(axes), n,
+			m)
+	}
 	// The batch size that holds all images is the full batch.
-	sizes := list(t, "-model=vgg19", "-data=cifar10", "-images=0",
-		"-batches=128,512,2048,8192,50000", "-rates=0.1")
+	sizes := list(t, "-model=vgg19", "-data=cifar10", "-images=0", "-protocol=effective",
+		"-trial-seeds=1", "-batches=128,512,2048,8192,50000", "-rates=0.1")
 	if n, m := count(t, sizes, "batch", 0.0), count(t, sizes, "opt", "gdm"); len(sizes) != 10 ||
 		n != 2 || m != 1 {
 		t.Errorf("5 batch sizes: %d runs, %d with full batch, %d of them GD+M; want 10, 2 and 1",
 			len(sizes), n, m)
+	}
+}
+
+// The end at a loss is refused where no comparison has one.
+func TestUntilLoss(t *testing.T) {
+	var stdout bytes.Buffer
+	err := figure1().Run(t.Context(), &stdout, &stdout, []string{"plan", "-part=b",
+		"-until-loss=0.1"})
+	if err == nil || !strings.Contains(err.Error(), "-until-loss needs the training loss at one") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -102,7 +127,7 @@ func TestParts(t *testing.T) {
 			append([]string{"plan", "-launcher=slurm"}, strings.Fields(args)...)); err != nil {
 			t.Fatal(err)
 		}
-		if line := "trials-1  12 runs: sweeps/" + want +
+		if line := "trials-1  22 runs: sweeps/" + want +
 			"/trials-1/runs.jsonl\n"; !strings.Contains(stdout.String(), line) {
 			t.Errorf("%q: %q, want %q", args, stdout.String(), line)
 		}

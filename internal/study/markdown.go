@@ -1,0 +1,280 @@
+package study
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"momentum/internal/descent"
+	"momentum/internal/markdown"
+	"momentum/internal/stats"
+)
+
+// markdown are the tables for people: accuracies, differences, settings.
+func (s *Study) markdown(results []result, rows []row) string {
+	var b strings.Builder
+	b.WriteString(s.accuracies(rows))
+	b.WriteString("\nWhat momentum adds, in points, paired by seed, and the ratio of the " +
+		"two accuracies:\n\n")
+	b.WriteString(s.differences(results, rows))
+	b.WriteString("\nThe settings, each algorithm's own best of its trials on held-out training " +
+		"images:\n\n")
+	b.WriteString(s.settings(rows))
+	fmt.Fprintf(&b, "\n%s\n", s.notes(results))
+	return b.String()
+}
+
+// accuracies is the table of all measures of all arms.
+func (s *Study) accuracies(rows []row) string {
+	titles := []string{"", "", "paper, %", "ours, %", "at equal training loss, %",
+		"training accuracy, %", "zero training error at epoch"}
+	several := len(s.Measures) > 1
+	if several {
+		titles = slices.Insert(titles, 2, "")
+	}
+	early := slices.ContainsFunc(rows, row.early)
+	if early {
+		titles = append(titles, "ended at epoch")
+	}
+	var lines [][]string
+	for _, r := range rows {
+		ours := r.withSeeds()
+		if r.Diverged > 0 {
+			ours += fmt.Sprintf(", %d diverged", r.Diverged)
+		}
+		line := []string{r.Cell, r.Arm, percent(r.Paper), ours, withN(r.Equal), text(r.Train),
+			epochs(r.Zero)}
+		if several {
+			line = slices.Insert(line, 2, r.Measure)
+		}
+		if early {
+			line = append(line, epochs(r.Ended))
+		}
+		lines = append(lines, line)
+	}
+	return markdown.Table(titles, lines)
+}
+
+// early reports whether a run ended before its last epoch and without diverging.
+func (r row) early() bool {
+	for i, epoch := range r.Ended {
+		if r.Seeds[i] != nil && epoch < r.Epochs {
+			return true
+		}
+	}
+	return false
+}
+
+// withSeeds is the accuracy with its interval, and the seeds' values if there are only a few: the
+// interval of three values is a weak summary.
+func (r row) withSeeds() string {
+	if r.Ours == nil || r.Ours.N < 2 || r.Ours.N > 3 {
+		return withN(r.Ours)
+	}
+	return fmt.Sprintf("%s (%d: %s)", r.Ours, r.Ours.N, bySeed(r.Seeds))
+}
+
+// bySeed lists the values of the seeds that did not diverge.
+func bySeed(values []*float64) string {
+	var words []string
+	for _, x := range values {
+		if x != nil {
+			words = append(words, fmt.Sprintf("%.1f", *x))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// differences is the table of an arm with momentum minus one without.
+func (s *Study) differences(results []result, rows []row) string {
+	var lines [][]string
+	for _, r := range rows {
+		if r.Of == "" {
+			continue
+		}
+		paper, paperRatio := "", ""
+		for _, m := range s.Measures {
+			if m.Title == r.Measure && r.Status != "" {
+				numbers, _ := m.paper(cellOf(results, r.Cell))
+				paper = fmt.Sprintf("%+.2f", numbers[momentum]-numbers[plain])
+				paperRatio = fmt.Sprintf("%.2f", numbers[momentum]/numbers[plain])
+			}
+		}
+		ratio := ""
+		if r.Ratio != nil {
+			ratio = fmt.Sprintf("%.3f", *r.Ratio)
+		}
+		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
+			paperRatio, ratio, r.Status})
+	}
+	return markdown.Table([]string{"", "measure", "difference", "paper", "ours", "ratio, paper",
+		"ratio, ours", "beside the paper"}, lines)
+}
+
+// settings is the table of the settings of all arms.
+func (s *Study) settings(rows []row) string {
+	var lines [][]string
+	for _, r := range rows {
+		if r.Measure != s.Measures[0].Title {
+			continue
+		}
+		protocol, trials, heldOut := "", "", ""
+		if r.Trials > 0 {
+			protocol, trials = "same grid of "+r.Protocol, strconv.Itoa(r.Trials)
+			heldOut = fmt.Sprintf("%.2f", r.HeldOut)
+			if len(r.BySeed) > 1 {
+				heldOut += " (" + bySeed(r.BySeed) + ")"
+			}
+		}
+		lines = append(lines, []string{r.Cell, r.Arm, r.Rule, fmt.Sprintf("%g", r.Rate),
+			fmt.Sprintf("%g", r.EtaEff), r.Schedule, strconv.Itoa(r.Epochs), protocol, trials,
+			heldOut, s.remark(r)})
+	}
+	return markdown.Table([]string{"", "", "rule", "η", "η_eff", "schedule", "epochs at most",
+		"best of the", "settings tried", "held-out accuracy, %", ""}, lines)
+}
+
+// remark says what to keep in mind about a setting.
+func (s *Study) remark(r row) string {
+	var remarks []string
+	if r.Edge != "" {
+		remarks = append(remarks,
+			fmt.Sprintf("the %s of the grid: a better rate may lie beyond", r.Edge))
+	}
+	if r.Trials > 0 && len(s.WeightDecays) > 1 && r.Decay == slices.Max(s.WeightDecays) {
+		remarks = append(remarks,
+			"the largest weight decay of the grid: a better one may lie beyond")
+	}
+	if r.Fits != nil && *r.Fits < s.TrialSeeds {
+		remarks = append(remarks, fmt.Sprintf("reached zero training error in %d of %d trial seeds",
+			*r.Fits, s.TrialSeeds))
+	}
+	if r.Beyond != "" {
+		remarks = append(remarks, r.Beyond)
+	}
+	return strings.Join(remarks, "; ")
+}
+
+// notes say how to read the tables.
+func (s *Study) notes(results []result) string {
+	var levels []string
+	for _, r := range results {
+		if level := r.level(); !math.IsNaN(level) {
+			levels = append(levels, fmt.Sprintf("%.3g (%s)", level, r.Title))
+		}
+	}
+	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+
+		"training loss\" is the accuracy at the first evaluation at which the training loss is at "+
+		"most the largest\nat which a seed of the two algorithms ends with zero training error "+
+		"(or ends, if none has): %s nats. %s\nBeside the paper: \"reproduced\", our interval "+
+		"holds the paper's difference and leaves out 0 (or, where the paper's is less than a "+
+		"point, has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
+		"paper's side, and the paper's difference; \"opposite\", it leaves out 0 on the other "+
+		"side; \"no difference seen\", it holds 0 and leaves out\nthe paper's difference; "+
+		"\"undecided\", it holds both.", strings.Join(levels, ", "), s.selection())
+	if slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Base.Batch > 0 }) {
+		text += " With mini-batches the training loss and accuracy of an epoch are sums while " +
+			"the weights move, and its test accuracy is that of the epoch's start."
+	}
+	for _, paragraph := range []string{s.stability(results), s.Note} {
+		if paragraph != "" {
+			text += "\n\n" + paragraph
+		}
+	}
+	return text
+}
+
+// selection says how the settings were chosen.
+func (s *Study) selection() string {
+	fitted, seeds := "", "seed 1"
+	if s.Choose == Fitted {
+		fitted = "zero training error in the most trial seeds, then "
+	}
+	if s.TrialSeeds > 1 {
+		seeds = fmt.Sprintf("each of the seeds 1 to %d", s.TrialSeeds)
+	}
+	text := fmt.Sprintf("Every algorithm had as many trials as the other, with %s and %d training "+
+		"images held out,\nover the rates %s (and more where the grid grew: see the pictures), "+
+		"the schedules %s and the weight decays %s. Among settings without a diverged seed, the "+
+		"choice was the one with %sthe best mean held-out accuracy.\nη_eff is η/(1−γ) in the "+
+		"undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.",
+		seeds, s.Holdout, numbers(s.Rates), strings.Join(s.Schedules, ", "),
+		numbers(s.WeightDecays), fitted)
+	for _, p := range s.Protocols {
+		text += map[Protocol]string{
+			Effective: " \"Same grid of η_eff\": both algorithms tried the same effective rates.",
+			Eta:       " \"Same grid of η\": both tried the same η, as a user of PyTorch would.",
+		}[p]
+	}
+	return text
+}
+
+// stability explains the failures of GD at the effective rate of momentum, if there were any.
+func (s *Study) stability(results []result) string {
+	var cells []string
+	for _, r := range results {
+		if words := r.beyond(); words != "" {
+			cells = append(cells, fmt.Sprintf("%s: %s %s", r.Title, r.Arms[sameRate].Title, words))
+		}
+	}
+	if len(cells) == 0 {
+		return ""
+	}
+	limit := "2(1+γ)/η"
+	if s.Form == string(descent.Damped) {
+		limit = "2(1+γ)/((1−γ)η)"
+	}
+	return fmt.Sprintf("%s. That is what a rate beyond the stability limit of GD does: GD is "+
+		"stable up to a sharpness of 2/η, %s GD+M at its η up to %s, which is (1+γ)/(1−γ) = "+
+		"%.3g times as much at the same effective rate.", strings.Join(cells, "; "), s.Form, limit,
+		(1+s.Gamma)/(1-s.Gamma))
+}
+
+// cellOf is the cell with a title.
+func cellOf(results []result, title string) Cell {
+	return results[slices.IndexFunc(results, func(r result) bool { return r.Title == title })].Cell
+}
+
+// numbers lists numbers with commas.
+func numbers(values []float64) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = fmt.Sprintf("%g", v)
+	}
+	return strings.Join(words, ", ")
+}
+
+// text is "75.83 ± 0.31", "none" for nil.
+func text(i *stats.Interval) string {
+	if i == nil {
+		return "none"
+	}
+	return i.String()
+}
+
+// withN is "75.83 ± 0.31 (3)".
+func withN(i *stats.Interval) string {
+	if i == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%s (%d)", i, i.N)
+}
+
+func percent(x *float64) string {
+	if x == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", *x)
+}
+
+func epochs(zero []int) string {
+	words := make([]string, len(zero))
+	for i, epoch := range zero {
+		if words[i] = strconv.Itoa(epoch); epoch < 0 {
+			words[i] = "never"
+		}
+	}
+	return strings.Join(words, ", ")
+}

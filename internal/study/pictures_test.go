@@ -1,0 +1,88 @@
+package study
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"momentum/internal/imagerun"
+)
+
+// Accuracy by batch size and by number of images: one point for each cell that differs in nothing
+// else, the full batch at the number of images; and what momentum adds, paired by seed (by hand as
+// in TestRows).
+func TestAgainst(t *testing.T) {
+	s := two()
+	cell := func(change func(*result)) result {
+		r := results(t, s)[0]
+		r.Images = 40
+		change(&r)
+		return r
+	}
+	full := cell(func(*result) {})
+	for _, tt := range []struct {
+		property against
+		small    result
+		want     string
+	}{
+		{batches, cell(func(r *result) { r.Base.Batch, r.Base.Opt = 8, "sgd" }), "[8 40]"},
+		{images, cell(func(r *result) { r.Images = 20 }), "[20 40]"},
+	} {
+		others := []result{cell(func(r *result) { r.Base.Width++ }),
+			cell(func(r *result) { r.Parameterization = "he" })}
+		pictures := s.against(append(others, full, tt.small), tt.property)
+		if len(pictures) != 1 {
+			t.Fatalf("%s: %d pictures, want 1: two cells have no partner", tt.property.name,
+				len(pictures))
+		}
+		panels := pictures[0].Panels[0]
+		gd, gain := panels[0].Lines[0], panels[1].Lines[0]
+		if got := fmt.Sprintf("%.4g", [][]float64{gd.X, gd.Y, gd.Low, gd.High}); got !=
+			"["+tt.want+" [72 72] [67.03 67.03] [76.97 76.97]]" {
+			t.Errorf("%s: GD is %s; want 72 ± 4.97 at %s", tt.property.name, got, tt.want)
+		}
+		if got := fmt.Sprintf("%.4g", [][]float64{gain.X, gain.Y, gain.Low, gain.High}); got !=
+			"["+tt.want+" [10 10] [7.516 7.516] [12.48 12.48]]" {
+			t.Errorf("%s: momentum adds %s; want 10 ± 2.48 at %s", tt.property.name, got, tt.want)
+		}
+		// The control with two seeds left, 76 ± 13, and the arms end at 100%.
+		for _, l := range panels[0].Lines {
+			if slices.Max(l.High) > 100 || slices.Min(l.Low) < 0 {
+				t.Errorf("%s: a band from %v to %v", l.Name, l.Low, l.High)
+			}
+		}
+		base := filepath.Join(t.TempDir(), tt.property.name)
+		if err := pictures[0].Write(base); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The mean curve of seeds that end at different epochs goes on to the last end: those that ended
+// keep their last value. One that diverged ends the curve.
+func TestHeld(t *testing.T) {
+	short, long := ended(0.1, 1, 0.7, 1, 0.5), ended(0.3, 1, 0.8, 1, 0.4, 0.6, 0.9)
+	loss := func(o imagerun.Outcome) (x, y []float64) { return o.Series("loss") }
+	got := held([]imagerun.Outcome{short, long}, loss)
+	if want := "[{[0 1 2 3] [2 0.1 0.1 0.1]} {[0 1 2 3] [2 1.5 1 0.3]}]"; fmt.Sprint(got) != want {
+		t.Errorf("curves %v, want %s", got, want)
+	}
+	short.Diverged = true
+	if got := held([]imagerun.Outcome{short, long}, loss); len(got[0].X) != 2 {
+		t.Errorf("a diverged seed goes on: %v", got[0])
+	}
+}
+
+// The pictures can be drawn of what there is: with seeds and trials that diverged.
+func TestPictures(t *testing.T) {
+	s := two()
+	r := results(t, s)[0]
+	for name, p := range map[string]interface{ Write(string) error }{"curves": s.curves(r),
+		"trials": s.grid(r)} {
+		base := filepath.Join(t.TempDir(), name)
+		if err := p.Write(base); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
