@@ -57,8 +57,8 @@ func TestDevicesChangeNothing(t *testing.T) {
 	check(defaultBackend, F32, 2, 3)
 }
 
-// Many devices, and so many threads of XLA, change a step of larger networks by rounding at most: on
-// processors with AVX2, four threads and more divide some products in another way.
+// Many devices, and so many threads of XLA, change a step of larger networks by rounding at most:
+// on processors with AVX2, three threads and more divide some products in another way.
 func TestThreadsChangeRoundingOnly(t *testing.T) {
 	for _, c := range []models.Config{{Model: "resnet18", Width: 8, Norm: "none"},
 		{Model: "vgg19", Width: 4, Norm: "none"}} {

@@ -122,8 +122,9 @@ func (r *experiment) open(ctx context.Context) error {
 	fmt.Fprintf(r.stdout, "devices   %s%s\n", r.backend.Shares(), r.idle())
 	fmt.Fprintf(r.stdout, "data      %s: %d training images%s, %d %s%s\n", r.Data, r.train.N,
 		smallMarginCount(r.train), r.eval.N, r.evalName(), smallMarginCount(r.eval))
-	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s, init %s: %d parameters, %.3g GFLOP per "+
-		"image and step\n", r.Model, r.Width, r.Norm, r.Init, r.net.NumParams(), r.stepFLOP/1e9)
+	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s, init %s: %d parameters, %.3g GFLOP "+
+		"per image and step\n", r.Model, r.Width, r.Norm, r.Init, r.net.NumParams(),
+		r.stepFLOP/1e9)
 	fmt.Fprintf(r.stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)%s\n",
 		r.ruleName(), r.Rate, r.Schedule, r.Rule().EffectiveRate(r.Rate), r.Epochs,
 		r.stepsPerEpoch, r.untilText())

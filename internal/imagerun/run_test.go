@@ -30,7 +30,8 @@ func TestRun(t *testing.T) {
 		`preset    tiny, asked for by -preset: .+; -preset=quick is the smallest real run`,
 		`devices   [123] cores?`,
 		`data      cifar10-mini: 13 training images, 10 held-out training images`,
-		`model     wrn16-1, width 1, norm none, init centered: 788 parameters, .+ GFLOP per image and step`,
+		`model     wrn16-1, width 1, norm none, init centered: 788 parameters, ` +
+			`.+ GFLOP per image and step`,
 		`descent   GD\+M undamped, γ = 0.9, λ = 0; η = 0.1 cosine, η_eff = 1; ` +
 			`4 epochs of 1 step\(s\)`,
 		`run       ` + regexp.QuoteMeta(dir),
@@ -253,4 +254,40 @@ func TestFresh(t *testing.T) {
 		t.Error("the folder that was set aside has changed")
 	}
 	sameResult(t, dir, dir+".old-1")
+}
+
+// untilLoss are flags of a run that -until-loss ends before its 100 epochs.
+var untilLoss = []string{"-opt=gdm", "-epochs=100", "-images=1", "-lr=0.05", "-until-loss=0.3",
+	"-norm=weights", "-eval-every=5"}
+
+// A run with -until-loss ends before the first step at which all training images are classified
+// correctly at that loss. Its rows up to there are those of a run without the flag.
+func TestUntilLoss(t *testing.T) {
+	root := t.TempDir()
+	stdout := succeed(t, testArgs(root, untilLoss...)...)
+	want := "100 epochs of 1 step(s), or until all images are fitted with a loss of 0.3\n"
+	if !strings.Contains(stdout, want) {
+		t.Errorf("the output lacks %q:\n%s", want, stdout)
+	}
+	rows := runtest.Metrics(t, folder(t, root))
+	last := len(rows) - 1
+	if last < 2 || last >= 100 {
+		t.Fatalf("%d rows, want an end between the epochs 2 and 99", last+1)
+	}
+	for i, row := range rows {
+		ends := get(row, "train_accuracy") == 1 && get(row, "loss") <= 0.3
+		if row.Step != int64(i) || get(row, "epoch") != float64(i) || ends != (i == last) {
+			t.Errorf("row %d: %+v, want the end at row %d alone", i, row, last)
+		}
+	}
+	if _, evaluated := rows[last].Get("held_out_accuracy"); !evaluated {
+		t.Errorf("the last row has no evaluation: %+v", rows[last])
+	}
+	whole := t.TempDir()
+	succeed(t, testArgs(whole, append(slices.Clone(untilLoss), "-until-loss=0")...)...)
+	for i, row := range runtest.Metrics(t, folder(t, whole))[:last] {
+		if get(row, "loss") != get(rows[i], "loss") {
+			t.Errorf("row %d: %+v, want the loss of %+v", i, row, rows[i])
+		}
+	}
 }

@@ -124,7 +124,8 @@ func TestSmallMarginSettings(t *testing.T) {
 	for _, args := range [][]string{{"-preset=tiny"},
 		{"-preset=tiny", config(`{"small_margin": 0, "small_margin_factor": 4}`)}} {
 		c := parse(t, backend.Go, args...)
-		if text, err := json.Marshal(c.Settings); err != nil || bytes.Contains(text, []byte("small")) {
+		text, err := json.Marshal(c.Settings)
+		if err != nil || bytes.Contains(text, []byte("small")) {
 			t.Errorf("%q: %s, %v, want nothing about small margins", args, text, err)
 		}
 	}

@@ -59,6 +59,7 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 		// small-margin images.
 		{"-opt=sgdm", "-epochs=6", "-batch=5", "-chunk=4", "-small-margin=0.25"},
 		{"-opt=gd", "-epochs=6", "-eval-every=4"},
+		untilLoss,
 	} {
 		calm, root := t.TempDir(), t.TempDir()
 		succeed(t, testArgs(calm, algorithm...)...)

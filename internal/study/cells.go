@@ -35,9 +35,7 @@ func parameterizationNames() []string {
 // parameterize gives a configuration a parameterization.
 func parameterize(c *imagerun.Config, name string) {
 	switch name {
-	case "weights":
-		c.Norm, c.Init = name, "he"
-	case "batch":
+	case "weights", "batch":
 		c.Norm, c.Init = name, "centered"
 	default:
 		c.Norm, c.Init = "none", name
