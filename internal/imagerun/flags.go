@@ -282,6 +282,9 @@ func (cmd *Command) resolve(preset string) (Config, error) {
 			return c, cli.Usagef("invalid value %q for flag -%s: %w", value, name, err)
 		}
 	}
+	if _, ok := cmd.given["warmup"]; !ok && cmd.file == "" {
+		c.Warmup = min(c.Warmup, c.Epochs/20) // the preset's is for its epochs
+	}
 	if err := cmd.checkGiven(&c); err != nil {
 		return c, &cli.UsageError{Err: err}
 	}

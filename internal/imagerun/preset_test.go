@@ -38,7 +38,7 @@ func TestPresets(t *testing.T) {
 	}{
 		{"-preset=paper -model=wrn16-4", 16}, {"-preset=paper -model=wrn16-4 -width=64", 64},
 		{"-preset=paper " + config, 16}, {"-preset=paper -model=resnet18 " + config, 64},
-		{"-preset=quick -model=wrn16-4", 16}, {"-preset=tiny -model=wrn16-4", 4},
+		{"-preset=quick -model=wrn16-4", 8}, {"-preset=tiny -model=wrn16-4", 4},
 		{"-preset=tiny -model=wrn16-4 -width=0", 16}, {"-preset=tiny -width=0", 64},
 	} {
 		if c := parse(t, backend.Go, strings.Fields(tt.args)...); c.Width != tt.width {

@@ -48,8 +48,8 @@ type Settings struct {
 	Schedule    string  `json:"schedule"`
 	Warmup      int     `json:"warmup"` // epochs
 	Epochs      int     `json:"epochs"`
-	UntilLoss   float64 `json:"until_loss,omitempty"` // ends a run earlier; 0: never
-	Batch       int     `json:"batch"`                // 0: full batch
+	UntilLoss   float64 `json:"until_loss"` // ends a run earlier; 0: never
+	Batch       int     `json:"batch"`      // 0: full batch
 	Precision   string  `json:"precision"`
 	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost
 	Seed        uint64  `json:"seed"`
