@@ -49,7 +49,7 @@ func Preset(name, opt string) Config {
 		c.Warmup = 15
 		if !IsMiniBatch(opt) {
 			c.UntilLoss = 0.01
-			c.Rate = map[string]float64{"gd": 0.5, "gdm": 0.05}[opt]
+			c.Rate = map[string]float64{"gd": 0.5, "gdm": 0.02}[opt]
 		}
 	case "tiny":
 		c.Data, c.Width, c.Images, c.Norm, batch = "cifar10-mini", 4, 40, "weights", 16
