@@ -28,7 +28,7 @@ func presetOf(kind backend.Kind) string {
 
 // Preset returns the configuration that a run of an algorithm starts from. Rates are undamped.
 // Those of quick were chosen on held-out training images with the same number of trials for GD and
-// for GD+M (results/figure1/README.md); the others are starting points, and the paper gives none.
+// for GD+M (docs/trainability.md); the others are starting points, and the paper gives none.
 func Preset(name, opt string) Config {
 	rates := map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}
 	c := Config{
