@@ -100,7 +100,7 @@ func TestTask(t *testing.T) {
 	}
 	const absent = "-backend=xla:/absent/cpu.so" // is not opened
 	fails(t, cli.BadUsage, path+":2: the run "+runs[1].Name+", but its settings are those of "+
-		"cifar10-mini-resnet18w4-norm-weights-gd-lr0.25-s2-", list, "-task=1", "-seed=2", absent)
+		"cifar10-mini-resnet18w4-gd-lr0.25-s2-", list, "-task=1", "-seed=2", absent)
 	fails(t, cli.BadUsage, "-task: "+path+" has the tasks 0 to 1, got 2", list, "-task=2", absent)
 }
 

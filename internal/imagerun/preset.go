@@ -52,8 +52,7 @@ func Preset(name, opt string) Config {
 			c.Rate = map[string]float64{"gd": 0.5, "gdm": 0.02}[opt]
 		}
 	case "tiny":
-		c.Data, c.Width, c.Images, c.Norm, batch = "cifar10-mini", 4, 40, "weights", 16
-		c.Epochs = 20
+		c.Data, c.Width, c.Images, c.Epochs, batch = "cifar10-mini", 4, 40, 20, 16
 	}
 	if HasMomentum(opt) {
 		c.Momentum = 0.9
