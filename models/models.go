@@ -44,6 +44,9 @@ type Config struct {
 	BranchScale *float64
 }
 
+// Norms lists the values of Config.Norm.
+func Norms() []string { return []string{"none", "batch", "weights"} }
+
 // Inits lists the values of Config.Initialization.
 func Inits() []string { return []string{centered, "he", pytorch, fixup, skipInit} }
 
@@ -186,8 +189,9 @@ func New(c Config) (*Network, error) {
 // checkParameterization refuses norms, initializations and branch scales that are unknown or
 // contradict each other.
 func (c Config) checkParameterization() error {
-	if !slices.Contains([]string{"none", "batch", "weights"}, c.Norm) {
-		return fmt.Errorf("models: norm must be none, batch or weights, got %q", c.Norm)
+	if !slices.Contains(Norms(), c.Norm) {
+		return fmt.Errorf("models: norm must be one of %s, got %q", strings.Join(Norms(), ", "),
+			c.Norm)
 	}
 	if !slices.Contains(Inits(), c.Initialization) {
 		return fmt.Errorf("models: init must be one of %s, got %q", strings.Join(Inits(), ", "),

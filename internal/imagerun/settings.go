@@ -172,7 +172,7 @@ func (c *Config) Validate() error {
 		oneOf("form", c.Form, []string{string(descent.Damped), string(descent.Undamped)}),
 		oneOf("schedule", c.Schedule, descent.Schedules()),
 		oneOf("data", c.Data, datasets.Names()),
-		oneOf("norm", c.Norm, []string{"none", "batch", "weights"}),
+		oneOf("norm", c.Norm, models.Norms()),
 		oneOf("init", c.Init, models.Inits()),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
 		c.validateSmallMargin(),
