@@ -196,7 +196,7 @@ func parse(args []string) (Config, request, error) {
 			CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"}}
 		r, mu = request{preset: r.preset}, unset
 		fs := flagSet(&c, &r, &mu)
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 			return c, r, err
 		} else if err != nil {
 			return c, r, cli.Usagef("%w (see go run ./synthetic -h)", err)

@@ -12,7 +12,7 @@ import (
 // -h.
 func Parse(fs *flag.FlagSet, args []string, stdout io.Writer, introduction string) error {
 	fs.SetOutput(io.Discard) // errors are returned
-	err := fs.Parse(args)
+	err := ParseOnce(fs, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(stdout, "%s\n\n", introduction)
@@ -25,4 +25,34 @@ func Parse(fs *flag.FlagSet, args []string, stdout io.Writer, introduction strin
 		return Usagef("unexpected argument %q; see -h", fs.Arg(0))
 	}
 	return nil
+}
+
+// ParseOnce is [flag.FlagSet.Parse], but a flag that is given twice with different values is an
+// error: the last would win without a word.
+func ParseOnce(fs *flag.FlagSet, args []string) error {
+	fs.VisitAll(func(f *flag.Flag) { f.Value = &once{Value: f.Value} })
+	defer fs.VisitAll(func(f *flag.Flag) { f.Value = f.Value.(*once).Value })
+	return fs.Parse(args)
+}
+
+// once is a flag's value that refuses a second text.
+type once struct {
+	flag.Value
+	given bool
+	text  string
+}
+
+// Set sets the value.
+func (o *once) Set(text string) error {
+	if o.given && text != o.text {
+		return fmt.Errorf("it was given before as %q: give it once", o.text)
+	}
+	o.given, o.text = true, text
+	return o.Value.Set(text)
+}
+
+// IsBoolFlag reports whether the flag may stand without a value.
+func (o *once) IsBoolFlag() bool {
+	b, ok := o.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
 }

@@ -4,32 +4,40 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 )
 
 func TestParse(t *testing.T) {
 	for _, c := range []struct {
-		arg    string
+		args   string
 		status int
 		err    string
 		stdout string
 	}{
 		{"-n=3", Done, "<nil>", ""},
-		{"-h", Done, "flag: help requested", "Count counts.\n\n  -n number\n    \tthe number\n"},
+		{"-h", Done, "flag: help requested", "Count counts.\n\n  -n number\n    \tthe number\n" +
+			"  -v\tverbose\n"},
 		{"-m=3", BadUsage, "flag provided but not defined: -m; see -h", ""},
 		{"-n=x", BadUsage, `invalid value "x" for flag -n: parse error; see -h`, ""},
+		{"-n=2 -n=3", BadUsage, `invalid value "3" for flag -n: it was given before as "2": give it ` +
+			"once; see -h", ""},
+		{"-n=3 -v -n=3", Done, "<nil>", ""},
+		{"-v -v=false", BadUsage, `invalid boolean value "false" for -v: it was given before as ` +
+			`"true": give it once; see -h`, ""},
 		{"now", BadUsage, `unexpected argument "now"; see -h`, ""},
 	} {
 		fs := flag.NewFlagSet("count", flag.ContinueOnError)
 		n := fs.Int("n", 0, "the `number`")
+		fs.Bool("v", false, "verbose")
 		var stdout bytes.Buffer
-		err := Parse(fs, []string{c.arg}, &stdout, "Count counts.")
+		err := Parse(fs, strings.Fields(c.args), &stdout, "Count counts.")
 		if Status(err) != c.status || fmt.Sprint(err) != c.err || stdout.String() != c.stdout {
-			t.Errorf("%s: status %d, %v, %q; want %d, %s, %q", c.arg, Status(err), err, &stdout,
+			t.Errorf("%s: status %d, %v, %q; want %d, %s, %q", c.args, Status(err), err, &stdout,
 				c.status, c.err, c.stdout)
 		}
 		if err == nil && *n != 3 {
-			t.Errorf("%s: got %d", c.arg, *n)
+			t.Errorf("%s: got %d", c.args, *n)
 		}
 	}
 }

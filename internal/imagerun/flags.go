@@ -218,7 +218,7 @@ func ParseCommand(args []string) (*Command, error) {
 	cmd := &Command{given: map[string]string{}}
 	scratch := Preset("paper", "gdm")
 	fs := cmd.flags(&scratch)
-	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
 	} else if err != nil {
 		return nil, cli.Usagef("%w (see go run ./cifar -h)", err)

@@ -165,7 +165,7 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	given := map[string]string{}
 	scratch := &options{}
 	fs, _ := f.flags(scratch)
-	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 		return verb, nil, err
 	} else if err != nil {
 		return verb, nil, cli.Usagef("%w (see go run ./scripts/%s -h)", err, f.Name)

@@ -57,7 +57,7 @@ type settings struct {
 func run(_ context.Context, stdout, _ io.Writer, args []string) error {
 	flags := flag.NewFlagSet("summary", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := cli.ParseOnce(flags, args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(stdout, "usage: go run ./scripts/summary RUN_FOLDER...")
 		return nil
 	} else if err != nil {
