@@ -101,8 +101,8 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.StringVar(&o.protocol, "protocol", "both", "what both algorithms have in common: "+
 		"effective (the rates are η_eff)|eta (they are η, as a user of PyTorch searches)|both "+
 		"(GD+M is tried and chosen in both ways)")
-	fs.IntVar(&s.TrialSeeds, "trial-seeds", 2, "each setting is tried with the seeds from 1 to "+
-		"this")
+	fs.IntVar(&s.TrialSeeds, "trial-seeds", 2, "settings are tried with seed 1, and those "+
+		"that may still be chosen with the seeds up to this")
 	fs.Var(cli.Remembered(cli.Strings(&s.Schedules)), "schedules",
 		"constant|cosine|step, with commas")
 	fs.Var(cli.Remembered(cli.Floats(&s.WeightDecays)), "weight-decays", "λ, with commas")

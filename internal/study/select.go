@@ -22,36 +22,19 @@ type choice struct {
 	allDiverged bool      // then edge is −1, and nothing is chosen
 }
 
-// choose picks a setting of an algorithm among the trials at some effective rates. First come
-// settings without diverged seeds, then those that fitted all training images in the most seeds,
-// then those that are best on held-out images at the last step in the mean over the seeds. Ties go
-// to the lower held-out loss, then to the smaller rate. outcomes are those of all trials of the
-// cell, by seed.
+// choose picks a setting of an algorithm among the trials at some effective rates: of those that
+// may be chosen (contenders), the one that is best on held-out images at the last step in the mean
+// over the seeds. Ties go to the lower held-out loss, then to the smaller rate. outcomes are those
+// of all trials of the cell, by seed.
 func (s *Study) choose(trials []trial, outcomes [][]imagerun.Outcome, withMomentum bool,
 	rates []float64) choice {
-	var all []choice
-	tried := 0
-	for i, t := range trials {
-		if t.momentum != withMomentum || !slices.Contains(rates, t.effectiveRate) {
-			continue
-		}
-		tried++
-		if c := s.judge(t, outcomes[i]); c.diverged < len(outcomes[i]) {
-			all = append(all, c)
-		}
-	}
+	all, tried := s.contenders(trials, outcomes, withMomentum, rates)
 	if len(all) == 0 {
 		return choice{tried: tried, edge: -1, allDiverged: true}
 	}
-	fits := func(c choice) int {
-		if s.Choose == Fitted {
-			return c.fits
-		}
-		return 0
-	}
 	best := slices.MinFunc(all, func(a, b choice) int {
-		return cmp.Or(a.diverged-b.diverged, fits(b)-fits(a), cmp.Compare(b.heldOut, a.heldOut),
-			cmp.Compare(a.loss, b.loss), cmp.Compare(a.effectiveRate, b.effectiveRate))
+		return cmp.Or(cmp.Compare(b.heldOut, a.heldOut), cmp.Compare(a.loss, b.loss),
+			cmp.Compare(a.effectiveRate, b.effectiveRate))
 	})
 	best.tried = tried
 	if smallest, largest := slices.Min(rates), slices.Max(rates); smallest < largest {
@@ -64,6 +47,38 @@ func (s *Study) choose(trials []trial, outcomes [][]imagerun.Outcome, withMoment
 	}
 	return best
 }
+
+// contenders are the settings of an algorithm, at some effective rates, that may be chosen by the
+// seeds so far: those with the fewest diverged seeds, and of these those with the fewest that did
+// not fit all training images. More seeds cannot take a setting into this class, only out of it, so
+// no other setting needs them. tried is the number of settings that were tried at these rates.
+func (s *Study) contenders(trials []trial, outcomes [][]imagerun.Outcome, withMomentum bool,
+	rates []float64) (all []choice, tried int) {
+	compare := func(a, b choice) int {
+		if s.Choose == Fitted {
+			return cmp.Or(a.diverged-b.diverged, a.missed()-b.missed())
+		}
+		return a.diverged - b.diverged
+	}
+	for i, t := range trials {
+		if t.momentum != withMomentum || !slices.Contains(rates, t.effectiveRate) {
+			continue
+		}
+		tried++
+		c := s.judge(t, outcomes[i])
+		switch {
+		case c.diverged == len(c.bySeed):
+		case len(all) == 0 || compare(c, all[0]) == 0:
+			all = append(all, c)
+		case compare(c, all[0]) < 0:
+			all = []choice{c}
+		}
+	}
+	return all, tried
+}
+
+// missed is the number of seeds that did not fit all training images.
+func (c choice) missed() int { return len(c.bySeed) - c.fits }
 
 // judge summarizes a trial over its seeds.
 func (s *Study) judge(t trial, outcomes []imagerun.Outcome) choice {
@@ -89,26 +104,48 @@ func (s *Study) heldOut(o imagerun.Outcome) float64 {
 	return o.Last(imagerun.HeldOut(s.Measures[0].Column))
 }
 
-// best reads the trials of a cell and chooses, by every protocol.
-func (s *Study) best(root string, r *result) (best [chosen]choice, err error) {
+// read reads the trials of a cell.
+func (r *result) read(root string) error {
 	r.tried = nil
 	for _, t := range r.trials {
-		o, err := outcomes(root, t.configs)
+		o, err := outcomes(root, t.configs[:t.started])
 		if err != nil {
-			return best, err
+			return err
 		}
 		r.tried = append(r.tried, o)
 	}
-	return s.chooseAll(*r), nil
+	return nil
+}
+
+// selections calls a function for every arm that is chosen, with its algorithm and the effective
+// rates of its grid.
+func (s *Study) selections(r result, f func(arm int, withMomentum bool, rates []float64)) {
+	f(plain, false, r.rates)
+	for i, p := range s.Protocols {
+		f(momentum+i, true, s.effectiveRates(p, true, r.rates))
+	}
 }
 
 // chooseAll chooses for every arm that is chosen.
 func (s *Study) chooseAll(r result) (best [chosen]choice) {
-	best[plain] = s.choose(r.trials, r.tried, false, r.rates)
-	for i, p := range s.Protocols {
-		best[momentum+i] = s.choose(r.trials, r.tried, true, s.effectiveRates(p, true, r.rates))
-	}
+	s.selections(r, func(arm int, withMomentum bool, rates []float64) {
+		best[arm] = s.choose(r.trials, r.tried, withMomentum, rates)
+	})
 	return best
+}
+
+// further starts the trial seeds that the contenders of a cell have not had yet, and returns their
+// configurations.
+func (s *Study) further(r *result) (configs []imagerun.Config) {
+	s.selections(*r, func(_ int, withMomentum bool, rates []float64) {
+		all, _ := s.contenders(r.trials, r.tried, withMomentum, rates)
+		for _, c := range all {
+			t := &r.trials[slices.IndexFunc(r.trials, c.same)]
+			configs = append(configs, t.configs[t.started:]...)
+			t.started = len(t.configs)
+		}
+	})
+	return configs
 }
 
 // growth are the rates by which the grid of a cell grows after its trials, because the best rate of

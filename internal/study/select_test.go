@@ -237,3 +237,49 @@ func TestChooseOverSeeds(t *testing.T) {
 		}
 	}
 }
+
+// After the first seed, only settings that may be chosen get more. When those miss with the second,
+// a setting that missed with the first may be chosen again, and gets its second too.
+func TestFurtherSeeds(t *testing.T) {
+	s := one(0.1, 0.2, 0.4)
+	s.TrialSeeds, s.Protocols = 2, []Protocol{Effective}
+	trials, err := s.trials(0, s.Rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := result{Cell: s.Cells[0], trials: trials, rates: s.Rates}
+	fit, miss := ended(0, 1, 0.3, 1), ended(0, 0.9, 0.6, 1)
+	type run struct {
+		opt  string
+		rate float64
+		seed uint64
+	}
+	for _, tt := range []struct {
+		name  string
+		tried [][]imagerun.Outcome // of GD at the three rates, then of GD+M
+		want  []run
+	}{
+		{"first seeds", [][]imagerun.Outcome{{fit}, {miss}, {diverged()}, {miss}, {fit}, {fit}},
+			[]run{{"gd", 0.1, 2}, {"gdm", 0.02, 2}, {"gdm", 0.04, 2}}},
+		{"GD missed", [][]imagerun.Outcome{{fit, miss}, {miss}, {diverged()}, {miss}, {fit, fit},
+			{fit, miss}}, []run{{"gd", 0.2, 2}}},
+		{"all have theirs", [][]imagerun.Outcome{{fit, miss}, {miss, miss}, {diverged()}, {miss},
+			{fit, fit}, {fit, miss}}, nil},
+	} {
+		r.tried = tt.tried
+		var got []run
+		for _, c := range s.further(&r) {
+			got = append(got, run{c.Opt, c.Rate, c.Seed})
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	best := s.chooseAll(r)
+	if best[plain].effectiveRate != 0.1 || best[plain].fits != 1 ||
+		best[momentum].effectiveRate != 0.2 || best[momentum].fits != 2 {
+		t.Errorf("chose %v, fitted %d, and %v, fitted %d; want 0.1, 1, 0.2 and 2",
+			best[plain].effectiveRate, best[plain].fits, best[momentum].effectiveRate,
+			best[momentum].fits)
+	}
+}

@@ -88,7 +88,8 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 	for k := range s.Cells {
 		next[k] = s.Rates
 	}
-	for n := 1; ; n++ {
+	n := 0 // stages
+	for grown := 0; ; grown++ {
 		var configs []imagerun.Config
 		for k := range s.Cells {
 			added, err := s.trials(k, next[k])
@@ -102,25 +103,30 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 			r.trials = append(r.trials, added...)
 			r.rates = slices.Sorted(slices.Values(slices.Concat(r.rates, next[k])))
 			for _, t := range added {
-				configs = append(configs, t.configs...)
+				configs = append(configs, t.configs[0])
 			}
 		}
-		if len(configs) == 0 {
-			return best, nil
-		}
-		if err := i.stage(ctx, fmt.Sprintf("trials-%d", n), configs, stage); err != nil {
-			return nil, err
-		}
-		for k := range results {
-			if best[k], err = s.best(i.base.Runs, &results[k]); err != nil {
+		for len(configs) > 0 { // then further seeds of those that may be chosen, until all have them
+			n++
+			if err := i.stage(ctx, fmt.Sprintf("trials-%d", n), configs, stage); err != nil {
 				return nil, err
 			}
+			configs = nil
+			for k := range results {
+				if err := results[k].read(i.base.Runs); err != nil {
+					return nil, err
+				}
+				configs = append(configs, s.further(&results[k])...)
+			}
 		}
-		if n > s.Grow {
+		more := false
+		for k, r := range results {
+			best[k] = s.chooseAll(r)
+			next[k] = growth(best[k], r.rates)
+			more = more || len(next[k]) > 0
+		}
+		if grown == s.Grow || !more {
 			return best, nil
-		}
-		for k := range next {
-			next[k] = growth(best[k], results[k].rates)
 		}
 	}
 }

@@ -5,9 +5,9 @@
 // grid has the effective rates of both algorithms, or their η, or is read in both ways: a
 // [Protocol].
 //
-// A study has stages, each a sweep (internal/sweep) in a folder of its own: trials-1, on the grid;
-// trials-2 and so on, where the best rate was the grid's first or last and the grid grew; and
-// final. Every number, table and picture is taken from the run folders alone, so a study that was
+// A study has stages, each a sweep (internal/sweep) in a folder of its own: trials-1, the first
+// seed on the grid; trials-2 and so on, further seeds of the settings that may be chosen, and rates
+// by which a grid grew whose first or last rate was the best; and final. Every number, table and picture is taken from the run folders alone, so a study that was
 // interrupted anywhere ends with the same bytes.
 //
 // A figure's command is data ([Figure]). Its parts, in the order of a run: flags.go reads the
@@ -43,7 +43,7 @@ type Study struct {
 	Holdout      int    // training images held out of the trials
 	Choose       string // Fitted or Any
 	Grow         int    // how often a grid may grow
-	TrialSeeds   int    // each setting is tried with the seeds from 1 to TrialSeeds
+	TrialSeeds   int    // settings are tried with seed 1, those that may be chosen up to TrialSeeds
 	Seeds        int    // number of seeds of the final runs, which follow
 	Longer       int    // factor on the epochs of a control; 0: no such control
 }
@@ -126,6 +126,7 @@ type trial struct {
 	momentum      bool
 	effectiveRate float64
 	configs       []imagerun.Config // by seed
+	started       int               // seeds that are in the list of a stage
 }
 
 // schedule and decay are the other two parts of the setting.
@@ -203,7 +204,7 @@ func (s *Study) trials(cell int, rates []float64) ([]trial, error) {
 						return nil, err
 					}
 					c.Holdout, c.Slim = s.Holdout, true // nobody needs the weights of a trial
-					all = append(all, trial{withMomentum, rate, seeds(c, 1, s.TrialSeeds)})
+					all = append(all, trial{withMomentum, rate, seeds(c, 1, s.TrialSeeds), 1})
 				}
 			}
 		}

@@ -63,9 +63,9 @@ func TestScales(t *testing.T) {
 				tt.want)
 		}
 	}
-	// 3 rates of GD; of GD+M 3 effective rates and 3 η; 2 seeds. At medium scale there are 4 rates,
+	// 3 rates of GD; of GD+M 3 effective rates and 3 η; seed 1. At medium scale there are 4 rates,
 	// and one of the 4 effective rates is one of the 4 η.
-	for scale, want := range map[string]int{"quick": 18, "medium": 22} {
+	for scale, want := range map[string]int{"quick": 9, "medium": 11} {
 		if n := len(list(t, "-scale="+scale)); n != want {
 			t.Errorf("%d %s trials, want %d", n, scale, want)
 		}
@@ -80,8 +80,8 @@ func TestVariants(t *testing.T) {
 			len(b), m)
 	}
 	norm := list(t, "-parameterizations=batch")
-	if n := count(t, norm, "norm", "batch"); n != 18 || count(t, norm, "ghost_batch", 128.0) != 18 {
-		t.Errorf("batch normalization: %d runs of 18, want all, in chunks of 128 images: %s", n,
+	if n := count(t, norm, "norm", "batch"); n != 9 || count(t, norm, "ghost_batch", 128.0) != 9 {
+		t.Errorf("batch normalization: %d runs of 9, want all, in chunks of 128 images: %s", n,
 			norm[0].Settings)
 	}
 	// Runs with mini-batches have all their epochs, those with full batches end at a loss.
@@ -128,7 +128,7 @@ func TestParts(t *testing.T) {
 			append([]string{"plan", "-launcher=slurm"}, strings.Fields(args)...)); err != nil {
 			t.Fatal(err)
 		}
-		if line := "trials-1  18 runs: sweeps/" + want +
+		if line := "trials-1  9 runs: sweeps/" + want +
 			"/trials-1/runs.jsonl\n"; !strings.Contains(stdout.String(), line) {
 			t.Errorf("%q: %q, want %q", args, stdout.String(), line)
 		}
