@@ -17,9 +17,9 @@ import (
 // It is long because a run is killed in three kinds of moments.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts the command 30 times, which takes minutes")
+		t.Skip("starts the command 20 times, which takes minutes")
 	}
-	const kills, epochs = 21, 60
+	const kills, epochs = 12, 60
 	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	be := backendtest.Open(t)
 	args := func(root string) []string {

@@ -35,7 +35,9 @@ func parameterizationNames() []string {
 // parameterize gives a configuration a parameterization.
 func parameterize(c *imagerun.Config, name string) {
 	switch name {
-	case "weights", "batch":
+	case "weights": // PyTorch's weights are the smaller ones: their directions turn faster
+		c.Norm, c.Init = name, "pytorch"
+	case "batch":
 		c.Norm, c.Init = name, "centered"
 	default:
 		c.Norm, c.Init = "none", name

@@ -18,13 +18,13 @@ type Scale struct {
 func Scales(differences ...Scale) []Scale {
 	scales := []Scale{
 		{Name: "quick", Description: "512 of the embedded CIFAR-10 images, ResNet-18 of width 8 " +
-			"with standardized weights, at most 300 epochs, one schedule, no weight decay: about " +
+			"with standardized weights, at most 300 epochs, one schedule, one weight decay: about " +
 			"an hour on 2 cores", Values: map[string]string{
 			"data": "cifar10-mini", "model": "resnet18", "width": "8",
 			"parameterizations": "weights", "images": "512", "holdout": "488",
 			"epochs": "300", "warmup": "15", "until-loss": "0.01", "eval-every": "10",
 			"rates": "0.1,0.2,0.5", "trial-seeds": "2", "schedules": "cosine",
-			"weight-decays": "0", "grow": "1", "seeds": "3", "longer": "10",
+			"weight-decays": "0.002", "grow": "1", "seeds": "5", "longer": "10",
 		}},
 		{Name: "medium", Description: "2,048 images of CIFAR-10, ResNet-18 of width 8 with " +
 			"standardized weights, at most 300 epochs, one schedule, one weight decay: 8 hours " +
@@ -32,7 +32,7 @@ func Scales(differences ...Scale) []Scale {
 			"data": "cifar10", "model": "resnet18", "width": "8",
 			"parameterizations": "weights", "images": "2048", "holdout": "5000",
 			"epochs": "300", "warmup": "15", "until-loss": "0.01", "eval-every": "50",
-			"rates": "0.05,0.1,0.2,0.5", "trial-seeds": "2", "schedules": "cosine",
+			"rates": "0.1,0.2,0.5", "trial-seeds": "2", "schedules": "cosine",
 			"weight-decays": "0.002", "grow": "1", "seeds": "5", "longer": "10",
 		}},
 		{Name: "paper", Values: map[string]string{

@@ -55,7 +55,7 @@ func TestScales(t *testing.T) {
 		{"holdout", 5000.0, 1296}, {"opt", "gd", 432}, {"opt", "gdm", 864},
 		{"data", "cifar100", 648}, {"model", "wrn16-4", 648}, {"width", 16.0, 648},
 		{"width", 64.0, 648}, {"norm", "weights", 432}, {"norm", "none", 864},
-		{"init", "pytorch", 432}, {"schedule", "cosine", 648}, {"weight_decay", 0.0005, 432},
+		{"init", "pytorch", 864}, {"schedule", "cosine", 648}, {"weight_decay", 0.0005, 432},
 		{"seed", 1.0, 1296}, {"images", 0.0, 1296}, {"epochs", 300.0, 1296},
 	} {
 		if got := count(t, paper, tt.setting, tt.value); got != tt.want {
