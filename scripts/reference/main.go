@@ -36,6 +36,7 @@ type testCase struct {
 	eta         float64 // η, the same for GD and both forms of GD+M
 	gamma       float64 // γ
 	weightDecay float64 // λ
+	clip        float64 // the largest norm of ∇L; 0: any
 }
 
 const (
@@ -43,13 +44,37 @@ const (
 	seed  = 1
 )
 
-// cases cover both networks, strides, shortcuts and weight decay. At their rates the losses change
-// by 10% or more.
+// network is a network for 10 classes.
+func network(model string, width int, norm, initialization string) models.Config {
+	return models.Config{Model: model, Width: width, Norm: norm, Initialization: initialization,
+		Classes: 10}
+}
+
+// cases cover all networks, strides, shortcuts and parameterizations, weight decay and clipping. At
+// their rates the losses change by 2% or more.
 var cases = []testCase{
-	{name: "resnet18", config: models.Config{Model: "resnet18", Width: 4, Norm: "none",
-		Classes: 10}, images: 16, eta: 0.05, gamma: 0.8, weightDecay: 0.001},
-	{name: "wrn16-2", config: models.Config{Model: "wrn16-2", Width: 4, Norm: "none", Classes: 10},
-		images: 10, eta: 0.05, gamma: 0.5},
+	{name: "resnet18", config: network("resnet18", 4, "none", ""), images: 16, eta: 0.02,
+		gamma: 0.8, weightDecay: 0.001},
+	{name: "wrn16-2", config: network("wrn16-2", 4, "none", ""), images: 10, eta: 0.05, gamma: 0.5},
+	{name: "vgg19", config: network("vgg19", 2, "none", ""), images: 10, eta: 0.01, gamma: 0.8},
+	{name: "resnet18-weights", config: network("resnet18", 2, "weights", ""), images: 10,
+		eta: 0.05, gamma: 0.8, weightDecay: 0.01, clip: 1},
+	{name: "wrn16-2-weights", config: network("wrn16-2", 2, "weights", "pytorch"), images: 10,
+		eta: 0.1, gamma: 0.5},
+	{name: "vgg19-weights", config: network("vgg19", 2, "weights", ""), images: 10, eta: 0.01,
+		gamma: 0.5},
+	{name: "resnet18-he", config: network("resnet18", 2, "none", "he"), images: 10, eta: 0.005,
+		gamma: 0.5},
+	{name: "resnet18-skipinit", config: network("resnet18", 2, "none", "skipinit"), images: 10,
+		eta: 0.05, gamma: 0.5},
+	{name: "resnet18-fixup", config: network("resnet18", 2, "none", "fixup"), images: 10, eta: 0.1,
+		gamma: 0.8},
+	{name: "resnet18-pytorch", config: network("resnet18", 2, "none", "pytorch"), images: 10,
+		eta: 1, gamma: 0.8},
+	{name: "resnet18-batch", config: network("resnet18", 2, "batch", ""), images: 10, eta: 0.002,
+		gamma: 0.5},
+	{name: "wrn16-2-batch", config: network("wrn16-2", 2, "batch", ""), images: 10, eta: 0.02,
+		gamma: 0.5},
 }
 
 // trajectory holds the losses at the weights before each step.
@@ -112,9 +137,9 @@ func (c testCase) recompute(ctx context.Context, python string, stderr io.Writer
 	cmd := exec.CommandContext(ctx, python, "scripts/reference/trajectory.py",
 		"--weights", filepath.Join(dir, "initial.safetensors"),
 		"--images", filepath.Join(dir, "images.bin"), "--labels", filepath.Join(dir, "labels.bin"),
-		"--model", c.config.Model, "--width", fmt.Sprint(c.config.Width),
+		"--model", c.config.Model, "--norm", c.config.Norm, "--width", fmt.Sprint(c.config.Width),
 		"--rate", fmt.Sprint(c.eta), "--momentum", fmt.Sprint(c.gamma),
-		"--weight-decay", fmt.Sprint(c.weightDecay), "--steps", fmt.Sprint(steps))
+		"--weight-decay", fmt.Sprint(c.weightDecay), "--clip", fmt.Sprint(c.clip), "--steps", fmt.Sprint(steps))
 	cmd.Stderr = stderr
 	result, err := cmd.Output()
 	if err != nil {
@@ -141,8 +166,10 @@ func (c testCase) load(ctx context.Context) (*models.Network, *datasets.Images, 
 
 // rules returns the three rules of a trajectory.
 func (c testCase) rules() (gd, damped, undamped descent.Rule) {
-	gd = descent.Rule{Form: descent.Undamped, WeightDecay: c.weightDecay}
-	damped = descent.Rule{Form: descent.Damped, Gamma: c.gamma, WeightDecay: c.weightDecay}
-	undamped = descent.Rule{Form: descent.Undamped, Gamma: c.gamma, WeightDecay: c.weightDecay}
+	gd = descent.Rule{Form: descent.Undamped, WeightDecay: c.weightDecay, Clip: c.clip}
+	undamped = gd
+	undamped.Gamma = c.gamma
+	damped = undamped
+	damped.Form = descent.Damped
 	return gd, damped, undamped
 }

@@ -21,15 +21,17 @@ func TestTrajectories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range cases {
+	for i, c := range cases {
 		want := stored(t, c)
 		gd, damped, undamped := c.rules()
-		check(t, exact, c, gd, want.GD, descent.F64, 1e-6)
-		check(t, exact, c, damped, want.Damped, descent.F64, 1e-6)
 		check(t, exact, c, undamped, want.Undamped, descent.F64, 1e-6)
+		if i < 2 { // the rules do not depend on the network
+			check(t, exact, c, gd, want.GD, descent.F64, 1e-6)
+			check(t, exact, c, damped, want.Damped, descent.F64, 1e-6)
+		}
 	}
 	fast := backendtest.Open(t)
-	c := cases[0]
+	c := cases[1]
 	_, _, undamped := c.rules()
 	check(t, fast, c, undamped, stored(t, c).Undamped, descent.F32, 1e-4)
 }
@@ -64,8 +66,12 @@ func check(t *testing.T, b *backend.Backend, c testCase, rule descent.Rule, want
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Two chunks, of which the second has fewer images.
-	data, err := descent.NewData(b, images, descent.Layout{Chunk: c.images/2 + 2})
+	// Two chunks, of which the second has fewer images. Batch normalization is over one chunk.
+	chunk := c.images/2 + 2
+	if c.config.Norm == "batch" {
+		chunk = c.images
+	}
+	data, err := descent.NewData(b, images, descent.Layout{Chunk: chunk})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,11 +15,13 @@ Each output list holds the mean loss over all N images at the weights before ste
 
     {"gd": [...], "gdm_damped": [...], "gdm_undamped": [...], "float32": {...}, ...}
 
-It supports networks without normalization only (-norm=none).
+--norm is the run's -norm: none, batch (over all images, which must be one chunk) or weights. The
+gains of the branches are used where they are stored, as with -init=skipinit.
 """
 
 import argparse
 import json
+import math
 import platform
 import re
 import sys
@@ -33,6 +35,9 @@ import torch.nn.functional as F
 MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]  # of CIFAR-10
 
 
+VGG19 = [(1, 2), (2, 2), (4, 4), (8, 4), (8, 4)]  # of each stage: channels / width, convolutions
+
+
 def stages(model, width):
     """The (width, stride) of each stage of two blocks, and whether blocks are pre-activated."""
     if model == "resnet18":
@@ -40,7 +45,7 @@ def stages(model, width):
     if m := re.fullmatch(r"wrn16-([1-9]\d*)", model):
         k = int(m[1])
         return [(width * k, 1), (2 * width * k, 2), (4 * width * k, 2)], True
-    raise ValueError(f"model {model!r}: want resnet18 or wrn16-K with K ≥ 1, such as wrn16-4")
+    raise ValueError(f"model {model!r}: want resnet18, vgg19 or wrn16-K with K ≥ 1")
 
 
 def blocks(model, width):
@@ -52,20 +57,42 @@ def blocks(model, width):
         channels = out
 
 
-def shapes(model, width, classes):
+def shapes(model, width, classes, norm, branch_gains):
     """Name to shape of every parameter as stored: convolutions HWIO, head [in, classes]."""
     s = {}
 
-    def layer(name, *weights):
-        s[f"{name}/weights"], s[f"{name}/biases"] = weights, weights[-1:]
+    def conv(name, size, cin, cout, norm_name):
+        s[f"{name}/weights"] = (size, size, cin, cout)
+        if norm == "weights":
+            s[f"{name}/gain"] = (cout,)
+        if norm != "batch":
+            s[f"{name}/biases"] = (cout,)
+        elif norm_name:
+            s[f"{norm_name}/scale"] = s[f"{norm_name}/offset"] = (cout,)
 
-    layer("stem", 3, 3, 3, width)
-    for name, cin, cout, stride in blocks(model, width):
-        layer(f"{name}/conv1", 3, 3, cin, cout)
-        layer(f"{name}/conv2", 3, 3, cout, cout)
-        if cin != cout or stride != 1:
-            layer(f"{name}/shortcut", 1, 1, cin, cout)
-    layer("head", cout, classes)
+    if model == "vgg19":
+        channels = 3
+        for i, (times, convs) in enumerate(VGG19, start=1):
+            for j in range(1, convs + 1):
+                name = "stem" if i == j == 1 else f"stage{i}/conv{j}"
+                norm_name = "stem/norm" if i == j == 1 else f"stage{i}/norm{j}"
+                conv(name, 3, channels, channels := times * width, norm_name)
+        cout = channels
+    else:
+        preactivated = stages(model, width)[1]
+        conv("stem", 3, 3, width, "" if preactivated else "stem/norm")
+        for name, cin, cout, stride in blocks(model, width):
+            if preactivated and norm == "batch":
+                s[f"{name}/norm1/scale"] = s[f"{name}/norm1/offset"] = (cin,)
+            conv(f"{name}/conv1", 3, cin, cout, f"{name}/norm{2 if preactivated else 1}")
+            conv(f"{name}/conv2", 3, cout, cout, "" if preactivated else f"{name}/norm2")
+            if cin != cout or stride != 1:
+                conv(f"{name}/shortcut", 1, cin, cout, "" if preactivated else f"{name}/norm3")
+            if branch_gains:
+                s[f"{name}/gain"] = (1,)
+        if preactivated and norm == "batch":
+            s["norm/scale"] = s["norm/offset"] = (cout,)
+    s["head/weights"], s["head/biases"] = (cout, classes), (classes,)
     return s
 
 
@@ -77,25 +104,59 @@ def from_stored(stored, dtype):
     }
 
 
+def standardize(w, after_relu):
+    """Scaled weight standardization of w [out, in, k, k] (Brock et al., 2021, equation 2).
+
+    Every output channel gets mean 0 and variance 1/fan-in, times 2/(1 − 1/π) after a ReLU.
+    """
+    fan_in = w[0].numel()
+    variance, mean = torch.var_mean(w, dim=(1, 2, 3), correction=0, keepdim=True)
+    w = (w - mean) * torch.rsqrt(torch.clamp(variance * fan_in, min=1e-4))
+    return w * math.sqrt(2 / (1 - 1 / math.pi)) if after_relu else w
+
+
 def forward(p, x, model, width):
     """Images x [n, 3, 32, 32] to logits [n, classes]; p holds the parameters by name."""
 
-    def conv(name, x, stride=1):
+    def conv(name, x, stride=1, norm_name=""):
         w = p[f"{name}/weights"]
-        return F.conv2d(x, w, p[f"{name}/biases"], stride=stride, padding=w.shape[2] // 2)
+        if f"{name}/gain" in p:
+            w = standardize(w, name != "stem") * p[f"{name}/gain"].view(-1, 1, 1, 1)
+        y = F.conv2d(x, w, p.get(f"{name}/biases"), stride=stride, padding=w.shape[2] // 2)
+        return norm(norm_name, y)
+
+    def norm(name, x):
+        if f"{name}/scale" not in p:
+            return x
+        scale, offset = p[f"{name}/scale"], p[f"{name}/offset"]
+        return F.batch_norm(x, None, None, scale, offset, training=True, eps=1e-5)
+
+    if model == "vgg19":
+        for i, (_, convs) in enumerate(VGG19, start=1):
+            for j in range(1, convs + 1):
+                name = "stem" if i == j == 1 else f"stage{i}/conv{j}"
+                norm_name = "stem/norm" if i == j == 1 else f"stage{i}/norm{j}"
+                x = F.relu(conv(name, x, 1, norm_name))
+            x = F.max_pool2d(x, 2)
+        return x.mean(dim=(2, 3)) @ p["head/weights"] + p["head/biases"]
 
     preactivated = stages(model, width)[1]
-    x = conv("stem", x)
+    x = conv("stem", x, 1, "stem/norm")
     if not preactivated:
         x = F.relu(x)
     for name, _, _, stride in blocks(model, width):
-        h = F.relu(x) if preactivated else x
+        first, second = ("norm2", "") if preactivated else ("norm1", "norm2")
+        h = F.relu(norm(f"{name}/norm1", x)) if preactivated else x
         # A pre-activated block passes the raw x on, but projects the activated one.
-        shortcut = conv(f"{name}/shortcut", h, stride) if f"{name}/shortcut/weights" in p else x
-        h = conv(f"{name}/conv2", F.relu(conv(f"{name}/conv1", h, stride)))
+        shortcut = x
+        if f"{name}/shortcut/weights" in p:
+            shortcut = conv(f"{name}/shortcut", h, stride, "" if preactivated else f"{name}/norm3")
+        h = F.relu(conv(f"{name}/conv1", h, stride, f"{name}/{first}"))
+        h = conv(f"{name}/conv2", h, 1, second and f"{name}/{second}")
+        h = h * p.get(f"{name}/gain", 1)
         x = h + shortcut if preactivated else F.relu(h + shortcut)
     if preactivated:
-        x = F.relu(x)
+        x = F.relu(norm("norm", x))
     return x.mean(dim=(2, 3)) @ p["head/weights"] + p["head/biases"]
 
 
@@ -115,10 +176,11 @@ def loss_and_gradient(p, images, labels, mean, std, model, width, chunk):
     return total, {name: v.grad for name, v in w.items()}
 
 
-def descend(p, loss_and_gradient, steps, rate, momentum, form, decay):
+def descend(p, loss_and_gradient, steps, rate, momentum, form, decay, clip):
     """The losses at the weights before each of the steps.
 
-    ∇L ← ∇L + λ w, on every parameter, then with g = b = 0 at the start
+    If clip > 0, ∇L ← ∇L · min(1, clip/‖∇L‖), with the norm of all parameters together.
+    Then ∇L ← ∇L + λ w, on every parameter, then with g = b = 0 at the start
         gd        w ← w − η ∇L
         damped    g ← γ g + (1−γ) ∇L;  w ← w − η g
         undamped  b ← γ b + ∇L;        w ← w − η b
@@ -129,6 +191,9 @@ def descend(p, loss_and_gradient, steps, rate, momentum, form, decay):
     for _ in range(steps):
         loss, gradient = loss_and_gradient(p)
         losses.append(loss)
+        if clip > 0:
+            norm = math.sqrt(sum((v**2).sum().item() for v in gradient.values()))
+            gradient = {name: v * min(1, clip / norm) for name, v in gradient.items()}
         g = {name: keep * g[name] + new * (gradient[name] + decay * w) for name, w in p.items()}
         p = {name: w - rate * g[name] for name, w in p.items()}
     return losses
@@ -146,10 +211,10 @@ def read_images(images, labels, classes):
     return torch.from_numpy(x.reshape(-1, 32, 32, 3)), torch.from_numpy(y).long()
 
 
-def read_weights(path, model, width, classes):
+def read_weights(path, model, width, classes, norm):
     """The stored parameters; refuses any name or shape that the model does not have."""
     stored = safetensors.torch.load_file(path)
-    all_shapes = shapes(model, width, classes)
+    all_shapes = shapes(model, width, classes, norm, "stage1/block1/gain" in stored)
     for name in sorted(all_shapes.keys() | stored.keys()):
         got = tuple(stored[name].shape) if name in stored else "nothing"
         want = all_shapes.get(name, "nothing")
@@ -165,7 +230,8 @@ def main():
     a.add_argument("--weights", required=True, help="initial.safetensors of the run")
     a.add_argument("--images", required=True, help="uint8 [N, 32, 32, 3]")
     a.add_argument("--labels", required=True, help="uint8 [N]")
-    a.add_argument("--model", default="resnet18", help="resnet18 or wrn16-K")
+    a.add_argument("--model", default="resnet18", help="resnet18, vgg19 or wrn16-K")
+    a.add_argument("--norm", default="none", choices=["none", "batch", "weights"])
     a.add_argument("--width", type=int, required=True, help="channels of the stem")
     a.add_argument("--classes", type=int, default=10)
     a.add_argument("--mean", type=float, nargs=3, default=MEAN, help="per channel, of [0, 1]")
@@ -173,22 +239,27 @@ def main():
     a.add_argument("--rate", type=float, required=True, help="η, the same for all three")
     a.add_argument("--momentum", type=float, required=True, help="γ")
     a.add_argument("--weight-decay", type=float, default=0, help="λ")
+    a.add_argument("--clip", type=float, default=0, help="the largest norm of ∇L; 0: any")
     a.add_argument("--steps", type=int, default=10)
     a.add_argument("--chunk", type=int, default=64, help="images per call; changes only rounding")
     o = a.parse_args()
 
     try:
-        stored = read_weights(o.weights, o.model, o.width, o.classes)
+        stored = read_weights(o.weights, o.model, o.width, o.classes, o.norm)
         images, labels = read_images(o.images, o.labels, o.classes)
     except (OSError, ValueError, safetensors.SafetensorError) as err:
         sys.exit(f"trajectory: {err}")
+
+    # oneDNN's gradient of a convolution of few channels crashes or hangs in torch 2.15.0.
+    torch.backends.mkldnn.set_flags(False)
+    torch.set_num_threads(1)
 
     def losses(dtype, form):
         def evaluate(p):
             return loss_and_gradient(p, images, labels, o.mean, o.std, o.model, o.width, o.chunk)
 
         p = from_stored(stored, dtype)
-        return descend(p, evaluate, o.steps, o.rate, o.momentum, form, o.weight_decay)
+        return descend(p, evaluate, o.steps, o.rate, o.momentum, form, o.weight_decay, o.clip)
 
     def trajectories(dtype):
         return {
