@@ -193,7 +193,8 @@ func (s *Study) selection() string {
 		fitted = "zero training error in the most trial seeds, then "
 	}
 	if s.TrialSeeds > 1 {
-		seeds = fmt.Sprintf("each of the seeds 1 to %d", s.TrialSeeds)
+		seeds = fmt.Sprintf("seed 1 (and, where the setting might be chosen, those up to %d)",
+			s.TrialSeeds)
 	}
 	text := fmt.Sprintf("Every algorithm had as many trials as the other, with %s and %d training "+
 		"images held out,\nover the rates %s (and more where the grid grew: see the pictures), "+

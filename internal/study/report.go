@@ -28,6 +28,12 @@ func (i *invocation) collect(ctx context.Context, results []result, args []strin
 	if err != nil {
 		return err
 	}
+	err = durable.WriteFile(filepath.Join(i.out, "trials.csv"), func(w io.Writer) error {
+		return s.writeTrialsCSV(w, results)
+	})
+	if err != nil {
+		return err
+	}
 	type named struct {
 		name    string
 		picture figure.Picture
@@ -41,6 +47,9 @@ func (i *invocation) collect(ctx context.Context, results []result, args []strin
 		for n, p := range s.against(results, a) {
 			pictures = append(pictures, named{fmt.Sprintf("by-%s-%d", a.name, n+1), p})
 		}
+	}
+	if p := s.trainability(results); len(p.Panels) > 0 {
+		pictures = append(pictures, named{"trainability", p})
 	}
 	var shown strings.Builder
 	for _, p := range pictures {
@@ -58,8 +67,10 @@ func (i *invocation) collect(ctx context.Context, results []result, args []strin
 	}
 	path := filepath.Join(i.out, "report.md")
 	err = durable.WriteFile(path, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## How it was made\n\n%s", s.Title,
-			commandLine(s.Name, args), table, shown.String(), provenanceTable(results))
+		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## All trials\n\nOne number for each "+
+			"seed, from seed 1 on.\n\n%s\n## How it was made\n\n%s", s.Title,
+			commandLine(s.Name, args), table, shown.String(), s.trialsTable(results),
+			provenanceTable(results))
 		return err
 	})
 	if err != nil {

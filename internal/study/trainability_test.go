@@ -1,0 +1,76 @@
+package study
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"momentum/internal/imagerun"
+)
+
+// The trials as tables and as a picture: one that fits with both seeds, one that never does, one
+// that diverges, and one that leaves zero training error again.
+func TestTrialTables(t *testing.T) {
+	s := one(0.1, 0.2)
+	s.TrialSeeds, s.Protocols = 2, []Protocol{Effective}
+	trials, err := s.trials(0, s.Rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := result{Cell: s.Cells[0], trials: trials, rates: s.Rates, tried: [][]imagerun.Outcome{
+		{ended(0, 1, 0.3, 1, 0.5), ended(0, 1, 0.4, 1, 0.5, 0.5, 0.5)},
+		{ended(0, 0.9, 0.6, 1, 0.5)},
+		{diverged()},
+		{ended(0, 0.9, 0.2, 1, 1), ended(0, 0.9, 0.1, 1, 0.5)},
+	}}
+	s.label(&r, s.chooseAll(r))
+
+	want := "|  |  | η | η_eff | schedule | λ | zero training error at epoch | held-out accuracy, %" +
+		" |  |\n|---|---|---|---|---|---|---|---|---|\n" +
+		"| mini | GD | 0.1 | 0.1 | cosine | 0 | 1, 3 | 30.0, 40.0 | chosen |\n" +
+		"| mini | GD | 0.2 | 0.2 | cosine | 0 | never (90.0%) | 60.0 |  |\n" +
+		"| mini | GD+M | 0.01 | 0.1 | cosine | 0 | diverged at 1 |  |  |\n" +
+		"| mini | GD+M | 0.02 | 0.2 | cosine | 0 | 0, but 90.0% in the end, never (90.0%) | " +
+		"20.0, 10.0 | chosen |\n"
+	if got := s.trialsTable([]result{r}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+
+	var csv bytes.Buffer
+	if err := s.writeTrialsCSV(&csv, []result{r}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(csv.String()), "\n")
+	for i, want := range map[int]string{
+		1: "mini,64,weights,0,GD,0.1,0.1,cosine,0,1,false,1,1,100,30",
+		2: "mini,64,weights,0,GD,0.1,0.1,cosine,0,2,false,3,3,100,40",
+		4: "mini,64,weights,0,GD+M,0.01,0.1,cosine,0,1,true,1,1,,",
+	} {
+		if len(lines) != 7 || lines[i] != want {
+			t.Errorf("line %d of %d is %s, want %s", i, len(lines), lines[i], want)
+		}
+	}
+
+	p := s.trainability([]result{r}).Panels[0][0]
+	if l := p.Lines[0]; l.Name != "GD" || !reflect.DeepEqual(l.X, []float64{0.1}) ||
+		!reflect.DeepEqual(l.Y, []float64{2}) {
+		t.Errorf("the curve of GD is %+v, want 2 epochs at 0.1", l)
+	}
+	if l := p.Lines[1]; l.Name != "GD+M" || !reflect.DeepEqual(l.X, []float64{0.2}) ||
+		!reflect.DeepEqual(l.Y, []float64{0}) {
+		t.Errorf("the curve of GD+M is %+v, want 0 epochs at 0.2", l)
+	}
+	var points int
+	for _, q := range p.Points {
+		points += len(q.X)
+	}
+	if points != 6 || p.Points[1].Y[0] != float64(r.Base.Epochs) {
+		t.Errorf("%d points, %+v; want one for each run, those that never fit at the top", points,
+			p.Points)
+	}
+	r.Base.Batch = 16
+	if p := s.trainability([]result{r}); len(p.Panels) != 0 {
+		t.Errorf("mini-batches have %d rows of panels", len(p.Panels))
+	}
+}
