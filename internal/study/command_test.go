@@ -100,7 +100,7 @@ func TestStudy(t *testing.T) {
 		t.Errorf("the table is not printed, or lacks a control:\n%s", stdout)
 	}
 	report := runtest.Read(t, out, "report.md")
-	for _, want := range []string{"    go run ./scripts/figure -out=", "| revision | ",
+	for _, want := range []string{"    go run ./scripts/figure\n", "| revision | ",
 		"| device | ", "| precision | f32 |", "| time | "} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report lacks %q:\n%s", want, report)

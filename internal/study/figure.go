@@ -67,13 +67,13 @@ func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []strin
 	}
 	i := &invocation{Figure: f, options: o, stdout: stdout, stderr: stderr}
 	if verb != "run" && verb != "retry" {
-		return i.execute(ctx, verb, args)
+		return i.execute(ctx, verb)
 	}
 	lock, err := i.lock()
 	if err != nil {
 		return err
 	}
-	return errors.Join(i.execute(ctx, verb, args), lock.Release())
+	return errors.Join(i.execute(ctx, verb), lock.Release())
 }
 
 func (f *Figure) printManual(w io.Writer) {

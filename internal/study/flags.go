@@ -37,6 +37,8 @@ type options struct {
 	launcher string
 	dryRun   bool
 	failFast bool
+	given    map[string]string // flags, given now or remembered, by name
+	command  string            // that executes the study anywhere
 	pool     struct {
 		jobs int
 		gpus string
@@ -164,7 +166,7 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	}
 	given := map[string]string{}
 	scratch := &options{}
-	fs, _ := f.flags(scratch)
+	fs, groups := f.flags(scratch)
 	if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 		return verb, nil, err
 	} else if err != nil {
@@ -175,12 +177,42 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 			"after the word that says what to do", fs.Arg(0))
 	}
 	fs.Visit(func(g *flag.Flag) { given[g.Name] = g.Value.String() })
-	i := slices.IndexFunc(f.Scales, func(s Scale) bool { return s.Name == scratch.scale })
-	if i < 0 {
-		return verb, nil, cli.Usagef("-scale is %q, want one of those of -h", scratch.scale)
+	if scratch.out != "" {
+		places := slices.Concat(groups[3].Names, []string{"jobs", "gpus"})
+		if err := f.remind(scratch.out, given, places); err != nil {
+			return verb, nil, &cli.UsageError{Err: err}
+		}
 	}
-	o, err = f.resolve(f.Scales[i], given)
-	return verb, o, err
+	scale := cmp.Or(given["scale"], scratch.scale)
+	i := slices.IndexFunc(f.Scales, func(s Scale) bool { return s.Name == scale })
+	if i < 0 {
+		return verb, nil, cli.Usagef("-scale is %q, want one of those of -h", scale)
+	}
+	if o, err = f.resolve(f.Scales[i], given); err != nil {
+		return verb, nil, err
+	}
+	o.given = maps.Clone(given)
+	for _, once := range []string{"out", "dry-run", "fail-fast"} {
+		delete(o.given, once)
+	}
+	o.command = f.command(given, slices.Concat(groups[0].Names, groups[1].Names))
+	return verb, o, nil
+}
+
+// command is the command that executes a study anywhere: with the flags that belong to it, not
+// those about the machine at hand.
+func (f *Figure) command(given map[string]string, names []string) string {
+	words := []string{"go run ./scripts/" + f.Name}
+	for _, name := range names {
+		if value, ok := given[name]; ok {
+			arg := "-" + name + "=" + value
+			if strings.ContainsAny(arg, " \t\n'\"$`\\*?[]()&|;<>#~!{}") {
+				arg = cli.Quote(arg)
+			}
+			words = append(words, arg)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // isVerb reports whether a word is one of verbs.

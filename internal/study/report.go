@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"momentum/datasets"
-	"momentum/internal/cli"
 	"momentum/internal/durable"
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
@@ -22,7 +21,7 @@ import (
 
 // collect writes everything that is drawn from the run folders: tables and pictures, the same bytes
 // each time, and report.md, which shows them and the provenance of the runs.
-func (i *invocation) collect(ctx context.Context, results []result, args []string) error {
+func (i *invocation) collect(ctx context.Context, results []result) error {
 	s := &i.study
 	table, err := s.writeTables(filepath.Join(i.out, "table"), results)
 	if err != nil {
@@ -69,7 +68,7 @@ func (i *invocation) collect(ctx context.Context, results []result, args []strin
 	err = durable.WriteFile(path, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## All trials\n\nOne number for each "+
 			"seed, from seed 1 on.\n\n%s\n## How it was made\n\n%s", s.Title,
-			commandLine(s.Name, args), table, shown.String(), s.trialsTable(results),
+			i.options.command, table, shown.String(), s.trialsTable(results),
 			provenanceTable(results))
 		return err
 	})
@@ -78,21 +77,6 @@ func (i *invocation) collect(ctx context.Context, results []result, args []strin
 	}
 	fmt.Fprintf(i.stdout, "\n%s\nreport    %s\n", table, path)
 	return nil
-}
-
-// commandLine is the command that executes a whole study, whatever its verb was.
-func commandLine(name string, args []string) string {
-	if len(args) > 0 && isVerb(args[0]) {
-		args = args[1:]
-	}
-	words := []string{"go run ./scripts/" + name}
-	for _, arg := range args {
-		if strings.ContainsAny(arg, " \t\n'\"$`\\*?[]()&|;<>#~!{}") {
-			arg = cli.Quote(arg)
-		}
-		words = append(words, arg)
-	}
-	return strings.Join(words, " ")
 }
 
 // smallMarginExamples draws test images and, below them, the same images with a small margin. It

@@ -29,7 +29,7 @@ type stageFunc func(ctx context.Context, stage string, l *sweep.List) error
 var errEnough = errors.New("enough")
 
 // execute executes a verb.
-func (i *invocation) execute(ctx context.Context, verb string, args []string) error {
+func (i *invocation) execute(ctx context.Context, verb string) error {
 	i.readOnly = verb == "status" || verb == "collect"
 	stage := map[string]stageFunc{"run": i.run, "retry": i.retry, "plan": i.plan,
 		"status": i.status, "collect": i.complete}[verb]
@@ -42,7 +42,7 @@ func (i *invocation) execute(ctx context.Context, verb string, args []string) er
 	} else if err != nil {
 		return err
 	}
-	return i.collect(ctx, results, args)
+	return i.collect(ctx, results)
 }
 
 // stages goes through the stages of the study, from the run folders of one to the list of the next,
@@ -149,6 +149,11 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	l, err := sweep.Plan(dir, i.base.Runs, runs)
 	if err != nil {
 		return err
+	}
+	if !i.readOnly {
+		if err := i.remember(); err != nil {
+			return err
+		}
 	}
 	return stage(ctx, name, l)
 }

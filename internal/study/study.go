@@ -7,13 +7,15 @@
 //
 // A study has stages, each a sweep (internal/sweep) in a folder of its own: trials-1, the first
 // seed on the grid; trials-2 and so on, further seeds of the settings that may be chosen, and rates
-// by which a grid grew whose first or last rate was the best; and final. Every number, table and picture is taken from the run folders alone, so a study that was
-// interrupted anywhere ends with the same bytes.
+// by which a grid grew whose first or last rate was the best; and final. Every number, table and
+// picture is taken from the run folders alone, so a study that was interrupted anywhere ends with
+// the same bytes.
 //
 // A figure's command is data ([Figure]). Its parts, in the order of a run: flags.go reads the
 // options; cells.go makes the comparisons; stages.go goes through the stages, with launch.go and
 // cost.go; select.go chooses; result.go reads the run folders; table.go, markdown.go, csv.go,
-// curves.go, grid.go, against.go and report.go write what people look at.
+// curves.go, grid.go, against.go, trainability.go and report.go write what people look at.
+// remember.go keeps the flags.
 package study
 
 import (

@@ -1,0 +1,60 @@
+package study
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"momentum/internal/durable"
+)
+
+// rememberedFile is the file in a study's folder with the flags that it was given, so that -out
+// alone names the study.
+const rememberedFile = "study.json"
+
+// remembered is its content.
+type remembered struct {
+	Command string            `json:"command"` // such as figure1
+	Flags   map[string]string `json:"flags"`   // by name
+}
+
+// remind adds to the given flags those that the study in a folder remembers. Flags that say where
+// runs are executed are left out if the launcher is given anew.
+func (f *Figure) remind(folder string, given map[string]string, places []string) error {
+	path := filepath.Join(folder, rememberedFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	var old remembered
+	if err := json.Unmarshal(text, &old); err != nil {
+		return fmt.Errorf("%s: %w: delete it, and give the flags of the study", path, err)
+	}
+	if old.Command != f.Name {
+		return fmt.Errorf("%s: the study is of %s, not of %s: name another folder with -out",
+			path, old.Command, f.Name)
+	}
+	_, elsewhere := given["launcher"]
+	for name, value := range old.Flags {
+		if _, ok := given[name]; !ok && !(elsewhere && slices.Contains(places, name)) {
+			given[name] = value
+		}
+	}
+	return nil
+}
+
+// remember writes the flags of the study into its folder.
+func (i *invocation) remember() error {
+	return durable.WriteFile(filepath.Join(i.out, rememberedFile), func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(remembered{i.Figure.Name, i.given})
+	})
+}

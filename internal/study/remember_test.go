@@ -1,0 +1,56 @@
+package study
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The folder of a study remembers its flags: -out alone names it, and a flag that is given anew
+// wins. What says where runs are executed is forgotten when -launcher is given anew.
+func TestRemember(t *testing.T) {
+	f := tiny()
+	out := filepath.Join(t.TempDir(), "out")
+	var stdout bytes.Buffer
+	if err := f.Run(t.Context(), &stdout, &stdout, []string{"plan", "-out=" + out, "-runs=" + out,
+		"-scale=tiny", "-seeds=4", "-rates=0.1,0.2", "-launcher=slurm", "-concurrent=3"}); err != nil {
+		t.Fatal(err, stdout.String())
+	}
+	for _, tt := range []struct {
+		args       string
+		seeds      int
+		launcher   string
+		concurrent int
+		command    string
+	}{
+		{"", 4, "slurm", 3, "go run ./scripts/figure -scale=tiny -rates=0.1,0.2 -seeds=4"},
+		{"-launcher=local", 4, "local", 8,
+			"go run ./scripts/figure -scale=tiny -rates=0.1,0.2 -seeds=4"},
+		{"-seeds=2 -concurrent=5", 2, "slurm", 5,
+			"go run ./scripts/figure -scale=tiny -rates=0.1,0.2 -seeds=2"},
+	} {
+		_, o, err := f.parse(append([]string{"status", "-out=" + out}, strings.Fields(tt.args)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.study.Seeds != tt.seeds || o.launcher != tt.launcher || o.base.Runs != out ||
+			o.slurm.Concurrent != tt.concurrent || o.command != tt.command {
+			t.Errorf("%q: %d seeds, %s, %d tasks, runs in %s, %s; want %+v", tt.args, o.study.Seeds,
+				o.launcher, o.slurm.Concurrent, o.base.Runs, o.command, tt)
+		}
+	}
+	f.Name = "figure9"
+	if _, _, err := f.parse([]string{"status", "-out=" + out}); err == nil ||
+		!strings.Contains(err.Error(), "the study is of figure, not of figure9") {
+		t.Errorf("another figure's folder: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(out, rememberedFile), []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.parse([]string{"status", "-out=" + out}); err == nil ||
+		!strings.Contains(err.Error(), "delete it, and give the flags of the study") {
+		t.Errorf("a damaged file: %v", err)
+	}
+}
