@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -71,5 +72,9 @@ func (i Interval) String() string {
 		return fmt.Sprintf("%.4g ± %.2g", i.Mean, i.Half)
 	}
 	decimals := max(0, 1-int(digit))
-	return fmt.Sprintf("%.*f ± %.*f", decimals, i.Mean, decimals, i.Half)
+	mean := fmt.Sprintf("%.*f", decimals, i.Mean)
+	if strings.Trim(mean, "-0.") == "" { // rounded to zero, which has no sign
+		mean = strings.TrimPrefix(mean, "-")
+	}
+	return fmt.Sprintf("%s ± %.*f", mean, decimals, i.Half)
 }

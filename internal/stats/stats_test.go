@@ -16,6 +16,7 @@ func TestMean95(t *testing.T) {
 		{[]float64{7}, Interval{Mean: 7, N: 1}, "7"},
 		// s = √2, t_{0.975, 1} = 12.7062 (tables): 12.7062·√2/√2.
 		{[]float64{1, 3}, Interval{Mean: 2, Half: 12.7062, N: 2}, "2 ± 13"},
+		{[]float64{-1.2, 0.8}, Interval{Mean: -0.2, Half: 12.7062, N: 2}, "0 ± 13"},
 		// s² = (4+1+0+1+4)/4 = 2.5, t_{0.975, 4} = 2.776445: 2.776445·√(2.5/5).
 		{[]float64{10, 11, 12, 13, 14}, Interval{Mean: 12, Half: 2.776445 * math.Sqrt(0.5), N: 5},
 			"12.0 ± 2.0"},

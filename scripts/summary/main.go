@@ -1,31 +1,29 @@
 // Summary writes a table of run folders. Runs that differ only in their seed share a row, with
-// means and 95% t intervals over the seeds.
+// means and 95% t intervals over the seeds that are done.
 //
 //	go run ./scripts/summary runs/*
+//	go run ./scripts/summary -csv runs/* > runs.csv
 //
-// The columns are, at the final weights, the loss and the accuracy on the training images and the
-// accuracy on the evaluated images, and the epochs at which each seed first had zero training
-// error. Below the table, each pair of rows has the difference of the accuracies on the evaluated
-// images, paired by seed. A folder whose run is not done is an error.
+// The columns are the rule and its rate, every other setting that differs between the rows, and, at
+// the final weights, the loss and the accuracy on the training images, the epochs at which each
+// seed first had zero training error, and the accuracy on the evaluated images. Below the table,
+// each pair of rows that differ only in the algorithm or its rate has the difference of the
+// accuracies, paired by seed. Runs that have not ended or have diverged are shown as such; folders
+// that are no runs on images are named on the standard error. -csv writes a line for each run.
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
+	"encoding/csv"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"math"
 	"os"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"momentum/internal/cli"
-	"momentum/internal/imagerun"
 	"momentum/internal/markdown"
 	"momentum/internal/rundir"
 	"momentum/internal/stats"
@@ -33,61 +31,38 @@ import (
 
 func main() { os.Exit(cli.Main("summary", run)) }
 
-// outcome is the outcome of one completed run.
-type outcome struct {
-	settings
-
-	loss          float64
-	trainAccuracy float64 // in [0, 1]
-	testAccuracy  float64 // in [0, 1], on the evaluated images
-	zeroError     int     // epoch, -1 for never
-	rule          string
-	effectiveRate float64
-	configuration string // all settings but the seed, as JSON; equal within a row of the table
-}
-
-// settings are those of a run that the table shows.
-type settings struct {
-	Seed     uint64  `json:"seed"`
-	Rate     float64 `json:"lr"`
-	Schedule string  `json:"schedule"`
-	Holdout  int     `json:"holdout"` // if positive, held-out training images are evaluated
-}
-
-func run(_ context.Context, stdout, _ io.Writer, args []string) error {
+func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("summary", flag.ContinueOnError)
+	asCSV := flags.Bool("csv", false, "write a table for programs, a line for each run")
 	flags.SetOutput(io.Discard)
-	if err := cli.ParseOnce(flags, args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(stdout, "usage: go run ./scripts/summary RUN_FOLDER...")
+	switch err := cli.ParseOnce(flags, args); {
+	case cli.Status(err) == cli.Done && err != nil: // -h
+		fmt.Fprintln(stdout, "usage: go run ./scripts/summary [-csv] RUN_FOLDER...")
 		return nil
-	} else if err != nil {
+	case err != nil:
 		return &cli.UsageError{Err: err}
 	}
-	groups := map[string][]outcome{}
-	var order []string // of the configurations
+	var runs []outcome
 	for _, folder := range flags.Args() {
-		if _, err := os.Stat(filepath.Join(folder, "config.json")); errors.Is(err, fs.ErrNotExist) {
-			continue // a lock file, or another folder of runs/*
+		if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+			continue // a lock file among runs/*
 		}
 		o, err := read(folder)
 		if err != nil {
-			return err
+			fmt.Fprintf(stderr, "summary: left out: %v\n", err)
+			continue
 		}
-		if groups[o.configuration] == nil {
-			order = append(order, o.configuration)
-		}
-		groups[o.configuration] = append(groups[o.configuration], o)
+		runs = append(runs, o)
 	}
-	if len(order) == 0 {
-		return cli.Usagef("no run folders among %q: name them, for example runs/*", flags.Args())
+	if len(runs) == 0 {
+		return cli.Usagef("no runs on images among %q: name their folders, for example runs/*",
+			flags.Args())
 	}
-	var rows [][]outcome
-	for _, configuration := range order {
-		group := groups[configuration]
-		slices.SortFunc(group, func(a, b outcome) int { return cmp.Compare(a.Seed, b.Seed) })
-		rows = append(rows, group)
+	rows := grouped(runs)
+	if *asCSV {
+		return writeCSV(stdout, runs, differing(runs, rows))
 	}
-	fmt.Fprint(stdout, table(rows))
+	fmt.Fprint(stdout, table(rows, differing(runs, rows)))
 	for i, a := range rows {
 		for _, b := range rows[i+1:] {
 			fmt.Fprint(stdout, difference(a, b))
@@ -96,101 +71,163 @@ func run(_ context.Context, stdout, _ io.Writer, args []string) error {
 	return nil
 }
 
-// read reads the outcome of a run from its folder.
-func read(folder string) (outcome, error) {
-	result, err := imagerun.ReadOutcome(folder)
-	if err != nil {
-		return outcome{}, err
+// grouped are the runs by their configuration, in the order of their first folders, and each row by
+// seed.
+func grouped(runs []outcome) (rows [][]outcome) {
+	for _, o := range runs {
+		i := slices.IndexFunc(rows, func(row []outcome) bool {
+			return row[0].configuration() == o.configuration()
+		})
+		if i < 0 {
+			rows = append(rows, []outcome{o})
+		} else {
+			rows[i] = append(rows[i], o)
+		}
 	}
-	if result.Diverged {
-		return outcome{}, fmt.Errorf("%s: the run has diverged: leave it out", folder)
+	for _, row := range rows {
+		slices.SortFunc(row, func(a, b outcome) int { return strings.Compare(a.seed(), b.seed()) })
 	}
-	path := filepath.Join(folder, "config.json")
-	rawSettings, rawDerived, _, err := rundir.ReadConfig(path)
-	if err != nil {
-		return outcome{}, err
-	}
-	o := outcome{loss: result.Last("loss"), trainAccuracy: result.Last("train_accuracy"),
-		zeroError: result.ZeroError()}
-	var derived struct {
-		Rule          string  `json:"rule"`
-		EffectiveRate float64 `json:"eta_eff"`
-	}
-	allSettings := map[string]any{}
-	if err := errors.Join(json.Unmarshal(rawSettings, &o.settings),
-		json.Unmarshal(rawSettings, &allSettings),
-		json.Unmarshal(rawDerived, &derived)); err != nil {
-		return outcome{}, fmt.Errorf("%s: %w", path, err)
-	}
-	o.rule, o.effectiveRate = derived.Rule, derived.EffectiveRate
-	delete(allSettings, "seed")
-	configuration, err := json.Marshal(allSettings)
-	o.configuration = string(configuration)
-
-	// The accuracy on held-out images has a column of its own in newer runs.
-	o.testAccuracy = result.Last("test_accuracy")
-	if x := result.Last("held_out_accuracy"); o.Holdout > 0 && !math.IsNaN(x) {
-		o.testAccuracy = x
-	}
-	return o, err
+	return rows
 }
 
-// table is the table of the rows, which are runs that differ only in their seed.
-func table(rows [][]outcome) string {
+// shown are settings that the table shows anyway: the seeds share a row, and the rule has its parts
+// in its name. Whether images were held out is said by the name of the accuracy.
+var shown = []string{"seed", "opt", "form", "momentum", "weight_decay", "clip", "lr"}
+
+// differing are the other settings that differ between rows, in the order of the configurations.
+func differing(runs []outcome, rows [][]outcome) (names []string) {
+	for _, o := range runs {
+		for _, name := range o.order {
+			if !slices.Contains(shown, name) && !slices.Contains(names, name) &&
+				slices.ContainsFunc(rows, func(row []outcome) bool {
+					return row[0].settings[name] != rows[0][0].settings[name]
+				}) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// table is the table of the rows, with columns for some settings.
+func table(rows [][]outcome, settings []string) string {
+	header := slices.Concat([]string{"rule", "η", "η_eff"}, settings, []string{"n",
+		"training loss", "training accuracy, %", "zero training error at epoch"})
+	evaluated := []string{}
+	for _, name := range []string{"test", "held-out"} {
+		if slices.ContainsFunc(rows, func(r []outcome) bool { return r[0].evaluated == name }) {
+			evaluated = append(evaluated, name)
+			header = append(header, name+" accuracy, %")
+		}
+	}
 	var cells [][]string
 	for _, row := range rows {
-		var zeroErrors []string
+		var zero []string
+		n := 0
 		for _, o := range row {
-			epoch := "never"
-			if o.zeroError >= 0 {
-				epoch = fmt.Sprint(o.zeroError)
+			zero = append(zero, o.end())
+			if o.state == rundir.Done {
+				n++
 			}
-			zeroErrors = append(zeroErrors, epoch)
 		}
-		test := mean(row, func(o outcome) float64 { return 100 * o.testAccuracy })
-		if row[0].Holdout > 0 {
-			test += " (held-out)"
+		line := []string{row[0].rule, row[0].settings["lr"], row[0].effectiveRate}
+		for _, name := range settings {
+			line = append(line, row[0].settings[name])
 		}
-		cells = append(cells, []string{row[0].rule, fmt.Sprintf("%g", row[0].Rate),
-			row[0].Schedule, fmt.Sprintf("%.3g", row[0].effectiveRate), fmt.Sprint(len(row)),
-			mean(row, func(o outcome) float64 { return o.loss }),
-			mean(row, func(o outcome) float64 { return 100 * o.trainAccuracy }), test,
-			strings.Join(zeroErrors, ", ")})
+		line = append(line, strconv.Itoa(n), mean(row, func(o outcome) float64 { return o.loss }),
+			mean(row, func(o outcome) float64 { return 100 * o.trainAccuracy }),
+			strings.Join(zero, ", "))
+		for _, name := range evaluated {
+			accuracy := ""
+			if row[0].evaluated == name {
+				accuracy = mean(row, func(o outcome) float64 { return 100 * o.accuracy })
+			}
+			line = append(line, accuracy)
+		}
+		cells = append(cells, line)
 	}
-	return markdown.Table([]string{"rule", "η", "schedule", "η_eff", "n", "training loss",
-		"training accuracy, %", "test accuracy, %", "zero training error at epoch"}, cells)
+	return markdown.Table(header, cells)
 }
 
-// mean is the mean over the runs of a row, with its 95% interval.
+// few is the number of values up to which they stand beside their mean: their interval is wide.
+const few = 3
+
+// mean is the mean over the runs of a row that are done, with its 95% interval and, if there are
+// few, the values; "none" if there are none.
 func mean(row []outcome, value func(outcome) float64) string {
 	var values []float64
 	for _, o := range row {
-		values = append(values, value(o))
+		if o.state == rundir.Done {
+			values = append(values, value(o))
+		}
 	}
-	return stats.Mean95(values).String()
+	if len(values) == 0 {
+		return "none"
+	}
+	text := stats.Mean95(values).String()
+	if len(values) > 1 && len(values) <= few {
+		text += " (" + listed(values) + ")"
+	}
+	return text
+}
+
+// listed are values with three digits.
+func listed(values []float64) string {
+	var words []string
+	for _, x := range values {
+		words = append(words, strconv.FormatFloat(x, 'g', 3, 64))
+	}
+	return strings.Join(words, ", ")
 }
 
 // difference is a sentence on the accuracies of row b minus those of row a, over the seeds that
-// both rows have. It is empty for fewer than two such seeds.
+// both rows have done. It is empty for fewer than two such seeds, and for rows that differ in more
+// than the algorithm and its rate.
 func difference(a, b []outcome) string {
-	accuracies := map[uint64]float64{} // of a, by seed
+	if a[0].without("opt", "form", "momentum", "lr") != b[0].without("opt", "form", "momentum", "lr") {
+		return ""
+	}
+	accuracies := map[string]float64{} // of a, by seed
 	for _, o := range a {
-		accuracies[o.Seed] = o.testAccuracy
+		if o.state == rundir.Done {
+			accuracies[o.seed()] = o.accuracy
+		}
 	}
 	var points []float64
 	for _, o := range b {
-		if accuracy, found := accuracies[o.Seed]; found {
-			points = append(points, 100*(o.testAccuracy-accuracy))
+		if accuracy, found := accuracies[o.seed()]; found && o.state == rundir.Done {
+			points = append(points, 100*(o.accuracy-accuracy))
 		}
 	}
 	if len(points) < 2 {
 		return ""
 	}
-	images := "Test"
-	if a[0].Holdout > 0 && b[0].Holdout > 0 {
-		images = "Held-out"
+	name := strings.ToUpper(a[0].evaluated[:1]) + a[0].evaluated[1:]
+	values := ""
+	if len(points) <= few {
+		values = " (" + listed(points) + ")"
 	}
-	return fmt.Sprintf("\n%s accuracy of (%s, η = %g) minus (%s, η = %g), paired by seed: %s "+
-		"points, n = %d.\n", images, b[0].rule, b[0].Rate, a[0].rule, a[0].Rate,
-		stats.Mean95(points), len(points))
+	return fmt.Sprintf("\n%s accuracy of (%s, η = %s) minus (%s, η = %s), paired by seed: %s%s "+
+		"points, n = %d.\n", name, b[0].rule, b[0].settings["lr"], a[0].rule,
+		a[0].settings["lr"], stats.Mean95(points), values, len(points))
+}
+
+// writeCSV writes a line for each run: its folder, rule, settings and numbers.
+func writeCSV(w io.Writer, runs []outcome, settings []string) error {
+	text := csv.NewWriter(w)
+	_ = text.Write(slices.Concat([]string{"folder", "state", "rule", "lr", "eta_eff", "seed"},
+		settings, []string{"epochs_done", "loss", "train_accuracy", "zero_error_at", "evaluated",
+			"accuracy"})) // kept by the writer until Error
+	for _, o := range runs {
+		line := []string{o.folder, string(o.state), o.rule, o.settings["lr"], o.effectiveRate,
+			o.seed()}
+		for _, name := range settings {
+			line = append(line, o.settings[name])
+		}
+		_ = text.Write(append(line, strconv.Itoa(o.epochs), fmt.Sprint(o.loss),
+			fmt.Sprint(o.trainAccuracy), strconv.Itoa(o.zeroError), o.evaluated,
+			fmt.Sprint(o.accuracy)))
+	}
+	text.Flush()
+	return text.Error()
 }

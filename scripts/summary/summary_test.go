@@ -16,7 +16,7 @@ type completed struct {
 	opt               string
 	seed              int
 	loss, train, test float64
-	holdout           int
+	width, holdout    int
 	testColumn        string // test_accuracy if empty
 }
 
@@ -26,15 +26,15 @@ func (c completed) write(t *testing.T, root, state string) string {
 	if c.testColumn == "" {
 		c.testColumn = "test_accuracy"
 	}
-	dir := filepath.Join(root, fmt.Sprintf("%s-%d", c.opt, c.seed))
+	dir := filepath.Join(root, fmt.Sprintf("%s-%d-%d", c.opt, c.width, c.seed))
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
 		"state": state + "\n",
-		"config.json": fmt.Sprintf(`{"settings":{"opt":%q,"seed":%d,"lr":0.5,"schedule":"cosine",`+
-			`"holdout":%d},"derived":{"rule":%q,"eta_eff":5},"execution":{}}`, c.opt, c.seed,
-			c.holdout, c.opt),
+		"config.json": fmt.Sprintf(`{"settings":{"width":%d,"opt":%q,"seed":%d,"lr":0.5,`+
+			`"schedule":"cosine","holdout":%d},"derived":{"rule":%q,"eta_eff":5},"execution":{}}`,
+			c.width, c.opt, c.seed, c.holdout, c.opt),
 		"metrics.jsonl": fmt.Sprintf(`{"step":0,"epoch":0,"loss":2,"train_accuracy":0.5,%[1]q:0.1}
 {"step":7,"epoch":7,"loss":1,"train_accuracy":1}
 {"step":9,"epoch":9,"loss":%g,"train_accuracy":%g,%[1]q:%[4]g}
@@ -49,7 +49,7 @@ func (c completed) write(t *testing.T, root, state string) string {
 
 func TestTable(t *testing.T) {
 	root := t.TempDir()
-	args := []string{root} // not a run folder
+	var args []string
 	for _, c := range []completed{
 		{opt: "gd", seed: 1, loss: 0.1, train: 1, test: 0.20},
 		{opt: "gd", seed: 2, loss: 0.3, train: 1, test: 0.22},
@@ -60,73 +60,91 @@ func TestTable(t *testing.T) {
 	}
 	// With n = 2 the interval is t·s/√2 = 12.706·|a−b|/2: 0.2 ± 1.27 for losses 0.1 and 0.3, 21 ±
 	// 12.7 for accuracies 20 and 22; the paired differences are 6 and 10: 8 ± 25.4.
-	checkOutput(t, args, `| rule | η | schedule | η_eff | n | training loss | `+
-		`training accuracy, % | test accuracy, % | zero training error at epoch |
+	checkOutput(t, args, `| rule | η | η_eff | n | training loss | `+
+		`training accuracy, % | zero training error at epoch | test accuracy, % |
+|---|---|---|---|---|---|---|---|
+| gd | 0.5 | 5 | 2 | 0.2 ± 1.3 (0.1, 0.3) | 100 ± 0 (100, 100) | 7, 7 | 21 ± 13 (20, 22) |
+| gdm | 0.5 | 5 | 2 | 0.2 ± 0 (0.2, 0.2) | 100 ± 0 (100, 100) | 7, 7 | 29 ± 38 (26, 32) |
+
+Test accuracy of (gdm, η = 0.5) minus (gd, η = 0.5), paired by seed: 8 ± 25 (6, 10) points, n = 2.
+`, "")
+}
+
+// A setting that differs has a column, and rows that differ in more than the algorithm and its rate
+// are not paired. Runs that are not done are shown, and do not count.
+func TestDifferentSettings(t *testing.T) {
+	root := t.TempDir()
+	args := []string{root} // not a run folder
+	for _, c := range []completed{
+		{opt: "gd", seed: 1, test: 0.5, width: 8}, {opt: "gd", seed: 2, test: 0.5, width: 8},
+		{opt: "gdm", seed: 1, test: 0.5, width: 16}, {opt: "gdm", seed: 2, test: 0.5, width: 16},
+	} {
+		args = append(args, c.write(t, root, "done"))
+	}
+	args = append(args, completed{opt: "gdm", seed: 3, width: 16}.write(t, root, "running"),
+		completed{opt: "gd", seed: 3, width: 8}.write(t, root, "diverged"))
+	checkOutput(t, args, `| rule | η | η_eff | width | n | training loss | `+
+		`training accuracy, % | zero training error at epoch | test accuracy, % |
 |---|---|---|---|---|---|---|---|---|
-| gd | 0.5 | cosine | 5 | 2 | 0.2 ± 1.3 | 100 ± 0 | 21 ± 13 | 7, 7 |
-| gdm | 0.5 | cosine | 5 | 2 | 0.2 ± 0 | 100 ± 0 | 29 ± 38 | 7, 7 |
-
-Test accuracy of (gdm, η = 0.5) minus (gd, η = 0.5), paired by seed: 8 ± 25 points, n = 2.
-`)
+| gd | 0.5 | 5 | 8 | 2 | 0 ± 0 (0, 0) | 0 ± 0 (0, 0) | 7, 7, diverged at 9 | 50 ± 0 (50, 50) |
+| gdm | 0.5 | 5 | 16 | 2 | 0 ± 0 (0, 0) | 0 ± 0 (0, 0) | 7, 7, running at 9 | 50 ± 0 (50, 50) |
+`, "summary: left out: rundir: open "+filepath.Join(root, "config.json"))
 }
 
-// Rows are paired by the seeds that both have; a single pair has no interval and is left out.
-func TestDifference(t *testing.T) {
-	gd := []outcome{{settings: settings{Seed: 1}, testAccuracy: 0.5},
-		{settings: settings{Seed: 3}, testAccuracy: 0.25}}
-	gdm := []outcome{{settings: settings{Seed: 1}, testAccuracy: 0.75},
-		{settings: settings{Seed: 2}, testAccuracy: 1}}
-	if got := difference(gd, gdm); got != "" {
-		t.Errorf("one pair: %q, want nothing", got)
-	}
-	gdm[1].Seed = 3 // 25 and 75 points: 50 ± 12.7·25
-	if got := difference(gd, gdm); !strings.Contains(got, "50 ± 318 points, n = 2.") {
-		t.Errorf("two pairs: %q", got)
-	}
-}
-
-// Held-out images are read from either column and are named as such.
+// Held-out images are read from either column and are named as such. A test accuracy has a column
+// of its own.
 func TestHeldOut(t *testing.T) {
 	root := t.TempDir()
 	var args []string
 	for _, c := range []completed{
-		{opt: "gd", seed: 1, loss: 0.2, train: 1, test: 0.25},
-		{opt: "gd", seed: 2, loss: 0.2, train: 1, test: 0.25},
-		{opt: "gdm", seed: 1, loss: 0.2, train: 1, test: 0.5, testColumn: "held_out_accuracy"},
-		{opt: "gdm", seed: 2, loss: 0.2, train: 1, test: 0.5, testColumn: "held_out_accuracy"},
+		{opt: "gd", seed: 1, loss: 0.2, train: 1, test: 0.25, holdout: 100},
+		{opt: "gdm", seed: 1, loss: 0.2, train: 1, test: 0.5, holdout: 100,
+			testColumn: "held_out_accuracy"},
+		{opt: "gd", seed: 1, loss: 0.2, train: 1, test: 0.75, width: 4},
 	} {
-		c.holdout = 100
 		args = append(args, c.write(t, root, "done"))
 	}
-	checkOutput(t, args, `| rule | η | schedule | η_eff | n | training loss | `+
-		`training accuracy, % | test accuracy, % | zero training error at epoch |
-|---|---|---|---|---|---|---|---|---|
-| gd | 0.5 | cosine | 5 | 2 | 0.2 ± 0 | 100 ± 0 | 25 ± 0 (held-out) | 7, 7 |
-| gdm | 0.5 | cosine | 5 | 2 | 0.2 ± 0 | 100 ± 0 | 50 ± 0 (held-out) | 7, 7 |
-
-Held-out accuracy of (gdm, η = 0.5) minus (gd, η = 0.5), paired by seed: 25 ± 0 points, n = 2.
-`)
+	checkOutput(t, args, `| rule | η | η_eff | width | holdout | n | training loss | `+
+		`training accuracy, % | zero training error at epoch | test accuracy, % | `+
+		`held-out accuracy, % |
+|---|---|---|---|---|---|---|---|---|---|---|
+| gd | 0.5 | 5 | 0 | 100 | 1 | 0.2 | 100 | 7 |  | 25 |
+| gdm | 0.5 | 5 | 0 | 100 | 1 | 0.2 | 100 | 7 |  | 50 |
+| gd | 0.5 | 5 | 4 | 0 | 1 | 0.2 | 100 | 7 | 75 |  |
+`, "")
 }
 
-func checkOutput(t *testing.T, args []string, want string) {
+func TestCSV(t *testing.T) {
+	root := t.TempDir()
+	a := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.25}.write(t, root, "done")
+	b := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.25, width: 4}.write(t, root,
+		"preempted")
+	checkOutput(t, []string{"-csv", a, b}, `folder,state,rule,lr,eta_eff,seed,width,epochs_done,`+
+		`loss,train_accuracy,zero_error_at,evaluated,accuracy
+`+a+`,done,gd,0.5,5,1,0,9,0.5,1,7,test,0.25
+`+b+`,preempted,gd,0.5,5,1,4,9,0.5,1,7,test,0.25
+`, "")
+}
+
+// checkOutput compares what is printed, and the beginning of what is printed on the standard error.
+func checkOutput(t *testing.T, args []string, want, wantErr string) {
 	t.Helper()
-	var out bytes.Buffer
-	if err := run(t.Context(), &out, &out, args); err != nil {
+	var out, stderr bytes.Buffer
+	if err := run(t.Context(), &out, &stderr, args); err != nil {
 		t.Fatal(err)
 	}
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}
+	if !strings.HasPrefix(stderr.String(), wantErr) || (wantErr == "") != (stderr.Len() == 0) {
+		t.Errorf("on the standard error %q, want %q", &stderr, wantErr)
+	}
 }
 
 func TestRefuses(t *testing.T) {
-	unfinished := completed{opt: "gd", seed: 1}.write(t, t.TempDir(), "running")
-	err := run(t.Context(), t.Output(), t.Output(), []string{unfinished})
-	if err == nil || !strings.Contains(err.Error(), `state is "running", want "done"`) {
-		t.Error(err)
-	}
-	err = run(t.Context(), t.Output(), t.Output(), []string{t.TempDir()})
-	if cli.Status(err) != cli.BadUsage {
-		t.Error(err)
+	var stderr bytes.Buffer
+	err := run(t.Context(), t.Output(), &stderr, []string{t.TempDir()})
+	if cli.Status(err) != cli.BadUsage || !strings.Contains(stderr.String(), "left out") {
+		t.Error(err, stderr.String())
 	}
 }
