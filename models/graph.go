@@ -32,10 +32,21 @@ const standardizationEpsilon = 1e-4
 // 2/(1−1/π) after a ReLU, 1 in the stem: scaled weight standardization (Brock et al., 2021). Each
 // residual branch is multiplied by a learned number.
 func (n *Network) Logits(weights Weights, x *Node) *Node {
-	f := forward{Network: n, weights: weights}
-	x = f.conv(n.stem, x)
+	return n.logits(forward{Network: n, weights: weights}, x).value
+}
+
+// LogitsAlong is [Network.Logits], with the derivative of the logits along a direction, which has a
+// value for each of the weights. The gradient of a function of both in the weights is exact: it is
+// a gradient of first order.
+func (n *Network) LogitsAlong(weights, direction Weights, x *Node) (logits, slope *Node) {
+	d := n.logits(forward{Network: n, weights: weights, direction: direction}, x)
+	return d.value, d.tangent
+}
+
+func (n *Network) logits(f forward, pixels *Node) dual {
+	x := f.conv(n.stem, dual{value: pixels})
 	if n.kind != wideResNet {
-		x = relu(x)
+		x = x.relu()
 	}
 	for _, b := range n.blocks {
 		switch n.kind {
@@ -48,120 +59,130 @@ func (n *Network) Logits(weights Weights, x *Node) *Node {
 		}
 	}
 	if n.kind == wideResNet {
-		x = relu(f.norm("norm", x))
+		x = f.norm("norm", x).relu()
 	}
-	w := weights(n.head.name + "/weights")                   // [in, classes]
-	features := ReduceMean(ConvertDType(x, w.DType()), 1, 2) // [N, in]
+	w := f.param(n.head.name + "/weights") // [in, classes]
+	// [N, in]
+	features := x.convert(w.value.DType()).linear(func(x *Node) *Node {
+		return ReduceMean(x, 1, 2)
+	})
+	biases := f.param(n.head.name + "/biases").linear(func(b *Node) *Node { return InsertAxes(b, 0) })
 	// [N, classes]
-	return Add(Dot(features, w).Product(), InsertAxes(weights(n.head.name+"/biases"), 0))
+	return features.product(w, func(x, w *Node) *Node { return Dot(x, w).Product() }).plus(biases)
 }
 
-// forward is a network together with its weights.
+// forward is a network together with its weights and, if not nil, a direction.
 type forward struct {
 	*Network
-	weights Weights
+	weights, direction Weights
+}
+
+// param is a parameter, with its direction.
+func (f forward) param(name string) dual {
+	d := dual{value: f.weights(name)}
+	if f.direction != nil {
+		d.tangent = f.direction(name)
+	}
+	return d
+}
+
+// perChannel is a parameter [n] as [1, 1, 1, n].
+func (f forward) perChannel(name string) dual {
+	return f.param(name).linear(func(x *Node) *Node { return Reshape(x, 1, 1, 1, -1) })
 }
 
 // residualBlock is ResNet's block: relu(shortcut(x) + conv2(relu(conv1(x)))).
-func (f forward) residualBlock(b block, x *Node) *Node {
+func (f forward) residualBlock(b block, x dual) dual {
 	shortcut := x
 	if b.shortcut != nil {
 		shortcut = f.conv(*b.shortcut, x)
 	}
-	h := f.conv(b.convs[1], relu(f.conv(b.convs[0], x)))
-	return relu(Add(shortcut, f.gain(b, h)))
+	h := f.conv(b.convs[1], f.conv(b.convs[0], x).relu())
+	return shortcut.plus(f.gain(b, h)).relu()
 }
 
 // preActivationBlock is WideResNet's block: shortcut + conv2(relu(conv1(h))) with h = relu(x). The
 // shortcut is x or, where the shape changes, a convolution of h.
-func (f forward) preActivationBlock(b block, x *Node) *Node {
-	h := relu(f.norm(b.name+"/norm1", x))
+func (f forward) preActivationBlock(b block, x dual) dual {
+	h := f.norm(b.name+"/norm1", x).relu()
 	shortcut := x
 	if b.shortcut != nil {
 		shortcut = f.conv(*b.shortcut, h)
 	}
-	return Add(shortcut, f.gain(b, f.conv(b.convs[1], relu(f.conv(b.convs[0], h)))))
+	return shortcut.plus(f.gain(b, f.conv(b.convs[1], f.conv(b.convs[0], h).relu())))
 }
 
 // gain multiplies the result of a residual branch by its learned number, if it has one. The product
 // is computed in the weights' type, so that the number's gradient, a sum over images, pixels and
 // channels, is too.
-func (f forward) gain(b block, h *Node) *Node {
+func (f forward) gain(b block, h dual) dual {
 	if !f.hasGain() {
 		return h
 	}
-	gain := f.weights(b.name + "/gain") // [1]
-	return ConvertDType(Mul(ConvertDType(h, gain.DType()), Reshape(gain, 1, 1, 1, 1)), h.DType())
+	gain := f.perChannel(b.name + "/gain") // [1, 1, 1, 1]
+	return h.convert(gain.value.DType()).times(gain).convert(h.value.DType())
 }
 
 // plainBlock is VGG's block, [N, s, s, in] → [N, s/2, s/2, out]: convolutions with ReLU, then the
 // maximum of each 2×2 pixels.
-func (f forward) plainBlock(b block, x *Node) *Node {
+func (f forward) plainBlock(b block, x dual) dual {
 	for _, c := range b.convs {
-		x = relu(f.conv(c, x))
+		x = f.conv(c, x).relu()
 	}
-	return maxPool(x)
+	return x.maxPool()
 }
-
-// maxPool is [N, s, s, c] → [N, s/2, s/2, c]. Where pixels tie for the maximum, the first in
-// reading order receives the whole gradient, as in PyTorch and JAX; ReduceMax would give it to each
-// of them.
-func maxPool(x *Node) *Node { return MaxPool(x).Window(2).Strides(2).NoPadding().Done() }
 
 // conv is [N, s, s, in] → [N, s/stride, s/stride, out], followed by batch normalization or, in a
 // network without it, by a bias.
-func (f forward) conv(c conv, x *Node) *Node {
-	y := f.convolve(x, ConvertDType(f.kernel(c), x.DType()), c.stride)
+func (f forward) conv(c conv, x dual) dual {
+	dtype := x.value.DType()
+	y := x.product(f.kernel(c).convert(dtype), func(x, kernel *Node) *Node {
+		return f.convolve(x, kernel, c.stride)
+	})
 	if f.Norm != "batch" {
 		// The sum is computed in the biases' type, so that their gradient, a sum over images and
 		// pixels, is too.
-		biases := f.weights(c.name + "/biases")
-		y = ConvertDType(Add(ConvertDType(y, biases.DType()), Reshape(biases, 1, 1, 1, c.out)),
-			x.DType())
+		biases := f.perChannel(c.name + "/biases")
+		y = y.convert(biases.value.DType()).plus(biases).convert(dtype)
 	}
-	y.AssertDims(-1, c.size, c.size, c.out)
+	y.value.AssertDims(-1, c.size, c.size, c.out)
 	return f.norm(c.norm, y)
 }
 
 // kernel are the weights of a convolution [k, k, in, out]. With weight standardization those of
 // each output channel are shifted and scaled to mean 0 and variance 1/fan-in, then multiplied by
 // the channel's gain and by what makes up for a ReLU before the convolution.
-func (f forward) kernel(c conv) *Node {
-	w := f.weights(c.name + "/weights")
+func (f forward) kernel(c conv) dual {
+	w := f.param(c.name + "/weights")
 	if f.Norm != "weights" {
 		return w
 	}
-	w = Sub(w, ReduceAndKeep(w, ReduceMean, 0, 1, 2))
-	variance := ReduceAndKeep(Square(w), ReduceMean, 0, 1, 2)
-	scale := Inverse(Sqrt(MaxScalar(MulScalar(variance, float64(c.fanIn())),
-		standardizationEpsilon)))
+	w = w.minus(w.meanOver(0, 1, 2))
+	scale := w.variance(0, 1, 2).linear(func(v *Node) *Node {
+		return MulScalar(v, float64(c.fanIn()))
+	}).atLeast(standardizationEpsilon).inverseRoot()
 	if c.name != f.stem.name {
 		// The variance of relu(z), z normal with variance 1, is (1−1/π)/2.
-		scale = MulScalar(scale, math.Sqrt(2/(1-1/math.Pi)))
+		scale = scale.linear(func(s *Node) *Node {
+			return MulScalar(s, math.Sqrt(2/(1-1/math.Pi)))
+		})
 	}
-	return Mul(w, Mul(scale, Reshape(f.weights(c.name+"/gain"), 1, 1, 1, c.out)))
+	return w.times(scale.times(f.perChannel(c.name + "/gain")))
 }
 
 // norm is batch normalization over the images and pixels of x, then scale and offset. It is the
 // identity in a network without it and where the name is empty. The statistics are computed in the
 // weights' type.
-func (f forward) norm(name string, x *Node) *Node {
+func (f forward) norm(name string, x dual) dual {
 	if f.Norm != "batch" || name == "" {
 		return x
 	}
-	channels := x.Shape().Dimensions[3]
-	scale := Reshape(f.weights(name+"/scale"), 1, 1, 1, channels)
-	offset := Reshape(f.weights(name+"/offset"), 1, 1, 1, channels)
-	y := ConvertDType(x, scale.DType())
-	y = Sub(y, ReduceAndKeep(y, ReduceMean, 0, 1, 2))
-	variance := ReduceAndKeep(Square(y), ReduceMean, 0, 1, 2)
-	y = Mul(y, Div(scale, Sqrt(AddScalar(variance, normEpsilon))))
-	return ConvertDType(Add(y, offset), x.DType())
-}
-
-// relu is max(x, 0) with derivative 0 at 0, as in PyTorch and JAX.
-func relu(x *Node) *Node {
-	return Where(GreaterThan(x, ScalarZero(x.Graph(), x.DType())), x, ZerosLike(x))
+	scale, offset := f.perChannel(name+"/scale"), f.perChannel(name+"/offset")
+	y := x.convert(scale.value.DType())
+	y = y.minus(y.meanOver(0, 1, 2))
+	variance := y.variance(0, 1, 2)
+	variance.value = AddScalar(variance.value, normEpsilon)
+	return y.times(scale.times(variance.inverseRoot())).plus(offset).convert(x.value.DType())
 }
 
 // Normalize turns pixels [N, 32, 32, 3] from 0 to 255 into (pixel/255 − mean)/std, per channel, in

@@ -317,7 +317,7 @@ func TestMaxPool(t *testing.T) {
 		for _, dtype := range []dtypes.DType{dtypes.Float64, dtypes.Float32, dtypes.BFloat16} {
 			exec := MustNewExec(b.Backend, func(x *Node) []*Node {
 				x = ConvertDType(x, dtype)
-				y := maxPool(x)
+				y := dual{value: x}.maxPool().value
 				return []*Node{ConvertDType(y, dtypes.Float64),
 					ConvertDType(Gradient(ReduceAllSum(y), x)[0], dtypes.Float64)}
 			})

@@ -26,6 +26,7 @@ type programs struct {
 	zero       *Exec // → sums of zero
 	add        *Exec // sums, sums → sums
 	gather     *Exec // pixels of all images, indices [n] int32 → pixels of n images
+	product    *Exec // weights, direction, images, 1/B, sums of gradients → sums of gradients
 }
 
 // compile compiles the graphs of a trainer for chunks of full size, all at once. A graph that is
@@ -38,6 +39,7 @@ func (t *Trainer) compile(client compute.Backend) (*programs, error) {
 		zero:       must(NewExec(client, t.zeroGraph)).WithName("zero"),
 		add:        must(NewExec(client, addGraph)).WithName("add"),
 		gather:     must(NewExec(client, gatherGraph)).WithName("gather"),
+		product:    must(NewExec(client, t.productGraph)).WithName("product"),
 	}
 	_, dtype := t.Precision.dtypes()
 	var weights, momentum []shapes.Shape
@@ -155,19 +157,47 @@ func gatherGraph(pixels, indices *Node) *Node {
 	return Gather(pixels, InsertAxes(indices, -1))
 }
 
+// productGraph adds one chunk to the sums of a Hessian-vector product.
+//
+// The slope of the loss along the direction v is ⟨∇L, v⟩, and its gradient is ∇²L v. The slope
+// comes from the forward pass, so the gradient is one of first order, and exact: a ReLU has the
+// second derivative 0.
+func (t *Trainer) productGraph(args []*Node) []*Node {
+	n := len(t.params)
+	in := cutter(args)
+	weights, direction, images, imageWeight := in.take(n), in.take(n), in.take(3), in.take(1)[0]
+	logits, tangent := t.net.LogitsAlong(t.named(weights), t.named(direction), t.input(images[0]))
+	_, weightType := t.Precision.dtypes()
+	// [n, classes]: the gradient of a loss in its logits
+	gradient := Sub(Softmax(logits), OneHot(images[1], t.net.Classes, weightType))
+	slopes := ReduceSum(Mul(gradient, tangent), -1) // [n]
+	counts := GreaterThan(images[2], Const(imageWeight.Graph(), uint8(filler)))
+	slope := ReduceAllSum(Where(counts, slopes, ZerosLike(slopes)))
+	return addGraph(append(in, Gradient(Mul(slope, imageWeight), weights...)...))
+}
+
+// named finds parameters by their names in a list of all.
+func (t *Trainer) named(list []*Node) models.Weights {
+	byName := map[string]*Node{}
+	for i, p := range t.params {
+		byName[p.Name] = list[i]
+	}
+	return func(name string) *Node { return byName[name] }
+}
+
+// input is what the network sees of pixels [n, 32, 32, 3].
+func (t *Trainer) input(pixels *Node) *Node {
+	computeType, _ := t.Precision.dtypes()
+	return models.Normalize(pixels, t.train.mean, t.train.std, computeType)
+}
+
 // score builds the forward pass over one chunk of n images. It returns the sum of the losses, and
 // the scores.
 func (t *Trainer) score(weights, images []*Node) (loss, scores *Node) {
 	pixels, labels, kinds := images[0], images[1], images[2]
 	g := pixels.Graph()
-	computeType, weightType := t.Precision.dtypes()
-	named := map[string]*Node{}
-	for i, p := range t.params {
-		named[p.Name] = weights[i]
-	}
-	x := models.Normalize(pixels, t.train.mean, t.train.std, computeType) // [n, 32, 32, 3]
-	// [n, classes]
-	logits := t.net.Logits(func(name string) *Node { return named[name] }, x)
+	_, weightType := t.Precision.dtypes()
+	logits := t.net.Logits(t.named(weights), t.input(pixels)) // [n, classes]
 	// [n, classes]: the log-probability of the label, 0 elsewhere
 	picked := Mul(OneHot(labels, t.net.Classes, weightType), LogSoftmax(logits))
 	losses := Neg(ReduceSum(picked, -1)) // [n]

@@ -67,6 +67,13 @@ func (r Rule) EffectiveRate(eta float64) float64 {
 	return eta
 }
 
+// StabilityLimit is the sharpness, the largest eigenvalue of the Hessian of the loss without weight
+// decay, up to which the rule is stable on a quadratic at rate η: 2/η for GD, 2(1+γ)/η undamped and
+// 2(1+γ)/((1−γ)η) damped, each less λ. It is infinite for η = 0.
+func (r Rule) StabilityLimit(eta float64) float64 {
+	return 2*(1+r.Gamma)/(r.Gain()*eta) - r.WeightDecay
+}
+
 // HasMomentum reports whether the rule keeps a momentum buffer.
 func (r Rule) HasMomentum() bool { return r.Gamma > 0 }
 
