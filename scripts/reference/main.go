@@ -82,6 +82,12 @@ type trajectory struct {
 	GD       []float64 `json:"gd"`
 	Damped   []float64 `json:"gdm_damped"`
 	Undamped []float64 `json:"gdm_undamped"`
+
+	// Of the Hessian H at the initial weights, and v, which is sin(0), sin(1), … for each parameter.
+	Curvature struct {
+		Product float64 `json:"vHv"`
+		Norm    float64 `json:"norm"` // ‖Hv‖
+	} `json:"curvature"`
 }
 
 func main() { os.Exit(cli.Main("reference", run)) }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"gonum.org/v1/gonum/floats"
+
 	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/descent"
@@ -34,6 +36,66 @@ func TestTrajectories(t *testing.T) {
 	c := cases[1]
 	_, _, undamped := c.rules()
 	check(t, fast, c, undamped, stored(t, c).Undamped, descent.F32, 1e-4)
+}
+
+// Products with the Hessian agree with PyTorch's, which differentiates twice: to 1e-6 in float64 and
+// to 1e-3 in float32 on the default backend.
+func TestHessianProducts(t *testing.T) {
+	exact, err := backend.Open(t.Context(), "go", backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		checkProduct(t, exact, c, descent.F64, 1e-6)
+	}
+	checkProduct(t, backendtest.Open(t), cases[1], descent.F32, 1e-3)
+}
+
+// checkProduct compares a product at the initial weights, with a relative tolerance.
+func checkProduct(t *testing.T, b *backend.Backend, c testCase, precision descent.Precision,
+	tolerance float64) {
+	t.Helper()
+	net, images, err := c.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := descent.NewData(b, images, descent.Layout{Chunk: c.chunk()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer, err := descent.NewTrainer(b, net, descent.Rule{Form: descent.Undamped}, data,
+		descent.Options{Precision: precision, Seed: seed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v []float64
+	for _, p := range net.Params() {
+		for i := range p.Size() {
+			v = append(v, math.Sin(float64(i)))
+		}
+	}
+	h, err := trainer.HessianProduct(t.Context(), data, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := stored(t, c).Curvature
+	if got := floats.Norm(h, 2); want.Norm == 0 || math.Abs(got-want.Norm) > tolerance*want.Norm {
+		t.Errorf("%s, %s: ‖Hv‖ = %v, PyTorch's %v", c.name, precision, got, want.Norm)
+	}
+	// vᵀHv is a sum with signs: it is compared with the largest that it could be.
+	if got, largest := floats.Dot(v, h), floats.Norm(v, 2)*want.Norm; math.Abs(got-want.Product) >
+		tolerance*largest {
+		t.Errorf("%s, %s: vᵀHv = %v, PyTorch's %v", c.name, precision, got, want.Product)
+	}
+}
+
+// chunk is the number of images of a call: two chunks, of which the second has fewer images. Batch
+// normalization is over one chunk.
+func (c testCase) chunk() int {
+	if c.config.Norm == "batch" {
+		return c.images
+	}
+	return c.images/2 + 2
 }
 
 // stored reads the losses that trajectory.py printed.
@@ -66,12 +128,7 @@ func check(t *testing.T, b *backend.Backend, c testCase, rule descent.Rule, want
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Two chunks, of which the second has fewer images. Batch normalization is over one chunk.
-	chunk := c.images/2 + 2
-	if c.config.Norm == "batch" {
-		chunk = c.images
-	}
-	data, err := descent.NewData(b, images, descent.Layout{Chunk: chunk})
+	data, err := descent.NewData(b, images, descent.Layout{Chunk: c.chunk()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,11 @@ run, and computes three descents from them, each in float64 and in float32.
         --rate 0.02 --momentum 0.9 > trajectory.json
 
 images.bin is uint8 [N, 32, 32, 3] (RGB), labels.bin uint8 [N], both without a header.
-Each output list holds the mean loss over all N images at the weights before steps
+"curvature" has a product with the Hessian at the initial weights. Each output list holds the mean loss over all N images at the weights before steps
 0, 1, 2, ...; the top-level lists are in float64, those under "float32" in float32:
 
-    {"gd": [...], "gdm_damped": [...], "gdm_undamped": [...], "float32": {...}, ...}
+    {"gd": [...], "gdm_damped": [...], "gdm_undamped": [...], "float32": {...},
+     "curvature": {"vHv": ..., "norm": ...}, ...}
 
 --norm is the run's -norm: none, batch (over all images, which must be one chunk) or weights. The
 gains of the branches are used where they are stored, as with -init=skipinit.
@@ -176,6 +177,27 @@ def loss_and_gradient(p, images, labels, mean, std, model, width, chunk):
     return total, {name: v.grad for name, v in w.items()}
 
 
+def curvature(stored, images, labels, mean, std, model, width):
+    """vᵀHv and ‖Hv‖, H the Hessian of the mean loss in float64 at the stored parameters.
+
+    The values of v for each parameter are sin(0), sin(1), sin(2), ... in the order of storage.
+    """
+    v = {name: torch.sin(torch.arange(w.numel(), dtype=torch.float64)).reshape(w.shape) for name, w in stored.items()}
+    v = from_stored(v, torch.float64)
+    w = {n: x.requires_grad_() for n, x in from_stored(stored, torch.float64).items()}
+    x = (images.to(torch.float64) / 255 - torch.tensor(mean, dtype=torch.float64)) / torch.tensor(
+        std, dtype=torch.float64
+    )
+    loss = F.cross_entropy(forward(w, x.permute(0, 3, 1, 2), model, width), labels)
+    gradient = torch.autograd.grad(loss, list(w.values()), create_graph=True)
+    slope = sum((g * v[name]).sum() for g, name in zip(gradient, w))
+    product = dict(zip(w, torch.autograd.grad(slope, list(w.values()))))
+    return {
+        "vHv": sum((v[name] * h).sum().item() for name, h in product.items()),
+        "norm": math.sqrt(sum((h**2).sum().item() for h in product.values())),
+    }
+
+
 def descend(p, loss_and_gradient, steps, rate, momentum, form, decay, clip):
     """The losses at the weights before each of the steps.
 
@@ -278,6 +300,7 @@ def main():
     }
     result = trajectories(torch.float64) | {
         "float32": trajectories(torch.float32),
+        "curvature": curvature(stored, images, labels, o.mean, o.std, o.model, o.width),
         "settings": settings | {"n": len(labels)},
         "versions": versions,
     }
