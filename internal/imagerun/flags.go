@@ -92,8 +92,21 @@ func (c *Config) flags() *flag.FlagSet {
 		"images; 0: as few as keep their cost below a tenth of that of training")
 	fs.Uint64Var(&c.Seed, "seed", c.Seed, "seed of the initial weights and of the order of the "+
 		"images, as separate streams")
+	c.bindDiagnosis(fs)
 	c.bindExecution(fs)
 	return fs
+}
+
+// bindDiagnosis binds the flags of the diagnosis.
+func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
+	fs.StringVar(&c.Diagnose, "diagnose", c.Diagnose, "sharpness: add to the metrics the largest "+
+		"eigenvalues of the Hessian of the training loss, the curvature along each step, and "+
+		"the stability limit; up to 40 times as long as a step, three times over")
+	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
+		"epochs between diagnoses; 0: 10")
+	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,
+		"diagnose the loss of this many training images only, from the start; 0: all")
+	fs.IntVar(&c.Eigenvalues, "eigenvalues", c.Eigenvalues, "how many eigenvalues; 0: 1")
 }
 
 // branchScale is the value of -branch-scale; −1 is auto.
@@ -151,7 +164,8 @@ var (
 	settingFlags = slices.Concat([]string{"opt", "form", "lr", "momentum", "weight-decay", "clip",
 		"schedule", "warmup", "epochs", "until-loss", "batch", "data", "images", "holdout",
 		"small-margin"}, SmallMarginFlags, []string{"model", "width", "norm", "init",
-		"branch-scale", "precision", "eval-every", "seed"})
+		"branch-scale", "precision", "eval-every", "seed", "diagnose", "diagnose-every",
+		"diagnose-images", "eigenvalues"})
 	executionFlags = []string{"backend", "devices", "chunk", "checkpoint-every", "slim", "runs",
 		"data-dir", "mirror", "offline"}
 )

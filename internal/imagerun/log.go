@@ -73,17 +73,19 @@ func (l *runLog) count(images int) {
 // exact and, like all its numbers but update_norm, those of the weights before the step. On
 // mini-batches they are sums over the epoch while the weights moved, and the norms are the last
 // step's.
-func (l *runLog) epoch(p position, epoch int, eta float64, s descent.Stats) error {
+func (l *runLog) epoch(p position, epoch int, eta float64, s descent.Stats,
+	diagnosis []rundir.Value) error {
 	values := append(l.scores(p, epoch, epoch%l.every == 0),
 		rundir.Value{Name: "grad_norm", X: s.GradNorm},
 		rundir.Value{Name: "update_norm", X: s.UpdateNorm},
 		rundir.Value{Name: "param_norm", X: s.ParamNorm}, rundir.Value{Name: "rate", X: eta})
-	return l.row(int64(epoch*l.stepsPerEpoch), values)
+	return l.row(int64(epoch*l.stepsPerEpoch), append(values, diagnosis...))
 }
 
 // final writes the row of the final weights.
-func (l *runLog) final(p position) error {
-	return l.row(int64(p.step), l.scores(p, p.step/l.stepsPerEpoch, true))
+func (l *runLog) final(p position, diagnosis []rundir.Value) error {
+	values := append(l.scores(p, p.step/l.stepsPerEpoch, true), diagnosis...)
+	return l.row(int64(p.step), values)
 }
 
 // scores are the losses and accuracies of an epoch.
@@ -146,7 +148,7 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 		}
 		l.evaluation = fmt.Sprintf("  %s %.2f%%", name, 100*accuracy)
 	}
-	line += l.evaluation
+	line += l.evaluation + diagnosisText(row)
 	if l.trained > l.trainedAtWarm {
 		line += fmt.Sprintf("  %.0f images/s",
 			float64(l.trained-l.trainedAtWarm)/time.Since(l.warm).Seconds())

@@ -35,6 +35,7 @@ type experiment struct {
 	backend        *backend.Backend
 	net            *models.Network
 	train, eval    *descent.Data
+	diagnosed      *descent.Data // of the training images
 	stdout, stderr io.Writer
 
 	trainImages   int
@@ -115,6 +116,9 @@ func (r *experiment) open(ctx context.Context) error {
 	}
 	l.Random = r.Batch > 0
 	if r.train, err = descent.NewData(r.backend, trainSet, l); err != nil {
+		return err
+	}
+	if r.diagnosed, err = r.diagnosedImages(trainSet, l); err != nil {
 		return err
 	}
 	trainSet, evalSet = nil, nil

@@ -53,6 +53,11 @@ type Settings struct {
 	Precision   string  `json:"precision"`
 	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost
 	Seed        uint64  `json:"seed"`
+
+	Diagnose       string `json:"diagnose,omitempty"`        // sharpness, or nothing
+	DiagnoseEvery  int    `json:"diagnose_every,omitempty"`  // epochs
+	DiagnoseImages int    `json:"diagnose_images,omitempty"` // 0: all training images
+	Eigenvalues    int    `json:"eigenvalues,omitempty"`     // the largest, of the Hessian
 }
 
 // Execution is what changes speed, memory and places, but not the result beyond rounding.
@@ -143,6 +148,7 @@ func (c *Config) Normalize() {
 		c.SmallMarginFactor, c.SmallMarginNoise = 0, 0
 		c.SmallMarginShuffle, c.SmallMarginSeed = "", 0
 	}
+	c.normalizeDiagnosis()
 	if !HasMomentum(c.Opt) {
 		c.Momentum = 0
 		c.Form = string(descent.Undamped) // without momentum both forms are GD
@@ -175,7 +181,7 @@ func (c *Config) Validate() error {
 		oneOf("norm", c.Norm, models.Norms()),
 		oneOf("init", c.Init, models.Inits()),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
-		c.validateSmallMargin(),
+		c.validateSmallMargin(), c.validateDiagnosis(),
 		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
 		atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
 		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),

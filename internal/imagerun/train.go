@@ -103,6 +103,13 @@ func (t *training) step(ctx context.Context) (err error) {
 	}
 
 	eta := t.schedule.Rate(p.step)
+	var before []float64 // weights, if they are diagnosed
+	var diagnosis []rundir.Value
+	if t.isDiagnosed(epoch) {
+		if before, diagnosis, err = t.diagnoseBefore(ctx, epoch); err != nil {
+			return err
+		}
+	}
 	var stats descent.Stats
 	images := t.train.N
 	if t.Batch == 0 {
@@ -128,7 +135,14 @@ func (t *training) step(ctx context.Context) (err error) {
 
 	quantity, value := stats.NotFinite()
 	if inEpoch == t.stepsPerEpoch-1 || quantity != "" {
-		if err := t.log.epoch(*p, epoch, eta, stats); err != nil {
+		if before != nil && quantity == "" {
+			along, err := t.diagnoseStep(ctx, before, eta)
+			if err != nil {
+				return err
+			}
+			diagnosis = append(diagnosis, along...)
+		}
+		if err := t.log.epoch(*p, epoch, eta, stats, diagnosis); err != nil {
 			return err
 		}
 	}
@@ -152,11 +166,18 @@ func (t *training) end(ctx context.Context) (err error) {
 		return t.saveOnStop(err)
 	}
 	p.add(final, t.train.N)
-	if err := t.log.final(*p); err != nil {
+	quantity, value := (descent.Stats{Score: final}).NotFinite()
+	var diagnosis []rundir.Value
+	if t.Diagnose != "" && quantity == "" {
+		if diagnosis, err = t.diagnose(ctx, p.step); err != nil {
+			return t.saveOnStop(err)
+		}
+	}
+	if err := t.log.final(*p, diagnosis); err != nil {
 		return err
 	}
 	t.bar.Set(int64(t.Epochs * t.train.N))
-	if quantity, value := (descent.Stats{Score: final}).NotFinite(); quantity != "" {
+	if quantity != "" {
 		return t.diverged(quantity, value, p.step)
 	}
 	return errors.Join(t.writeWeights(finalWeights), t.log.writeManifest())
