@@ -66,7 +66,9 @@ func (n *Network) logits(f forward, pixels *Node) dual {
 	features := x.convert(w.value.DType()).linear(func(x *Node) *Node {
 		return ReduceMean(x, 1, 2)
 	})
-	biases := f.param(n.head.name + "/biases").linear(func(b *Node) *Node { return InsertAxes(b, 0) })
+	biases := f.param(n.head.name + "/biases").linear(func(b *Node) *Node {
+		return InsertAxes(b, 0)
+	})
 	// [N, classes]
 	return features.product(w, func(x, w *Node) *Node { return Dot(x, w).Product() }).plus(biases)
 }

@@ -26,9 +26,10 @@ var layers = [][]string{
 	{"internal/cli", "internal/figure", "models"},
 	{"internal/rundir", "internal/backend", "datasets"},
 	{"internal/fetch"},
-	{"internal/durable", "internal/lockfile", "internal/markdown", "internal/progress",
-		"internal/runlist", "internal/safetensors", "internal/seeds", "internal/slurmtest",
-		"internal/smalldisk", "internal/stats", "internal/tbevents", "internal/architecture"},
+	{"internal/durable", "internal/lanczos", "internal/lockfile", "internal/markdown",
+		"internal/progress", "internal/runlist", "internal/safetensors", "internal/seeds",
+		"internal/slurmtest", "internal/smalldisk", "internal/stats", "internal/tbevents",
+		"internal/architecture"},
 }
 
 // computing are the packages that may import GoMLX.

@@ -20,8 +20,8 @@ func TestParse(t *testing.T) {
 			"  -v\tverbose\n"},
 		{"-m=3", BadUsage, "flag provided but not defined: -m; see -h", ""},
 		{"-n=x", BadUsage, `invalid value "x" for flag -n: parse error; see -h`, ""},
-		{"-n=2 -n=3", BadUsage, `invalid value "3" for flag -n: it was given before as "2": give it ` +
-			"once; see -h", ""},
+		{"-n=2 -n=3", BadUsage, `invalid value "3" for flag -n: it was given before as ` +
+			`"2": give it once; see -h`, ""},
 		{"-n=3 -v -n=3", Done, "<nil>", ""},
 		{"-v -v=false", BadUsage, `invalid boolean value "false" for -v: it was given before as ` +
 			`"true": give it once; see -h`, ""},

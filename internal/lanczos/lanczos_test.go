@@ -106,8 +106,8 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	if _, _, err := Largest(2, Options{Pairs: 3, Iterations: 2}, random, times([]float64{1, 2})); err ==
-		nil {
+	o = Options{Pairs: 3, Iterations: 2}
+	if _, _, err := Largest(2, o, random, times([]float64{1, 2})); err == nil {
 		t.Error("more pairs than products are no error")
 	}
 }

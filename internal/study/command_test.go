@@ -65,7 +65,8 @@ func TestStudy(t *testing.T) {
 	}
 	for _, want := range []string{
 		`trials-1  3 runs`,
-		`1 comparison\(s\), in each at most 6 trials \(settings of GD: 1, of GD\+M: 2; seeds: 2\), ` +
+		`1 comparison\(s\), in each at most 6 trials \(settings of GD: 1, of GD\+M: 2; ` +
+			`seeds: 2\), ` +
 			`at most 8 final runs \(2 seeds of GD, GD\+M by each protocol and GD at the ` +
 			`effective rate of GD\+M\) and 2 of 2 times the epochs`,
 		`(?m)^cost      at most \S+ FLOP for training: `,

@@ -59,8 +59,8 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		return err
 	}
 	fmt.Fprintf(i.stdout, "study     %d comparison(s), in each at most %d trials (settings of "+
-		"GD: %d, of GD+M: %d; seeds: %d), at most %d final runs (%d seeds of GD, GD+M by each protocol and "+
-		"GD at the effective rate of GD+M)", len(s.Cells), n.trials, n.settings[0],
+		"GD: %d, of GD+M: %d; seeds: %d), at most %d final runs (%d seeds of GD, GD+M by each "+
+		"protocol and GD at the effective rate of GD+M)", len(s.Cells), n.trials, n.settings[0],
 		n.settings[1], s.TrialSeeds, n.finals, s.Seeds)
 	if n.longer > 0 {
 		fmt.Fprintf(i.stdout, " and %d of %d times the epochs", n.longer, s.Longer)

@@ -14,8 +14,9 @@ func TestRemember(t *testing.T) {
 	f := tiny()
 	out := filepath.Join(t.TempDir(), "out")
 	var stdout bytes.Buffer
-	if err := f.Run(t.Context(), &stdout, &stdout, []string{"plan", "-out=" + out, "-runs=" + out,
-		"-scale=tiny", "-seeds=4", "-rates=0.1,0.2", "-launcher=slurm", "-concurrent=3"}); err != nil {
+	err := f.Run(t.Context(), &stdout, &stdout, []string{"plan", "-out=" + out, "-runs=" + out,
+		"-scale=tiny", "-seeds=4", "-rates=0.1,0.2", "-launcher=slurm", "-concurrent=3"})
+	if err != nil {
 		t.Fatal(err, stdout.String())
 	}
 	for _, tt := range []struct {

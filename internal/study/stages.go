@@ -106,7 +106,7 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 				configs = append(configs, t.configs[0])
 			}
 		}
-		for len(configs) > 0 { // then further seeds of those that may be chosen, until all have them
+		for len(configs) > 0 {
 			n++
 			if err := i.stage(ctx, fmt.Sprintf("trials-%d", n), configs, stage); err != nil {
 				return nil, err
@@ -116,6 +116,7 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 				if err := results[k].read(i.base.Runs); err != nil {
 					return nil, err
 				}
+				// Until all that may be chosen have had all seeds.
 				configs = append(configs, s.further(&results[k])...)
 			}
 		}

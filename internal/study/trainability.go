@@ -100,8 +100,9 @@ func (s *Study) writeTrialsCSV(w io.Writer, results []result) error {
 // bottom. It has no panels if there are no such cells.
 func (s *Study) trainability(results []result) figure.Picture {
 	p := figure.Picture{Title: s.Title + ": how fast the trials fit", Height: 2.2,
-		Note: "Circles: runs with zero training error, at the first epoch that had it. Curves: the " +
-			"fastest setting at each rate. Squares at the top: never. Triangles: diverged."}
+		Note: "Circles: runs with zero training error, at the first epoch that had it. " +
+			"Curves: the fastest setting at each rate. Squares at the top: never. " +
+			"Triangles: diverged."}
 	for _, r := range results {
 		if r.Base.Batch > 0 {
 			continue

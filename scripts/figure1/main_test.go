@@ -63,9 +63,8 @@ func TestScales(t *testing.T) {
 				tt.want)
 		}
 	}
-	// 3 rates of GD; of GD+M 3 effective rates and 3 η; seed 1. At medium scale there are 4 rates,
-	// and one of the 4 effective rates is one of the 4 η.
-	for scale, want := range map[string]int{"quick": 9, "medium": 11} {
+	// 3 rates of GD; of GD+M 3 effective rates and 3 η; seed 1.
+	for scale, want := range map[string]int{"quick": 9, "medium": 9} {
 		if n := len(list(t, "-scale="+scale)); n != want {
 			t.Errorf("%d %s trials, want %d", n, scale, want)
 		}

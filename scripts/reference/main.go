@@ -83,7 +83,7 @@ type trajectory struct {
 	Damped   []float64 `json:"gdm_damped"`
 	Undamped []float64 `json:"gdm_undamped"`
 
-	// Of the Hessian H at the initial weights, and v, which is sin(0), sin(1), … for each parameter.
+	// Of the Hessian H at the initial weights. v is sin(0), sin(1), … for each parameter.
 	Curvature struct {
 		Product float64 `json:"vHv"`
 		Norm    float64 `json:"norm"` // ‖Hv‖
@@ -145,7 +145,8 @@ func (c testCase) recompute(ctx context.Context, python string, stderr io.Writer
 		"--images", filepath.Join(dir, "images.bin"), "--labels", filepath.Join(dir, "labels.bin"),
 		"--model", c.config.Model, "--norm", c.config.Norm, "--width", fmt.Sprint(c.config.Width),
 		"--rate", fmt.Sprint(c.eta), "--momentum", fmt.Sprint(c.gamma),
-		"--weight-decay", fmt.Sprint(c.weightDecay), "--clip", fmt.Sprint(c.clip), "--steps", fmt.Sprint(steps))
+		"--weight-decay", fmt.Sprint(c.weightDecay), "--clip", fmt.Sprint(c.clip),
+		"--steps", fmt.Sprint(steps))
 	cmd.Stderr = stderr
 	result, err := cmd.Output()
 	if err != nil {

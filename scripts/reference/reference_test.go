@@ -38,8 +38,8 @@ func TestTrajectories(t *testing.T) {
 	check(t, fast, c, undamped, stored(t, c).Undamped, descent.F32, 1e-4)
 }
 
-// Products with the Hessian agree with PyTorch's, which differentiates twice: to 1e-6 in float64 and
-// to 1e-3 in float32 on the default backend.
+// Products with the Hessian agree with PyTorch's, which differentiates twice: to 1e-6 in float64,
+// and to 1e-3 in float32 on the default backend.
 func TestHessianProducts(t *testing.T) {
 	exact, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {

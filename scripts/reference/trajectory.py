@@ -10,8 +10,9 @@ run, and computes three descents from them, each in float64 and in float32.
         --rate 0.02 --momentum 0.9 > trajectory.json
 
 images.bin is uint8 [N, 32, 32, 3] (RGB), labels.bin uint8 [N], both without a header.
-"curvature" has a product with the Hessian at the initial weights. Each output list holds the mean loss over all N images at the weights before steps
-0, 1, 2, ...; the top-level lists are in float64, those under "float32" in float32:
+Each output list holds the mean loss over all N images at the weights before steps
+0, 1, 2, ...; the top-level lists are in float64, those under "float32" in float32.
+"curvature" has a product with the Hessian at the initial weights:
 
     {"gd": [...], "gdm_damped": [...], "gdm_undamped": [...], "float32": {...},
      "curvature": {"vHv": ..., "norm": ...}, ...}
@@ -182,7 +183,8 @@ def curvature(stored, images, labels, mean, std, model, width):
 
     The values of v for each parameter are sin(0), sin(1), sin(2), ... in the order of storage.
     """
-    v = {name: torch.sin(torch.arange(w.numel(), dtype=torch.float64)).reshape(w.shape) for name, w in stored.items()}
+    count = {name: torch.arange(w.numel(), dtype=torch.float64) for name, w in stored.items()}
+    v = {name: torch.sin(count[name]).reshape(w.shape) for name, w in stored.items()}
     v = from_stored(v, torch.float64)
     w = {n: x.requires_grad_() for n, x in from_stored(stored, torch.float64).items()}
     x = (images.to(torch.float64) / 255 - torch.tensor(mean, dtype=torch.float64)) / torch.tensor(

@@ -184,7 +184,8 @@ func listed(values []float64) string {
 // both rows have done. It is empty for fewer than two such seeds, and for rows that differ in more
 // than the algorithm and its rate.
 func difference(a, b []outcome) string {
-	if a[0].without("opt", "form", "momentum", "lr") != b[0].without("opt", "form", "momentum", "lr") {
+	algorithm := []string{"opt", "form", "momentum", "lr"}
+	if a[0].without(algorithm...) != b[0].without(algorithm...) {
 		return ""
 	}
 	accuracies := map[string]float64{} // of a, by seed
