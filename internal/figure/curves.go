@@ -16,14 +16,16 @@ import (
 	"math"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"momentum/internal/rundir"
 )
 
 // Curves draws dir/curves.svg and dir/curves.png from dir/metrics.jsonl and dir/config.json. The
 // left panel shows the training loss on a logarithmic scale. The right panel shows the accuracies
-// in percent: train_accuracy, test_accuracy and held_out_accuracy, whichever the metrics have. The
-// x axis counts epochs.
+// in percent: train_accuracy, test_accuracy and held_out_accuracy, whichever the metrics have. If
+// they have a sharpness, a panel below shows it, the curvature along the steps, and the stability
+// limit. The x axis counts epochs.
 //
 // Losses that are not finite and positive and accuracies outside [0, 1] are left out. A dashed line
 // marks the first loss that is not finite. The title is derived.title of config.json, or else the
@@ -66,6 +68,7 @@ type curves struct {
 	first, last   float64 // epochs
 	loss          Line
 	accuracies    []Line // percent
+	curvature     []Line // sharpness, along the steps, stability limit
 	diverged      bool
 	divergedStep  int64
 	divergedEpoch float64
@@ -80,6 +83,14 @@ func newCurves(rows []rundir.Row) curves {
 		{column: "train_accuracy", line: Line{Name: "train", Color: Blue}},
 		{column: "test_accuracy", line: Line{Name: "test", Color: Vermilion}},
 		{column: "held_out_accuracy", line: Line{Name: "held-out", Color: Green}},
+	}
+	curvature := []struct {
+		column string
+		line   Line
+	}{
+		{"sharpness", Line{Name: "sharpness", Color: Blue}},
+		{"sharpness_update", Line{Name: "along the step", Color: Vermilion}},
+		{"stability_limit", Line{Name: "stability limit", Color: Black, Dashed: true}},
 	}
 	var c curves
 	for _, r := range rows {
@@ -101,6 +112,17 @@ func newCurves(rows []rundir.Row) curves {
 					a.line.add(epoch, 100*v)
 				}
 			}
+		}
+	}
+	for _, a := range curvature {
+		for _, r := range rows {
+			epoch, _ := r.Get("epoch")
+			if x, ok := r.Get(a.column); ok && finite(epoch) && finite(x) {
+				a.line.add(epoch, x)
+			}
+		}
+		if len(a.line.X) > 0 {
+			c.curvature = append(c.curvature, a.line)
 		}
 	}
 	for _, a := range accuracies {
@@ -129,5 +151,22 @@ func (c *curves) picture() Picture {
 		loss.Marks = []Mark{{X: c.divergedEpoch, Label: label}}
 		accuracy.Marks = []Mark{{X: c.divergedEpoch}}
 	}
-	return Picture{Title: c.title, Panels: [][]Panel{{loss, accuracy}}, Width: 7.2, Height: 2.9}
+	p := Picture{Title: c.title, Panels: [][]Panel{{loss, accuracy}}, Width: 7.2, Height: 2.9}
+	if len(c.curvature) > 0 {
+		p.Panels = append(p.Panels, []Panel{c.curvaturePanel(epochs)})
+		p.Height = 5.2
+	}
+	return p
+}
+
+// curvaturePanel shows up to twice the largest sharpness: at the ends of a schedule the stability
+// limit is far above.
+func (c *curves) curvaturePanel(epochs Axis) Panel {
+	y := Axis{Label: "curvature"}
+	for _, l := range c.curvature {
+		if !l.Dashed {
+			y.Low, y.High = min(y.Low, slices.Min(l.Y)), max(y.High, 2*slices.Max(l.Y))
+		}
+	}
+	return Panel{X: epochs, Y: y, Lines: c.curvature}
 }

@@ -215,3 +215,31 @@ func TestCurvesOfManyRows(t *testing.T) {
 		t.Errorf("curves.svg has %d bytes, want at most 150000", n)
 	}
 }
+
+// A diagnosed run has a panel of curvatures, which shows up to twice the largest of them.
+func TestCurvaturePanel(t *testing.T) {
+	rows := []rundir.Row{
+		{Step: 0, Values: []rundir.Value{{Name: "epoch", X: 0}, {Name: "loss", X: 2},
+			{Name: "sharpness", X: 3}, {Name: "sharpness_update", X: -1},
+			{Name: "stability_limit", X: 100}}},
+		{Step: 1, Values: []rundir.Value{{Name: "epoch", X: 1}, {Name: "loss", X: 1}}},
+		{Step: 2, Values: []rundir.Value{{Name: "epoch", X: 2}, {Name: "loss", X: 1},
+			{Name: "sharpness", X: 5}}},
+	}
+	c := newCurves(rows)
+	panels := c.picture().Panels
+	if len(panels) != 2 || len(panels[1][0].Lines) != 3 {
+		t.Fatalf("panels %+v", panels)
+	}
+	p := panels[1][0]
+	if l := p.Lines[0]; len(l.X) != 2 || l.X[1] != 2 || l.Y[1] != 5 || p.Y.Low != -1 ||
+		p.Y.High != 10 {
+		t.Errorf("sharpness %+v in [%v, %v], want 3 and 5 in [-1, 10]", l, p.Y.Low, p.Y.High)
+	}
+	for i := range rows {
+		rows[i].Values = rows[i].Values[:2]
+	}
+	if c := newCurves(rows); len(c.picture().Panels) != 1 {
+		t.Error("a run without a diagnosis has a panel of curvatures")
+	}
+}
