@@ -48,7 +48,7 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	trained := float64(r.train.N) * float64(r.Epochs)
 	evaluations := math.Ceil(float64(r.Epochs)/float64(r.every)) + 1
 	evaluated := float64(r.eval.N)*evaluations + float64(r.train.N)
-	flop := trained*r.stepFLOP + evaluated*r.forwardFLOP
+	flop := trained*r.stepFLOP + evaluated*r.forwardFLOP + r.diagnosisFLOP()
 	rate := float64(images) * r.stepFLOP / took.Seconds()
 
 	params := 4 * float64(r.net.NumParams())
@@ -121,6 +121,9 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 	}
 	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; chunks of %d images on %s: %.0f images/s, "+
 		"%.3g GFLOP/s\n", c.FLOP, r.chunk, r.backend.Shares(), c.ImagesPerSec, c.FLOPPerSec/1e9)
+	if share := r.diagnosisFLOP() / c.FLOP; share > 0 {
+		fmt.Fprintf(r.stdout, "          of it, up to %.0f%% for -diagnose\n", 100*share)
+	}
 	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB\n",
 		c.Memory/1e9, c.Disk/1e9)
 	fmt.Fprintf(r.stdout, "time      about %s on this device\n",

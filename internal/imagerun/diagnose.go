@@ -68,6 +68,17 @@ func (r *experiment) diagnosedImages(train *datasets.Images, l descent.Layout) (
 	return descent.NewData(r.backend, train.Slice(0, n), l)
 }
 
+// diagnosisFLOP is the most that the diagnoses of the run take.
+func (r *experiment) diagnosisFLOP() float64 {
+	if r.Diagnose == "" {
+		return 0
+	}
+	diagnoses := (r.Epochs+r.DiagnoseEvery-1)/r.DiagnoseEvery + 1 // with the final weights'
+	images := cmp.Or(r.DiagnoseImages, r.train.N)
+	const asGradients = 3 // of a product
+	return float64(diagnoses*(sharpnessProducts+1)*images) * asGradients * r.stepFLOP
+}
+
 // isDiagnosed reports whether the weights before an epoch are diagnosed.
 func (c *Config) isDiagnosed(epoch int) bool {
 	return c.Diagnose != "" && epoch%c.DiagnoseEvery == 0

@@ -2,6 +2,7 @@ package imagerun
 
 import (
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -64,6 +65,17 @@ func TestDiagnose(t *testing.T) {
 		}
 		succeed(t, testArgs(stopped, diagnosed...)...)
 		sameResult(t, folder(t, stopped), folder(t, root))
+	}
+}
+
+// -dry-run says what share the diagnosis has: 3 diagnoses (of the epochs 0 and 2, and the last) of
+// up to 41 products, each as long as 3 gradients, of 7 images, beside 4 epochs of 13 images and the
+// evaluations.
+func TestDiagnosisCost(t *testing.T) {
+	stdout := succeed(t, testArgs(t.TempDir(), append(diagnosed, "-dry-run")...)...)
+	r := regexp.MustCompile(`of it, up to (\d+)% for -diagnose`).FindStringSubmatch(stdout)
+	if r == nil || r[1] != "96" && r[1] != "97" && r[1] != "98" {
+		t.Errorf("share %q, want about 3·41·3·7 of as much and 4·13 and some: 97%%\n%s", r, stdout)
 	}
 }
 
