@@ -48,7 +48,22 @@ func (o *once) Set(text string) error {
 		return fmt.Errorf("it was given before as %q: give it once", o.text)
 	}
 	o.given, o.text = true, text
-	return o.Value.Set(text)
+	err := o.Value.Set(text)
+	if err == nil {
+		return nil
+	}
+	// The flag package says only "parse error" and "value out of range".
+	if g, ok := o.Value.(flag.Getter); ok {
+		switch g.Get().(type) {
+		case int, int64:
+			return errors.New("want a whole number")
+		case uint, uint64:
+			return errors.New("want a whole number that is not negative")
+		case float64:
+			return errors.New("want a number")
+		}
+	}
+	return err
 }
 
 // IsBoolFlag reports whether the flag may stand without a value.

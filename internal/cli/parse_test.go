@@ -16,10 +16,13 @@ func TestParse(t *testing.T) {
 		stdout string
 	}{
 		{"-n=3", Done, "<nil>", ""},
-		{"-h", Done, "flag: help requested", "Count counts.\n\n  -n number\n    \tthe number\n" +
-			"  -v\tverbose\n"},
+		{"-h", Done, "flag: help requested", "Count counts.\n\n  -f float\n    \tf\n  -n number\n" +
+			"    \tthe number\n  -u uint\n    \tu\n  -v\tverbose\n"},
 		{"-m=3", BadUsage, "flag provided but not defined: -m; see -h", ""},
-		{"-n=x", BadUsage, `invalid value "x" for flag -n: parse error; see -h`, ""},
+		{"-n=x", BadUsage, `invalid value "x" for flag -n: want a whole number; see -h`, ""},
+		{"-u=-1", BadUsage, `invalid value "-1" for flag -u: want a whole number that is not ` +
+			"negative; see -h", ""},
+		{"-f=abc", BadUsage, `invalid value "abc" for flag -f: want a number; see -h`, ""},
 		{"-n=2 -n=3", BadUsage, `invalid value "3" for flag -n: it was given before as ` +
 			`"2": give it once; see -h`, ""},
 		{"-n=3 -v -n=3", Done, "<nil>", ""},
@@ -30,6 +33,8 @@ func TestParse(t *testing.T) {
 		fs := flag.NewFlagSet("count", flag.ContinueOnError)
 		n := fs.Int("n", 0, "the `number`")
 		fs.Bool("v", false, "verbose")
+		fs.Uint64("u", 0, "u")
+		fs.Float64("f", 0, "f")
 		var stdout bytes.Buffer
 		err := Parse(fs, strings.Fields(c.args), &stdout, "Count counts.")
 		if Status(err) != c.status || fmt.Sprint(err) != c.err || stdout.String() != c.stdout {

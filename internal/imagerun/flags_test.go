@@ -77,8 +77,8 @@ func TestUsage(t *testing.T) {
 		{"-width=-1", "-width=-1 -norm=none -init=centered: models: width must be in [1, 4096], " +
 			"got -1"},
 		{"-model=vgg",
-			`-norm=none -init=centered: models: unknown model "vgg", want resnet18, vgg19 or ` +
-				`wrn16-K (such as wrn16-4)`},
+			`cifar: -model: models: unknown model "vgg", want resnet18, vgg19 or wrn16-K (such ` +
+				`as wrn16-4)`},
 		{"-model=wrn16-0", `the widening factor must be a whole number in [1, 64]`},
 		{"-opt=gd -momentum=0.9",
 			"-opt=gd has no momentum, got -momentum=0.9: use -opt=gdm or leave -momentum out"},

@@ -213,6 +213,10 @@ func (c *Config) Validate() error {
 	case c.Runs == "":
 		return fmt.Errorf("-runs must name a folder, got nothing")
 	}
+	if _, err := models.New(models.Config{Model: c.Model, Width: models.DefaultWidth(c.Model),
+		Norm: "none", Classes: 10}); err != nil {
+		return fmt.Errorf("-model: %w", err) // whatever the other settings are
+	}
 	if _, err := c.Network(10); err != nil {
 		return fmt.Errorf("-model=%s -width=%d -norm=%s -init=%s: %w", c.Model, c.Width, c.Norm,
 			c.Init, err)

@@ -263,7 +263,7 @@ func equalFiles(a, b map[string]string) bool {
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"make", `nothing called "make" to do`},
-		{"-scale=huge", `-scale is "huge"`},
+		{"-scale=huge", `-scale must be one of tiny, got "huge"`},
 		{"-rates=0.2,0.1", "-rates must be positive and increasing, got 0.2, 0.1"},
 		{"-rates=0.1,0.1", "-rates must be positive and increasing"},
 		{"-rates=x", `"x" is not a number`},

@@ -186,7 +186,12 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	scale := cmp.Or(given["scale"], scratch.scale)
 	i := slices.IndexFunc(f.Scales, func(s Scale) bool { return s.Name == scale })
 	if i < 0 {
-		return verb, nil, cli.Usagef("-scale is %q, want one of those of -h", scale)
+		var names []string
+		for _, s := range f.Scales {
+			names = append(names, s.Name)
+		}
+		return verb, nil, cli.Usagef("-scale must be one of %s, got %q", strings.Join(names, ", "),
+			scale)
 	}
 	if o, err = f.resolve(f.Scales[i], given); err != nil {
 		return verb, nil, err
