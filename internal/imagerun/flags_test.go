@@ -24,7 +24,7 @@ func TestUsage(t *testing.T) {
 	absent := runtest.File(t, "config.json", "")
 	os.Remove(absent)
 	for _, tt := range []struct{ args, want string }{
-		{"-images=x", `invalid value "x" for flag -images: parse error`},
+		{"-images=x", `invalid value "x" for flag -images: want a whole number`},
 		{"-fast", "flag provided but not defined: -fast (see go run ./cifar -h)"},
 		{"gdm", `unexpected argument "gdm": flags are written -name=value`},
 		{"-preset=huge", `-preset must be one of auto, tiny, quick, paper, got "huge"`},
@@ -51,7 +51,7 @@ func TestUsage(t *testing.T) {
 		{"-checkpoint-every=-1s", "-checkpoint-every must be at least 0s, got -1s"},
 		{"-checkpoint-every=1",
 			`invalid value "1" for flag -checkpoint-every: time: missing unit in duration "1"`},
-		{"-seed=-1", `invalid value "-1" for flag -seed: parse error`},
+		{"-seed=-1", `invalid value "-1" for flag -seed: want a whole number`},
 		{"-lr=0", "-lr must be positive and finite, got 0"},
 		{"-lr=-0.1", "-lr must be positive and finite, got -0.1"},
 		{"-lr=NaN", "-lr must be positive and finite, got NaN"},
