@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
 )
 
 // mustParse resolves valid arguments.
@@ -112,7 +113,7 @@ func TestParts(t *testing.T) {
 // opened: that of these commands does not exist. It is long because it is a table of cases.
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
-		{"-N=x", `invalid value "x" for flag -N: parse error`},
+		{"-N=x", `invalid value "x" for flag -N: want a whole number`},
 		{"-fast", "flag provided but not defined: -fast (see go run ./synthetic -h)"},
 		{"map", `unexpected argument "map": flags are written -name=value`},
 		{"-preset=huge", `-preset must be one of quick, paper, theory, got "huge"`},
@@ -155,7 +156,7 @@ func TestUsage(t *testing.T) {
 		{"-stop=NaN", "-stop must be finite and not negative, got NaN"},
 		{"-fitted=0.5", "-fitted must be in (0, 0.5), got 0.5"},
 		{"-seeds=0", "-seeds must be in [1, 1000], got 0"},
-		{"-seed=-1", `invalid value "-1" for flag -seed: parse error`},
+		{"-seed=-1", `invalid value "-1" for flag -seed: want a whole number that is`},
 		{"-checkpoint-every=-1s", "-checkpoint-every must be not negative, got -1s"},
 		{"-checkpoint-every=1", "missing unit in duration"},
 		{"-runs=", "-runs must be a folder, got nothing"},
@@ -175,7 +176,7 @@ func TestUsage(t *testing.T) {
 			`backend: unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
 				`xla:cpu:BUILD or xla:/absolute/plugin.so`},
 	} {
-		args := append([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"},
+		args := runtest.Changed([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"},
 			strings.Fields(tt.args)...)
 		status, stdout, stderr := synthetic(t.Context(), args...)
 		if status != cli.BadUsage || stdout != "" || strings.Count(stderr, "\n") != 1 ||

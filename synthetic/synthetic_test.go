@@ -59,8 +59,8 @@ func fails(t *testing.T, wantStatus int, want string, args ...string) {
 // smallRun are the arguments of a run of a tenth of a second: 60 samples of 3 patches in R^8, 2
 // neurons and 60 steps.
 func smallRun(root string, more ...string) []string {
-	return append([]string{"-backend=go", "-offline", "-N=60", "-small-margin=6", "-d=8", "-P=3",
-		"-m=2", "-T=60", "-test=50", "-runs=" + root}, more...)
+	return runtest.Changed([]string{"-backend=go", "-offline", "-N=60", "-small-margin=6",
+		"-d=8", "-P=3", "-m=2", "-T=60", "-test=50", "-runs=" + root}, more...)
 }
 
 // folder returns the path of the only run folder in root.

@@ -211,5 +211,5 @@ func TestDamagedData(t *testing.T) {
 
 	empty := t.TempDir()
 	fails(t, cli.Failed, "cifar10 is not in "+empty+", and -offline forbids to download it",
-		changed(args, "-data-dir="+empty)...)
+		runtest.Changed(args, "-data-dir="+empty)...)
 }

@@ -127,7 +127,7 @@ func TestUsage(t *testing.T) {
 		{"-config=" + runtest.File(t, "a", `{"settings": {"epochs": 0}}`),
 			"-epochs must be at least 1, got 0"},
 	} {
-		fails(t, cli.BadUsage, tt.want, changed([]string{"-preset=paper",
+		fails(t, cli.BadUsage, tt.want, runtest.Changed([]string{"-preset=paper",
 			"-backend=xla:/absent/cpu.so"}, strings.Fields(tt.args)...)...)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -62,18 +61,9 @@ func succeed(t *testing.T, args ...string) (stdout string) {
 // testArgs are the arguments of a run of a second on the Go backend: 788 parameters, 13 images in
 // chunks of 5, 5 and 3, evaluated on 10 others in each of 4 epochs.
 func testArgs(root string, more ...string) []string {
-	return changed([]string{"-preset=tiny", "-backend=go", "-offline", "-model=wrn16-1",
+	return runtest.Changed([]string{"-preset=tiny", "-backend=go", "-offline", "-model=wrn16-1",
 		"-width=1", "-images=13", "-holdout=10", "-epochs=4", "-eval-every=1", "-chunk=5",
 		"-lr=0.1", "-runs=" + root}, more...)
-}
-
-// changed are arguments with others, which replace those of the same name.
-func changed(args []string, more ...string) []string {
-	name := func(arg string) string { name, _, _ := strings.Cut(arg, "="); return name }
-	kept := slices.DeleteFunc(slices.Clone(args), func(old string) bool {
-		return slices.ContainsFunc(more, func(arg string) bool { return name(arg) == name(old) })
-	})
-	return append(kept, more...)
 }
 
 // parse resolves arguments that are right, on a backend.

@@ -45,11 +45,11 @@ func Preset(name, opt string) Config {
 	batch := 128
 	switch name {
 	case "quick":
-		c.Data, c.Width, c.Images, c.Norm, batch = "cifar10-mini", 8, 512, "weights", 32
-		c.Warmup = 15
+		c.Data, c.Width, c.Images, batch = "cifar10-mini", 8, 512, 32
+		c.Norm, c.Init, c.WeightDecay, c.Warmup = "weights", "pytorch", 0.002, 15
 		if !IsMiniBatch(opt) {
 			c.UntilLoss = 0.01
-			c.Rate = map[string]float64{"gd": 0.5, "gdm": 0.02}[opt]
+			c.Rate = map[string]float64{"gd": 0.05, "gdm": 0.01}[opt]
 		}
 	case "tiny":
 		c.Data, c.Width, c.Images, c.Epochs, batch = "cifar10-mini", 4, 40, 20, 16

@@ -284,7 +284,7 @@ func TestUntilLoss(t *testing.T) {
 		t.Errorf("the last row has no evaluation: %+v", rows[last])
 	}
 	whole := t.TempDir()
-	succeed(t, testArgs(whole, changed(untilLoss, "-until-loss=0")...)...)
+	succeed(t, testArgs(whole, runtest.Changed(untilLoss, "-until-loss=0")...)...)
 	for i, row := range runtest.Metrics(t, folder(t, whole))[:last] {
 		if get(row, "loss") != get(rows[i], "loss") {
 			t.Errorf("row %d: %+v, want the loss of %+v", i, row, rows[i])

@@ -1,5 +1,5 @@
 // Package runtest holds helpers that the tests of several packages share: reading run folders,
-// running a command on a full disk, and finding Python.
+// changing arguments, running a command on a full disk, and finding Python.
 package runtest
 
 import (
@@ -8,12 +8,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"momentum/internal/rundir"
 )
+
+// Changed are arguments with others, which replace those of the same name.
+func Changed(args []string, more ...string) []string {
+	name := func(arg string) string { name, _, _ := strings.Cut(arg, "="); return name }
+	kept := slices.DeleteFunc(slices.Clone(args), func(old string) bool {
+		return slices.ContainsFunc(more, func(arg string) bool { return name(arg) == name(old) })
+	})
+	return append(kept, more...)
+}
 
 // Read returns the content of a file.
 func Read(t testing.TB, path ...string) string {
