@@ -16,10 +16,10 @@ const module = "momentum/"
 //	commands → study → the image run, sweep → descent, run folders → backend → foundations
 var layers = [][]string{
 	{"cifar", "synthetic", "scripts/figure1", "scripts/figure4", "scripts/summary", "scripts/bench",
-		"scripts/gpucheck", "scripts/reference", "scripts/download", "scripts/kubernetes",
-		"scripts/parallel", "scripts/slurm", "datasets/internal/minigen"},
+		"scripts/compare", "scripts/gpucheck", "scripts/reference", "scripts/download",
+		"scripts/kubernetes", "scripts/parallel", "scripts/slurm", "datasets/internal/minigen"},
 	{"synthetic/table1"},
-	{"internal/study", "internal/sweep/sweeptest"},
+	{"internal/study", "internal/runtable", "internal/sweep/sweeptest"},
 	{"internal/imagerun", "internal/sweep/slurm"},
 	{"internal/sweep", "internal/cubic", "internal/measure"},
 	{"internal/descent", "internal/provenance", "internal/runtest", "internal/backend/backendtest"},

@@ -27,6 +27,30 @@ func Mean95(values []float64) (low, mean, high float64) {
 	return v.Mean - v.Half, v.Mean, v.Mean + v.Half
 }
 
+// Hold lets curves that end early keep their last value up to the end of the longest.
+func Hold(curves []Curve) []Curve {
+	var xs []float64 // of all curves
+	for _, c := range curves {
+		xs = append(xs, c.X...)
+	}
+	slices.Sort(xs)
+	xs = slices.Compact(xs)
+	held := make([]Curve, len(curves))
+	for i, c := range curves {
+		held[i] = Curve{slices.Clone(c.X), slices.Clone(c.Y)}
+		if len(c.X) == 0 {
+			continue
+		}
+		end, value := c.X[len(c.X)-1], c.Y[len(c.Y)-1]
+		for _, x := range xs {
+			if x > end {
+				held[i].X, held[i].Y = append(held[i].X, x), append(held[i].Y, value)
+			}
+		}
+	}
+	return held
+}
+
 // Band returns the summary of several curves at every x that all of them have, in increasing order.
 // The summary of a single curve has no band.
 func Band(curves []Curve, summary Summary) Line {

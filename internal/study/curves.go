@@ -81,27 +81,18 @@ func lines(r result, series func(imagerun.Outcome) (x, y []float64)) []figure.Li
 
 // held are the curves of some runs. Those that ended early without diverging keep their last value
 // up to the end of the longest.
-func held(outcomes []imagerun.Outcome, series func(imagerun.Outcome) (x, y []float64)) (
-	all []figure.Curve) {
-	var xs []float64 // of all curves
+func held(outcomes []imagerun.Outcome,
+	series func(imagerun.Outcome) (x, y []float64)) []figure.Curve {
+	var all []figure.Curve
 	for _, o := range outcomes {
 		x, y := series(o)
-		xs = append(xs, x...)
 		all = append(all, figure.Curve{X: x, Y: y})
 	}
-	slices.Sort(xs)
-	xs = slices.Compact(xs)
+	held := figure.Hold(all)
 	for i, o := range outcomes {
-		c := &all[i]
-		if o.Diverged || len(c.X) == 0 {
-			continue
-		}
-		end, value := c.X[len(c.X)-1], c.Y[len(c.Y)-1]
-		for _, x := range xs {
-			if x > end {
-				c.X, c.Y = append(c.X, x), append(c.Y, value)
-			}
+		if o.Diverged {
+			held[i] = all[i]
 		}
 	}
-	return all
+	return held
 }

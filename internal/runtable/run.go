@@ -1,0 +1,128 @@
+// Package runtable reads run folders on images in any state, puts those that differ only in their
+// seed into one row, and writes tables of the rows: what scripts/summary and scripts/compare show.
+package runtable
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"momentum/internal/imagerun"
+	"momentum/internal/rundir"
+)
+
+// Run is what a run folder says.
+type Run struct {
+	imagerun.Outcome
+	State         rundir.State
+	Rule          string
+	EffectiveRate string
+	Settings      map[string]string // by their names in config.json
+	order         []string          // of the settings
+
+	Evaluated string  // "test" or "held-out" images
+	Accuracy  float64 // on them, at the last evaluation, in [0, 1]; NaN without one
+}
+
+// Read reads a run folder in any state.
+func Read(folder string) (r Run, err error) {
+	r.Folder = folder
+	raw, rawDerived, _, err := rundir.ReadConfig(filepath.Join(folder, "config.json"))
+	if err != nil {
+		return r, err
+	}
+	if r.Settings, r.order, err = texts(raw); err != nil {
+		return r, fmt.Errorf("%s: %w", folder, err)
+	}
+	if r.Settings["opt"] == "" {
+		return r, fmt.Errorf("%s: it is no run on images", folder)
+	}
+	var derived struct {
+		Rule          string  `json:"rule"`
+		EffectiveRate float64 `json:"eta_eff"`
+	}
+	if err := json.Unmarshal(rawDerived, &derived); err != nil {
+		return r, fmt.Errorf("%s: %w", folder, err)
+	}
+	r.Rule, r.EffectiveRate = derived.Rule, fmt.Sprintf("%.3g", derived.EffectiveRate)
+	if r.State, err = rundir.ReadState(folder); err != nil {
+		return r, err
+	}
+	rows, err := rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl"))
+	if err != nil {
+		return r, err
+	}
+	if len(rows) == 0 {
+		return r, fmt.Errorf("%s: it has no metrics yet", folder)
+	}
+	r.Rows, r.Diverged = rows, r.State == rundir.Diverged
+	r.Evaluated, r.Accuracy = "test", r.Last("test_accuracy")
+	if holdout := r.Settings["holdout"]; holdout != "" && holdout != "0" {
+		r.Evaluated = "held-out"
+		// The accuracy on held-out images has a column of its own in newer runs.
+		if x := r.Last("held_out_accuracy"); !math.IsNaN(x) {
+			r.Accuracy = x
+		}
+	}
+	return r, nil
+}
+
+// texts are the members of a JSON object as texts, and their names in order.
+func texts(object []byte) (values map[string]string, names []string, err error) {
+	values = map[string]string{}
+	d := json.NewDecoder(bytes.NewReader(object))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, nil, errors.Join(errors.New("config.json: want an object of settings"), err)
+	}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, nil, err
+		}
+		name, _ := t.(string) // the decoder accepts no other
+		var value any
+		if err := d.Decode(&value); err != nil {
+			return nil, nil, err
+		}
+		text := fmt.Sprint(value)
+		if x, ok := value.(float64); ok {
+			text = strconv.FormatFloat(x, 'g', -1, 64)
+		}
+		names, values[name] = append(names, name), text
+	}
+	return values, names, nil
+}
+
+// Seed is the seed of the run.
+func (r Run) Seed() string { return r.Settings["seed"] }
+
+// Without are all settings but the seed and some others, as one text.
+func (r Run) Without(names ...string) string {
+	var text []string
+	for _, name := range r.order {
+		if name != "seed" && !slices.Contains(names, name) {
+			text = append(text, name+"="+r.Settings[name])
+		}
+	}
+	slices.Sort(text)
+	return fmt.Sprint(text)
+}
+
+// end says when the run reached zero training error or, if it is not done, how far it came.
+func (r Run) end() string {
+	switch zero := r.ZeroError(); {
+	case r.Diverged:
+		return fmt.Sprintf("diverged at %d", r.Epochs())
+	case r.State != rundir.Done:
+		return fmt.Sprintf("%s at %d", r.State, r.Epochs())
+	case zero < 0:
+		return "never"
+	default:
+		return strconv.Itoa(zero)
+	}
+}

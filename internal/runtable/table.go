@@ -1,0 +1,145 @@
+package runtable
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"momentum/internal/markdown"
+	"momentum/internal/rundir"
+	"momentum/internal/stats"
+)
+
+// ReadAll reads run folders. What is no folder, such as a lock file, is skipped; a folder that
+// cannot be read as a run on images gets a line on stderr.
+func ReadAll(folders []string, stderr io.Writer) (runs []Run) {
+	for _, folder := range folders {
+		if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+			continue
+		}
+		r, err := Read(folder)
+		if err != nil {
+			fmt.Fprintf(stderr, "left out: %v\n", err)
+			continue
+		}
+		runs = append(runs, r)
+	}
+	return runs
+}
+
+// Row are the runs of one configuration, by seed.
+type Row []Run
+
+// Rows are the runs by their configuration, in the order of their first folders, and each row by
+// seed.
+func Rows(runs []Run) (rows []Row) {
+	for _, o := range runs {
+		i := slices.IndexFunc(rows, func(row Row) bool {
+			return row[0].Without() == o.Without()
+		})
+		if i < 0 {
+			rows = append(rows, Row{o})
+		} else {
+			rows[i] = append(rows[i], o)
+		}
+	}
+	for _, row := range rows {
+		slices.SortFunc(row, func(a, b Run) int { return strings.Compare(a.Seed(), b.Seed()) })
+	}
+	return rows
+}
+
+// shown are settings that the table shows anyway: the seeds share a row, and the rule has its parts
+// in its name. Whether images were held out is said by the name of the accuracy.
+var shown = []string{"seed", "opt", "form", "momentum", "weight_decay", "clip", "lr"}
+
+// Differing are the other settings that differ between rows, in the order of the configurations.
+func Differing(rows []Row) (names []string) {
+	for _, row := range rows {
+		for _, name := range row[0].order {
+			if !slices.Contains(shown, name) && !slices.Contains(names, name) &&
+				slices.ContainsFunc(rows, func(row Row) bool {
+					return row[0].Settings[name] != rows[0][0].Settings[name]
+				}) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// Table is the table of the rows in Markdown, with columns for some settings.
+func Table(rows []Row, settings []string) string {
+	header := slices.Concat([]string{"rule", "η", "η_eff"}, settings, []string{"n",
+		"training loss", "training accuracy, %", "zero training error at epoch"})
+	evaluated := []string{}
+	for _, name := range []string{"test", "held-out"} {
+		if slices.ContainsFunc(rows, func(r Row) bool { return r[0].Evaluated == name }) {
+			evaluated = append(evaluated, name)
+			header = append(header, name+" accuracy, %")
+		}
+	}
+	var cells [][]string
+	for _, row := range rows {
+		var zero []string
+		n := 0
+		for _, o := range row {
+			zero = append(zero, o.end())
+			if o.State == rundir.Done {
+				n++
+			}
+		}
+		line := []string{row[0].Rule, row[0].Settings["lr"], row[0].EffectiveRate}
+		for _, name := range settings {
+			line = append(line, row[0].Settings[name])
+		}
+		last := func(column string, factor float64) string {
+			return mean(row, func(r Run) float64 { return factor * r.Last(column) })
+		}
+		line = append(line, strconv.Itoa(n), last("loss", 1), last("train_accuracy", 100),
+			strings.Join(zero, ", "))
+		for _, name := range evaluated {
+			accuracy := ""
+			if row[0].Evaluated == name {
+				accuracy = mean(row, func(r Run) float64 { return 100 * r.Accuracy })
+			}
+			line = append(line, accuracy)
+		}
+		cells = append(cells, line)
+	}
+	return markdown.Table(header, cells)
+}
+
+// Few is the number of values up to which they stand beside their mean: their interval is wide.
+const Few = 3
+
+// mean is the mean over the runs of a row that are done, with its 95% interval and, if there are
+// few, the values; "none" if there are none.
+func mean(row Row, value func(Run) float64) string {
+	var values []float64
+	for _, o := range row {
+		if o.State == rundir.Done {
+			values = append(values, value(o))
+		}
+	}
+	if len(values) == 0 {
+		return "none"
+	}
+	text := stats.Mean95(values).String()
+	if len(values) > 1 && len(values) <= Few {
+		text += " (" + Listed(values) + ")"
+	}
+	return text
+}
+
+// Listed are values with three digits.
+func Listed(values []float64) string {
+	var words []string
+	for _, x := range values {
+		words = append(words, strconv.FormatFloat(x, 'g', 3, 64))
+	}
+	return strings.Join(words, ", ")
+}

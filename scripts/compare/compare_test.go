@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"momentum/internal/cli"
+	"momentum/internal/runtable"
+)
+
+// write writes the folder of a run of two epochs and returns its path.
+func write(t *testing.T, root, state string, settings map[string]any, losses [3]float64) string {
+	t.Helper()
+	dir := filepath.Join(root, fmt.Sprint(settings["opt"], settings["lr"], settings["seed"]))
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for name, value := range settings {
+		text += fmt.Sprintf(",%q:%#v", name, value)
+	}
+	metrics := ""
+	for i, loss := range losses {
+		metrics += fmt.Sprintf(`{"step":%d,"epoch":%[1]d,"loss":%g,"train_accuracy":0.5,`+
+			`"test_accuracy":0.25}`+"\n", i, loss)
+	}
+	for name, content := range map[string]string{"state": state + "\n", "metrics.jsonl": metrics,
+		"config.json": `{"settings":{` + text[1:] + `},"derived":{"rule":"R","eta_eff":1},` +
+			`"execution":{}}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// Seeds that are done make one curve of means in a band; a run that goes on is drawn on its own.
+// Curves are named by what differs.
+func TestCompare(t *testing.T) {
+	root := t.TempDir()
+	gd := func(seed int) map[string]any {
+		return map[string]any{"opt": "gd", "lr": 0.5, "seed": seed, "weight_decay": 0.25,
+			"form": "undamped", "momentum": 0.0}
+	}
+	gdm := map[string]any{"opt": "gdm", "lr": 0.25, "seed": 1, "weight_decay": 0.25,
+		"form": "undamped", "momentum": 0.9}
+	folders := []string{write(t, root, "done", gd(1), [3]float64{4, 2, 1}),
+		write(t, root, "done", gd(2), [3]float64{4, 4, 3}),
+		write(t, root, "running", gd(3), [3]float64{4, 5, 6}),
+		write(t, root, "done", gdm, [3]float64{4, 1, 0.5})}
+	rows := runtable.Rows(runtable.ReadAll(folders, t.Output()))
+	p := picture(rows, runtable.Differing(rows))
+	if len(p.Panels) != 2 || len(p.Panels[0]) != 2 || len(p.Panels[1]) != 1 {
+		t.Fatalf("panels %+v, want loss, accuracies and no norm", p.Panels)
+	}
+	lines := p.Panels[0][0].Lines
+	if len(lines) != 3 {
+		t.Fatalf("%d curves of the loss, want 3", len(lines))
+	}
+	mean := lines[0]
+	if mean.Name != "GD, η = 0.5" || !reflect.DeepEqual(mean.Y, []float64{4, 3, 2}) ||
+		!reflect.DeepEqual(mean.Low, []float64{4, 2, 1}) ||
+		!reflect.DeepEqual(mean.High, []float64{4, 4, 3}) {
+		t.Errorf("the curve of GD is %+v", mean)
+	}
+	if l := lines[1]; !reflect.DeepEqual(l.Y, []float64{4, 5, 6}) || l.Color != mean.Color {
+		t.Errorf("the curve of the run that goes on is %+v", l)
+	}
+	if l := lines[2]; l.Name != "GD+M, η = 0.25" || l.Low != nil {
+		t.Errorf("the curve of GD+M is %+v", l)
+	}
+
+	var stdout, stderr bytes.Buffer
+	out := filepath.Join(root, "picture")
+	err := run(t.Context(), &stdout, &stderr, append([]string{"-out=" + out}, folders...))
+	if err != nil || stderr.Len() > 0 {
+		t.Fatal(err, stderr.String())
+	}
+	if !strings.Contains(stdout.String(), "| R | 0.25 | 1 |") ||
+		!strings.HasSuffix(stdout.String(), "picture   "+out+".png\n") {
+		t.Errorf("printed\n%s", &stdout)
+	}
+	if info, err := os.Stat(out + ".png"); err != nil || info.Size() < 1000 {
+		t.Errorf("the picture: %v", err)
+	}
+}
+
+// What differs beside the algorithm and its rate is in the name.
+func TestNames(t *testing.T) {
+	root := t.TempDir()
+	settings := func(momentum, decay float64, width int) map[string]any {
+		return map[string]any{"opt": "gdm", "lr": 0.5 + momentum + decay + float64(width),
+			"seed": 1, "weight_decay": decay, "form": "undamped", "momentum": momentum,
+			"width": width}
+	}
+	rows := runtable.Rows(runtable.ReadAll([]string{
+		write(t, root, "done", settings(0.9, 0, 8), [3]float64{4, 2, 1}),
+		write(t, root, "done", settings(0.5, 0, 8), [3]float64{4, 2, 1}),
+		write(t, root, "done", settings(0.9, 0, 16), [3]float64{4, 2, 1}),
+	}, t.Output()))
+	for i, want := range []string{"GD+M, η = 9.4, width 8, momentum 0.9",
+		"GD+M, η = 9, width 8, momentum 0.5", "GD+M, η = 17.4, width 16, momentum 0.9"} {
+		if got := name(rows[i], rows, runtable.Differing(rows)); got != want {
+			t.Errorf("row %d is %q, want %q", i, got, want)
+		}
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	err := run(t.Context(), t.Output(), t.Output(), []string{t.TempDir()})
+	if cli.Status(err) != cli.BadUsage {
+		t.Error(err)
+	}
+	root := t.TempDir()
+	var folders []string
+	for i := range most + 1 {
+		folders = append(folders, write(t, root, "done", map[string]any{"opt": "gd", "lr": i,
+			"seed": 1}, [3]float64{1, 1, 1}))
+	}
+	if err := run(t.Context(), t.Output(), t.Output(), folders); cli.Status(err) != cli.BadUsage ||
+		!strings.Contains(err.Error(), "9 configurations are too many for one picture") {
+		t.Error(err)
+	}
+}
