@@ -85,10 +85,14 @@ func TestStudy(t *testing.T) {
 		t.Errorf("collecting nothing: %v", err)
 	}
 
+	out := filepath.Join(calm, "out")
+	if partial := runtest.Read(t, out, "report.md"); !strings.Contains(partial,
+		"**Unfinished.** trials-1: 0 of 3 runs have ended.") {
+		t.Errorf("the report of an unfinished study is\n%s", partial)
+	}
 	if stdout, err = start(t.Context(), calm); err != nil {
 		t.Fatal(err, stdout)
 	}
-	out := filepath.Join(calm, "out")
 	for _, name := range []string{"report.md", "table.md", "table.csv", "table.json",
 		"curves-cifar10-mini-wrn16-1-centered-5-full.png",
 		"trials-cifar10-mini-wrn16-1-centered-5-full.svg"} {

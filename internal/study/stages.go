@@ -20,6 +20,7 @@ type invocation struct {
 	stdout, stderr io.Writer
 	copied         string // the copy of this program, once there is one
 	readOnly       bool   // lists that are missing are not written
+	lists          []stageList
 }
 
 // stageFunc deals with a stage. When it returns nil, all runs of the stage must have ended.
@@ -39,6 +40,8 @@ func (i *invocation) execute(ctx context.Context, verb string) error {
 	results, err := i.stages(ctx, stage)
 	if errors.Is(err, errEnough) || err == nil && verb == "status" {
 		return nil
+	} else if verb == "collect" && errors.Is(err, errMissing) {
+		return errors.Join(i.partial(i.lists), err)
 	} else if err != nil {
 		return err
 	}
@@ -156,6 +159,7 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 			return err
 		}
 	}
+	i.lists = append(i.lists, stageList{l, name})
 	return stage(ctx, name, l)
 }
 
