@@ -74,10 +74,10 @@ func TestManualExamples(t *testing.T) {
 					c.Batch, c.Images)
 			}
 		}
-		args = append(args, "-backend=go", "-offline", "-data=cifar10-mini", "-images=13",
+		args = runtest.Changed(args, "-backend=go", "-offline", "-data=cifar10-mini", "-images=13",
 			"-holdout=10", "-width=1", "-epochs=2", "-lr=0.1", "-chunk=0")
 		if strings.Contains(example[1], "-batch") {
-			args = append(args, "-batch=5")
+			args = runtest.Changed(args, "-batch=5")
 		}
 		if stdout := succeed(t, args...); !strings.Contains(stdout, "\ntraining images") {
 			t.Errorf("go run ./cifar%s prints no result:\n%s", example[1], stdout)
