@@ -99,7 +99,7 @@ func (s *Study) writeTrialsCSV(w io.Writer, results []result) error {
 // that did. Runs that never fitted are squares at the top, those that diverged triangles at the
 // bottom. It has no panels if there are no such cells.
 func (s *Study) trainability(results []result) figure.Picture {
-	p := figure.Picture{Title: s.Title + ": how fast the trials fit", Height: 2.2,
+	p := figure.Picture{Title: s.Title + ": how fast the trials fit",
 		Note: "Circles: runs with zero training error, at the first epoch that had it. " +
 			"Curves: the fastest setting at each rate. Squares at the top: never. " +
 			"Triangles: diverged."}
