@@ -62,7 +62,7 @@ func (s *Study) curves(r result) figure.Picture {
 			a.Config.WeightDecay)
 	}
 	return figure.Picture{Title: r.Title, Note: note, Panels: [][]figure.Panel{panels},
-		Width: 2.9 * float64(len(panels)), Height: 2.9}
+		Width: 3.4 * float64(len(panels))}
 }
 
 // lines are the curves of all arms.

@@ -19,7 +19,7 @@ func Scales(differences ...Scale) []Scale {
 	scales := []Scale{
 		{Name: "quick", Description: "512 of the embedded CIFAR-10 images, ResNet-18 of width 8 " +
 			"with standardized weights, at most 300 epochs, one schedule, one weight decay: " +
-			"about an hour on 2 cores", Values: map[string]string{
+			"one to two hours on 2 cores", Values: map[string]string{
 			"data": "cifar10-mini", "model": "resnet18", "width": "8",
 			"parameterizations": "weights", "images": "512", "holdout": "488",
 			"epochs": "300", "warmup": "15", "until-loss": "0.01", "eval-every": "10",
