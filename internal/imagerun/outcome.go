@@ -49,16 +49,20 @@ type Outcome struct {
 
 // ReadOutcome reads the folder of a run that is done or has diverged.
 func ReadOutcome(folder string) (Outcome, error) {
-	o := Outcome{Folder: folder}
 	state, err := rundir.ReadState(folder)
 	if err != nil {
-		return o, err
+		return Outcome{Folder: folder}, err
 	}
 	if state != rundir.Done && state != rundir.Diverged {
-		return o, fmt.Errorf("%s: state is %q, want %q: let the run end, or leave it out", folder,
-			state, rundir.Done)
+		return Outcome{Folder: folder}, fmt.Errorf("%s: state is %q, want %q: let the run end, "+
+			"or leave it out", folder, state, rundir.Done)
 	}
-	o.Diverged = state == rundir.Diverged
+	return ReadProgress(folder, state)
+}
+
+// ReadProgress reads how far a run has come that is in any state.
+func ReadProgress(folder string, state rundir.State) (o Outcome, err error) {
+	o = Outcome{Folder: folder, Diverged: state == rundir.Diverged}
 	if o.Rows, err = rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl")); err != nil {
 		return o, err
 	}

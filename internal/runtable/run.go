@@ -31,7 +31,6 @@ type Run struct {
 
 // Read reads a run folder in any state.
 func Read(folder string) (r Run, err error) {
-	r.Folder = folder
 	raw, rawDerived, _, err := rundir.ReadConfig(filepath.Join(folder, "config.json"))
 	if err != nil {
 		return r, err
@@ -53,14 +52,9 @@ func Read(folder string) (r Run, err error) {
 	if r.State, err = rundir.ReadState(folder); err != nil {
 		return r, err
 	}
-	rows, err := rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl"))
-	if err != nil {
+	if r.Outcome, err = imagerun.ReadProgress(folder, r.State); err != nil {
 		return r, err
 	}
-	if len(rows) == 0 {
-		return r, fmt.Errorf("%s: it has no metrics yet", folder)
-	}
-	r.Rows, r.Diverged = rows, r.State == rundir.Diverged
 	r.Evaluated, r.Accuracy = "test", r.Last("test_accuracy")
 	if holdout := r.Settings["holdout"]; holdout != "" && holdout != "0" {
 		r.Evaluated = "held-out"
@@ -76,6 +70,7 @@ func Read(folder string) (r Run, err error) {
 func texts(object []byte) (values map[string]string, names []string, err error) {
 	values = map[string]string{}
 	d := json.NewDecoder(bytes.NewReader(object))
+	d.UseNumber() // a seed may be larger than what a float64 counts
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, nil, errors.Join(errors.New("config.json: want an object of settings"), err)
 	}
@@ -89,11 +84,7 @@ func texts(object []byte) (values map[string]string, names []string, err error) 
 		if err := d.Decode(&value); err != nil {
 			return nil, nil, err
 		}
-		text := fmt.Sprint(value)
-		if x, ok := value.(float64); ok {
-			text = strconv.FormatFloat(x, 'g', -1, 64)
-		}
-		names, values[name] = append(names, name), text
+		names, values[name] = append(names, name), fmt.Sprint(value)
 	}
 	return values, names, nil
 }

@@ -1,6 +1,9 @@
 package runtable
 
 import (
+	"cmp"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -8,10 +11,30 @@ import (
 	"strconv"
 	"strings"
 
+	"momentum/internal/cli"
 	"momentum/internal/markdown"
 	"momentum/internal/rundir"
 	"momentum/internal/stats"
 )
+
+// Arguments reads the run folders that a command line names after its flags, as [ReadAll] does. For
+// -h it prints the usage and returns [flag.ErrHelp]. Without a run it is a usage error.
+func Arguments(flags *flag.FlagSet, args []string, usage string, stdout, stderr io.Writer) ([]Run,
+	error) {
+	flags.SetOutput(io.Discard)
+	if err := cli.ParseOnce(flags, args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(stdout, "usage: "+usage)
+		return nil, err
+	} else if err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	runs := ReadAll(flags.Args(), stderr)
+	if len(runs) == 0 {
+		return nil, cli.Usagef("no runs on images among %q: name their folders, for example runs/*",
+			flags.Args())
+	}
+	return runs, nil
+}
 
 // ReadAll reads run folders. What is no folder, such as a lock file, is skipped; a folder that
 // cannot be read as a run on images gets a line on stderr.
@@ -36,18 +59,20 @@ type Row []Run
 // Rows are the runs by their configuration, in the order of their first folders, and each row by
 // seed.
 func Rows(runs []Run) (rows []Row) {
+	places := map[string]int{} // of rows, by configuration
 	for _, o := range runs {
-		i := slices.IndexFunc(rows, func(row Row) bool {
-			return row[0].Without() == o.Without()
-		})
-		if i < 0 {
-			rows = append(rows, Row{o})
-		} else {
-			rows[i] = append(rows[i], o)
+		configuration := o.Without()
+		i, ok := places[configuration]
+		if !ok {
+			i = len(rows)
+			places[configuration], rows = i, append(rows, nil)
 		}
+		rows[i] = append(rows[i], o)
 	}
 	for _, row := range rows {
-		slices.SortFunc(row, func(a, b Run) int { return strings.Compare(a.Seed(), b.Seed()) })
+		slices.SortFunc(row, func(a, b Run) int { // whole numbers, without leading zeros
+			return cmp.Or(len(a.Seed())-len(b.Seed()), strings.Compare(a.Seed(), b.Seed()))
+		})
 	}
 	return rows
 }

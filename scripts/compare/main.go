@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,18 +30,10 @@ func main() { os.Exit(cli.Main("compare", run)) }
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	out := flags.String("out", "compare", "the picture's name, without .svg and .png")
-	flags.SetOutput(io.Discard)
-	switch err := cli.ParseOnce(flags, args); {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stdout, "usage: go run ./scripts/compare [-out=NAME] RUN_FOLDER...")
-		return nil
-	case err != nil:
-		return &cli.UsageError{Err: err}
-	}
-	runs := runtable.ReadAll(flags.Args(), stderr)
-	if len(runs) == 0 {
-		return cli.Usagef("no runs on images among %q: name their folders, for example runs/*",
-			flags.Args())
+	runs, err := runtable.Arguments(flags, args, "go run ./scripts/compare [-out=NAME] RUN_FOLDER...",
+		stdout, stderr)
+	if err != nil {
+		return err
 	}
 	rows := runtable.Rows(runs)
 	if len(rows) > most {

@@ -34,18 +34,10 @@ func main() { os.Exit(cli.Main("summary", run)) }
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("summary", flag.ContinueOnError)
 	asCSV := flags.Bool("csv", false, "write a table for programs, a line for each run")
-	flags.SetOutput(io.Discard)
-	switch err := cli.ParseOnce(flags, args); {
-	case cli.Status(err) == cli.Done && err != nil: // -h
-		fmt.Fprintln(stdout, "usage: go run ./scripts/summary [-csv] RUN_FOLDER...")
-		return nil
-	case err != nil:
-		return &cli.UsageError{Err: err}
-	}
-	runs := runtable.ReadAll(flags.Args(), stderr)
-	if len(runs) == 0 {
-		return cli.Usagef("no runs on images among %q: name their folders, for example runs/*",
-			flags.Args())
+	runs, err := runtable.Arguments(flags, args, "go run ./scripts/summary [-csv] RUN_FOLDER...",
+		stdout, stderr)
+	if err != nil {
+		return err
 	}
 	rows := runtable.Rows(runs)
 	settings := runtable.Differing(rows)

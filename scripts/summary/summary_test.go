@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/runtable"
 )
 
 // completed is a run of two rows and its final row.
@@ -112,6 +113,24 @@ func TestHeldOut(t *testing.T) {
 | gdm | 0.5 | 5 | 0 | 100 | 1 | 0.2 | 100 | 7 |  | 50 |
 | gd | 0.5 | 5 | 4 | 0 | 1 | 0.2 | 100 | 7 | 75 |  |
 `, "")
+}
+
+// Seeds are in the order of numbers, and large ones are told apart.
+func TestSeeds(t *testing.T) {
+	root := t.TempDir()
+	var args []string
+	for _, seed := range []int{10, 2, 9007199254740993, 9007199254740992} {
+		args = append(args, completed{opt: "gd", seed: seed, test: 0.5}.write(t, root, "done"))
+	}
+	rows := runtable.Rows(runtable.ReadAll(args, t.Output()))
+	if len(rows) != 1 {
+		t.Fatalf("%d rows, want 1", len(rows))
+	}
+	for i, want := range []string{"2", "10", "9007199254740992", "9007199254740993"} {
+		if got := rows[0][i].Seed(); got != want {
+			t.Errorf("seed %d is %s, want %s", i, got, want)
+		}
+	}
 }
 
 func TestCSV(t *testing.T) {
