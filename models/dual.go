@@ -25,18 +25,22 @@ func (d dual) convert(dtype dtypes.DType) dual {
 
 // plus is the sum, with broadcasting.
 func (d dual) plus(e dual) dual {
-	y := dual{value: Add(d.value, e.value)}
-	shape := y.value.Shape().Dimensions
-	for _, t := range []*Node{d.tangent, e.tangent} {
-		switch {
-		case t == nil:
-		case y.tangent == nil:
-			y.tangent = BroadcastToDims(t, shape...)
-		default:
-			y.tangent = Add(y.tangent, t)
-		}
+	y := dual{value: Add(d.value, e.value), tangent: addTangents(d.tangent, e.tangent)}
+	if y.tangent != nil { // one of them alone may be smaller
+		y.tangent = BroadcastToDims(y.tangent, y.value.Shape().Dimensions...)
 	}
 	return y
+}
+
+// addTangents is the sum of tangents, which may be nil.
+func addTangents(s, t *Node) *Node {
+	switch {
+	case s == nil:
+		return t
+	case t == nil:
+		return s
+	}
+	return Add(s, t)
 }
 
 // minus is the difference, with broadcasting.
@@ -44,19 +48,14 @@ func (d dual) minus(e dual) dual { return d.plus(e.linear(Neg)) }
 
 // product is bilinear in d and e.
 func (d dual) product(e dual, bilinear func(x, y *Node) *Node) dual {
-	y := dual{value: bilinear(d.value, e.value)}
+	var first, second *Node
 	if d.tangent != nil {
-		y.tangent = bilinear(d.tangent, e.value)
+		first = bilinear(d.tangent, e.value)
 	}
 	if e.tangent != nil {
-		second := bilinear(d.value, e.tangent)
-		if y.tangent == nil {
-			y.tangent = second
-		} else {
-			y.tangent = Add(y.tangent, second)
-		}
+		second = bilinear(d.value, e.tangent)
 	}
-	return y
+	return dual{bilinear(d.value, e.value), addTangents(first, second)}
 }
 
 // times is the product of the elements, with broadcasting.

@@ -32,24 +32,25 @@ const standardizationEpsilon = 1e-4
 // 2/(1−1/π) after a ReLU, 1 in the stem: scaled weight standardization (Brock et al., 2021). Each
 // residual branch is multiplied by a learned number.
 func (n *Network) Logits(weights Weights, x *Node) *Node {
-	return n.logits(forward{Network: n, weights: weights}, x).value
+	return forward{Network: n, weights: weights}.logits(x).value
 }
 
 // LogitsAlong is [Network.Logits], with the derivative of the logits along a direction, which has a
 // value for each of the weights. The gradient of a function of both in the weights is exact: it is
 // a gradient of first order.
 func (n *Network) LogitsAlong(weights, direction Weights, x *Node) (logits, slope *Node) {
-	d := n.logits(forward{Network: n, weights: weights, direction: direction}, x)
+	d := forward{Network: n, weights: weights, direction: direction}.logits(x)
 	return d.value, d.tangent
 }
 
-func (n *Network) logits(f forward, pixels *Node) dual {
-	x := f.conv(n.stem, dual{value: pixels})
-	if n.kind != wideResNet {
+// logits is the network.
+func (f forward) logits(pixels *Node) dual {
+	x := f.conv(f.stem, dual{value: pixels})
+	if f.kind != wideResNet {
 		x = x.relu()
 	}
-	for _, b := range n.blocks {
-		switch n.kind {
+	for _, b := range f.blocks {
+		switch f.kind {
 		case resNet:
 			x = f.residualBlock(b, x)
 		case wideResNet:
@@ -58,15 +59,15 @@ func (n *Network) logits(f forward, pixels *Node) dual {
 			x = f.plainBlock(b, x)
 		}
 	}
-	if n.kind == wideResNet {
+	if f.kind == wideResNet {
 		x = f.norm("norm", x).relu()
 	}
-	w := f.param(n.head.name + "/weights") // [in, classes]
+	w := f.param(f.head.name + "/weights") // [in, classes]
 	// [N, in]
 	features := x.convert(w.value.DType()).linear(func(x *Node) *Node {
 		return ReduceMean(x, 1, 2)
 	})
-	biases := f.param(n.head.name + "/biases").linear(func(b *Node) *Node {
+	biases := f.param(f.head.name + "/biases").linear(func(b *Node) *Node {
 		return InsertAxes(b, 0)
 	})
 	// [N, classes]

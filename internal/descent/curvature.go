@@ -3,20 +3,11 @@ package descent
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"momentum/internal/backend"
 )
-
-// NumParams is the number of trained values.
-func (t *Trainer) NumParams() (n int) {
-	for _, p := range t.params {
-		n += p.Size()
-	}
-	return n
-}
 
 // Values copies all parameters to the host, one after the other, in the order of the network's
 // Params.
@@ -31,8 +22,8 @@ func (t *Trainer) Values() (all []float64, err error) {
 
 // SetValues replaces all parameters by those that [Trainer.Values] returned. The momentum stays.
 func (t *Trainer) SetValues(all []float64) error {
-	if n := t.NumParams(); len(all) != n {
-		return fmt.Errorf("descent: %d values, want %d, one for each parameter", len(all), n)
+	if err := t.checkSize(all); err != nil {
+		return err
 	}
 	return backend.Try("descent: write weights", func() {
 		for i, w := range t.tensors(all) {
@@ -41,6 +32,14 @@ func (t *Trainer) SetValues(all []float64) error {
 			}
 		}
 	})
+}
+
+// checkSize refuses a list without a value for each parameter.
+func (t *Trainer) checkSize(values []float64) error {
+	if n := t.net.NumParams(); len(values) != n {
+		return fmt.Errorf("descent: %d values, want %d, one for each parameter", len(values), n)
+	}
+	return nil
 }
 
 // tensors are the values of all parameters as tensors.
@@ -59,9 +58,8 @@ func (t *Trainer) tensors(values []float64) (list []*tensors.Tensor) {
 //
 // With batch normalization the loss, and so its Hessian, depends on the chunks.
 func (t *Trainer) HessianProduct(ctx context.Context, d *Data, v []float64) ([]float64, error) {
-	if n := t.NumParams(); len(v) != n {
-		return nil, fmt.Errorf("descent: a vector of %d values, want %d, one for each parameter",
-			len(v), n)
+	if err := t.checkSize(v); err != nil {
+		return nil, err
 	}
 	shares := make([][]float64, len(t.replicas))
 	err := t.each(ctx, func(goOn check, i int, r *replica) {
@@ -70,15 +68,7 @@ func (t *Trainer) HessianProduct(ctx context.Context, d *Data, v []float64) ([]f
 		}
 		direction := t.tensors(v)
 		imageWeight := t.Precision.scalar(1 / float64(d.N))
-		s := r.call(r.zero, nil)[:len(t.params)] // without the scores
-		for _, p := range d.shares[i] {
-			for _, c := range p.chunks {
-				goOn()
-				s = r.call(r.product, s, slices.Concat(r.weights, direction, r.arguments(d, c),
-					[]*tensors.Tensor{imageWeight})...)
-			}
-		}
-		for _, x := range s {
+		for _, x := range r.products(goOn, d, d.shares[i], direction, imageWeight) {
 			shares[i] = append(shares[i], backend.Floats(x)...)
 		}
 	})

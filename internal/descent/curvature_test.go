@@ -28,7 +28,7 @@ func TestHessianProduct(t *testing.T) {
 			tr := trainer(t, b, d, c, Rule{Form: Undamped})
 			rng := seeds.Stream(7, "hessian")
 			random := func(size float64) []float64 {
-				v := make([]float64, tr.NumParams())
+				v := make([]float64, tr.net.NumParams())
 				for i := range v {
 					v[i] = size * rng.NormFloat64()
 				}
@@ -80,7 +80,7 @@ func TestHessianProductOverChunks(t *testing.T) {
 		for _, chunk := range []int{5, 2} {
 			d := images(t, b, 5, chunk)
 			tr := trainer(t, b, d, tiny, Rule{Form: Undamped})
-			v := make([]float64, tr.NumParams())
+			v := make([]float64, tr.net.NumParams())
 			for i := range v {
 				v[i] = math.Sin(float64(i))
 			}
@@ -109,7 +109,7 @@ func TestSetValues(t *testing.T) {
 	b := goDevices(t, 2)
 	tr := trainer(t, b, images(t, b, 4, 1), tiny, Rule{Form: Undamped})
 	want, err := tr.Values()
-	if err != nil || len(want) != tr.NumParams() {
+	if err != nil || len(want) != tr.net.NumParams() {
 		t.Fatalf("%d values, %v", len(want), err)
 	}
 	for i := range want {

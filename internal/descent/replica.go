@@ -83,6 +83,21 @@ func (r *replica) scores(goOn check, d *Data, parts []part,
 	return scores
 }
 
+// products returns the sums of the products with the Hessian over parts of a batch. imageWeight is
+// 1/B.
+func (r *replica) products(goOn check, d *Data, parts []part, direction []*tensors.Tensor,
+	imageWeight *tensors.Tensor) sums {
+	s := r.call(r.zero, nil)[:len(direction)] // without the scores
+	for _, p := range parts {
+		for _, c := range p.chunks {
+			goOn()
+			s = r.call(r.product, s, slices.Concat(r.weights, direction, r.arguments(d, c),
+				[]*tensors.Tensor{imageWeight})...)
+		}
+	}
+	return s
+}
+
 // step takes the step with the sums over the whole batch and the numbers of the rule, and returns
 // its stats.
 func (r *replica) step(s sums, numbers *tensors.Tensor) (stats *tensors.Tensor) {

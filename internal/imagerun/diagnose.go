@@ -129,7 +129,7 @@ func (t *training) diagnose(ctx context.Context, epoch int) (values []rundir.Val
 	random := seeds.Stream(t.Seed, fmt.Sprintf("diagnose/%d", epoch))
 	o := lanczos.Options{Pairs: t.Eigenvalues, Iterations: sharpnessProducts,
 		Tolerance: sharpnessTolerance}
-	pairs, _, err := lanczos.Largest(t.trainer.NumParams(), o, random,
+	pairs, _, err := lanczos.Largest(t.net.NumParams(), o, random,
 		func(v []float64) ([]float64, error) {
 			return t.trainer.HessianProduct(ctx, t.diagnosed, v)
 		})

@@ -101,7 +101,7 @@ func (c *Config) flags() *flag.FlagSet {
 func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 	fs.StringVar(&c.Diagnose, "diagnose", c.Diagnose, "sharpness: add to the metrics the largest "+
 		"eigenvalues of the Hessian of the training loss, the curvature along each step, and "+
-		"the stability limit; up to 40 times as long as a step, three times over")
+		"the stability limit; takes up to 41 products, each as long as three gradients")
 	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
 		"epochs between diagnoses; 0: 10")
 	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,

@@ -30,8 +30,8 @@ func main() { os.Exit(cli.Main("compare", run)) }
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	out := flags.String("out", "compare", "the picture's name, without .svg and .png")
-	runs, err := runtable.Arguments(flags, args, "go run ./scripts/compare [-out=NAME] RUN_FOLDER...",
-		stdout, stderr)
+	runs, err := runtable.Arguments(flags, args,
+		"go run ./scripts/compare [-out=NAME] RUN_FOLDER...", stdout, stderr)
 	if err != nil {
 		return err
 	}
