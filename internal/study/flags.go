@@ -63,12 +63,8 @@ func (f *Figure) flags(o *options) (*flag.FlagSet, []cli.FlagGroup) {
 }
 
 func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *options) []string {
-	var names []string
-	for _, s := range f.Scales {
-		names = append(names, s.Name)
-	}
 	fs.StringVar(&o.scale, "scale", f.Scales[0].Name,
-		strings.Join(names, "|")+": values to start from; every other flag overrides them")
+		strings.Join(f.scaleNames(), "|")+": values to start from; every other flag overrides them")
 	fs.Var(cli.Remembered(cli.Words(&o.data, datasets.Names()...)), "data",
 		"sets of images, with commas: "+strings.Join(datasets.Names(), "|"))
 	fs.Var(cli.Remembered(cli.Strings(&o.models)), "model",
@@ -186,12 +182,8 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	scale := cmp.Or(given["scale"], scratch.scale)
 	i := slices.IndexFunc(f.Scales, func(s Scale) bool { return s.Name == scale })
 	if i < 0 {
-		var names []string
-		for _, s := range f.Scales {
-			names = append(names, s.Name)
-		}
-		return verb, nil, cli.Usagef("-scale must be one of %s, got %q", strings.Join(names, ", "),
-			scale)
+		return verb, nil, cli.Usagef("-scale must be one of %s, got %q",
+			strings.Join(f.scaleNames(), ", "), scale)
 	}
 	if o, err = f.resolve(f.Scales[i], given); err != nil {
 		return verb, nil, err
@@ -200,13 +192,21 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	for _, once := range []string{"out", "dry-run", "fail-fast"} {
 		delete(o.given, once)
 	}
-	o.command = f.command(given, slices.Concat(groups[0].Names, groups[1].Names))
+	o.command = f.commandLine(given, slices.Concat(groups[0].Names, groups[1].Names))
 	return verb, o, nil
 }
 
-// command is the command that executes a study anywhere: with the flags that belong to it, not
+// scaleNames are the values of -scale.
+func (f *Figure) scaleNames() (names []string) {
+	for _, s := range f.Scales {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// commandLine is the command that executes a study anywhere: with the flags that belong to it, not
 // those about the machine at hand.
-func (f *Figure) command(given map[string]string, names []string) string {
+func (f *Figure) commandLine(given map[string]string, names []string) string {
 	words := []string{"go run ./scripts/" + f.Name}
 	for _, name := range names {
 		if value, ok := given[name]; ok {

@@ -13,9 +13,9 @@ import (
 
 // partial writes report.md of a study that is not finished: how far each stage has come, and a
 // table of its runs that have ended.
-func (i *invocation) partial(lists []stageList) error {
+func (i *invocation) partial() error {
 	var counts, tables strings.Builder
-	for _, l := range lists {
+	for _, l := range i.lists {
 		statuses, err := l.Status()
 		if err != nil {
 			return err
@@ -35,7 +35,7 @@ func (i *invocation) partial(lists []stageList) error {
 	path := filepath.Join(i.out, "report.md")
 	err := durable.WriteFile(path, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n**Unfinished.**%s Nothing is decided before "+
-			"all have.\n%s", i.study.Title, i.options.command, counts.String(), tables.String())
+			"all have.\n%s", i.study.Title, i.command, counts.String(), tables.String())
 		return err
 	})
 	if err == nil {

@@ -41,7 +41,7 @@ func (i *invocation) execute(ctx context.Context, verb string) error {
 	if errors.Is(err, errEnough) || err == nil && verb == "status" {
 		return nil
 	} else if verb == "collect" && errors.Is(err, errMissing) {
-		return errors.Join(i.partial(i.lists), err)
+		return errors.Join(i.partial(), err)
 	} else if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	if err != nil {
 		return err
 	}
-	if !i.readOnly {
+	if !i.readOnly && len(i.lists) == 0 {
 		if err := i.remember(); err != nil {
 			return err
 		}

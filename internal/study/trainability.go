@@ -33,19 +33,20 @@ func (s *Study) trialsTable(results []result) string {
 			}) {
 				mark = "chosen"
 			}
-			lines = append(lines, []string{r.Title, r.algorithm(t), fmt.Sprintf("%g", c.Rate),
-				fmt.Sprintf("%g", t.effectiveRate), t.schedule(), fmt.Sprintf("%g", t.decay()),
-				strings.Join(fitted, ", "), strings.Join(heldOut, ", "), mark})
+			lines = append(lines, []string{r.Title, r.algorithm(t.momentum),
+				fmt.Sprintf("%g", c.Rate), fmt.Sprintf("%g", t.effectiveRate), t.schedule(),
+				fmt.Sprintf("%g", t.decay()), strings.Join(fitted, ", "),
+				strings.Join(heldOut, ", "), mark})
 		}
 	}
 	return markdown.Table([]string{"", "", "η", "η_eff", "schedule", "λ",
 		"zero training error at epoch", "held-out accuracy, %", ""}, lines)
 }
 
-// algorithm is the usual name of a trial's algorithm.
-func (r result) algorithm(t trial) string {
+// algorithm is the usual name of an algorithm of a cell.
+func (r result) algorithm(withMomentum bool) string {
 	name := strings.ToUpper(r.Base.Opt)
-	if t.momentum {
+	if withMomentum {
 		name += "+M"
 	}
 	return name
@@ -82,7 +83,7 @@ func (s *Study) writeTrialsCSV(w io.Writer, results []result) error {
 					train, heldOut = f(100*o.Last("train_accuracy")), f(100*s.heldOut(o))
 				}
 				_ = text.Write([]string{r.Title, strconv.Itoa(r.Images), r.Parameterization,
-					strconv.Itoa(c.Batch), r.algorithm(t), f(c.Rate), f(t.effectiveRate),
+					strconv.Itoa(c.Batch), r.algorithm(t.momentum), f(c.Rate), f(t.effectiveRate),
 					c.Schedule, f(c.WeightDecay), strconv.FormatUint(c.Seed, 10),
 					strconv.FormatBool(o.Diverged), strconv.Itoa(o.Epochs()),
 					strconv.Itoa(o.ZeroError()), train, heldOut})
@@ -155,10 +156,7 @@ func (s *Study) trainabilityPanel(r result) figure.Panel {
 				fastest[t.effectiveRate] = mean
 			}
 		}
-		line := figure.Line{Name: strings.ToUpper(r.Base.Opt), Color: colors[arm]}
-		if withMomentum {
-			line.Name += "+M"
-		}
+		line := figure.Line{Name: r.algorithm(withMomentum), Color: colors[arm]}
 		for rate, mean := range fastest {
 			line.X, line.Y = append(line.X, rate), append(line.Y, mean)
 		}

@@ -2,7 +2,7 @@
 // gradient descent with momentum (GD+M) on CIFAR images, each at its own best learning rate,
 // schedule and weight decay, and with -part=b the same on mini-batches.
 //
-//	go run ./scripts/figure1                          an hour on 2 cores: embedded images
+//	go run ./scripts/figure1                          an hour or two on 2 cores: embedded images
 //	go run ./scripts/figure1 -dry-run -scale=paper    the cost of the paper's own setting here
 //	go run ./scripts/figure1 -scale=paper -gpus=0,1   that setting, on two GPUs
 package main
@@ -16,7 +16,7 @@ import (
 const manual = `figure1 executes the study of the paper's Figure 1: test accuracy of GD and of
 GD+M, each at its best setting of an equal number of trials, and their curves.
 
-  go run ./scripts/figure1                         an hour on 2 cores: embedded images
+  go run ./scripts/figure1                         an hour or two on 2 cores: embedded images
   go run ./scripts/figure1 -part=b                 SGD and SGD+M on mini-batches
   go run ./scripts/figure1 -parameterizations=weights,centered,pytorch,batch
                                                    other initializations, and batch normalization,

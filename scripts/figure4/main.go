@@ -1,7 +1,7 @@
 // Figure4 executes the study of the paper's Figure 4: GD against GD+M on CIFAR-10 of which a tenth
 // of the images has a small margin, with the accuracy on those and on all test images.
 //
-//	go run ./scripts/figure4                          an hour on 2 cores: embedded images
+//	go run ./scripts/figure4                          an hour or two on 2 cores: embedded images
 //	go run ./scripts/figure4 -dry-run -scale=paper    the cost of the paper's own setting here
 package main
 
@@ -15,7 +15,7 @@ const manual = `figure4 executes the study of the paper's Figure 4: GD and GD+M 
 a tenth has a small margin, by a lower resolution, noise and shuffled channels; accuracy on those
 and on all test images.
 
-  go run ./scripts/figure4                          an hour on 2 cores: embedded images
+  go run ./scripts/figure4                          an hour or two on 2 cores: embedded images
   go run ./scripts/figure4 -small-margin-shuffle=fixed
                                                     one shuffle of the channels for all images
   go run ./scripts/figure4 -dry-run -scale=paper    the cost of the paper's own setting here
