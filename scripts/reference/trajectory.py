@@ -40,6 +40,16 @@ MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]  # of CIFAR-10
 VGG19 = [(1, 2), (2, 2), (4, 4), (8, 4), (8, 4)]  # of each stage: channels / width, convolutions
 
 
+def vgg19(width):
+    """Each convolution of VGG-19 as (name, name of its norm, channels out, last of its stage)."""
+    for i, (times, convs) in enumerate(VGG19, start=1):
+        for j in range(1, convs + 1):
+            name, norm = f"stage{i}/conv{j}", f"stage{i}/norm{j}"
+            if i == j == 1:
+                name, norm = "stem", "stem/norm"
+            yield name, norm, times * width, j == convs
+
+
 def stages(model, width):
     """The (width, stride) of each stage of two blocks, and whether blocks are pre-activated."""
     if model == "resnet18":
@@ -73,13 +83,10 @@ def shapes(model, width, classes, norm, branch_gains):
             s[f"{norm_name}/scale"] = s[f"{norm_name}/offset"] = (cout,)
 
     if model == "vgg19":
-        channels = 3
-        for i, (times, convs) in enumerate(VGG19, start=1):
-            for j in range(1, convs + 1):
-                name = "stem" if i == j == 1 else f"stage{i}/conv{j}"
-                norm_name = "stem/norm" if i == j == 1 else f"stage{i}/norm{j}"
-                conv(name, 3, channels, channels := times * width, norm_name)
-        cout = channels
+        cin = 3
+        for name, norm_name, cout, _ in vgg19(width):
+            conv(name, 3, cin, cout, norm_name)
+            cin = cout
     else:
         preactivated = stages(model, width)[1]
         conv("stem", 3, 3, width, "" if preactivated else "stem/norm")
@@ -134,12 +141,9 @@ def forward(p, x, model, width):
         return F.batch_norm(x, None, None, scale, offset, training=True, eps=1e-5)
 
     if model == "vgg19":
-        for i, (_, convs) in enumerate(VGG19, start=1):
-            for j in range(1, convs + 1):
-                name = "stem" if i == j == 1 else f"stage{i}/conv{j}"
-                norm_name = "stem/norm" if i == j == 1 else f"stage{i}/norm{j}"
-                x = F.relu(conv(name, x, 1, norm_name))
-            x = F.max_pool2d(x, 2)
+        for name, norm_name, _, last in vgg19(width):
+            x = F.relu(conv(name, x, 1, norm_name))
+            x = F.max_pool2d(x, 2) if last else x
         return x.mean(dim=(2, 3)) @ p["head/weights"] + p["head/biases"]
 
     preactivated = stages(model, width)[1]
@@ -162,16 +166,19 @@ def forward(p, x, model, width):
     return x.mean(dim=(2, 3)) @ p["head/weights"] + p["head/biases"]
 
 
+def normalized(images, mean, std, dtype):
+    """uint8 [n, 32, 32, 3] to [n, 3, 32, 32]: (pixel/255 - mean) / std, per channel."""
+    x = images.to(dtype) / 255 - torch.tensor(mean, dtype=dtype)
+    return (x / torch.tensor(std, dtype=dtype)).permute(0, 3, 1, 2)
+
+
 def loss_and_gradient(p, images, labels, mean, std, model, width, chunk):
     """The mean cross-entropy L over all N images and ∇L, exact for any chunk size."""
     n, dtype = len(images), p["head/biases"].dtype
-    mean = torch.tensor(mean, dtype=dtype)
-    std = torch.tensor(std, dtype=dtype)
     w = {name: v.clone().requires_grad_() for name, v in p.items()}
     total = 0.0
     for i in range(0, n, chunk):
-        x = (images[i : i + chunk].to(dtype) / 255 - mean) / std  # [c, 32, 32, 3]
-        logits = forward(w, x.permute(0, 3, 1, 2), model, width)
+        logits = forward(w, normalized(images[i : i + chunk], mean, std, dtype), model, width)
         loss = F.cross_entropy(logits, labels[i : i + chunk], reduction="sum") / n
         loss.backward()  # .grad adds up over the chunks
         total += loss.item()
@@ -187,10 +194,8 @@ def curvature(stored, images, labels, mean, std, model, width):
     v = {name: torch.sin(count[name]).reshape(w.shape) for name, w in stored.items()}
     v = from_stored(v, torch.float64)
     w = {n: x.requires_grad_() for n, x in from_stored(stored, torch.float64).items()}
-    x = (images.to(torch.float64) / 255 - torch.tensor(mean, dtype=torch.float64)) / torch.tensor(
-        std, dtype=torch.float64
-    )
-    loss = F.cross_entropy(forward(w, x.permute(0, 3, 1, 2), model, width), labels)
+    x = normalized(images, mean, std, torch.float64)
+    loss = F.cross_entropy(forward(w, x, model, width), labels)
     gradient = torch.autograd.grad(loss, list(w.values()), create_graph=True)
     slope = sum((g * v[name]).sum() for g, name in zip(gradient, w))
     product = dict(zip(w, torch.autograd.grad(slope, list(w.values()))))
