@@ -64,6 +64,20 @@ func (m *Images) Slice(from, to int) *Images {
 	return &s
 }
 
+// Select returns a copy of the images at some indices.
+func (m *Images) Select(indices []int) *Images {
+	s := *m
+	s.Pixels, s.Labels, s.SmallMargin = nil, nil, nil
+	for _, i := range indices {
+		s.Pixels = append(s.Pixels, m.Pixels[i*imageBytes:(i+1)*imageBytes]...)
+		s.Labels = append(s.Labels, m.Labels[i])
+		if m.SmallMargin != nil {
+			s.SmallMargin = append(s.SmallMargin, m.SmallMargin[i])
+		}
+	}
+	return &s
+}
+
 // Options say where CIFAR lies on disk and where it comes from. The mini set needs none.
 type Options struct {
 	// Dir holds the unpacked data. Empty: momentum/data in the user's cache folder, which is

@@ -2,6 +2,7 @@ package descent
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -124,6 +125,18 @@ func Parts(images, chunk int) int {
 		parts *= 2
 	}
 	return parts
+}
+
+// Margins are, for each image, the logit of its label less the largest other, given the logits
+// [N][classes]; and whether the image has a small margin by its pixels.
+func (d *Data) Margins(logits [][]float64) (margins []float64, small []bool) {
+	for i, x := range logits {
+		label := d.labels[i]
+		others := slices.Concat(x[:label], x[label+1:])
+		margins = append(margins, x[label]-slices.Max(others))
+		small = append(small, d.kinds[i] == smallMargin)
+	}
+	return margins, small
 }
 
 // cut cuts a batch, given by its images' indices, into parts, and deals these to devices.

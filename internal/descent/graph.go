@@ -27,6 +27,7 @@ type programs struct {
 	add        *Exec // sums, sums → sums
 	gather     *Exec // pixels of all images, indices [n] int32 → pixels of n images
 	product    *Exec // weights, direction, images, 1/B, sums of gradients → sums of gradients
+	logits     *Exec // weights, pixels → logits [n, classes]
 }
 
 // compile compiles the graphs of a trainer for chunks of full size, all at once. A graph that is
@@ -40,6 +41,7 @@ func (t *Trainer) compile(client compute.Backend) (*programs, error) {
 		add:        must(NewExec(client, addGraph)).WithName("add"),
 		gather:     must(NewExec(client, gatherGraph)).WithName("gather"),
 		product:    must(NewExec(client, t.productGraph)).WithName("product"),
+		logits:     must(NewExec(client, t.logitsGraph)).WithName("logits"),
 	}
 	_, dtype := t.Precision.dtypes()
 	var weights, momentum []shapes.Shape
@@ -96,6 +98,12 @@ func (t *Trainer) evaluateGraph(args []*Node) *Node {
 	in := cutter(args)
 	_, scores := t.score(in.take(len(t.params)), in.take(3))
 	return Add(in[0], scores)
+}
+
+// logitsGraph is the network alone.
+func (t *Trainer) logitsGraph(args []*Node) *Node {
+	in := cutter(args)
+	return t.net.Logits(t.named(in.take(len(t.params))), t.input(in[0]))
 }
 
 // updateGraph applies the rule to the sums. The stats are the scores, and the norms of the

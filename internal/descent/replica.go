@@ -83,6 +83,19 @@ func (r *replica) scores(goOn check, d *Data, parts []part,
 	return scores
 }
 
+// logits returns the logits of the images of parts, one row of classes after the other, on the
+// host.
+func (r *replica) logits(goOn check, d *Data, parts []part, classes int) (all []float64) {
+	for _, p := range parts {
+		for _, c := range p.chunks {
+			goOn()
+			x := r.call(r.programs.logits, nil, slices.Concat(r.weights, r.arguments(d, c)[:1])...)[0]
+			all = append(all, backend.Floats(x)[:c.n*classes]...)
+		}
+	}
+	return all
+}
+
 // products returns the sums of the products with the Hessian over parts of a batch. imageWeight is
 // 1/B.
 func (r *replica) products(goOn check, d *Data, parts []part, direction []*tensors.Tensor,

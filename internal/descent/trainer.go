@@ -57,6 +57,7 @@ type Trainer struct {
 	train    *Data
 	params   []models.Param
 	replicas []*replica // by device
+	gamma    float64    // γ, the rule's until SetGamma
 	steps    int64      // taken so far
 }
 
@@ -69,7 +70,8 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 	}
 	own := *net // the caller's stays as it is
 	own.ForCPU = b.Kind == backend.CPU
-	t := &Trainer{Options: o, net: &own, rule: rule, train: train, params: net.Params()}
+	t := &Trainer{Options: o, net: &own, rule: rule, train: train, params: net.Params(),
+		gamma: rule.Gamma}
 	err := backend.Try("descent", func() {
 		initial := net.Init(o.Seed)
 		compiled := map[compute.Backend]*programs{}
@@ -88,6 +90,13 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 		}
 	})
 	return t, err
+}
+
+// Rule is the rule of the next step.
+func (t *Trainer) Rule() Rule {
+	r := t.rule
+	r.Gamma = t.gamma
+	return r
 }
 
 // shape is the shape of a parameter, of its gradient and of its momentum.
@@ -123,15 +132,7 @@ func (t *Trainer) step(ctx context.Context, shares [][]part, size int, eta float
 			t.OnChunk(images)
 		}
 	}
-	nodes := make([][]node[sums], len(t.replicas))
-	err := t.each(ctx, func(goOn check, i int, r *replica) {
-		imageWeight := t.Precision.scalar(1 / float64(size))
-		nodes[i] = r.sum(goOn, t.train, shares[i], imageWeight, onChunk)
-	})
-	if err != nil {
-		return Stats{}, err
-	}
-	totals, err := t.meet(ctx, nodes)
+	totals, err := t.sums(ctx, t.train, shares, size, onChunk)
 	if err != nil {
 		return Stats{}, err
 	}
@@ -146,7 +147,7 @@ func (t *Trainer) step(ctx context.Context, shares [][]part, size int, eta float
 	}
 	var stats []float64
 	err = t.each(ctx, func(_ check, i int, r *replica) {
-		s := r.step(totals[i], t.Precision.vector(t.rule.numbers(eta)))
+		s := r.step(totals[i], t.Precision.vector(t.Rule().numbers(eta)))
 		if i == 0 {
 			stats = backend.Floats(s)
 		}
@@ -157,6 +158,21 @@ func (t *Trainer) step(ctx context.Context, shares [][]part, size int, eta float
 	t.steps++
 	return Stats{Score: scoreOf(stats), GradNorm: stats[4], UpdateNorm: stats[5],
 		ParamNorm: stats[6]}, nil
+}
+
+// sums adds up the gradients and the scores of parts of a set of images, by device, the gradients
+// and losses divided by size, and returns the total for each device.
+func (t *Trainer) sums(ctx context.Context, d *Data, shares [][]part, size int,
+	onChunk func(images int)) ([]sums, error) {
+	nodes := make([][]node[sums], len(t.replicas))
+	err := t.each(ctx, func(goOn check, i int, r *replica) {
+		imageWeight := t.Precision.scalar(1 / float64(size))
+		nodes[i] = r.sum(goOn, d, shares[i], imageWeight, onChunk)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t.meet(ctx, nodes)
 }
 
 // Rehearse computes the gradient of one chunk on every device that has work and drops it. It
@@ -246,6 +262,15 @@ func (t *Trainer) Evaluate(ctx context.Context, d *Data) (Score, error) {
 	s := scoreOf(sum)
 	s.Loss, s.SmallMarginLoss = s.Loss/float64(d.N), s.SmallMarginLoss/float64(d.N)
 	return s, err
+}
+
+// Logits are the logits [N][classes] of images at the present weights.
+func (t *Trainer) Logits(ctx context.Context, d *Data) ([][]float64, error) {
+	shares := make([][]float64, len(t.replicas))
+	err := t.each(ctx, func(goOn check, i int, r *replica) {
+		shares[i] = r.logits(goOn, d, d.shares[i], t.net.Classes)
+	})
+	return slices.Collect(slices.Chunk(slices.Concat(shares...), t.net.Classes)), err
 }
 
 // must turns an error into a panic. Call it inside backend.Try.

@@ -51,11 +51,19 @@ func positionOf(step int, x map[string]float64) position {
 	}
 }
 
+// intervenedNumber is the number of a checkpoint that says after which step the run intervened.
+const intervenedNumber = "intervened"
+
 // save writes a checkpoint of the state before the next step.
 func (t *training) save() error {
 	t.log.saved = time.Now()
 	err := t.dir.SaveCheckpoint(int64(t.position.step), func(folder string) error {
-		return t.trainer.Save(folder, t.position.numbers())
+		numbers := t.position.numbers()
+		numbers[intervenedNumber] = float64(t.intervened)
+		if err := t.trainer.Save(folder, numbers); err != nil || t.parts == nil {
+			return err
+		}
+		return t.parts.save(folder)
 	})
 	return errors.Join(err, t.log.writeManifest())
 }
@@ -70,8 +78,11 @@ func (t *training) saveOnStop(err error) error {
 func (t *training) resume() (keep int64, err error) {
 	found, warnings, err := t.dir.LoadCheckpoint(func(folder string) error {
 		step, numbers, err := t.trainer.Load(folder)
-		t.position = positionOf(step, numbers)
-		return err
+		t.position, t.intervened = positionOf(step, numbers), int(numbers[intervenedNumber])
+		if err != nil || t.parts == nil {
+			return err
+		}
+		return t.parts.load(folder)
 	})
 	for _, warning := range warnings {
 		fmt.Fprintf(t.stderr, "warning: %s\n", warning)
@@ -83,6 +94,9 @@ func (t *training) resume() (keep int64, err error) {
 		fmt.Fprintf(t.stdout, "          resumed before step %d of %d\n", t.position.step,
 			t.steps())
 	} else if err := t.writeWeights(initialWeights); err != nil {
+		return 0, err
+	}
+	if err := t.resumeIntervention(); err != nil {
 		return 0, err
 	}
 	// The row of an epoch has the number of the epoch's first step.

@@ -18,8 +18,17 @@ import (
 	"momentum/internal/seeds"
 )
 
-// sharpness is the value of -diagnose that measures the curvature of the training loss.
-const sharpness = "sharpness"
+// The values of -diagnose. sharpness measures the curvature of the training loss, groups what the
+// small-margin images and the others put into the steps.
+const (
+	sharpness = "sharpness"
+	byGroup   = "groups"
+)
+
+// diagnoses reports whether a value is among those of -diagnose.
+func (c *Config) diagnoses(what string) bool {
+	return slices.Contains(strings.Split(c.Diagnose, ","), what)
+}
 
 // The search for the largest eigenvalues ends at a residual of a thousandth of the largest, or
 // after this many products, each of which takes as long as three gradients.
@@ -28,76 +37,181 @@ const (
 	sharpnessProducts  = 40
 )
 
-// normalizeDiagnosis clears the settings of a diagnosis that is off, and resolves those of one that
-// is on.
+// normalizeDiagnosis clears the settings of diagnoses and interventions that are off, and resolves
+// those of the others.
 func (c *Config) normalizeDiagnosis() {
 	if c.Diagnose == "" {
-		c.DiagnoseEvery, c.DiagnoseImages, c.Eigenvalues = 0, 0, 0
-		return
+		c.DiagnoseEvery = 0
+	} else {
+		c.DiagnoseEvery = cmp.Or(c.DiagnoseEvery, 10)
 	}
-	c.DiagnoseEvery, c.Eigenvalues = cmp.Or(c.DiagnoseEvery, 10), cmp.Or(c.Eigenvalues, 1)
+	if c.diagnoses(sharpness) {
+		c.Eigenvalues = cmp.Or(c.Eigenvalues, 1)
+	} else {
+		c.DiagnoseImages, c.Eigenvalues = 0, 0
+	}
+	switch c.Intervene {
+	case "", keepOut: // which waits for nothing
+		c.InterveneAt = 0
+	default:
+		c.InterveneAt = cmp.Or(c.InterveneAt, 0.1)
+	}
 }
 
-// validateDiagnosis is the part of Validate about the diagnosis.
+// validateDiagnosis is the part of Validate about diagnoses and interventions.
 func (c *Config) validateDiagnosis() error {
-	if c.Diagnose == "" {
-		return nil
+	needs := func(flag, value string, ok bool, what, got string) error {
+		if value == "" || ok {
+			return nil
+		}
+		return fmt.Errorf("-%s=%s needs %s, got %s", flag, value, what, got)
 	}
+	groups := "" // the flag that needs them
+	if c.diagnoses(byGroup) {
+		groups = "diagnose=" + byGroup
+	} else if c.Intervene != "" {
+		groups = "intervene=" + c.Intervene
+	}
+	flag, value, _ := strings.Cut(groups, "=")
 	return cmp.Or(
-		check("diagnose", c.Diagnose == sharpness, "empty or "+sharpness,
-			fmt.Sprintf("%q", c.Diagnose)),
-		check("diagnose", !IsMiniBatch(c.Opt), "left out with mini-batches: the sharpness is that "+
-			"of the full batch, which only gd and gdm step on", "-opt="+c.Opt),
-		check("diagnose-every", c.DiagnoseEvery > 0, "at least 1 epoch", c.DiagnoseEvery),
+		check("diagnose", c.Diagnose == "" || slices.Contains(diagnoses, c.Diagnose),
+			"empty, "+strings.Join(diagnoses, " or "), fmt.Sprintf("%q", c.Diagnose)),
+		check("intervene", c.Intervene == "" || slices.Contains(interventions, c.Intervene),
+			"empty or one of "+strings.Join(interventions, ", "), fmt.Sprintf("%q", c.Intervene)),
+		needs("diagnose", c.Diagnose, !IsMiniBatch(c.Opt), "the full batch, on which gd and gdm "+
+			"step", "-opt="+c.Opt),
+		needs("intervene", c.Intervene, c.Opt == "gdm", "-opt=gdm", "-opt="+c.Opt),
+		needs(flag, value, c.SmallMargin > 0, "two groups of images: add -small-margin=0.1",
+			"-small-margin=0"),
+		needs(flag, value, c.Norm != "batch", "a loss that is a sum over images, which batch "+
+			"normalization does not have", "-norm=batch"),
+		needs(flag, value, c.Clip == 0, "gradients that add up: leave -clip out",
+			fmt.Sprintf("-clip=%g", c.Clip)),
+		check("diagnose-every", c.DiagnoseEvery >= 0, "at least 1 epoch", c.DiagnoseEvery),
 		check("diagnose-images", c.DiagnoseImages >= 0 &&
 			(c.Images == 0 || c.DiagnoseImages <= c.Images),
 			"at most the number of training images", c.DiagnoseImages),
-		check("eigenvalues", c.Eigenvalues > 0 && c.Eigenvalues <= sharpnessProducts/2,
+		check("eigenvalues", c.Eigenvalues >= 0 && c.Eigenvalues <= sharpnessProducts/2,
 			fmt.Sprintf("in [1, %d]", sharpnessProducts/2), c.Eigenvalues),
+		check("intervene-at", c.InterveneAt >= 0 && !math.IsInf(c.InterveneAt, 0),
+			"positive and finite", c.InterveneAt),
 	)
 }
+
+// diagnoses are the values of -diagnose.
+var diagnoses = []string{sharpness, byGroup, sharpness + "," + byGroup}
 
 // diagnosedImages are the training images whose loss is diagnosed.
 func (r *experiment) diagnosedImages(train *datasets.Images, l descent.Layout) (*descent.Data,
 	error) {
 	n := r.DiagnoseImages
-	if n == 0 || n >= train.N() || r.Diagnose == "" {
+	if n == 0 || n >= train.N() {
 		return r.train, nil
 	}
 	l.Random = false
 	return descent.NewData(r.backend, train.Slice(0, n), l)
 }
 
-// diagnosisFLOP is the most that the diagnoses of the run take.
-func (r *experiment) diagnosisFLOP() float64 {
+// diagnosisFLOP is the most that the diagnoses and interventions of the run take.
+func (r *experiment) diagnosisFLOP() (flop float64) {
+	if r.tracksGroups() { // a gradient of the small-margin images each step
+		flop = float64(r.Epochs*r.groups.small.N) * r.stepFLOP
+	}
 	if r.Diagnose == "" {
-		return 0
+		return flop
 	}
-	diagnoses := (r.Epochs+r.DiagnoseEvery-1)/r.DiagnoseEvery + 1 // with the final weights'
-	images := cmp.Or(r.DiagnoseImages, r.train.N)
-	const asGradients = 3 // of a product
-	return float64(diagnoses*(sharpnessProducts+1)*images) * asGradients * r.stepFLOP
-}
-
-// isDiagnosed reports whether the weights before an epoch are diagnosed.
-func (c *Config) isDiagnosed(epoch int) bool {
-	return c.Diagnose != "" && epoch%c.DiagnoseEvery == 0
-}
-
-// diagnoseBefore diagnoses the weights before the step of an epoch, and returns them.
-func (t *training) diagnoseBefore(ctx context.Context, epoch int) (weights []float64,
-	values []rundir.Value, err error) {
-	if values, err = t.diagnose(ctx, epoch); err != nil {
-		return nil, nil, err
+	diagnoses := float64((r.Epochs+r.DiagnoseEvery-1)/r.DiagnoseEvery + 1) // with the final one
+	if r.diagnoses(sharpness) {
+		images := cmp.Or(r.DiagnoseImages, r.train.N)
+		const asGradients = 3 // of a product
+		flop += diagnoses * float64((sharpnessProducts+1)*images) * asGradients * r.stepFLOP
 	}
-	weights, err = t.trainer.Values()
-	return weights, values, err
+	if r.diagnoses(byGroup) {
+		flop += diagnoses * (float64(r.train.N)*r.stepFLOP +
+			float64(r.train.N+r.eval.N)*r.forwardFLOP)
+	}
+	return flop
 }
 
-// diagnoseStep measures the curvature uᵀHu / uᵀu along the step u that was just taken at rate eta,
-// at the weights before it, and adds the stability limit at that rate. It cannot be cancelled: the
-// weights are others meanwhile.
-func (t *training) diagnoseStep(ctx context.Context, before []float64, eta float64) (
+// observation is what the diagnoses and interventions of one step have seen so far.
+type observation struct {
+	diagnosed bool           // the step is one of those that are diagnosed
+	before    []float64      // the weights before it, with sharpness
+	top       []float64      // the first eigenvector, with sharpness
+	large     []float64      // the large-margin images' part of ∇L, with groups
+	small     []float64      // that of the small-margin images
+	values    []rundir.Value // for the metrics
+}
+
+// observe looks at the weights before the step of an epoch.
+func (t *training) observe(ctx context.Context, epoch int) (o observation, err error) {
+	if t.parts != nil {
+		if err := t.parts.begin(ctx, t); err != nil {
+			return o, err
+		}
+	}
+	if o.diagnosed = t.Diagnose != "" && epoch%t.DiagnoseEvery == 0; !o.diagnosed {
+		return o, nil
+	}
+	if err := t.diagnose(ctx, epoch, &o); err != nil {
+		return o, err
+	}
+	if t.diagnoses(sharpness) {
+		o.before, err = t.trainer.Values()
+	}
+	return o, err
+}
+
+// observeStep looks at the step that was just taken at rate eta, of which it is given the stats,
+// and intervenes. It cannot be cancelled, since the step is not taken back.
+func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
+	stats descent.Stats) error {
+	ctx = context.WithoutCancel(ctx)
+	if t.parts != nil {
+		t.parts.take(t.trainer.Rule())
+	}
+	if o.diagnosed && t.diagnoses(sharpness) {
+		along, err := t.curvatureAlong(ctx, o.before, eta)
+		if err != nil {
+			return err
+		}
+		o.values = append(o.values, along...)
+	}
+	if o.diagnosed && t.diagnoses(byGroup) {
+		buffer, err := t.bufferByGroup(o, eta)
+		if err != nil {
+			return err
+		}
+		o.values = append(o.values, buffer...)
+	}
+	return t.intervene(stats, eta)
+}
+
+// diagnose adds to an observation what can be said of the present weights.
+func (t *training) diagnose(ctx context.Context, epoch int, o *observation) (err error) {
+	var values []rundir.Value
+	if t.diagnoses(sharpness) {
+		if o.top, values, err = t.curvature(ctx, epoch); err != nil {
+			return err
+		}
+		o.values = append(o.values, values...)
+	}
+	if t.diagnoses(byGroup) {
+		if o.small, o.large, values, err = t.gradientsByGroup(ctx, o.top); err != nil {
+			return err
+		}
+		o.values = append(o.values, values...)
+		if values, err = t.marginsByGroup(ctx); err != nil {
+			return err
+		}
+		o.values = append(o.values, values...)
+	}
+	return nil
+}
+
+// curvatureAlong measures the curvature uᵀHu / uᵀu along the step u that was just taken at rate eta,
+// at the weights before it, and adds the stability limit at that rate.
+func (t *training) curvatureAlong(ctx context.Context, before []float64, eta float64) (
 	values []rundir.Value, err error) {
 	after, err := t.trainer.Values()
 	if err != nil {
@@ -108,7 +222,7 @@ func (t *training) diagnoseStep(ctx context.Context, before []float64, eta float
 	}
 	u := slices.Clone(after)
 	floats.Sub(u, before)
-	h, err := t.trainer.HessianProduct(context.WithoutCancel(ctx), t.diagnosed, u)
+	h, err := t.trainer.HessianProduct(ctx, t.diagnosed, u)
 	if err != nil {
 		return nil, err
 	}
@@ -116,16 +230,17 @@ func (t *training) diagnoseStep(ctx context.Context, before []float64, eta float
 		values = append(values, rundir.Value{Name: "sharpness_update",
 			X: floats.Dot(u, h) / length})
 	}
-	if limit := t.Rule().StabilityLimit(eta); !math.IsInf(limit, 0) {
+	if limit := t.trainer.Rule().StabilityLimit(eta); !math.IsInf(limit, 0) {
 		values = append(values, rundir.Value{Name: "stability_limit", X: limit})
 	}
 	return values, t.trainer.SetValues(after)
 }
 
-// diagnose measures the sharpness at the present weights: the largest eigenvalues of the Hessian of
-// the training loss, and the residual of the first. An epoch has a random start of its own, so that
-// a run that is resumed finds the same numbers.
-func (t *training) diagnose(ctx context.Context, epoch int) (values []rundir.Value, err error) {
+// curvature measures the sharpness at the present weights: the largest eigenvalues of the Hessian of
+// the training loss, the residual of the first, and its vector. An epoch has a random start of its
+// own, so that a run that is resumed finds the same numbers.
+func (t *training) curvature(ctx context.Context, epoch int) (top []float64,
+	values []rundir.Value, err error) {
 	random := seeds.Stream(t.Seed, fmt.Sprintf("diagnose/%d", epoch))
 	o := lanczos.Options{Pairs: t.Eigenvalues, Iterations: sharpnessProducts,
 		Tolerance: sharpnessTolerance}
@@ -134,7 +249,7 @@ func (t *training) diagnose(ctx context.Context, epoch int) (values []rundir.Val
 			return t.trainer.HessianProduct(ctx, t.diagnosed, v)
 		})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, p := range pairs {
 		name := sharpness
@@ -146,7 +261,7 @@ func (t *training) diagnose(ctx context.Context, epoch int) (values []rundir.Val
 			values = append(values, rundir.Value{Name: "sharpness_residual", X: p.Residual})
 		}
 	}
-	return values, nil
+	return pairs[0].Vector, values, nil
 }
 
 // diagnosisText is what the progress line says of a row's diagnosis, "" without one.

@@ -97,16 +97,24 @@ func (c *Config) flags() *flag.FlagSet {
 	return fs
 }
 
-// bindDiagnosis binds the flags of the diagnosis.
+// bindDiagnosis binds the flags of diagnoses and interventions.
 func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 	fs.StringVar(&c.Diagnose, "diagnose", c.Diagnose, "sharpness: add to the metrics the largest "+
 		"eigenvalues of the Hessian of the training loss, the curvature along each step, and "+
-		"the stability limit; takes up to 41 products, each as long as three gradients")
+		"the stability limit; takes up to 41 products, each as long as three gradients|groups: "+
+		"what the small-margin images and the others put into gradient and momentum, and the "+
+		"margins of both|sharpness,groups")
 	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
 		"epochs between diagnoses; 0: 10")
 	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,
-		"diagnose the loss of this many training images only, from the start; 0: all")
+		"the sharpness of the loss of this many training images only, from the start; 0: all")
 	fs.IntVar(&c.Eigenvalues, "eigenvalues", c.Eigenvalues, "how many eigenvalues; 0: 1")
+	fs.StringVar(&c.Intervene, "intervene", c.Intervene, "experiment on gdm's momentum, with "+
+		"-small-margin: reset (the buffer is emptied once the large-margin images are fitted)|"+
+		"keep-out (their gradients act at once and never enter the buffer)|phase1, phase2 "+
+		"(momentum until or from that moment, GD at its effective rate otherwise)")
+	fs.Float64Var(&c.InterveneAt, "intervene-at", c.InterveneAt, "the mean loss of the "+
+		"large-margin training images below which they count as fitted; 0: 0.1")
 }
 
 // branchScale is the value of -branch-scale; −1 is auto.
@@ -165,7 +173,7 @@ var (
 		"schedule", "warmup", "epochs", "until-loss", "batch", "data", "images", "holdout",
 		"small-margin"}, SmallMarginFlags, []string{"model", "width", "norm", "init",
 		"branch-scale", "precision", "eval-every", "seed", "diagnose", "diagnose-every",
-		"diagnose-images", "eigenvalues"})
+		"diagnose-images", "eigenvalues", "intervene", "intervene-at"})
 	executionFlags = []string{"backend", "devices", "chunk", "checkpoint-every", "slim", "runs",
 		"data-dir", "mirror", "offline"}
 )

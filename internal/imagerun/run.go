@@ -35,7 +35,8 @@ type experiment struct {
 	backend        *backend.Backend
 	net            *models.Network
 	train, eval    *descent.Data
-	diagnosed      *descent.Data // of the training images
+	diagnosed      *descent.Data // of the training images, for the sharpness
+	groups         groupImages
 	stdout, stderr io.Writer
 
 	trainImages   int
@@ -119,6 +120,9 @@ func (r *experiment) open(ctx context.Context) error {
 		return err
 	}
 	if r.diagnosed, err = r.diagnosedImages(trainSet, l); err != nil {
+		return err
+	}
+	if r.groups, err = r.newGroupImages(trainSet, l); err != nil {
 		return err
 	}
 	trainSet, evalSet = nil, nil

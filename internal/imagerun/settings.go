@@ -54,10 +54,13 @@ type Settings struct {
 	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost
 	Seed        uint64  `json:"seed"`
 
-	Diagnose       string `json:"diagnose,omitempty"`        // sharpness, or nothing
+	Diagnose       string `json:"diagnose,omitempty"`        // sharpness, groups, both or nothing
 	DiagnoseEvery  int    `json:"diagnose_every,omitempty"`  // epochs
-	DiagnoseImages int    `json:"diagnose_images,omitempty"` // 0: all training images
+	DiagnoseImages int    `json:"diagnose_images,omitempty"` // for the sharpness; 0: all
 	Eigenvalues    int    `json:"eigenvalues,omitempty"`     // the largest, of the Hessian
+
+	Intervene   string  `json:"intervene,omitempty"`    // on the momentum
+	InterveneAt float64 `json:"intervene_at,omitempty"` // mean loss of the large-margin images
 }
 
 // Execution is what changes speed, memory and places, but not the result beyond rounding.
@@ -290,6 +293,9 @@ func (c *Config) Label() string {
 	label += "-" + c.Opt
 	if HasMomentum(c.Opt) {
 		label += fmt.Sprintf("-%s-g%g", c.Form, c.Momentum)
+	}
+	if c.Intervene != "" {
+		label += "-" + c.Intervene
 	}
 	return label + fmt.Sprintf("-lr%g-s%d", c.Rate, c.Seed)
 }

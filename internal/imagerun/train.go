@@ -22,7 +22,11 @@ type training struct {
 	schedule descent.Schedule
 	position position
 	order    []int32 // of the images in this epoch, for mini-batches
-	previous string  // the last finite step, for the error of one that is not
+	parts    *parts  // of the momentum buffer, if they are followed
+
+	intervened int // the step after which an intervention took place, if it waits for one; or 0
+
+	previous string // the last finite step, for the error of one that is not
 	bar      *progress.Bar
 	images   int  // shown by the bar, which is full only after the last evaluation
 	ended    bool // by -until-loss
@@ -36,6 +40,9 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	defer t.bar.Close()
 	if t.trainer, err = r.newTrainer(t.advance); err != nil {
 		return err
+	}
+	if r.tracksGroups() {
+		t.parts = newParts(r.net.NumParams())
 	}
 	keep, err := t.resume()
 	if err != nil {
@@ -103,17 +110,14 @@ func (t *training) step(ctx context.Context) (err error) {
 	}
 
 	eta := t.schedule.Rate(p.step)
-	var before []float64 // weights, if they are diagnosed
-	var diagnosis []rundir.Value
-	if t.isDiagnosed(epoch) {
-		if before, diagnosis, err = t.diagnoseBefore(ctx, epoch); err != nil {
-			return err
-		}
+	o, err := t.observe(ctx, epoch)
+	if err != nil {
+		return err
 	}
 	var stats descent.Stats
 	images := t.train.N
 	if t.Batch == 0 {
-		stats, err = t.trainer.Step(ctx, eta)
+		stats, err = t.trainer.Step(ctx, t.stepRate(eta))
 	} else {
 		if t.order == nil || inEpoch == 0 {
 			t.order = shuffled(t.Seed, epoch, t.train.N)
@@ -134,15 +138,13 @@ func (t *training) step(ctx context.Context) (err error) {
 	t.log.count(images)
 
 	quantity, value := stats.NotFinite()
-	if inEpoch == t.stepsPerEpoch-1 || quantity != "" {
-		if before != nil && quantity == "" {
-			along, err := t.diagnoseStep(ctx, before, eta)
-			if err != nil {
-				return err
-			}
-			diagnosis = append(diagnosis, along...)
+	if quantity == "" {
+		if err := t.observeStep(ctx, &o, t.stepRate(eta), stats); err != nil {
+			return err
 		}
-		if err := t.log.epoch(*p, epoch, eta, stats, diagnosis); err != nil {
+	}
+	if inEpoch == t.stepsPerEpoch-1 || quantity != "" {
+		if err := t.log.epoch(*p, epoch, eta, stats, o.values); err != nil {
 			return err
 		}
 	}
@@ -167,13 +169,13 @@ func (t *training) end(ctx context.Context) (err error) {
 	}
 	p.add(final, t.train.N)
 	quantity, value := (descent.Stats{Score: final}).NotFinite()
-	var diagnosis []rundir.Value
-	if t.Diagnose != "" && quantity == "" {
-		if diagnosis, err = t.diagnose(ctx, p.step); err != nil {
+	var o observation
+	if quantity == "" {
+		if err := t.diagnose(ctx, p.step, &o); err != nil {
 			return t.saveOnStop(err)
 		}
 	}
-	if err := t.log.final(*p, diagnosis); err != nil {
+	if err := t.log.final(*p, o.values); err != nil {
 		return err
 	}
 	t.bar.Set(int64(t.Epochs * t.train.N))
