@@ -76,7 +76,7 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		xs = append(xs, a.value(r))
 	}
 	for arm := range arms {
-		if arm == etaGrid && !second || arm == longer && s.Longer == 0 {
+		if !slices.ContainsFunc(cells, func(r result) bool { return r.Arms[arm].exists() }) {
 			continue
 		}
 		title := s.armTitle(arm, second, "gd")

@@ -114,10 +114,10 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.IntVar(&s.Seeds, "seeds", 3, "number of seeds of the final runs, which follow those of "+
 		"the trials")
 	fs.IntVar(&s.Longer, "longer", 10,
-		"a control without momentum has this many times the epochs; 0: no such control")
+		"a control without momentum and, with -until-loss, one with momentum have this many "+
+			"times the epochs; 0: no such controls")
 	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
-		"choose", "grow", "seeds",
-		"longer"}
+		"choose", "grow", "seeds", "longer"}
 }
 
 func (o *options) executionFlags(fs *flag.FlagSet) []string {

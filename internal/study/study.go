@@ -148,6 +148,9 @@ const (
 	etaGrid  // the choice of the second protocol, if it is another setting
 	sameRate // without momentum, at the effective rate, schedule and weight decay of momentum
 	longer   // without momentum, with Longer times the epochs
+	// With momentum, with Longer times the epochs, if runs end at a loss: as longer, on a schedule
+	// that has hardly fallen by then.
+	longerMomentum
 	arms
 	chosen = sameRate // number of arms that are chosen
 )
@@ -244,13 +247,16 @@ func (s *Study) final(cell int, best [chosen]choice) (all [arms][]imagerun.Confi
 	if second := best[etaGrid]; second.tried > 0 && !second.same(m.trial) {
 		configs[etaGrid] = second.configs[0]
 	}
-	if s.Longer > 0 {
-		c := best[plain].configs[0]
+	for arm, b := range map[int]choice{longer: best[plain], longerMomentum: m} {
+		c := b.configs[0]
+		if s.Longer == 0 || arm == longerMomentum && c.UntilLoss == 0 {
+			continue
+		}
 		c.Epochs *= s.Longer
 		if c.UntilLoss == 0 {
 			c.EvalEvery *= s.Longer // as many points on the curve
 		}
-		configs[longer] = c
+		configs[arm] = c
 	}
 	for arm, c := range configs {
 		c.Holdout, c.Slim = 0, false

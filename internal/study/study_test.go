@@ -120,6 +120,20 @@ func TestFinal(t *testing.T) {
 			t.Errorf("arm %d: %d seeds, want 3", i, len(all[i]))
 		}
 	}
+	if len(all[longerMomentum]) > 0 {
+		t.Errorf("GD+M with ten times the epochs, though nothing ends it: %+v", all[longerMomentum])
+	}
+	for _, trial := range trials {
+		trial.configs[0].UntilLoss = 0.01
+	}
+	all, err = s.final(0, [chosen]choice{{trial: trials[0]}, {trial: trials[15]}})
+	if err != nil || len(all[longerMomentum]) != 3 {
+		t.Fatalf("%v, %d seeds of GD+M with ten times the epochs, want 3", err,
+			len(all[longerMomentum]))
+	}
+	if c := all[longerMomentum][0]; c.Opt != "gdm" || c.Rate != 0.02 || c.Epochs != 200 {
+		t.Errorf("GD+M with ten times the epochs: %+v", c.Settings)
+	}
 }
 
 func TestStatus(t *testing.T) {
