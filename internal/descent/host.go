@@ -70,8 +70,8 @@ func (t *Trainer) SetGamma(gamma float64) error {
 	return nil
 }
 
-// Gradient is the sum of the gradients of some images, divided by a number of images, at the present
-// weights and without weight decay.
+// Gradient is the sum of the gradients of some images, divided by a number of images, at the
+// present weights and without weight decay.
 func (t *Trainer) Gradient(ctx context.Context, d *Data, images int) (all []float64, err error) {
 	totals, err := t.sums(ctx, d, d.shares, images, func(int) {})
 	if err != nil {

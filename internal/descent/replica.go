@@ -89,7 +89,8 @@ func (r *replica) logits(goOn check, d *Data, parts []part, classes int) (all []
 	for _, p := range parts {
 		for _, c := range p.chunks {
 			goOn()
-			x := r.call(r.programs.logits, nil, slices.Concat(r.weights, r.arguments(d, c)[:1])...)[0]
+			kept := slices.Concat(r.weights, r.arguments(d, c)[:1])
+			x := r.call(r.programs.logits, nil, kept...)[0]
 			all = append(all, backend.Floats(x)[:c.n*classes]...)
 		}
 	}

@@ -25,7 +25,8 @@ import (
 // left panel shows the training loss on a logarithmic scale. The right panel shows the accuracies
 // in percent: train_accuracy, test_accuracy and held_out_accuracy, whichever the metrics have. If
 // they have a sharpness, a panel below shows it, the curvature along the steps, and the stability
-// limit. The x axis counts epochs.
+// limit. If they have a diagnosis by groups, two panels below show the norms of both groups'
+// gradients, and what each step takes from the small-margin images' loss. The x axis counts epochs.
 //
 // Losses that are not finite and positive and accuracies outside [0, 1] are left out. A dashed line
 // marks the first loss that is not finite. The title is derived.title of config.json, or else the
@@ -69,6 +70,8 @@ type curves struct {
 	loss          Line
 	accuracies    []Line // percent
 	curvature     []Line // sharpness, along the steps, stability limit
+	gradients     []Line // norms, by group of images
+	decrease      []Line // of the small-margin images' loss in a step, to first order
 	diverged      bool
 	divergedStep  int64
 	divergedEpoch float64
@@ -83,14 +86,6 @@ func newCurves(rows []rundir.Row) curves {
 		{column: "train_accuracy", line: Line{Name: "train", Color: Blue}},
 		{column: "test_accuracy", line: Line{Name: "test", Color: Vermilion}},
 		{column: "held_out_accuracy", line: Line{Name: "held-out", Color: Green}},
-	}
-	curvature := []struct {
-		column string
-		line   Line
-	}{
-		{"sharpness", Line{Name: "sharpness", Color: Blue}},
-		{"sharpness_update", Line{Name: "along the step", Color: Vermilion}},
-		{"stability_limit", Line{Name: "stability limit", Color: Black, Dashed: true}},
 	}
 	var c curves
 	for _, r := range rows {
@@ -114,17 +109,20 @@ func newCurves(rows []rundir.Row) curves {
 			}
 		}
 	}
-	for _, a := range curvature {
-		for _, r := range rows {
-			epoch, _ := r.Get("epoch")
-			if x, ok := r.Get(a.column); ok && finite(epoch) && finite(x) {
-				a.line.add(epoch, x)
-			}
-		}
-		if len(a.line.X) > 0 {
-			c.curvature = append(c.curvature, a.line)
-		}
-	}
+	c.curvature = diagnosis(rows, []columnLine{
+		{"sharpness", Line{Name: "sharpness", Color: Blue}},
+		{"sharpness_update", Line{Name: "along the step", Color: Vermilion}},
+		{"stability_limit", Line{Name: "stability limit", Color: Black, Dashed: true}},
+	})
+	c.gradients = diagnosis(rows, []columnLine{
+		{"gradient_small_margin", Line{Name: "small margin", Color: Vermilion}},
+		{"gradient_large_margin", Line{Name: "large margin", Color: Blue}},
+	})
+	c.decrease = diagnosis(rows, []columnLine{
+		{"decrease_small_margin", Line{Name: "in all", Color: Black}},
+		{"decrease_small_margin_by_large", Line{Name: "by the large margin", Color: Blue}},
+		{"decrease_small_margin_by_past_large", Line{Name: "by its past", Color: Green}},
+	})
 	for _, a := range accuracies {
 		if a.present {
 			c.accuracies = append(c.accuracies, a.line)
@@ -134,6 +132,28 @@ func newCurves(rows []rundir.Row) curves {
 		c.last = c.first + 1
 	}
 	return c
+}
+
+// columnLine is a line with the column that it shows.
+type columnLine struct {
+	column string
+	line   Line
+}
+
+// diagnosis are those lines that the rows have values for.
+func diagnosis(rows []rundir.Row, all []columnLine) (lines []Line) {
+	for _, l := range all {
+		for _, r := range rows {
+			epoch, _ := r.Get("epoch")
+			if x, ok := r.Get(l.column); ok && finite(epoch) && finite(x) {
+				l.line.add(epoch, x)
+			}
+		}
+		if len(l.line.X) > 0 {
+			lines = append(lines, l.line)
+		}
+	}
+	return lines
 }
 
 // add appends a point.
@@ -154,8 +174,13 @@ func (c *curves) picture() Picture {
 	p := Picture{Title: c.title, Panels: [][]Panel{{loss, accuracy}}, Width: 7.2, Height: 2.9}
 	if len(c.curvature) > 0 {
 		p.Panels = append(p.Panels, []Panel{c.curvaturePanel(epochs)})
-		p.Height = 5.2
 	}
+	if len(c.gradients) > 0 {
+		p.Panels = append(p.Panels, []Panel{
+			{X: epochs, Y: Axis{Label: "‖gradient‖ by group", Log: true}, Lines: c.gradients},
+			{X: epochs, Y: Axis{Label: "small-margin loss taken (nats)"}, Lines: c.decrease}})
+	}
+	p.Height += 2.3 * float64(len(p.Panels)-1)
 	return p
 }
 

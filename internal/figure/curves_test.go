@@ -236,6 +236,15 @@ func TestCurvaturePanel(t *testing.T) {
 		p.Y.High != 10 {
 		t.Errorf("sharpness %+v in [%v, %v], want 3 and 5 in [-1, 10]", l, p.Y.Low, p.Y.High)
 	}
+
+	rows[0].Values = append(rows[0].Values, rundir.Value{Name: "gradient_small_margin", X: 0.5},
+		rundir.Value{Name: "gradient_large_margin", X: 2},
+		rundir.Value{Name: "decrease_small_margin", X: -0.1})
+	c = newCurves(rows)
+	if panels = c.picture().Panels; len(panels) != 3 || len(panels[2][0].Lines) != 2 ||
+		panels[2][0].Lines[1].Y[0] != 2 || panels[2][1].Lines[0].Y[0] != -0.1 {
+		t.Errorf("a diagnosis by groups has the panels %+v", panels)
+	}
 	for i := range rows {
 		rows[i].Values = rows[i].Values[:2]
 	}

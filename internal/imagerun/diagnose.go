@@ -209,8 +209,8 @@ func (t *training) diagnose(ctx context.Context, epoch int, o *observation) (err
 	return nil
 }
 
-// curvatureAlong measures the curvature uᵀHu / uᵀu along the step u that was just taken at rate eta,
-// at the weights before it, and adds the stability limit at that rate.
+// curvatureAlong measures the curvature uᵀHu / uᵀu along the step u that was just taken at rate
+// eta, at the weights before it, and adds the stability limit at that rate.
 func (t *training) curvatureAlong(ctx context.Context, before []float64, eta float64) (
 	values []rundir.Value, err error) {
 	after, err := t.trainer.Values()
@@ -236,9 +236,9 @@ func (t *training) curvatureAlong(ctx context.Context, before []float64, eta flo
 	return values, t.trainer.SetValues(after)
 }
 
-// curvature measures the sharpness at the present weights: the largest eigenvalues of the Hessian of
-// the training loss, the residual of the first, and its vector. An epoch has a random start of its
-// own, so that a run that is resumed finds the same numbers.
+// curvature measures the sharpness at the present weights: the largest eigenvalues of the Hessian
+// of the training loss, the residual of the first, and its vector. An epoch has a random start of
+// its own, so that a run that is resumed finds the same numbers.
 func (t *training) curvature(ctx context.Context, epoch int) (top []float64,
 	values []rundir.Value, err error) {
 	random := seeds.Stream(t.Seed, fmt.Sprintf("diagnose/%d", epoch))

@@ -189,9 +189,8 @@ func (t *training) marginsByGroup(ctx context.Context) (values []rundir.Value, e
 	return values, nil
 }
 
-// bufferByGroup is about the buffer b after a step at rate eta: the norms of its parts, its cosines,
-// and what it takes, to first order, from the mean loss of the small-margin images in the step. top
-// is as in gradientsByGroup.
+// bufferByGroup is about the buffer b after a step at rate eta: the norms of its parts, its
+// cosines, and what it takes, to first order, from the mean loss of the small-margin images.
 func (t *training) bufferByGroup(o *observation, eta float64) (values []rundir.Value, err error) {
 	rule := t.trainer.Rule()
 	p := t.parts

@@ -147,7 +147,7 @@ func TestIntervene(t *testing.T) {
 }
 
 // byHand computes the losses of a run with an intervention after the first step, on the host, from
-// gradients of each group of images.
+// gradients of each group of images. It is long because it does without the trainer's step.
 func byHand(t *testing.T, c Config) (losses []float64) {
 	t.Helper()
 	b, err := backend.Open(t.Context(), "go", backend.Options{Devices: 1})

@@ -74,7 +74,8 @@ func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *options) []string {
 			"batch (normalization)|centered, he, pytorch, fixup or skipinit (initialization only)")
 	fs.Var(cli.Remembered(cli.NumbersOr(&o.images, "0", 0)), "images", "numbers of training "+
 		"images, from the start of the set, with commas; 0: all but, in trials, the held-out ones")
-	base := []string{"width", "epochs", "until-loss", "eval-every", "warmup", "clip", "precision"}
+	base := []string{"width", "epochs", "until-loss", "eval-every", "warmup", "clip", "precision",
+		"diagnose", "diagnose-every", "diagnose-images"}
 	rule := []string{"momentum", "form"}
 	own := []string{"scale", "data", "model", "parameterizations", "images"}
 	if f.SmallMargin {

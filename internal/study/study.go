@@ -209,6 +209,8 @@ func (s *Study) trials(cell int, rates []float64) ([]trial, error) {
 						return nil, err
 					}
 					c.Holdout, c.Slim = s.Holdout, true // nobody needs the weights of a trial
+					c.Diagnose = ""                     // and final runs alone are diagnosed
+					c.Normalize()
 					all = append(all, trial{withMomentum, rate, seeds(c, 1, s.TrialSeeds), 1})
 				}
 			}
@@ -228,7 +230,7 @@ func seeds(c imagerun.Config, first, n int) []imagerun.Config {
 }
 
 // final are the last runs of a cell, by arm and then by seed: both algorithms at their best, and
-// the controls.
+// the controls. It is long because each arm follows from another choice.
 func (s *Study) final(cell int, best [chosen]choice) (all [arms][]imagerun.Config, err error) {
 	for i, b := range best {
 		if b.allDiverged {
@@ -260,6 +262,10 @@ func (s *Study) final(cell int, best [chosen]choice) (all [arms][]imagerun.Confi
 	}
 	for arm, c := range configs {
 		c.Holdout, c.Slim = 0, false
+		base := s.Cells[cell].Base
+		c.Diagnose, c.DiagnoseEvery, c.DiagnoseImages = base.Diagnose, base.DiagnoseEvery,
+			base.DiagnoseImages
+		c.Normalize()
 		if err := c.Validate(); err != nil {
 			return all, err
 		}

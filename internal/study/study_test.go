@@ -131,6 +131,18 @@ func TestFinal(t *testing.T) {
 		t.Fatalf("%v, %d seeds of GD+M with ten times the epochs, want 3", err,
 			len(all[longerMomentum]))
 	}
+	s.Cells[0].Base.Diagnose = "sharpness"
+	if trials, err = s.trials(0, s.Rates); err != nil || trials[15].configs[0].Diagnose != "" {
+		t.Errorf("a trial has the diagnosis %q, %v; want none", trials[15].configs[0].Diagnose, err)
+	}
+	diagnosed, err := s.final(0, [chosen]choice{{trial: trials[0]}, {trial: trials[15]}})
+	for _, arm := range []int{plain, momentum, sameRate, longer} {
+		c := diagnosed[arm][2]
+		if err != nil || c.Diagnose != "sharpness" || c.DiagnoseEvery != 10 {
+			t.Errorf("arm %d has the diagnosis %q every %d epochs, %v", arm, c.Diagnose,
+				c.DiagnoseEvery, err)
+		}
+	}
 	if c := all[longerMomentum][0]; c.Opt != "gdm" || c.Rate != 0.02 || c.Epochs != 200 {
 		t.Errorf("GD+M with ten times the epochs: %+v", c.Settings)
 	}

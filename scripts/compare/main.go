@@ -6,8 +6,9 @@
 //
 // It writes compare.svg and compare.png, or -out=NAME. The panels are the training loss, the
 // accuracies on the training and on the evaluated images, the norm of the gradient and, where the
-// runs have it, the sharpness. A run that ended early keeps its last values. Runs that have not
-// ended are drawn as far as they are, as curves of their own.
+// runs have them, the sharpness and the diagnosis of both groups of images. A run that ended early
+// keeps its last values. Runs that have not ended are drawn as far as they are, as curves of their
+// own.
 package main
 
 import (
@@ -68,6 +69,14 @@ var quantities = []quantity{
 		[]string{"test_accuracy", "held_out_accuracy"}, 100},
 	{"norm of the gradient", figure.Axis{Label: "‖gradient‖", Log: true}, []string{"grad_norm"}, 1},
 	{"sharpness", figure.Axis{Label: "sharpness", Log: true}, []string{"sharpness"}, 1},
+	{"accuracy on small-margin images", figure.Axis{Label: "accuracy (%)"},
+		[]string{"test_accuracy_small_margin", "held_out_accuracy_small_margin"}, 100},
+	{"gradient of the small-margin images", figure.Axis{Label: "‖gradient‖", Log: true},
+		[]string{"gradient_small_margin"}, 1},
+	{"cosine of both groups' gradients", figure.Axis{Label: "cosine"}, []string{"gradient_cosine"},
+		1},
+	{"small-margin loss taken by past large-margin gradients", figure.Axis{Label: "nats per step"},
+		[]string{"decrease_small_margin_by_past_large"}, 1},
 }
 
 // picture has a panel for each quantity that the runs have, two in a row.
