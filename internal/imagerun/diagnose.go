@@ -18,12 +18,16 @@ import (
 	"momentum/internal/seeds"
 )
 
-// The values of -diagnose. sharpness measures the curvature of the training loss, groups what the
-// small-margin images and the others put into the steps.
+// The values of -diagnose. sharpness measures the curvature of the training loss, critical the
+// step at which the loss would rise, groups what the small-margin images and the others put into
+// the steps.
 const (
 	sharpness = "sharpness"
+	critical  = "critical"
 	byGroup   = "groups"
 )
+
+var diagnoses = []string{sharpness, critical, byGroup}
 
 // diagnoses reports whether a value is among those of -diagnose.
 func (c *Config) diagnoses(what string) bool {
@@ -44,11 +48,19 @@ func (c *Config) normalizeDiagnosis() {
 		c.DiagnoseEvery = 0
 	} else {
 		c.DiagnoseEvery = cmp.Or(c.DiagnoseEvery, 10)
+		words := strings.Split(c.Diagnose, ",")
+		slices.SortStableFunc(words, func(a, b string) int { // one name for one set of diagnoses
+			return slices.Index(diagnoses, a) - slices.Index(diagnoses, b)
+		})
+		c.Diagnose = strings.Join(slices.Compact(words), ",")
 	}
 	if c.diagnoses(sharpness) {
 		c.Eigenvalues = cmp.Or(c.Eigenvalues, 1)
 	} else {
-		c.DiagnoseImages, c.Eigenvalues = 0, 0
+		c.Eigenvalues = 0
+	}
+	if !c.diagnoses(sharpness) && !c.diagnoses(critical) {
+		c.DiagnoseImages = 0
 	}
 	switch c.Intervene {
 	case "", keepOut: // which waits for nothing
@@ -74,8 +86,10 @@ func (c *Config) validateDiagnosis() error {
 	}
 	flag, value, _ := strings.Cut(groups, "=")
 	return cmp.Or(
-		check("diagnose", c.Diagnose == "" || slices.Contains(diagnoses, c.Diagnose),
-			"empty, "+strings.Join(diagnoses, " or "), fmt.Sprintf("%q", c.Diagnose)),
+		check("diagnose", c.Diagnose == "" || !slices.ContainsFunc(strings.Split(c.Diagnose, ","),
+			func(word string) bool { return !slices.Contains(diagnoses, word) }),
+			"some of "+strings.Join(diagnoses, ", ")+", with commas",
+			fmt.Sprintf("%q", c.Diagnose)),
 		check("intervene", c.Intervene == "" || slices.Contains(interventions, c.Intervene),
 			"empty or one of "+strings.Join(interventions, ", "), fmt.Sprintf("%q", c.Intervene)),
 		needs("diagnose", c.Diagnose, !IsMiniBatch(c.Opt), "the full batch, on which gd and gdm "+
@@ -97,9 +111,6 @@ func (c *Config) validateDiagnosis() error {
 			"positive and finite", c.InterveneAt),
 	)
 }
-
-// diagnoses are the values of -diagnose.
-var diagnoses = []string{sharpness, byGroup, sharpness + "," + byGroup}
 
 // diagnosedImages are the training images whose loss is diagnosed.
 func (r *experiment) diagnosedImages(train *datasets.Images, l descent.Layout) (*descent.Data,
@@ -126,6 +137,11 @@ func (r *experiment) diagnosisFLOP() (flop float64) {
 		const asGradients = 3 // of a product
 		flop += diagnoses * float64((sharpnessProducts+1)*images) * asGradients * r.stepFLOP
 	}
+	if r.diagnoses(critical) {
+		const evaluations = 12 // about
+		flop += diagnoses * float64(cmp.Or(r.DiagnoseImages, r.train.N)) *
+			(r.stepFLOP + evaluations*r.forwardFLOP)
+	}
 	if r.diagnoses(byGroup) {
 		flop += diagnoses * (float64(r.train.N)*r.stepFLOP +
 			float64(r.train.N+r.eval.N)*r.forwardFLOP)
@@ -136,7 +152,7 @@ func (r *experiment) diagnosisFLOP() (flop float64) {
 // observation is what the diagnoses and interventions of one step have seen so far.
 type observation struct {
 	diagnosed bool           // the step is one of those that are diagnosed
-	before    []float64      // the weights before it, with sharpness
+	before    []float64      // the weights before it, with sharpness and critical
 	top       []float64      // the first eigenvector, with sharpness
 	large     []float64      // the large-margin images' part of ∇L, with groups
 	small     []float64      // that of the small-margin images
@@ -156,7 +172,7 @@ func (t *training) observe(ctx context.Context, epoch int) (o observation, err e
 	if err := t.diagnose(ctx, epoch, &o); err != nil {
 		return o, err
 	}
-	if t.diagnoses(sharpness) {
+	if t.diagnoses(sharpness) || t.diagnoses(critical) {
 		o.before, err = t.trainer.Values()
 	}
 	return o, err
@@ -172,6 +188,13 @@ func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
 	}
 	if o.diagnosed && t.diagnoses(sharpness) {
 		along, err := t.curvatureAlong(ctx, o.before, eta)
+		if err != nil {
+			return err
+		}
+		o.values = append(o.values, along...)
+	}
+	if o.diagnosed && t.diagnoses(critical) {
+		along, err := t.criticalAlong(ctx, o.before)
 		if err != nil {
 			return err
 		}

@@ -89,7 +89,7 @@ func TestDiagnoseSettings(t *testing.T) {
 		t.Errorf("a diagnosis that is off has settings: %+v", c.Settings)
 	}
 	for want, args := range map[string][]string{
-		`-diagnose must be empty, sharpness or groups or sharpness,groups, got "flatness"`: {
+		`-diagnose must be some of sharpness, critical, groups, with commas, got "flatness"`: {
 			"-diagnose=flatness"},
 		"-diagnose=sharpness needs the full batch, on which gd and gdm step, got -opt=sgd": {
 			"-diagnose=sharpness", "-opt=sgd"},

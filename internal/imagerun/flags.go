@@ -101,13 +101,15 @@ func (c *Config) flags() *flag.FlagSet {
 func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 	fs.StringVar(&c.Diagnose, "diagnose", c.Diagnose, "sharpness: add to the metrics the largest "+
 		"eigenvalues of the Hessian of the training loss, the curvature along each step, and "+
-		"the stability limit; takes up to 41 products, each as long as three gradients|groups: "+
-		"what the small-margin images and the others put into gradient and momentum, and the "+
-		"margins of both|sharpness,groups")
+		"the stability limit; takes up to 41 products, each as long as three gradients|critical: "+
+		"the multiple of each step from which on it raises the loss; takes about five "+
+		"gradients|groups: what the small-margin images and the others put into gradient and "+
+		"momentum, and the margins of both; several with commas")
 	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
 		"epochs between diagnoses; 0: 10")
 	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,
-		"the sharpness of the loss of this many training images only, from the start; 0: all")
+		"sharpness and critical step of the loss of this many training images only, from the "+
+			"start; 0: all")
 	fs.IntVar(&c.Eigenvalues, "eigenvalues", c.Eigenvalues, "how many eigenvalues; 0: 1")
 	fs.StringVar(&c.Intervene, "intervene", c.Intervene, "experiment on gdm's momentum, with "+
 		"-small-margin: reset (the buffer is emptied once the large-margin images are fitted)|"+

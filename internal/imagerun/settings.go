@@ -54,7 +54,7 @@ type Settings struct {
 	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost
 	Seed        uint64  `json:"seed"`
 
-	Diagnose       string `json:"diagnose,omitempty"`        // sharpness, groups, both or nothing
+	Diagnose       string `json:"diagnose,omitempty"`        // diagnoses, with commas
 	DiagnoseEvery  int    `json:"diagnose_every,omitempty"`  // epochs
 	DiagnoseImages int    `json:"diagnose_images,omitempty"` // for the sharpness; 0: all
 	Eigenvalues    int    `json:"eigenvalues,omitempty"`     // the largest, of the Hessian

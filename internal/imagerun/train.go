@@ -28,8 +28,9 @@ type training struct {
 
 	previous string // the last finite step, for the error of one that is not
 	bar      *progress.Bar
-	images   int  // shown by the bar, which is full only after the last evaluation
-	ended    bool // by -until-loss
+	images   int         // shown by the bar, which is full only after the last evaluation
+	ended    bool        // by -until-loss
+	last     observation // before the step that -until-loss did not take
 }
 
 // trainIn trains: one epoch after the other, one row of metrics for each, and a checkpoint now and
@@ -130,6 +131,7 @@ func (t *training) step(ctx context.Context) (err error) {
 		return err
 	}
 	if t.ended = stats.Ended; t.ended {
+		t.last = o
 		return nil
 	}
 	step := p.step
@@ -169,8 +171,8 @@ func (t *training) end(ctx context.Context) (err error) {
 	}
 	p.add(final, t.train.N)
 	quantity, value := (descent.Stats{Score: final}).NotFinite()
-	var o observation
-	if quantity == "" {
+	o := t.last
+	if quantity == "" && !o.diagnosed {
 		if err := t.diagnose(ctx, p.step, &o); err != nil {
 			return t.saveOnStop(err)
 		}
