@@ -315,6 +315,14 @@ func (c *Config) Run() (runlist.Run, error) {
 		errors.Join(err1, err2)
 }
 
+// ConfigOf is the configuration of a line of a list, without its execution.
+func ConfigOf(run runlist.Run) (c Config, err error) {
+	if err := json.Unmarshal(run.Settings, &c.Settings); err != nil {
+		return c, fmt.Errorf("run %s: settings: %w", run.Name, err)
+	}
+	return c, nil
+}
+
 // EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the
 // fewest for which evaluation costs less than a tenth of training. forward and step are the
 // floating-point operations per image of an evaluation and of a training step; train and eval are

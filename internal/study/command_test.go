@@ -142,6 +142,8 @@ func TestStudy(t *testing.T) {
 		}
 	}
 
+	borrowed(t, calm, finals)
+
 	// Killed in the middle of a stage, stopped in the middle of another, a run damaged; and then
 	// let go on.
 	root := t.TempDir()

@@ -117,8 +117,11 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.IntVar(&s.Longer, "longer", 10,
 		"a control without momentum and, with -until-loss, one with momentum have this many "+
 			"times the epochs; 0: no such controls")
+	fs.StringVar(&s.TrialsOf, "trials-of", "", "`folder` of another study, such as "+
+		"sweeps/figure1-medium, whose trials choose the settings in place of new ones: of the "+
+		"same images, without their small margin, network and epochs")
 	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
-		"choose", "grow", "seeds", "longer"}
+		"choose", "grow", "trials-of", "seeds", "longer"}
 }
 
 func (o *options) executionFlags(fs *flag.FlagSet) []string {

@@ -3,6 +3,7 @@ package study
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -203,6 +204,10 @@ func (s *Study) selection() string {
 		"undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.",
 		seeds, s.Holdout, numbers(s.Rates), strings.Join(s.Schedules, ", "),
 		numbers(s.WeightDecays), fitted)
+	if s.TrialsOf != "" {
+		text = fmt.Sprintf("The trials are those of another study, %s, whose training images have "+
+			"no small margin. There: %s", filepath.Base(s.TrialsOf), text)
+	}
 	for _, p := range s.Protocols {
 		text += map[Protocol]string{
 			Effective: " \"Same grid of η_eff\": both algorithms tried the same effective rates.",

@@ -56,7 +56,13 @@ func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, err
 	for k, cell := range s.Cells {
 		results[k].Cell = cell
 	}
-	best, err := i.trialStages(ctx, results, stage)
+	var best [][chosen]choice
+	var err error
+	if s.TrialsOf != "" {
+		best, err = i.borrow(results)
+	} else {
+		best, err = i.trialStages(ctx, results, stage)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,10 @@
 // the same bytes.
 //
 // A figure's command is data ([Figure]). Its parts, in the order of a run: flags.go reads the
-// options; cells.go makes the comparisons; stages.go goes through the stages, with launch.go and
-// cost.go; select.go chooses; result.go reads the run folders; table.go, markdown.go, csv.go,
-// curves.go, grid.go, against.go, trainability.go, report.go and
-// partial.go write what people look at; remember.go keeps the flags.
+// options; cells.go makes the comparisons; stages.go goes through the stages, with borrow.go,
+// launch.go and cost.go; select.go chooses; result.go reads the run folders; table.go, markdown.go,
+// csv.go, curves.go, grid.go, against.go, trainability.go, report.go and partial.go write what
+// people look at; remember.go keeps the flags.
 package study
 
 import (
@@ -44,6 +44,7 @@ type Study struct {
 	WeightDecays []float64
 	Holdout      int    // training images held out of the trials
 	Choose       string // Fitted or Any
+	TrialsOf     string // the folder of another study whose trials choose, in place of own ones
 	Grow         int    // how often a grid may grow
 	TrialSeeds   int    // settings are tried with seed 1, those that may be chosen up to TrialSeeds
 	Seeds        int    // number of seeds of the final runs, which follow
@@ -230,7 +231,7 @@ func seeds(c imagerun.Config, first, n int) []imagerun.Config {
 }
 
 // final are the last runs of a cell, by arm and then by seed: both algorithms at their best, and
-// the controls. It is long because each arm follows from another choice.
+// the controls.
 func (s *Study) final(cell int, best [chosen]choice) (all [arms][]imagerun.Config, err error) {
 	for i, b := range best {
 		if b.allDiverged {
@@ -239,33 +240,35 @@ func (s *Study) final(cell int, best [chosen]choice) (all [arms][]imagerun.Confi
 				[chosen]string{"without momentum", "with momentum", "with momentum"}[i])
 		}
 	}
-	m := best[momentum]
-	control, err := s.config(s.Cells[cell], false, m.effectiveRate, m.schedule(), m.decay())
+	configs := map[int]imagerun.Config{}
+	add := func(arm int, withMomentum bool, of choice) {
+		if err == nil {
+			configs[arm], err = s.config(s.Cells[cell], withMomentum, of.effectiveRate,
+				of.schedule(), of.decay())
+		}
+	}
+	add(plain, false, best[plain])
+	add(momentum, true, best[momentum])
+	add(sameRate, false, best[momentum])
+	if second := best[etaGrid]; second.tried > 0 && !second.same(best[momentum].trial) {
+		add(etaGrid, true, second)
+	}
+	if s.Longer > 0 {
+		add(longer, false, best[plain])
+	}
+	if s.Longer > 0 && s.Cells[cell].Base.UntilLoss > 0 {
+		add(longerMomentum, true, best[momentum])
+	}
 	if err != nil {
 		return all, err
 	}
-	configs := map[int]imagerun.Config{plain: best[plain].configs[0], momentum: m.configs[0],
-		sameRate: control}
-	if second := best[etaGrid]; second.tried > 0 && !second.same(m.trial) {
-		configs[etaGrid] = second.configs[0]
-	}
-	for arm, b := range map[int]choice{longer: best[plain], longerMomentum: m} {
-		c := b.configs[0]
-		if s.Longer == 0 || arm == longerMomentum && c.UntilLoss == 0 {
-			continue
-		}
-		c.Epochs *= s.Longer
-		if c.UntilLoss == 0 {
-			c.EvalEvery *= s.Longer // as many points on the curve
-		}
-		configs[arm] = c
-	}
 	for arm, c := range configs {
-		c.Holdout, c.Slim = 0, false
-		base := s.Cells[cell].Base
-		c.Diagnose, c.DiagnoseEvery, c.DiagnoseImages = base.Diagnose, base.DiagnoseEvery,
-			base.DiagnoseImages
-		c.Normalize()
+		if arm >= longer {
+			c.Epochs *= s.Longer
+			if c.UntilLoss == 0 {
+				c.EvalEvery *= s.Longer // as many points on the curve
+			}
+		}
 		if err := c.Validate(); err != nil {
 			return all, err
 		}

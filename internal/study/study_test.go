@@ -123,9 +123,7 @@ func TestFinal(t *testing.T) {
 	if len(all[longerMomentum]) > 0 {
 		t.Errorf("GD+M with ten times the epochs, though nothing ends it: %+v", all[longerMomentum])
 	}
-	for _, trial := range trials {
-		trial.configs[0].UntilLoss = 0.01
-	}
+	s.Cells[0].Base.UntilLoss = 0.01
 	all, err = s.final(0, [chosen]choice{{trial: trials[0]}, {trial: trials[15]}})
 	if err != nil || len(all[longerMomentum]) != 3 {
 		t.Fatalf("%v, %d seeds of GD+M with ten times the epochs, want 3", err,

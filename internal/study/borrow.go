@@ -1,0 +1,98 @@
+package study
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"momentum/internal/imagerun"
+	"momentum/internal/sweep"
+)
+
+// borrow fills the results with the trials of another study, in the folder of -trials-of, and
+// returns the best settings of each cell by them. The other study's cells may differ in the small
+// margin alone.
+func (i *invocation) borrow(results []result) (best [][chosen]choice, err error) {
+	trials, err := readTrials(i.study.TrialsOf, i.base.Runs)
+	if err != nil {
+		return nil, err
+	}
+	for k := range results {
+		r := &results[k]
+		for _, t := range trials {
+			if comparable(t.configs[0]) == comparable(r.Base) {
+				r.trials = append(r.trials, t)
+			}
+		}
+		for _, t := range r.trials {
+			if !t.momentum && !slices.Contains(r.rates, t.effectiveRate) {
+				r.rates = append(r.rates, t.effectiveRate)
+			}
+		}
+		slices.Sort(r.rates)
+		if len(r.rates) == 0 || !slices.ContainsFunc(r.trials, func(t trial) bool {
+			return t.momentum
+		}) {
+			return nil, fmt.Errorf("%s: no trials of %s: name a study of the same images, network "+
+				"and epochs, or leave -trials-of out", i.study.TrialsOf, r.Title)
+		}
+		if err := r.read(i.base.Runs); err != nil {
+			return nil, fmt.Errorf("%s: %w: execute the rest of that study first",
+				i.study.TrialsOf, err)
+		}
+		i.study.Rates = r.rates
+		best = append(best, i.study.chooseAll(*r))
+	}
+	return best, nil
+}
+
+// comparable are the settings that a cell fixes, less the small margin.
+func comparable(c imagerun.Config) imagerun.Settings {
+	s := c.Settings
+	s.Opt, s.Form, s.Momentum, s.Rate = "", "", 0, 0
+	s.Schedule, s.WeightDecay, s.Seed = "", 0, 0
+	s.Holdout, s.EvalEvery, s.GhostBatch = 0, 0, 0
+	s.SmallMargin, s.SmallMarginFactor, s.SmallMarginNoise = 0, 0, 0
+	s.SmallMarginShuffle, s.SmallMarginSeed = "", 0
+	s.Diagnose, s.DiagnoseEvery, s.DiagnoseImages, s.Eigenvalues = "", 0, 0, 0
+	return s
+}
+
+// readTrials reads the settings and seeds that the lists of a study's trials have.
+func readTrials(dir, root string) (all []trial, err error) {
+	for n := 1; ; n++ {
+		stage := filepath.Join(dir, fmt.Sprintf("trials-%d", n))
+		l, err := sweep.Read(stage, root)
+		if errors.Is(err, fs.ErrNotExist) && n > 1 {
+			return all, nil
+		} else if errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(dir); err != nil {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%s: no trials: want the folder of a study, such as "+
+				"sweeps/figure1-quick", dir)
+		} else if err != nil {
+			return nil, err
+		}
+		for _, run := range l.Runs {
+			c, err := imagerun.ConfigOf(run)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", l.Path(), err)
+			}
+			t := trial{imagerun.HasMomentum(c.Opt), tidy(c.Rule().EffectiveRate(c.Rate)),
+				[]imagerun.Config{c}, 1}
+			at := slices.IndexFunc(all, func(u trial) bool {
+				return u.same(t) && comparable(u.configs[0]) == comparable(c)
+			})
+			if at < 0 {
+				all = append(all, t)
+				continue
+			}
+			all[at].configs = append(all[at].configs, c)
+			all[at].started++
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package study
+
+import (
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"momentum/internal/sweep"
+)
+
+// borrowed checks that a study that takes the trials of another plans the same final runs, and that
+// one of other images or networks is refused.
+func borrowed(t *testing.T, root string, finals *sweep.List) {
+	t.Helper()
+	plan := func(args ...string) (*sweep.List, error) {
+		folder := filepath.Join(root, "borrowed")
+		args = append([]string{"plan", "-out=" + folder, "-backend=go", "-offline", "-chunk=5",
+			"-runs=" + filepath.Join(root, "runs")}, args...)
+		err := tiny().Run(t.Context(), io.Discard, io.Discard, args)
+		if err != nil {
+			return nil, err
+		}
+		return sweep.Read(filepath.Join(folder, "final"), filepath.Join(root, "runs"))
+	}
+	out := filepath.Join(root, "out")
+	l, err := plan("-trials-of="+out, "-rates=7")
+	if err != nil || len(l.Runs) != len(finals.Runs) {
+		t.Fatalf("%v, %v; want %d final runs", err, l, len(finals.Runs))
+	}
+	for i, r := range l.Runs {
+		if r.Name != finals.Runs[i].Name {
+			t.Errorf("final run %s, want %s", r.Name, finals.Runs[i].Name)
+		}
+	}
+	for want, args := range map[string][]string{
+		"no trials of CIFAR-10 sample (5 images), WideResNet-16-1 of width 2": {
+			"-trials-of=" + out, "-width=2"},
+		"no trials: want the folder of a study": {"-trials-of=" + root},
+		"absent: no such file or directory":     {"-trials-of=" + filepath.Join(root, "absent")},
+	} {
+		if _, err := plan(args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+	}
+}
