@@ -66,9 +66,9 @@ func (i *invocation) collect(ctx context.Context, results []result) error {
 	}
 	path := filepath.Join(i.out, "report.md")
 	err = durable.WriteFile(path, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## All trials\n\nOne number for each "+
+		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s%s## All trials\n\nOne number for each "+
 			"seed, from seed 1 on.\n\n%s\n## How it was made\n\n%s", s.Title,
-			i.command, table, shown.String(), s.trialsTable(results),
+			i.command, table, shown.String(), s.mechanism(results), s.trialsTable(results),
 			provenanceTable(results))
 		return err
 	})

@@ -1,0 +1,83 @@
+package study
+
+import (
+	"fmt"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/stat"
+
+	"momentum/internal/imagerun"
+	"momentum/internal/markdown"
+)
+
+// groupColumn is one that every run has whose groups of images were diagnosed.
+const groupColumn = "gradient_cosine"
+
+// mechanism is the table of what both groups of images put into the steps of the final runs, "" if
+// they were not diagnosed.
+func (s *Study) mechanism(results []result) string {
+	total := func(o imagerun.Outcome, column string) float64 {
+		_, values := o.Series(column)
+		return floats.Sum(values)
+	}
+	mean := func(o imagerun.Outcome, column string) float64 {
+		_, values := o.Series(column)
+		return stat.Mean(values, nil)
+	}
+	const decrease = "decrease_small_margin"
+	quantities := []struct {
+		title string
+		value func(imagerun.Outcome) float64
+	}{
+		{"‖∇L_small‖ / ‖∇L_large‖", func(o imagerun.Outcome) float64 {
+			return total(o, "gradient_small_margin") / total(o, "gradient_large_margin")
+		}},
+		{"cosine of both", func(o imagerun.Outcome) float64 { return mean(o, groupColumn) }},
+		{"share of the small-margin loss that the large-margin images took, %",
+			func(o imagerun.Outcome) float64 {
+				return 100 * total(o, decrease+"_by_large") / total(o, decrease)
+			}},
+		{"of which by past gradients, %", func(o imagerun.Outcome) float64 {
+			return 100 * total(o, decrease+"_by_past_large") / total(o, decrease)
+		}},
+		{"median margin of small-margin test images", func(o imagerun.Outcome) float64 {
+			return o.Last("test_margin_q50_small_margin")
+		}},
+		{"of the others", func(o imagerun.Outcome) float64 {
+			return o.Last("test_margin_q50_large_margin")
+		}},
+	}
+	titles := []string{"", ""}
+	for _, q := range quantities {
+		titles = append(titles, q.title)
+	}
+	var lines [][]string
+	for _, r := range results {
+		for _, a := range r.Arms {
+			diagnosed := slices.ContainsFunc(a.Outcomes, func(o imagerun.Outcome) bool {
+				_, values := o.Series(groupColumn)
+				return len(values) > 0
+			})
+			if !diagnosed {
+				continue
+			}
+			line := []string{r.Title, a.Title}
+			for _, q := range quantities {
+				line = append(line, text(interval(a.values(func(o imagerun.Outcome) float64 {
+					return q.value(o)
+				}))))
+			}
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("## What both groups of images put into the steps\n\nSums and means over "+
+		"the diagnosed steps, mean ± 95%% t interval over the seeds. The shares are of the "+
+		"decrease of the small-margin images' mean training loss, to first order; the rest is "+
+		"due to their own gradients and the weight decay. Without momentum there is no past. "+
+		"Margins are logits of the label less the largest other, at the end.\n\n%s\n",
+		markdown.Table(titles, lines))
+}

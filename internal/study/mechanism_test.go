@@ -1,0 +1,35 @@
+package study
+
+import (
+	"strings"
+	"testing"
+
+	"momentum/internal/imagerun"
+	"momentum/internal/rundir"
+)
+
+// The table of the groups by hand: of a decrease of 1 + 3 the large-margin images took 0.5 + 1.5,
+// half; past gradients 0 + 1, a quarter.
+func TestMechanism(t *testing.T) {
+	s := two()
+	all := results(t, s)
+	if text := s.mechanism(all); text != "" {
+		t.Errorf("a study without a diagnosis has the table\n%s", text)
+	}
+	row := func(step int64, small, large, cosine, decrease, byLarge, past float64) rundir.Row {
+		return rundir.Row{Step: step, Values: []rundir.Value{{Name: "epoch", X: float64(step)},
+			{Name: "gradient_small_margin", X: small}, {Name: "gradient_large_margin", X: large},
+			{Name: "gradient_cosine", X: cosine}, {Name: "decrease_small_margin", X: decrease},
+			{Name: "decrease_small_margin_by_large", X: byLarge},
+			{Name: "decrease_small_margin_by_past_large", X: past}}}
+	}
+	end := rundir.Row{Step: 2, Values: []rundir.Value{{Name: "epoch", X: 2},
+		{Name: "test_margin_q50_small_margin", X: -1.5},
+		{Name: "test_margin_q50_large_margin", X: 2.5}}}
+	all[0].Arms[momentum].Outcomes = []imagerun.Outcome{{Rows: []rundir.Row{
+		row(0, 1, 2, 0.25, 1, 0.5, 0), row(1, 2, 4, 0.75, 3, 1.5, 1), end}}}
+	want := "| mini | GD+M | 0.5 | 0.5 | 50 | 25 | -1.5 | 2.5 |"
+	if text := s.mechanism(all); !strings.Contains(text, want) || strings.Contains(text, "| GD |") {
+		t.Errorf("no %q, or a row of GD in\n%s", want, text)
+	}
+}
