@@ -68,7 +68,7 @@ func TestStudy(t *testing.T) {
 		`1 comparison\(s\), in each at most 6 trials \(settings of GD: 1, of GD\+M: 2; ` +
 			`seeds: 2\), ` +
 			`at most 8 final runs \(2 seeds of GD, GD\+M by each protocol and GD at the ` +
-			`effective rate of GD\+M\) and 4 of 2 times the epochs`,
+			`effective rate of GD\+M\) and 2 of 2 times the epochs`,
 		`(?m)^cost      at most \S+ FLOP for training: `,
 		`(?m)^          at most about \d+ min on this machine, and at most \S+ GB of disk$`,
 	} {
@@ -370,7 +370,7 @@ func TestOneRate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := counts{settings: [2]int{1, 2}, trials: 6, finals: 8, longer: 4}
+	want := counts{settings: [2]int{1, 2}, trials: 6, finals: 8, longer: 2}
 	if n, growth, err := o.study.size(); n != want || growth != 0 || err != nil {
 		t.Errorf("%+v and a growth by %d trials, %v; want %+v and 0", n, growth, err, want)
 	}

@@ -41,9 +41,6 @@ func (s *Study) size() (n counts, growth int, err error) {
 	n.finals = (2 + len(s.Protocols)) * s.Seeds // GD+M by each protocol, GD and the control
 	if s.Longer > 0 {
 		n.longer = s.Seeds
-		if s.Cells[0].Base.UntilLoss > 0 {
-			n.longer *= 2
-		}
 	}
 	if len(s.Rates) > 1 { // two rates on both sides, for GD and for GD+M by each protocol
 		growth = s.Grow * 2 * 2 * (1 + len(s.Protocols)) * len(s.Schedules) *

@@ -10,8 +10,7 @@ import (
 
 // colors of the arms, the same in all pictures.
 var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilion,
-	etaGrid: figure.Orange, sameRate: figure.Green, longer: figure.Purple,
-	longerMomentum: figure.Black}
+	etaGrid: figure.Orange, sameRate: figure.Green, longer: figure.Purple}
 
 // curves is the picture of a cell's final runs: training loss and accuracies against epochs, the
 // mean over the seeds with a band from the smallest to the largest, up to the end of the longest

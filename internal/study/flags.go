@@ -115,8 +115,7 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.IntVar(&s.Seeds, "seeds", 3, "number of seeds of the final runs, which follow those of "+
 		"the trials")
 	fs.IntVar(&s.Longer, "longer", 10,
-		"a control without momentum and, with -until-loss, one with momentum have this many "+
-			"times the epochs; 0: no such controls")
+		"a control without momentum has this many times the epochs; 0: no such control")
 	fs.StringVar(&s.TrialsOf, "trials-of", "", "`folder` of another study, such as "+
 		"sweeps/figure1-medium, whose trials choose the settings in place of new ones: of the "+
 		"same images, without their small margin, network and epochs")

@@ -57,8 +57,6 @@ func pair(arm int) (minuend, subtrahend int, ok bool) {
 		return 0, 0, false
 	case etaGrid:
 		return etaGrid, plain, true
-	case longerMomentum:
-		return longerMomentum, longer, true
 	}
 	return momentum, arm, true
 }
@@ -194,8 +192,6 @@ func (s *Study) armTitle(i int, second bool, opt string) string {
 		return name + "+M (grid of η)"
 	case sameRate:
 		return fmt.Sprintf("%s at the effective rate of %s", name, withMomentum)
-	case longerMomentum:
-		return fmt.Sprintf("%s, %d times the epochs", withMomentum, s.Longer)
 	case longer:
 		return fmt.Sprintf("%s, %d times the epochs", name, s.Longer)
 	}

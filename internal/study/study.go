@@ -149,9 +149,6 @@ const (
 	etaGrid  // the choice of the second protocol, if it is another setting
 	sameRate // without momentum, at the effective rate, schedule and weight decay of momentum
 	longer   // without momentum, with Longer times the epochs
-	// With momentum, with Longer times the epochs, if runs end at a loss: as longer, on a schedule
-	// that has hardly fallen by then.
-	longerMomentum
 	arms
 	chosen = sameRate // number of arms that are chosen
 )
@@ -256,14 +253,11 @@ func (s *Study) final(cell int, best [chosen]choice) (all [arms][]imagerun.Confi
 	if s.Longer > 0 {
 		add(longer, false, best[plain])
 	}
-	if s.Longer > 0 && s.Cells[cell].Base.UntilLoss > 0 {
-		add(longerMomentum, true, best[momentum])
-	}
 	if err != nil {
 		return all, err
 	}
 	for arm, c := range configs {
-		if arm >= longer {
+		if arm == longer {
 			c.Epochs *= s.Longer
 			if c.UntilLoss == 0 {
 				c.EvalEvery *= s.Longer // as many points on the curve

@@ -120,15 +120,6 @@ func TestFinal(t *testing.T) {
 			t.Errorf("arm %d: %d seeds, want 3", i, len(all[i]))
 		}
 	}
-	if len(all[longerMomentum]) > 0 {
-		t.Errorf("GD+M with ten times the epochs, though nothing ends it: %+v", all[longerMomentum])
-	}
-	s.Cells[0].Base.UntilLoss = 0.01
-	all, err = s.final(0, [chosen]choice{{trial: trials[0]}, {trial: trials[15]}})
-	if err != nil || len(all[longerMomentum]) != 3 {
-		t.Fatalf("%v, %d seeds of GD+M with ten times the epochs, want 3", err,
-			len(all[longerMomentum]))
-	}
 	s.Cells[0].Base.Diagnose = "sharpness"
 	if trials, err = s.trials(0, s.Rates); err != nil || trials[15].configs[0].Diagnose != "" {
 		t.Errorf("a trial has the diagnosis %q, %v; want none", trials[15].configs[0].Diagnose, err)
@@ -140,9 +131,6 @@ func TestFinal(t *testing.T) {
 			t.Errorf("arm %d has the diagnosis %q every %d epochs, %v", arm, c.Diagnose,
 				c.DiagnoseEvery, err)
 		}
-	}
-	if c := all[longerMomentum][0]; c.Opt != "gdm" || c.Rate != 0.02 || c.Epochs != 200 {
-		t.Errorf("GD+M with ten times the epochs: %+v", c.Settings)
 	}
 }
 
