@@ -1,7 +1,6 @@
 package imagerun
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -394,43 +393,27 @@ func parseSettingsFile(path string, data []byte) (settingsFile, error) {
 		Settings, Derived, Execution json.RawMessage
 	}
 	f := settingsFile{place: "-config: " + path}
-	err := decode(f.place, data, &file)
+	if err := decode(f.place, "", data, &file); err != nil {
+		return f, fmt.Errorf("%w; want {\"settings\": {…}, \"execution\": {…}} as in a run "+
+			"folder's config.json", err)
+	}
 	f.settings, f.execution = file.Settings, file.Execution
-	if err == nil {
-		err = f.decode(new(Config))
-	}
-	if err != nil {
-		err = fmt.Errorf("%w; want {\"settings\": {…}, \"execution\": {…}} as in a run folder's "+
-			"config.json", err)
-	}
-	return f, err
+	return f, f.decode(new(Config))
 }
 
 // decode reads the settings and the execution over c.
 func (f settingsFile) decode(c *Config) error {
 	for _, part := range []struct {
+		name string
 		text json.RawMessage
 		into any
-	}{{f.settings, &c.Settings}, {f.execution, &c.Execution}} {
+	}{{"settings", f.settings, &c.Settings}, {"execution", f.execution, &c.Execution}} {
 		if len(part.text) == 0 {
 			continue
 		}
-		if err := decode(f.place, part.text, part.into); err != nil {
+		if err := decode(f.place, part.name, part.text, part.into); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// decode reads one JSON object over v, and refuses fields that v does not have.
-func decode(place string, data []byte, v any) error {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(v); err != nil {
-		return fmt.Errorf("%s: %w", place, err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fmt.Errorf("%s: more follows the JSON object; want one object", place)
 	}
 	return nil
 }
