@@ -37,6 +37,7 @@ type experiment struct {
 	train, eval    *descent.Data
 	diagnosed      *descent.Data // of the training images, for the sharpness
 	groups         groupImages
+	metadata       map[string]string // of the files of weights
 	stdout, stderr io.Writer
 
 	trainImages   int
@@ -105,6 +106,9 @@ func (r *experiment) open(ctx context.Context) error {
 			"one, or -opt=%s for the full batch", trainSet.N(), r.Batch, r.Opt[1:])
 	}
 	if r.net, err = r.Network(trainSet.Classes); err != nil {
+		return err
+	}
+	if r.metadata, err = r.weightsMetadata(trainSet); err != nil {
 		return err
 	}
 	r.resolve(trainSet.N(), evalSet.N())
@@ -220,14 +224,16 @@ func (r *experiment) resolve(train, eval int) {
 	if r.Batch > 0 {
 		r.stepsPerEpoch = (train + r.Batch - 1) / r.Batch
 	}
-	r.chunk = r.Chunk
-	if r.chunk == 0 {
-		r.chunk = chunkOf[r.backend.Kind]
+	r.chunk = r.Config.chunk(r.backend.Kind, train)
+}
+
+// chunk is the number of images per call, with a number of training images.
+func (c *Config) chunk(kind backend.Kind, train int) int {
+	chunk := min(cmp.Or(c.Chunk, chunkOf[kind]), train)
+	if c.Batch > 0 {
+		chunk = min(chunk, c.Batch)
 	}
-	if r.Batch > 0 {
-		r.chunk = min(r.chunk, r.Batch)
-	}
-	r.chunk = min(r.chunk, train)
+	return chunk
 }
 
 // evalName names the evaluated images.
