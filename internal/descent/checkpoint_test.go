@@ -50,8 +50,8 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
-// Weights that were read go back to the bit, in any order. Those of another network are refused, and
-// change nothing.
+// Weights that were read go back to the bit, in any order. Those of another network are refused,
+// and change nothing.
 func TestSetWeights(t *testing.T) {
 	b := goBackend(t)
 	d := images(t, b, 4, 2)

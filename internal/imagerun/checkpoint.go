@@ -128,8 +128,8 @@ const (
 )
 
 // writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense
-// layers [in, out]. A slim run keeps none. The metadata follow from the settings, so that a run that
-// was stopped ends with the same bytes.
+// layers [in, out]. A slim run keeps none. The metadata follow from the settings, so that a run
+// that was stopped ends with the same bytes.
 func (t *training) writeWeights(name string) error {
 	if t.Slim {
 		return nil

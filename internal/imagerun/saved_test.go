@@ -151,8 +151,8 @@ func TestSavedMissing(t *testing.T) {
 		{folder(t, slim), "", filepath.Join(folder(t, slim), finalWeights) + " is not there: the " +
 			"run kept no weights (-slim). To train it again: go run ./cifar -config="},
 		{folder(t, slim), "step-1", "-checkpoint: no folder step-1. The run has no checkpoints"},
-		{folder(t, stopped), "", filepath.Join(folder(t, stopped), finalWeights) + " is not there: " +
-			"the run is not done. The run has -checkpoint=step-00000001 and " +
+		{folder(t, stopped), "", filepath.Join(folder(t, stopped), finalWeights) + " is not there" +
+			": the run is not done. The run has -checkpoint=step-00000001 and " +
 			"-checkpoint=step-00000002"},
 		{folder(t, damaged), "", filepath.Join(folder(t, damaged), finalWeights) +
 			" has SHA-256 "},

@@ -150,7 +150,8 @@ func TestRefuses(t *testing.T) {
 			[]string{batch, "-data=mnist"}},
 		{cli.BadUsage, "-image is one picture, which needs no -data and no -split",
 			[]string{batch, "-image=a.png", "-split=test"}},
-		{cli.BadUsage, "-image: the run has batch normalization, which takes its statistics over 5 ",
+		{cli.BadUsage, "-image: the run has batch normalization, which takes its statistics over " +
+			"5 images",
 			[]string{batch, "-image=a.png"}},
 		{cli.BadUsage, "a is no run folder: it has no config.json", []string{"a"}},
 		{cli.Failed, "-image: open absent.png: ", []string{train(t), "-image=absent.png"}},

@@ -62,8 +62,8 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	o.Backend = "auto"
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&o.checkpoint, "checkpoint", "", "a checkpoint in place of the final weights: its "+
-		"name in the run's checkpoints, such as step-00000150, or the `folder`'s path")
+	fs.StringVar(&o.checkpoint, "checkpoint", "", "a checkpoint in place of the final weights: "+
+		"its name in the run's checkpoints, such as step-00000150, or the `folder`'s path")
 	fs.StringVar(&o.data, "data", "", strings.Join(datasets.Names(), "|")+"; empty: the run's")
 	fs.StringVar(&o.split, "split", "", "train (of the run's data, the images that it was trained "+
 		"on)|test|held-out; empty: test, or held-out if the run held images out")
@@ -105,7 +105,8 @@ func (o *options) validate() error {
 		return cli.Usagef("-data must be one of %s, got %q", strings.Join(datasets.Names(), ", "),
 			o.data)
 	case o.image != "" && (o.data != "" || o.split != ""):
-		return cli.Usagef("-image is one picture, which needs no -data and no -split: leave them out")
+		return cli.Usagef("-image is one picture, which needs no -data and no -split: leave them " +
+			"out")
 	}
 	return nil
 }
@@ -143,7 +144,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	if loss, accuracy, found, err := saved.Recorded(o.split); err != nil {
 		return err
 	} else if found && o.data == saved.Data {
-		recorded = fmt.Sprintf(" (the run measured loss %.4g, accuracy %s)", loss, percent(accuracy))
+		recorded = fmt.Sprintf(" (the run measured loss %.4g, accuracy %s)", loss,
+			percent(accuracy))
 	}
 	fmt.Fprintf(stdout, "images    %s, %s: %d\n\nloss %.4g, accuracy %s%s\n", o.data, o.split,
 		images.N(), r.loss, percent(r.accuracy), recorded)
@@ -191,7 +193,8 @@ func (o *options) classify(ctx context.Context, saved *imagerun.Saved, stdout,
 	stderr io.Writer) error {
 	if saved.Norm == "batch" {
 		return cli.Usagef("-image: the run has batch normalization, which takes its statistics "+
-			"over %d images: it cannot classify a single one. Evaluate a set of images", saved.Chunk)
+			"over %d images: it cannot classify a single one. Evaluate a set of images",
+			saved.Chunk)
 	}
 	pixels, note, err := readImage(o.image)
 	if err != nil {
