@@ -3,6 +3,7 @@ package imagerun
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,9 +51,13 @@ func FindSaved(folder, checkpoint string) (*Saved, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	var names map[string]any
+	if err := json.Unmarshal(settings, &names); err != nil || names["opt"] == nil {
+		return nil, cli.Usagef("%s is no run on images: its settings have no opt", folder)
+	}
 	file := settingsFile{place: path, settings: settings, execution: execution}
 	if err := file.decode(&s.Config); err != nil {
-		return nil, fmt.Errorf("%w (want a run on images, which this version can read)", err)
+		return nil, fmt.Errorf("%w: another version of the program wrote it", err)
 	}
 	if s.Facts, err = datasets.Describe(s.Data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

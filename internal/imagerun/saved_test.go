@@ -145,9 +145,11 @@ func TestSavedMissing(t *testing.T) {
 		cli.Stopped {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
-	other := t.TempDir()
+	other, synthetic := t.TempDir(), filepath.Dir(runtest.File(t, "config.json",
+		`{"settings": {"samples": 100, "eta": 0.1}}`))
 	for _, tt := range []struct{ folder, checkpoint, want string }{
 		{other, "", other + " is no run folder: it has no config.json"},
+		{synthetic, "", synthetic + " is no run on images: its settings have no opt"},
 		{folder(t, slim), "", filepath.Join(folder(t, slim), finalWeights) + " is not there: the " +
 			"run kept no weights (-slim). To train it again: go run ./cifar -config="},
 		{folder(t, slim), "step-1", "-checkpoint: no folder step-1. The run has no checkpoints"},

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -97,6 +98,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 
 // validate refuses values that contradict each other.
 func (o *options) validate() error {
+	if info, err := os.Stat(filepath.Dir(o.out)); err != nil || !info.IsDir() {
+		return cli.Usagef("-out=%s: there is no folder %s: make it, or name another one", o.out,
+			filepath.Dir(o.out))
+	}
 	splits := []string{imagerun.TrainSplit, imagerun.TestSplit, imagerun.HeldOutSplit}
 	switch {
 	case o.split != "" && !slices.Contains(splits, o.split):
