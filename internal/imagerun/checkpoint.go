@@ -79,6 +79,11 @@ func (t *training) saveOnStop(err error) error {
 // resume loads the newest undamaged checkpoint, or writes the initial weights. It cuts the metrics
 // back to that point, to the rows of the steps up to keep.
 func (t *training) resume() (keep int64, err error) {
+	if t.dir.State() == "" && !t.fresh {
+		if err := t.extend(); err != nil {
+			return 0, err
+		}
+	}
 	found, warnings, err := t.dir.LoadCheckpoint(func(folder string) error {
 		step, numbers, err := t.trainer.Load(folder)
 		t.position, t.intervened = positionOf(step, numbers), int(numbers[intervenedNumber])
