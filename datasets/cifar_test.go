@@ -180,6 +180,17 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// The mini set has the classes and the normalization of CIFAR-10.
+func TestDescribe(t *testing.T) {
+	mini, err1 := Describe("cifar10-mini")
+	whole, err2 := Describe("cifar10")
+	if err1 != nil || err2 != nil || mini.Train != 1000 || whole.Train != 50000 ||
+		mini.Classes != 10 || !slices.Equal(mini.ClassNames, whole.ClassNames) ||
+		mini.ClassNames[9] != "truck" || mini.Mean != whole.Mean || mini.Std[2] != 0.2616 {
+		t.Errorf("%+v, %+v, %v, %v", mini, whole, err1, err2)
+	}
+}
+
 // The table of official archives agrees with what is known about CIFAR.
 func TestArchives(t *testing.T) {
 	for _, a := range archives {

@@ -105,25 +105,35 @@ func Names() []string {
 
 // Facts describe a set without its images.
 type Facts struct {
-	Title   string // for people, such as "CIFAR-10"
-	Train   int    // training images
-	Classes int
+	Title      string // for people, such as "CIFAR-10"
+	Train      int    // training images
+	Classes    int
+	ClassNames []string   // [Classes]
+	Mean, Std  [3]float32 // as in [Images]
 }
 
 // Describe returns the facts about a set, without loading it.
 func Describe(name string) (Facts, error) {
 	if name == miniName {
-		return Facts{"CIFAR-10 sample", miniColumns * miniRows, len(archives[0].classes)}, nil
+		f := archives[0].facts()
+		f.Title, f.Train = "CIFAR-10 sample", miniColumns*miniRows
+		return f, nil
 	}
 	a, err := archiveByName(name, Names())
 	if err != nil {
 		return Facts{}, fmt.Errorf("datasets: %w", err)
 	}
-	f := Facts{Title: "CIFAR-" + strings.TrimPrefix(name, "cifar"), Classes: len(a.classes)}
+	return a.facts(), nil
+}
+
+// facts are the facts about an archive.
+func (a archive) facts() Facts {
+	f := Facts{Title: "CIFAR-" + strings.TrimPrefix(a.name, "cifar"), Classes: len(a.classes),
+		ClassNames: a.classes, Mean: a.mean, Std: a.std}
 	for _, m := range a.train {
 		f.Train += m.records
 	}
-	return f, nil
+	return f
 }
 
 // Load returns the training and the test images of a set. It downloads CIFAR first if it is

@@ -206,7 +206,7 @@ func TestInUseAndSignal(t *testing.T) {
 		_, stderr := p.end()
 		t.Fatalf("ended: %s", stderr)
 	}
-	fails(t, cli.Failed, fmt.Sprintf("rundir: %s is in use, wait for it or stop it: ",
+	fails(t, cli.Failed, fmt.Sprintf(": %s is in use, wait for it or stop it: ",
 		folder(t, root)), args...)
 	fails(t, cli.Failed, fmt.Sprintf("held by process %d on ", p.Process.Pid),
 		append(args, "-fresh")...)

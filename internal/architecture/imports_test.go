@@ -16,8 +16,9 @@ const module = "momentum/"
 //	commands → study → the image run, sweep → descent, run folders → backend → foundations
 var layers = [][]string{
 	{"cifar", "synthetic", "scripts/figure1", "scripts/figure4", "scripts/summary", "scripts/bench",
-		"scripts/compare", "scripts/gpucheck", "scripts/reference", "scripts/download",
-		"scripts/kubernetes", "scripts/parallel", "scripts/slurm", "datasets/internal/minigen"},
+		"scripts/compare", "scripts/evaluate", "scripts/gpucheck", "scripts/reference",
+		"scripts/download", "scripts/kubernetes", "scripts/parallel", "scripts/slurm",
+		"datasets/internal/minigen"},
 	{"synthetic/table1"},
 	{"internal/study", "internal/sweep/sweeptest"},
 	{"internal/runtable"},

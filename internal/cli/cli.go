@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"time"
 
@@ -117,12 +118,19 @@ func Main(name string,
 	return Report(os.Stderr, name, command(ctx, os.Stdout, os.Stderr, os.Args[1:]))
 }
 
-// Report writes an error, if any, as one line and returns its exit status. Joined errors are
-// separated by semicolons.
+// Report writes an error, if any, as one line and returns its exit status.
 func Report(stderr io.Writer, name string, err error) int {
 	status := Status(err)
 	if status != Done {
-		fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintf(stderr, "%s: %s\n", name, Line(err))
 	}
 	return status
+}
+
+// Line is an error as one line for users. Joined errors are separated by semicolons, and the names
+// of our packages are left out, which say nothing to who does not read the code.
+func Line(err error) string {
+	line := strings.ReplaceAll(err.Error(), "\n", "; ")
+	ours := regexp.MustCompile(`(^|: |; )(?:(?:rundir|sweep|lockfile): )+`)
+	return ours.ReplaceAllString(line, "$1")
 }

@@ -26,6 +26,9 @@ func TestReport(t *testing.T) {
 		{fmt.Errorf("runs/a: %w", diverged), 3, "cifar: runs/a: train loss is NaN at step 3\n"},
 		{fmt.Errorf("%w before step 3", ErrStopped), 75,
 			"cifar: stopped by a signal before step 3\n"},
+		{errors.Join(errors.New("runs/a: rundir: lockfile: held"), errors.New("sweep: x")), 1,
+			"cifar: runs/a: held; x\n"},
+		{errors.New("sweep of rundir: none"), 1, "cifar: sweep of rundir: none\n"},
 		{fmt.Errorf("datasets: %w", context.Canceled), 75, "cifar: datasets: context canceled\n"},
 	} {
 		var line bytes.Buffer

@@ -18,8 +18,11 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("want a time such as 30s or 1m, got %q", text)
+	}
 	*d = Duration(v)
-	return err
+	return nil
 }
 
 // FlagGroup is a part of a manual: flags by their names, in the order of their explanation.

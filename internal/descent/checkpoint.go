@@ -2,6 +2,7 @@ package descent
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,4 +99,30 @@ func (t *Trainer) Weights() ([]safetensors.Tensor, error) {
 		}
 	})
 	return weights, err
+}
+
+// SetWeights replaces all parameters by tensors such as [Trainer.Weights] returns, in any order. It
+// refuses names and shapes that are not the network's.
+func (t *Trainer) SetWeights(weights []safetensors.Tensor) error {
+	byName := map[string]safetensors.Tensor{}
+	for _, w := range weights {
+		byName[w.Name] = w
+	}
+	var all []float64
+	for _, p := range t.params {
+		w, found := byName[p.Name]
+		if !found {
+			return fmt.Errorf("descent: no weights %s, want shape %v", p.Name, p.Shape)
+		}
+		if !slices.Equal(w.Shape, p.Shape) {
+			return fmt.Errorf("descent: weights %s of shape %v, want %v", p.Name, w.Shape, p.Shape)
+		}
+		all = append(all, converted[float64](w.Data)...)
+		delete(byName, p.Name)
+	}
+	if len(byName) > 0 {
+		return fmt.Errorf("descent: weights %s, which the network does not have",
+			slices.Sorted(maps.Keys(byName))[0])
+	}
+	return t.SetValues(all)
 }

@@ -30,8 +30,8 @@ type programs struct {
 	logits     *Exec // weights, pixels → logits [n, classes]
 }
 
-// compile compiles the graphs of a trainer for chunks of full size, all at once. A graph that is
-// called with arguments of new shapes is compiled then.
+// compile compiles the graphs of a trainer for chunks of full size, all at once, unless it is Lazy.
+// A graph that is called with arguments of new shapes is compiled then.
 func (t *Trainer) compile(client compute.Backend) (*programs, error) {
 	p := &programs{
 		accumulate: must(NewExec(client, t.accumulateGraph)).WithName("accumulate"),
@@ -42,6 +42,9 @@ func (t *Trainer) compile(client compute.Backend) (*programs, error) {
 		gather:     must(NewExec(client, gatherGraph)).WithName("gather"),
 		product:    must(NewExec(client, t.productGraph)).WithName("product"),
 		logits:     must(NewExec(client, t.logitsGraph)).WithName("logits"),
+	}
+	if t.Lazy {
+		return p, nil
 	}
 	_, dtype := t.Precision.dtypes()
 	var weights, momentum []shapes.Shape

@@ -29,6 +29,9 @@ type Options struct {
 	// OnChunk, if not nil, is called with the number of images of each chunk of a step once the
 	// chunk has been handed to its device. The calls come one at a time.
 	OnChunk func(images int)
+	// Lazy compiles each graph when it is first called, rather than all that a step needs at once:
+	// for a trainer that only evaluates.
+	Lazy bool
 }
 
 // Trainer holds the weights, the momentum and the compiled graphs of one run, on one or several

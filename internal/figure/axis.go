@@ -17,6 +17,10 @@ type Axis struct {
 	Label     string
 	Low, High float64 // both 0: taken from the data and the guides
 	Log       bool    // values that are not positive are left out
+
+	// Names stand at 0, 1, 2, … in place of numbers. Where there is no room for all of them, every
+	// second one, or third one and so on, is left out.
+	Names []string
 }
 
 // minSpan is the least distance between the ends of an axis, and half the least end of a
@@ -138,6 +142,9 @@ func filter(values []float64, keep func(i int) bool) []float64 {
 
 // ticks returns the ticks with as many labels as the length has room for, at most seven.
 func (a Axis) ticks(length vg.Length, size func(label string) vg.Length) []plot.Tick {
+	if a.Names != nil {
+		return a.names(length, size)
+	}
 	for steps := 6; ; steps-- {
 		ticks := linearTicks(a.Low, a.High, steps)
 		if a.Log {
@@ -155,6 +162,25 @@ func (a Axis) ticks(length vg.Length, size func(label string) vg.Length) []plot.
 			return ticks
 		}
 	}
+}
+
+// names are ticks with as many names as the length has room for.
+func (a Axis) names(length vg.Length, size func(label string) vg.Length) (ticks []plot.Tick) {
+	for every := 1; every <= len(a.Names); every++ {
+		ticks = nil
+		end, fits := vg.Length(math.Inf(-1)), true
+		for i := 0; i < len(a.Names); i += every {
+			half := size(a.Names[i]) / 2
+			middle := vg.Length(a.position(float64(i))) * length
+			fits = fits && end <= middle-half
+			end = middle + half
+			ticks = append(ticks, plot.Tick{Value: float64(i), Label: a.Names[i]})
+		}
+		if fits {
+			break
+		}
+	}
+	return ticks
 }
 
 func tickLength(t plot.Tick) vg.Length {

@@ -24,6 +24,11 @@ func TestTicks(t *testing.T) {
 		{Axis{Low: 5, High: 3000, Log: true}, "10 100 1000"},
 		{Axis{Low: 3e3, High: 2e5, Log: true}, "5000 10000 20000 50000 100000 200000"},
 		{Axis{Low: 2e-6, High: 2.5, Log: true}, "10⁻⁵ 10⁻⁴ 10⁻³ 10⁻² 10⁻¹ 10⁰"},
+		{Axis{Low: -0.5, High: 3.5, Names: []string{"cat", "dog", "frog", "ship"}},
+			"cat dog frog ship"},
+		{Axis{Low: -0.5, High: 3.5, Names: strings.Fields("longer_than_75_points1 " + // 300/4
+			"longer_than_75_points2 longer_than_75_points3 longer_than_75_points4")},
+			"longer_than_75_points1 longer_than_75_points3"},
 		{Axis{Low: 1e-12, High: 1, Log: true}, "10⁻¹² 10⁻¹⁰ 10⁻⁸ 10⁻⁶ 10⁻⁴ 10⁻² 10⁰"},
 	}
 	for _, test := range tests {

@@ -69,7 +69,9 @@ func (h Heat) resolved(logX, logY bool) (*Heat, error) {
 }
 
 // scale is the color scale as an axis.
-func (h *Heat) scale() Axis { return Axis{h.Label, h.Low, h.High, h.Log} }
+func (h *Heat) scale() Axis {
+	return Axis{Label: h.Label, Low: h.Low, High: h.High, Log: h.Log}
+}
 
 // hasMissing reports whether there are cells without a color.
 func (h *Heat) hasMissing() bool {

@@ -1,11 +1,14 @@
 package imagerun
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
+	"momentum/datasets"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
 	"momentum/internal/safetensors"
@@ -76,6 +79,11 @@ func (t *training) saveOnStop(err error) error {
 // resume loads the newest undamaged checkpoint, or writes the initial weights. It cuts the metrics
 // back to that point, to the rows of the steps up to keep.
 func (t *training) resume() (keep int64, err error) {
+	if t.dir.State() == "" && !t.fresh {
+		if err := t.extend(); err != nil {
+			return 0, err
+		}
+	}
 	found, warnings, err := t.dir.LoadCheckpoint(func(folder string) error {
 		step, numbers, err := t.trainer.Load(folder)
 		t.position, t.intervened = positionOf(step, numbers), int(numbers[intervenedNumber])
@@ -104,6 +112,20 @@ func (t *training) resume() (keep int64, err error) {
 	return keep, t.dir.CutRows(keep)
 }
 
+// weightsMetadata says what a user of the weights needs to know: the network, its classes, and what
+// it sees of an image's pixels. Lists are JSON.
+func (c *Config) weightsMetadata(set *datasets.Images) (map[string]string, error) {
+	names, err1 := json.Marshal(set.ClassNames)
+	mean, err2 := json.Marshal(set.Mean)
+	std, err3 := json.Marshal(set.Std)
+	return map[string]string{
+		"layout": "convolutions HWIO, dense [in, out], images NHWC",
+		"model":  c.Model, "width": strconv.Itoa(c.Width), "norm": c.Norm, "init": c.Init,
+		"classes": strconv.Itoa(set.Classes), "class_names": string(names),
+		"pixels": "RGB, (value/255 - mean) / std", "mean": string(mean), "std": string(std),
+	}, errors.Join(err1, err2, err3)
+}
+
 // The files of weights.
 const (
 	initialWeights = "initial.safetensors"
@@ -111,7 +133,8 @@ const (
 )
 
 // writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense
-// layers [in, out]. A slim run keeps none.
+// layers [in, out]. A slim run keeps none. The metadata follow from the settings, so that a run
+// that was stopped ends with the same bytes.
 func (t *training) writeWeights(name string) error {
 	if t.Slim {
 		return nil
@@ -121,7 +144,6 @@ func (t *training) writeWeights(name string) error {
 		return err
 	}
 	return t.dir.WriteFile(name, func(w io.Writer) error {
-		return safetensors.Write(w, weights, map[string]string{
-			"layout": "convolutions HWIO, dense [in, out], images NHWC"})
+		return safetensors.Write(w, weights, t.metadata)
 	})
 }

@@ -1,7 +1,6 @@
 package imagerun
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -47,7 +46,8 @@ func (c *Config) flags() *flag.FlagSet {
 		"constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
 	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the schedule")
 	fs.IntVar(&c.Epochs, "epochs", c.Epochs,
-		"passes over the training images; with full batch, one step each")
+		"passes over the training images; with full batch, one step each. With "+
+			"-schedule=constant, a run goes on from one that is done with fewer")
 	fs.Float64Var(&c.UntilLoss, "until-loss", c.UntilLoss, "end before the first step at which "+
 		"all training images are classified correctly and the training loss is at most this, "+
 		"in nats; 0: take all -epochs")
@@ -394,43 +394,27 @@ func parseSettingsFile(path string, data []byte) (settingsFile, error) {
 		Settings, Derived, Execution json.RawMessage
 	}
 	f := settingsFile{place: "-config: " + path}
-	err := decode(f.place, data, &file)
+	if err := decode(f.place, "", data, &file); err != nil {
+		return f, fmt.Errorf("%w; want {\"settings\": {…}, \"execution\": {…}} as in a run "+
+			"folder's config.json", err)
+	}
 	f.settings, f.execution = file.Settings, file.Execution
-	if err == nil {
-		err = f.decode(new(Config))
-	}
-	if err != nil {
-		err = fmt.Errorf("%w; want {\"settings\": {…}, \"execution\": {…}} as in a run folder's "+
-			"config.json", err)
-	}
-	return f, err
+	return f, f.decode(new(Config))
 }
 
 // decode reads the settings and the execution over c.
 func (f settingsFile) decode(c *Config) error {
 	for _, part := range []struct {
+		name string
 		text json.RawMessage
 		into any
-	}{{f.settings, &c.Settings}, {f.execution, &c.Execution}} {
+	}{{"settings", f.settings, &c.Settings}, {"execution", f.execution, &c.Execution}} {
 		if len(part.text) == 0 {
 			continue
 		}
-		if err := decode(f.place, part.text, part.into); err != nil {
+		if err := decode(f.place, part.name, part.text, part.into); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// decode reads one JSON object over v, and refuses fields that v does not have.
-func decode(place string, data []byte, v any) error {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(v); err != nil {
-		return fmt.Errorf("%s: %w", place, err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fmt.Errorf("%s: more follows the JSON object; want one object", place)
 	}
 	return nil
 }

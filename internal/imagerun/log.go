@@ -22,6 +22,8 @@ type Manifest struct {
 	Images       int     `json:"images_trained"`
 }
 
+const eventsFile = "events.out.tfevents.0.momentum"
+
 // runLog writes the measurements of a run to its folder and shows them.
 type runLog struct {
 	*training
@@ -47,7 +49,7 @@ func (t *training) openLog(ctx context.Context, keep int64) (*runLog, error) {
 	l.manifest = Manifest{Precision: t.Precision,
 		Provenance: provenance.Collect(ctx, t.backend, l.earlier.Provenance)}
 	var err error
-	l.events, err = tbevents.Open(t.dir.Path("events.out.tfevents.0.momentum"), keep)
+	l.events, err = tbevents.Open(t.dir.Path(eventsFile), keep)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,8 @@ type experiment struct {
 	train, eval    *descent.Data
 	diagnosed      *descent.Data // of the training images, for the sharpness
 	groups         groupImages
+	fresh          bool              // an existing run folder is set aside
+	metadata       map[string]string // of the files of weights
 	stdout, stderr io.Writer
 
 	trainImages   int
@@ -69,14 +71,14 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Name(), be.Device, be.Why)
 	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(preset, cmd.preset != auto, be.Kind))
 
-	r := &experiment{Config: c, backend: be, stdout: stdout, stderr: stderr}
+	r := &experiment{Config: c, backend: be, fresh: cmd.fresh, stdout: stdout, stderr: stderr}
 	if err := r.open(ctx); err != nil {
 		return err
 	}
 	if cmd.dryRun {
 		return r.dryRun(ctx, cmd.costFile)
 	}
-	err = r.run(ctx, cmd.fresh)
+	err = r.run(ctx)
 	if diverged := (*cli.DivergedError)(nil); cmd.task >= 0 && errors.As(err, &diverged) {
 		fmt.Fprintf(stderr, "cifar: %s\n", err)
 		return nil
@@ -105,6 +107,9 @@ func (r *experiment) open(ctx context.Context) error {
 			"one, or -opt=%s for the full batch", trainSet.N(), r.Batch, r.Opt[1:])
 	}
 	if r.net, err = r.Network(trainSet.Classes); err != nil {
+		return err
+	}
+	if r.metadata, err = r.weightsMetadata(trainSet); err != nil {
 		return err
 	}
 	r.resolve(trainSet.N(), evalSet.N())
@@ -220,14 +225,16 @@ func (r *experiment) resolve(train, eval int) {
 	if r.Batch > 0 {
 		r.stepsPerEpoch = (train + r.Batch - 1) / r.Batch
 	}
-	r.chunk = r.Chunk
-	if r.chunk == 0 {
-		r.chunk = chunkOf[r.backend.Kind]
+	r.chunk = r.Config.chunk(r.backend.Kind, train)
+}
+
+// chunk is the number of images per call, with a number of training images.
+func (c *Config) chunk(kind backend.Kind, train int) int {
+	chunk := min(cmp.Or(c.Chunk, chunkOf[kind]), train)
+	if c.Batch > 0 {
+		chunk = min(chunk, c.Batch)
 	}
-	if r.Batch > 0 {
-		r.chunk = min(r.chunk, r.Batch)
-	}
-	r.chunk = min(r.chunk, train)
+	return chunk
 }
 
 // evalName names the evaluated images.
@@ -261,9 +268,9 @@ func (r *experiment) derived() Derived {
 
 // run trains in the run's folder: from the start, from a checkpoint, or not at all if the run is
 // done.
-func (r *experiment) run(ctx context.Context, fresh bool) (err error) {
+func (r *experiment) run(ctx context.Context) (err error) {
 	dir, err := rundir.Open(rundir.Spec{Root: r.Runs, Label: r.Label(), Settings: r.Settings,
-		Derived: r.derived(), Execution: r.Execution, Fresh: fresh})
+		Derived: r.derived(), Execution: r.Execution, Fresh: r.fresh})
 	if err != nil {
 		return err
 	}

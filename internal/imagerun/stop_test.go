@@ -27,7 +27,7 @@ func TestInUseAndSignals(t *testing.T) {
 		}
 		for _, more := range []string{"-fresh", "-epochs=100000"} {
 			status, _, stderr := cifar(t, t.Context(), append(args, more)...)
-			want := fmt.Sprintf("cifar: rundir: %s is in use, wait for it or stop it: "+
+			want := fmt.Sprintf("cifar: %s is in use, wait for it or stop it: "+
 				"%[1]s.lock: held by process %d on ", folder(t, root), p.Process.Pid)
 			if status != cli.Failed || !strings.HasPrefix(stderr, want) ||
 				strings.Count(stderr, "\n") != 1 {

@@ -121,6 +121,15 @@ func verify(folder string, required ...string) error {
 	return nil
 }
 
+// Verify checks the folder of a run that has a result, or of a checkpoint, against its SHA256SUMS.
+// A folder without that file passes. The error wraps a [*DamagedError].
+func Verify(folder string) error {
+	if _, err := os.Stat(filepath.Join(folder, sumsFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return verify(folder)
+}
+
 // Seal records the result of a run: SHA256SUMS over all files of the folder except state. Call it
 // before the state is set to Done or Diverged.
 func (d *Dir) Seal() error {

@@ -45,7 +45,7 @@ func ReadAll(folders []string, stderr io.Writer) (runs []Run) {
 		}
 		r, err := Read(folder)
 		if err != nil {
-			fmt.Fprintf(stderr, "left out: %v\n", err)
+			fmt.Fprintf(stderr, "left out: %s\n", cli.Line(err))
 			continue
 		}
 		runs = append(runs, r)

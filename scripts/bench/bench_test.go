@@ -56,6 +56,7 @@ func TestUsage(t *testing.T) {
 		{"-devices=2,none", `invalid value "2,none" for flag -devices: "none" is not a whole ` +
 			"number of at least 1 or auto"},
 		{"-program -cores=1", "-program has no use for -cores: leave it out"},
+		{"-venv=/nonexist/x", "-venv=/nonexist/x: there is no folder /nonexist to make it in"},
 		{"-synthetic -devices=2", "-synthetic has no use for -devices: leave it out"},
 	} {
 		err := run(t.Context(), t.Output(), t.Output(), strings.Fields(c.args))

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -157,6 +158,12 @@ func (o *options) validate(given map[string]bool) error {
 	if o.program && o.images >= 1000 {
 		return cli.Usagef("-program trains on the embedded images: -images must be less than "+
 			"1000, got %d", o.images)
+	}
+	if parent := filepath.Dir(filepath.Clean(o.venv)); o.venv != "" {
+		if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+			return cli.Usagef("-venv=%s: there is no folder %s to make it in: name one that "+
+				"exists, for example -venv=.venv", o.venv, parent)
+		}
 	}
 	for _, n := range o.cores {
 		if err := measure.OnCPUs(n, func() error { return nil }); err != nil {

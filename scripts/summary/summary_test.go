@@ -89,7 +89,7 @@ func TestDifferentSettings(t *testing.T) {
 |---|---|---|---|---|---|---|---|---|
 | gd | 0.5 | 5 | 8 | 2 | 0 ± 0 (0, 0) | 0 ± 0 (0, 0) | 7, 7, diverged at 9 | 50 ± 0 (50, 50) |
 | gdm | 0.5 | 5 | 16 | 2 | 0 ± 0 (0, 0) | 0 ± 0 (0, 0) | 7, 7, running at 9 | 50 ± 0 (50, 50) |
-`, "left out: rundir: open "+filepath.Join(root, "config.json"))
+`, "left out: open "+filepath.Join(root, "config.json"))
 }
 
 // Held-out images are read from either column and are named as such. A test accuracy has a column

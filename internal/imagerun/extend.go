@@ -1,0 +1,100 @@
+package imagerun
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"momentum/internal/durable"
+	"momentum/internal/rundir"
+)
+
+// extend lets a run that is at its start go on from one that is done with fewer epochs and
+// otherwise the same settings: it copies that run's rows and its last checkpoint, from which the
+// run is then resumed. The result is that of a run from the start. This needs rates that do not
+// depend on the number of epochs; if they do, extend says so.
+func (t *training) extend() error {
+	done, shorter := t.shorterRun()
+	if done == "" {
+		return nil
+	}
+	place := fmt.Sprintf("%s is done after %d epochs with the same settings", done, shorter)
+	if t.Schedule != "constant" {
+		fmt.Fprintf(t.stdout, "          %s, but with -schedule=%s the rates depend on the number "+
+			"of epochs: this run starts from the beginning\n", place, t.Schedule)
+		return nil
+	}
+	checkpoints, _ := filepath.Glob(filepath.Join(done, "checkpoints", "step-????????"))
+	if len(checkpoints) == 0 {
+		fmt.Fprintf(t.stdout, "          %s, but it kept no checkpoint (-slim): this run starts "+
+			"from the beginning\n", place)
+		return nil
+	}
+	if err := rundir.Verify(done); err != nil {
+		return fmt.Errorf("%w; -fresh starts from the beginning", err)
+	}
+	fmt.Fprintf(t.stdout, "          %s: goes on from there\n", place)
+	return t.copyFrom(done, slices.Max(checkpoints))
+}
+
+// shorterRun finds the run folder with the most epochs among those that are done with fewer epochs
+// than this run and otherwise the same settings. The folder is "" if there is none.
+func (t *training) shorterRun() (folder string, epochs int) {
+	entries, _ := os.ReadDir(t.Runs) // it holds the folder of this run
+	for _, e := range entries {
+		path := filepath.Join(t.Runs, e.Name())
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), t.Label()+"-") {
+			continue
+		}
+		text, _, _, err := rundir.ReadConfig(filepath.Join(path, "config.json"))
+		if err != nil {
+			continue // a folder that is no run, or is damaged, is not this run's concern
+		}
+		var other Config
+		if err := (settingsFile{place: path, settings: text}).decode(&other); err != nil {
+			continue
+		}
+		shorter := other.Epochs
+		other.Epochs = t.Epochs
+		state, err := rundir.ReadState(path)
+		if err == nil && state == rundir.Done && other.Settings == t.Settings &&
+			shorter < t.Epochs && shorter > epochs {
+			folder, epochs = path, shorter
+		}
+	}
+	return folder, epochs
+}
+
+// copyFrom copies what a run leaves before its final evaluation. The checkpoint comes last: without
+// it, the next process starts with all this again.
+func (t *training) copyFrom(done, checkpoint string) error {
+	rows, err := rundir.ReadMetrics(filepath.Join(done, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	if err := t.dir.CutRows(-1); err != nil {
+		return err
+	}
+	for _, row := range rows[:max(0, len(rows)-1)] {
+		if err := t.dir.AppendRow(row); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{initialWeights, "manifest.json", eventsFile} {
+		err := durable.CopyFile(t.dir.Path(name), filepath.Join(done, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	var step int64
+	if _, err := fmt.Sscanf(filepath.Base(checkpoint), "step-%d", &step); err != nil {
+		return fmt.Errorf("%s: %w", checkpoint, err)
+	}
+	return t.dir.SaveCheckpoint(step, func(folder string) error {
+		err := os.CopyFS(folder, os.DirFS(checkpoint))
+		return errors.Join(err, os.Remove(filepath.Join(folder, "SHA256SUMS"))) // written anew
+	})
+}
