@@ -35,7 +35,7 @@ const (
 	Go   Kind = "go"
 )
 
-// Options of [Open]. None of them changes the numbers, except TF32 on a GPU.
+// Options of [Open]. None of them changes the numbers, except TF32 and Deterministic on a GPU.
 type Options struct {
 	Offline  bool   // never use the network
 	CacheDir string // folder of plugins; by default momentum/plugins in os.UserCacheDir
@@ -55,6 +55,9 @@ type Options struct {
 
 	// TF32 lets a GPU round the factors of matrix products and convolutions to 10 bits of mantissa.
 	TF32 bool
+	// Deterministic keeps a GPU from operations whose result may vary from call to call. On a CPU
+	// there are none.
+	Deterministic bool
 }
 
 // AllDevices is the value of [Options].Devices for all devices.

@@ -279,19 +279,20 @@ func gpuModel() string {
 	return "NVIDIA GPU"
 }
 
-// setCUDAEnvironment tells XLA and NVIDIA's libraries where CUDA's compiler is and whether they may
-// round to TF32. They read their environment when they are loaded. go-xla's option tf32 is not
-// enough: it applies to matrix products only, and convolutions would always use TF32.
-func setCUDAEnvironment(plugin string, tf32 bool) {
+// setCUDAEnvironment tells XLA and NVIDIA's libraries where CUDA's compiler is, whether they may
+// round to TF32, and whether they must avoid operations whose result varies. They read their
+// environment when they are loaded. go-xla's option tf32 is not enough: it applies to matrix
+// products only, and convolutions would always use TF32. A flag that the user has set stays.
+func setCUDAEnvironment(plugin string, tf32, deterministic bool) {
 	if tf32 {
 		os.Unsetenv("NVIDIA_TF32_OVERRIDE")
 	} else {
 		os.Setenv("NVIDIA_TF32_OVERRIDE", "0")
 	}
-	const option = "--xla_gpu_cuda_data_dir="
-	flags := os.Getenv("XLA_FLAGS")
-	if strings.Contains(flags, option) {
-		return
+	if deterministic {
+		addXLAFlag("--xla_gpu_exclude_nondeterministic_ops", "true")
+		// XLA turns products into Triton's fusions, which it then refuses as not deterministic.
+		addXLAFlag("--xla_gpu_enable_triton_gemm", "false")
 	}
 	folder := filepath.Dir(plugin)
 	// The layouts of JAX and of go-xla.
@@ -300,12 +301,30 @@ func setCUDAEnvironment(plugin string, tf32 bool) {
 		for _, compiler := range []string{"cu13", "cuda_nvcc"} {
 			home := filepath.Join(nvidia, compiler)
 			if _, err := os.Stat(home); err == nil {
-				os.Setenv("XLA_FLAGS", strings.TrimSpace(flags+" "+option+home))
+				addXLAFlag("--xla_gpu_cuda_data_dir", home)
 				return
 			}
 		}
 	}
 }
 
+// addXLAFlag adds a flag to the variable XLA_FLAGS, unless it is there.
+func addXLAFlag(name, value string) {
+	flags := os.Getenv("XLA_FLAGS")
+	if !strings.Contains(flags, name) {
+		os.Setenv("XLA_FLAGS", strings.TrimSpace(flags+" "+name+"="+value))
+	}
+}
+
 // HasGPU reports whether there is an NVIDIA GPU that this process may use.
 func HasGPU() bool { return thisMachine().hasGPU() }
+
+// FindCUDA returns the path of a CUDA plugin on this machine, in the default folder of plugins or
+// installed by another program, or "".
+func FindCUDA(ctx context.Context) string {
+	dir, err := cacheDir("")
+	if err != nil {
+		return ""
+	}
+	return thisMachine().findCUDA(ctx, Options{CacheDir: dir})
+}

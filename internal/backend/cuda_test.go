@@ -225,14 +225,14 @@ func TestSetCUDAEnvironment(t *testing.T) {
 	} {
 		t.Setenv("XLA_FLAGS", c.before)
 		t.Setenv("NVIDIA_TF32_OVERRIDE", "")
-		setCUDAEnvironment(c.plugin, false)
+		setCUDAEnvironment(c.plugin, false, false)
 		if got := os.Getenv("XLA_FLAGS"); got != c.after {
 			t.Errorf("%s, XLA_FLAGS=%s: got %q, want %q", c.plugin, c.before, got, c.after)
 		}
 		if got := os.Getenv("NVIDIA_TF32_OVERRIDE"); got != "0" {
 			t.Errorf("without TF32: NVIDIA_TF32_OVERRIDE=%q, want 0", got)
 		}
-		setCUDAEnvironment(c.plugin, true)
+		setCUDAEnvironment(c.plugin, true, false)
 		if got, set := os.LookupEnv("NVIDIA_TF32_OVERRIDE"); set {
 			t.Errorf("with TF32: NVIDIA_TF32_OVERRIDE=%q, want none", got)
 		}

@@ -74,7 +74,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	b := &Backend{Kind: kind, Plugin: plugin, PluginSHA256: sum, Why: why}
 	options, devices := pjrt.NamedValuesMap{}, 0
 	if kind == CUDA {
-		setCUDAEnvironment(plugin, tf32)
+		setCUDAEnvironment(plugin, tf32, o.Deterministic)
 		b.Device = gpuModel()
 		if o.Devices != AllDevices {
 			visible := make([]int64, max(o.Devices, 1))
