@@ -58,6 +58,11 @@ type Options struct {
 	// Deterministic keeps a GPU from operations whose result may vary from call to call. On a CPU
 	// there are none.
 	Deterministic bool
+
+	// MemoryFraction is the share of each GPU's memory that this process may take, in (0, 1]; 0 is
+	// XLA's own, 0.75. It is taken as it is needed, or at once with Preallocate.
+	MemoryFraction float64
+	Preallocate    bool
 }
 
 // AllDevices is the value of [Options].Devices for all devices.
@@ -75,12 +80,13 @@ type Backend struct {
 	Backend      compute.Backend // GoMLX's, the client of the first device
 	Devices      []Device
 	Kind         Kind
-	Plugin       string // absolute path of the PJRT plugin, "" for [Go]
-	PluginSHA256 string // in hex, "" for [Go]
-	cores        bool   // whether each device is a core of the CPU
-	Device       string // description, such as "AMD EPYC, 2 cores"
-	Why          string // reason for this backend, such as "no GPU was found"
-	Build        string // name of the CPU plugin if it is a known one, such as "2026.6", or ""
+	Plugin       string   // absolute path of the PJRT plugin, "" for [Go]
+	PluginSHA256 string   // in hex, "" for [Go]
+	Flags        []string // XLA's, set by the user or by Open, with only the last part of paths
+	cores        bool     // whether each device is a core of the CPU
+	Device       string   // description, such as "AMD EPYC, 2 cores"
+	Why          string   // reason for this backend, such as "no GPU was found"
+	Build        string   // name of the CPU plugin if it is a known one, such as "2026.6", or ""
 }
 
 // Name is the kind and the build, such as "xla:cpu:2026.6".

@@ -316,6 +316,44 @@ func addXLAFlag(name, value string) {
 	}
 }
 
+// keepAutotuning lets XLA keep the kernels that it has chosen by trying them, in the folder of
+// plugins, and take them from there. A choice depends on times, so without it two processes may
+// choose differently and differ by rounding. sum is the plugin's SHA-256: another XLA must choose
+// anew.
+func keepAutotuning(sum string, o Options) error {
+	dir, err := cacheDir(o.CacheDir)
+	if err != nil {
+		return err
+	}
+	dir = filepath.Join(dir, "autotuned-"+sum[:min(12, len(sum))])
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	addXLAFlag("--xla_gpu_per_fusion_autotune_cache_dir", dir)
+	return nil
+}
+
+// xlaFlags are the flags in XLA_FLAGS, with only the last part of paths.
+func xlaFlags() (flags []string) {
+	for _, flag := range strings.Fields(os.Getenv("XLA_FLAGS")) {
+		name, value, found := strings.Cut(flag, "=")
+		if found && filepath.IsAbs(value) {
+			flag = name + "=" + filepath.Base(value)
+		}
+		flags = append(flags, flag)
+	}
+	return flags
+}
+
+// memory are the options of go-xla for a GPU's memory.
+func (o Options) memory() string {
+	s := fmt.Sprintf(",preallocate=%t", o.Preallocate)
+	if o.MemoryFraction > 0 {
+		s += fmt.Sprintf(",memory_fraction=%g", o.MemoryFraction)
+	}
+	return s
+}
+
 // HasGPU reports whether there is an NVIDIA GPU that this process may use.
 func HasGPU() bool { return thisMachine().hasGPU() }
 

@@ -238,3 +238,38 @@ func TestSetCUDAEnvironment(t *testing.T) {
 		}
 	}
 }
+
+func TestXLAFlags(t *testing.T) {
+	plugin := "/elsewhere/xla_cuda_plugin.so"
+	t.Setenv("NVIDIA_TF32_OVERRIDE", "")
+	t.Setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true --xla_dump_to=/tmp/dump")
+	setCUDAEnvironment(plugin, false, true)
+	o := Options{CacheDir: filepath.Join(t.TempDir(), "plugins")}
+	const sum = "0123456789abcdef"
+	for range 2 { // a second Open adds nothing
+		if err := keepAutotuning(sum, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"--xla_gpu_enable_triton_gemm=true", // the user's
+		"--xla_dump_to=dump", "--xla_gpu_exclude_nondeterministic_ops=true",
+		"--xla_gpu_per_fusion_autotune_cache_dir=autotuned-0123456789ab"}
+	if diff := cmp.Diff(want, xlaFlags()); diff != "" {
+		t.Errorf("flags (-want +got):\n%s", diff)
+	}
+	if _, err := os.Stat(filepath.Join(o.CacheDir, "autotuned-0123456789ab")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	for want, o := range map[string]Options{
+		",preallocate=false":                      {},
+		",preallocate=true":                       {Preallocate: true},
+		",preallocate=false,memory_fraction=0.45": {MemoryFraction: 0.45},
+	} {
+		if got := o.memory(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
