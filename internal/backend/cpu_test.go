@@ -202,7 +202,8 @@ func TestInstallCPUFaults(t *testing.T) {
 			m.index = silent(t)
 		}},
 		{"offline", "the package index cannot be reached with -offline: run once with a network, " +
-			"or put xla.whl into DIR", whole, func(_ *machine, _ *served, o *Options) { o.Offline = true }},
+			"or put xla.whl into DIR", whole, func(_ *machine, _ *served,
+				o *Options) { o.Offline = true }},
 		{"unwritable", "mkdir " + notAFolder + ": not a directory: XDG_CACHE_HOME names another " +
 			"folder for caches", whole, func(_ *machine, _ *served, o *Options) {
 			o.CacheDir = filepath.Join(notAFolder, "plugins")

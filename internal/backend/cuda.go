@@ -185,9 +185,9 @@ func lastMatch(pattern string) string {
 
 // installCUDA installs JAX's CUDA plugin and the NVIDIA libraries that it needs (2.5 GB of wheels
 // for CUDA 13, 3.2 GB for CUDA 12) in the cache folder. It uses pip's layout, since the libraries
-// find each other by relative paths. go-xla's installer.CudaInstall is not used: it takes the latest
-// version of everything, can be neither resumed nor interrupted, and writes escape codes to the
-// standard output.
+// find each other by relative paths. go-xla's installer.CudaInstall is not used: it takes the
+// latest version of everything, can be neither resumed nor interrupted, and writes escape codes to
+// the standard output.
 func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err error) {
 	cuda := "cuda13"
 	if driver := driverVersion(); driver != 0 && driver < 580 {

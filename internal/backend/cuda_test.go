@@ -103,8 +103,8 @@ func TestCUDAWheels(t *testing.T) {
 		}
 		if len(wheels) != want || wheels[0].pkg != "jax-"+cuda+"-pjrt" ||
 			wheels[0].version != jaxVersion {
-			t.Errorf("%s: %d wheels, the first %+v; want %d, the plugin %s first", cuda, len(wheels),
-				wheels[0], want, jaxVersion)
+			t.Errorf("%s: %d wheels, the first %+v; want %d, the plugin %s first", cuda,
+				len(wheels), wheels[0], want, jaxVersion)
 		}
 		seen := map[string]bool{}
 		for _, w := range wheels {

@@ -38,7 +38,8 @@ func Collect(ctx context.Context, be *backend.Backend, before Provenance) Proven
 	p := Provenance{
 		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(),
 		Backend: string(be.Kind), Device: be.Device, Devices: len(be.Devices),
-		PluginSHA256: be.PluginSHA256, XLAFlags: be.Flags, Started: time.Now().UTC().Truncate(time.Second),
+		PluginSHA256: be.PluginSHA256, XLAFlags: be.Flags,
+		Started: time.Now().UTC().Truncate(time.Second),
 	}
 	if be.Plugin != "" {
 		p.Plugin = filepath.Base(be.Plugin)

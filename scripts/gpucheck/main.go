@@ -30,10 +30,11 @@
 //
 // -compile needs no GPU: with the CUDA plugin it compiles the graphs of a step for an H100 that a
 // file describes, for the networks of the paper and of the studies, in each precision, with and
-// without determinism. It prints a table of the time to compile and of the memory of each graph (its
-// arguments, results and temporary values), and fails on an error of the compiler and where the plugin wants larger arguments than
-// go-xla gives it. Several GPUs run the same executables, since they meet on the host. It needs Go,
-// a C compiler and the plugin, and says so and succeeds where one is missing:
+// without determinism. It prints a table of the time to compile and of the memory of each graph
+// (its arguments, results and temporary values), and fails on an error of the compiler and where
+// the plugin wants larger arguments than go-xla gives it. Several GPUs run the same executables,
+// since they meet on the host. It needs Go, a C compiler and the plugin, and says so and succeeds
+// where one is missing:
 //
 //	go run ./scripts/gpucheck -compile
 package main
@@ -179,8 +180,8 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	fs.BoolVar(&o.compile, "compile", false,
 		"only compile, for a described H100; this needs no GPU")
 	var names []string
-	fs.Func("networks", "`list` for -compile of resnet18, resnet18-weights, wrn16-4, vgg19 (default "+
-		"all)", cli.Words(&names, "resnet18", "resnet18-weights", "wrn16-4", "vgg19"))
+	fs.Func("networks", "`list` for -compile of resnet18, resnet18-weights, wrn16-4, vgg19 "+
+		"(default all)", cli.Words(&names, "resnet18", "resnet18-weights", "wrn16-4", "vgg19"))
 	isQuick := fs.Bool("quick", false, "do a small part of everything, in seconds")
 	var chunks []int
 	fs.Func("chunks", "`list` of images per call of the compiled step (default "+

@@ -1,6 +1,7 @@
-// A PJRT plugin for a GPU that is described and not there. It passes everything on to a CUDA plugin,
-// except that its client compiles for the description, and that nothing can be executed. So go-xla
-// compiles through it what it would compile on a GPU: the same programs, with the same options.
+// A PJRT plugin for a GPU that is described and not there. It passes everything on to a CUDA
+// plugin, except that its client compiles for the description, and that nothing can be executed.
+// So go-xla compiles through it what it would compile on a GPU: the same programs, with the same
+// options.
 //
 //   DESCRIBED_PLUGIN  path of the CUDA plugin
 //   DESCRIBED_TARGET  path of the description, an xla.GpuTargetConfigProto as text
