@@ -195,7 +195,8 @@ func TestInstallCPUFaults(t *testing.T) {
 		{"other plugin in the wheel", "DIR/xla.whl: lib/xla_cpu.so: SHA-256 " +
 			sum([]byte("other")) + ", want " + sum([]byte(pluginContent)),
 			zipped(t, "lib/xla_cpu.so", "other"), nil},
-		{"index without the package", "the package index cannot be reached: http://127.0.0.1", whole, func(m *machine, _ *served, _ *Options) { m.cpu[0].pkg = "ylb" }},
+		{"index without the package", "the package index cannot be reached: http://127.0.0.1", whole,
+			func(m *machine, _ *served, _ *Options) { m.cpu[0].pkg = "ylb" }},
 		{"silent index", "the package index cannot be reached: no answer within 1ms: run once " +
 			"with a network", whole, func(m *machine, _ *served, _ *Options) {
 			m.patience = time.Millisecond
@@ -203,7 +204,9 @@ func TestInstallCPUFaults(t *testing.T) {
 		}},
 		{"offline", "the package index cannot be reached with -offline: run once with a network, " +
 			"or put xla.whl into DIR", whole, func(_ *machine, _ *served,
-				o *Options) { o.Offline = true }},
+			o *Options) {
+			o.Offline = true
+		}},
 		{"unwritable", "mkdir " + notAFolder + ": not a directory: XDG_CACHE_HOME names another " +
 			"folder for caches", whole, func(_ *machine, _ *served, o *Options) {
 			o.CacheDir = filepath.Join(notAFolder, "plugins")
