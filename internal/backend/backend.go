@@ -35,7 +35,7 @@ const (
 	Go   Kind = "go"
 )
 
-// Options of [Open]. None of them changes the numbers, except TF32 on a GPU.
+// Options of [Open]. None of them changes the numbers, except TF32 and Deterministic on a GPU.
 type Options struct {
 	Offline  bool   // never use the network
 	CacheDir string // folder of plugins; by default momentum/plugins in os.UserCacheDir
@@ -55,6 +55,14 @@ type Options struct {
 
 	// TF32 lets a GPU round the factors of matrix products and convolutions to 10 bits of mantissa.
 	TF32 bool
+	// Deterministic keeps a GPU from operations whose result may vary from call to call. On a CPU
+	// there are none.
+	Deterministic bool
+
+	// MemoryFraction is the share of each GPU's memory that this process may take, in (0, 1]; 0 is
+	// XLA's own, 0.75. It is taken as it is needed, or at once with Preallocate.
+	MemoryFraction float64
+	Preallocate    bool
 }
 
 // AllDevices is the value of [Options].Devices for all devices.
@@ -72,12 +80,13 @@ type Backend struct {
 	Backend      compute.Backend // GoMLX's, the client of the first device
 	Devices      []Device
 	Kind         Kind
-	Plugin       string // absolute path of the PJRT plugin, "" for [Go]
-	PluginSHA256 string // in hex, "" for [Go]
-	cores        bool   // whether each device is a core of the CPU
-	Device       string // description, such as "AMD EPYC, 2 cores"
-	Why          string // reason for this backend, such as "no GPU was found"
-	Build        string // name of the CPU plugin if it is a known one, such as "2026.6", or ""
+	Plugin       string   // absolute path of the PJRT plugin, "" for [Go]
+	PluginSHA256 string   // in hex, "" for [Go]
+	Flags        []string // XLA's, set by the user or by Open, with only the last part of paths
+	cores        bool     // whether each device is a core of the CPU
+	Device       string   // description, such as "AMD EPYC, 2 cores"
+	Why          string   // reason for this backend, such as "no GPU was found"
+	Build        string   // name of the CPU plugin if it is a known one, such as "2026.6", or ""
 }
 
 // Name is the kind and the build, such as "xla:cpu:2026.6".

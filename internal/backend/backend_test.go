@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/go-xla/installer"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/google/go-cmp/cmp"
@@ -77,10 +76,9 @@ func checkError(t *testing.T, name string, err error, want string) {
 // bare is a machine without GPU, network and Python.
 func bare() machine {
 	return machine{
-		cpu: cpuBuilds(),
-		index: func(string) (*installer.PipPackageInfo, error) {
-			return nil, errors.New("network is unreachable")
-		},
+		cpu:      cpuBuilds(),
+		cuda:     cudaWheels,
+		index:    "http://127.0.0.1:1/", // where no server listens
 		patience: 1e9,
 	}
 }
@@ -101,8 +99,9 @@ func TestAutoWithoutNetwork(t *testing.T) {
 		t.Errorf("got %+v", b)
 	}
 	missing := func(c build) string {
-		return "backend: xla:cpu: the package index cannot be reached: network is unreachable: " +
-			"run once with a network, or put " + c.file + " into " + dir + "\n"
+		return "backend: xla:cpu: the package index cannot be reached: Get " +
+			`"http://127.0.0.1:1/` + c.pkg + `/json": dial tcp 127.0.0.1:1: connect: connection ` +
+			"refused: run once with a network, or put " + c.file + " into " + dir + "\n"
 	}
 	var want string
 	for i, c := range m.cpu[1:] {
@@ -116,7 +115,7 @@ func TestAutoWithoutNetwork(t *testing.T) {
 	}
 	_, err = m.open(t.Context(), "xla:cpu", Options{CacheDir: dir})
 	checkError(t, "xla:cpu", err, "backend: xla:cpu: the package index cannot be reached: "+
-		"network is unreachable: run once with a network")
+		`Get "http://127.0.0.1:1/`)
 	if !errors.Is(err, errUnavailable) {
 		t.Errorf("%v is not errUnavailable", err)
 	}
@@ -124,20 +123,21 @@ func TestAutoWithoutNetwork(t *testing.T) {
 
 func TestOffline(t *testing.T) {
 	m := bare()
-	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
-		t.Errorf("asked for %s", pkg)
-		return nil, errors.New("unwanted")
-	}
+	x := index{}.serve(t)
+	m.index = x.address
 	m.gpus = []string{gpuFile(t)}
 	for spec, want := range map[string]string{
 		"xla:cpu": "backend: xla:cpu: the package index cannot be reached with -offline: run " +
 			"once with a network, or put ",
-		"xla:cuda": "backend: xla:cuda: the package index cannot be reached with -offline, and " +
-			"no plugin was found: run once with a network, or install JAX for CUDA",
+		"xla:cuda": "backend: xla:cuda: the package index cannot be reached with -offline: run " +
+			"once with a network, or put jax_cuda13_pjrt-0.12.0.1-py3-none-manylinux_2_27_",
 		"auto": "",
 	} {
 		_, err := m.open(t.Context(), spec, Options{CacheDir: t.TempDir(), Offline: true})
 		checkError(t, spec, err, want)
+	}
+	if n := x.asked.Load(); n > 0 {
+		t.Errorf("asked the index %d times", n)
 	}
 }
 
@@ -155,12 +155,7 @@ func gpuFile(t *testing.T) string {
 
 func TestCancelled(t *testing.T) {
 	m := bare()
-	stop := make(chan struct{})
-	defer close(stop)
-	m.index = func(string) (*installer.PipPackageInfo, error) {
-		<-stop
-		return nil, errors.New("late")
-	}
+	m.index = silent(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b, err := m.open(ctx, "auto", Options{CacheDir: t.TempDir()})

@@ -11,8 +11,7 @@ import (
 // build is a known build of XLA for the CPU: a plugin in a wheel of the Python Package Index.
 type build struct {
 	name         string // in -backend=xla:cpu:NAME: year and month of the build
-	pkg, version string
-	file, sha256 string // of the wheel
+	wheel               // in which it comes
 	member       string // path of the plugin in the wheel
 	plugin       string // file name of the plugin in the cache folder
 	pluginSHA256 string
@@ -24,25 +23,34 @@ func cpuBuilds() []build {
 	switch runtime.GOOS + "/" + runtime.GOARCH {
 	case "linux/amd64":
 		return []build{{
-			name: "2026.6", pkg: "fastatomstruct-xla-cpu", version: "2026.6.23",
-			file:         "fastatomstruct_xla_cpu-2026.6.23-py3-none-manylinux_2_27_x86_64.whl",
-			sha256:       "88b1c430b341b4bea40a37420311c9c75db6e22b46d2ff95b6986577bee6afe9",
+			name: "2026.6",
+			wheel: wheel{
+				pkg: "fastatomstruct-xla-cpu", version: "2026.6.23",
+				file:   "fastatomstruct_xla_cpu-2026.6.23-py3-none-manylinux_2_27_x86_64.whl",
+				sha256: "88b1c430b341b4bea40a37420311c9c75db6e22b46d2ff95b6986577bee6afe9",
+			},
 			member:       "fastatomstruct_xla_cpu/libpjrt_cpu.so",
 			plugin:       "fastatomstruct_xla_cpu-2026.6.23-x86_64.so",
 			pluginSHA256: "0a0fe56ca17be9efc7b942e89e534e5e0ad4a0f1e369b66d27b62184509015b9",
 		}, {
-			name: "2025.11", pkg: "xla-cpu-pjrt", version: "0.0.1",
-			file:         "xla_cpu_pjrt-0.0.1-py3-none-manylinux_2_27_x86_64.whl",
-			sha256:       "55837b6b7b47daa717f2d9a5a03563ea0ceaa338d06a81a1e2d3f060d960decc",
+			name: "2025.11",
+			wheel: wheel{
+				pkg: "xla-cpu-pjrt", version: "0.0.1",
+				file:   "xla_cpu_pjrt-0.0.1-py3-none-manylinux_2_27_x86_64.whl",
+				sha256: "55837b6b7b47daa717f2d9a5a03563ea0ceaa338d06a81a1e2d3f060d960decc",
+			},
 			member:       "xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so",
 			plugin:       "xla_cpu_pjrt-0.0.1-x86_64.so",
 			pluginSHA256: "88c3f28c5900f48ad4a82cab9e79bba9537809743395e341485f8794268820dc",
 		}}
 	case "linux/arm64": // the newer package has no wheel for it
 		return []build{{
-			name: "2025.11", pkg: "xla-cpu-pjrt", version: "0.0.1",
-			file:         "xla_cpu_pjrt-0.0.1-py3-none-manylinux_2_27_aarch64.whl",
-			sha256:       "8f613be6e891858f40d64f9799319502fff42689661944fc18a6ffd8210b30c9",
+			name: "2025.11",
+			wheel: wheel{
+				pkg: "xla-cpu-pjrt", version: "0.0.1",
+				file:   "xla_cpu_pjrt-0.0.1-py3-none-manylinux_2_27_aarch64.whl",
+				sha256: "8f613be6e891858f40d64f9799319502fff42689661944fc18a6ffd8210b30c9",
+			},
 			member:       "xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so",
 			plugin:       "xla_cpu_pjrt-0.0.1-aarch64.so",
 			pluginSHA256: "fcf411f3e8ff635c2b2cf87215aa7016f460e66d236c3db08309e7486583532d",

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 
 	"momentum/internal/durable"
-	"momentum/internal/fetch"
 	"momentum/internal/lockfile"
 )
 
@@ -38,8 +37,8 @@ func (m machine) installCPU(ctx context.Context, c build, o Options) (plugin str
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	file := filepath.Join(o.CacheDir, c.file)
-	if err := m.fetchCPU(ctx, c, file, o); err != nil {
+	file, err := m.fetchWheel(ctx, c.wheel, o.CacheDir, "XLA for the CPU", o)
+	if err != nil {
 		return "", err
 	}
 	if err := unpack(file, c.member, plugin, c.pluginSHA256); err != nil {
@@ -60,29 +59,6 @@ func lockCache(ctx context.Context, path string, o Options) (*lockfile.Lock, err
 		return nil, fmt.Errorf("%w: XDG_CACHE_HOME names another folder for caches", err)
 	}
 	return lock, err
-}
-
-// fetchCPU downloads a build's wheel to file, unless the file is already there.
-func (m machine) fetchCPU(ctx context.Context, c build, file string, o Options) error {
-	if fetch.Verify(file, c.sha256, 0) == nil {
-		return nil
-	}
-	remedy := fmt.Sprintf("run once with a network, or put %s into %s", c.file, o.CacheDir)
-	if o.Offline {
-		return fmt.Errorf("%w with -offline: %s", errUnavailable, remedy)
-	}
-	info, err := m.ask(ctx, c.pkg)
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, remedy)
-	}
-	for _, r := range info.Releases[c.version] {
-		if r.Digests["sha256"] == c.sha256 {
-			return fetch.Get(ctx, fetch.File{URL: r.URL, Path: file, SHA256: c.sha256},
-				fetch.Options{Out: o.Out, Label: "XLA for the CPU"})
-		}
-	}
-	return fmt.Errorf("the package index has no file of %s %s with SHA-256 %s", c.pkg,
-		c.version, c.sha256)
 }
 
 // unpack copies the member of a wheel to target, completely and with the given SHA-256 or not at

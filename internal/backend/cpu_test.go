@@ -5,7 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,44 +15,52 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/gomlx/go-xla/installer"
 )
 
-// index is a package index whose files are served over HTTP: index[package][version][file name] is
-// the content of a file.
+// index is a package index: index[package][version][file name] is the content of a file.
 type index map[string]map[string]map[string][]byte
 
-// serve returns a function that queries the index, and the number of downloads so far.
-func (x index) serve(t *testing.T) (ask func(pkg string) (*installer.PipPackageInfo, error),
-	downloads *atomic.Int32) {
-	files := map[string][]byte{}
-	downloads = new(atomic.Int32)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		downloads.Add(1)
-		http.ServeContent(w, r, r.URL.Path, time.Time{}, bytes.NewReader(files[r.URL.Path]))
-	}))
-	t.Cleanup(server.Close)
-	packages := map[string]*installer.PipPackageInfo{}
+// served is an index as a server on this machine. It redirects a question to another place, and the
+// addresses in its answers are relative to that.
+type served struct {
+	address          string
+	files            map[string][]byte // content by name
+	asked, downloads atomic.Int32
+}
+
+func (x index) serve(t *testing.T) *served {
+	s := &served{files: map[string][]byte{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /pypi/{pkg}/json", func(w http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
+		http.Redirect(w, r, "/mirror/index/"+r.PathValue("pkg"), http.StatusFound)
+	})
+	mux.HandleFunc("GET /mirror/files/{name}", func(w http.ResponseWriter, r *http.Request) {
+		s.downloads.Add(1)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.files[r.PathValue("name")]))
+	})
 	for pkg, versions := range x {
-		info := &installer.PipPackageInfo{Releases: map[string][]installer.PipReleaseInfo{}}
+		releases := map[string][]any{}
 		for version, contents := range versions {
 			for name, content := range contents {
-				files["/"+name] = content
-				info.Releases[version] = append(info.Releases[version], installer.PipReleaseInfo{
-					PackageType: "bdist_wheel", Filename: name, URL: server.URL + "/" + name,
-					Digests: map[string]string{"sha256": sum(content)},
+				s.files[name] = content
+				releases[version] = append(releases[version], map[string]any{
+					"url": "../files/" + name, "digests": map[string]string{"sha256": sum(content)},
 				})
 			}
 		}
-		packages[pkg] = info
-	}
-	return func(pkg string) (*installer.PipPackageInfo, error) {
-		if info := packages[pkg]; info != nil {
-			return info, nil
+		answer, err := json.Marshal(map[string]any{"releases": releases})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil, errors.New("no package " + pkg)
-	}, downloads
+		mux.HandleFunc("GET /mirror/index/"+pkg, func(w http.ResponseWriter, _ *http.Request) {
+			w.Write(answer)
+		})
+	}
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	s.address = server.URL + "/pypi/"
+	return s
 }
 
 func sum(content []byte) string {
@@ -82,21 +90,22 @@ func zipped(t testing.TB, files ...string) []byte {
 
 const pluginContent = "as if it were a plugin"
 
-// wheelMachine returns a machine whose index has the wheel, and the number of downloads so far.
-func wheelMachine(t *testing.T, content []byte) (m machine, downloads *atomic.Int32) {
-	m = bare()
+// wheelMachine returns a machine and its index, which has the wheel.
+func wheelMachine(t *testing.T, content []byte) (machine, *served) {
+	m := bare()
 	m.cpu = []build{{
-		name: "new", pkg: "xla", version: "1.0", file: "xla.whl", sha256: sum(content),
+		name:   "new",
+		wheel:  wheel{pkg: "xla", version: "1.0", file: "xla.whl", sha256: sum(content)},
 		member: "lib/xla_cpu.so", plugin: "xla_cpu-1.0.so",
 		pluginSHA256: sum([]byte(pluginContent)),
 	}}
-	m.index, downloads = index{"xla": {"1.0": {"xla.whl": content},
-		"1.1": {"newer.whl": nil}}}.serve(t)
-	return m, downloads
+	x := index{"xla": {"1.0": {"xla.whl": content}, "1.1": {"newer.whl": nil}}}.serve(t)
+	m.index = x.address
+	return m, x
 }
 
 func TestInstallCPU(t *testing.T) {
-	m, downloads := wheelMachine(t, zipped(t, "README", "text", "lib/xla_cpu.so", pluginContent))
+	m, x := wheelMachine(t, zipped(t, "README", "text", "lib/xla_cpu.so", pluginContent))
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	plugin := filepath.Join(dir, "xla_cpu-1.0.so")
 	var out bytes.Buffer
@@ -112,7 +121,7 @@ func TestInstallCPU(t *testing.T) {
 		if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 1 {
 			t.Errorf("left %q, want the plugin only", files)
 		}
-		if n := downloads.Load(); n != wantDownloads {
+		if n := x.downloads.Load(); n != wantDownloads {
 			t.Errorf("%d downloads, want %d", n, wantDownloads)
 		}
 		if !strings.Contains(out.String(), wantNotice) {
@@ -134,19 +143,19 @@ func TestInstallCPU(t *testing.T) {
 
 func TestInstallCPUFromWheelOnDisk(t *testing.T) {
 	content := zipped(t, "lib/xla_cpu.so", pluginContent)
-	m, downloads := wheelMachine(t, content)
+	m, x := wheelMachine(t, content)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "xla.whl"), content, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	_, err := m.installCPU(t.Context(), m.cpu[0], Options{CacheDir: dir, Offline: true})
-	if err != nil || downloads.Load() != 0 {
-		t.Errorf("%v, %d downloads", err, downloads.Load())
+	if err != nil || x.downloads.Load() != 0 {
+		t.Errorf("%v, %d downloads", err, x.downloads.Load())
 	}
 }
 
 func TestInstallCPUAtOnce(t *testing.T) {
-	m, downloads := wheelMachine(t, zipped(t, "lib/xla_cpu.so", pluginContent))
+	m, x := wheelMachine(t, zipped(t, "lib/xla_cpu.so", pluginContent))
 	dir := t.TempDir()
 	var all sync.WaitGroup
 	for range 4 { // the lock is on a file, so that one process is enough
@@ -158,7 +167,7 @@ func TestInstallCPUAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := downloads.Load(); n != 1 {
+	if n := x.downloads.Load(); n != 1 {
 		t.Errorf("%d downloads, want 1", n)
 	}
 }
@@ -172,22 +181,13 @@ func TestInstallCPUFaults(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
 		wheel      []byte
-		change     func(m *machine, o *Options)
+		change     func(m *machine, x *served, o *Options)
 	}{
 		{"other content than the index promises", "fetch: http://127.0.0.1", whole,
-			func(m *machine, _ *Options) {
-				other, _ := index{"xla": {"1.0": {"xla.whl": []byte("other")}}}.serve(t)
-				ask := m.index
-				m.index = func(pkg string) (*installer.PipPackageInfo, error) {
-					info, err := ask(pkg)
-					wrong, _ := other(pkg)
-					info.Releases["1.0"][0].URL = wrong.Releases["1.0"][0].URL
-					return info, err
-				}
-			}},
+			func(_ *machine, x *served, _ *Options) { x.files["xla.whl"] = []byte("other") }},
 		{"other file than the fixed one",
 			"the package index has no file of xla 1.0 with SHA-256 00", whole,
-			func(m *machine, _ *Options) { m.cpu[0].sha256 = "00" }},
+			func(m *machine, _ *served, _ *Options) { m.cpu[0].sha256 = "00" }},
 		{"truncated wheel", "DIR/xla.whl: zip: not a valid zip file", whole[:len(whole)-30], nil},
 		{"not a wheel", "DIR/xla.whl: zip: not a valid zip file", []byte("no zip"), nil},
 		{"wheel without plugin", "DIR/xla.whl: open lib/xla_cpu.so: file does not exist",
@@ -195,25 +195,28 @@ func TestInstallCPUFaults(t *testing.T) {
 		{"other plugin in the wheel", "DIR/xla.whl: lib/xla_cpu.so: SHA-256 " +
 			sum([]byte("other")) + ", want " + sum([]byte(pluginContent)),
 			zipped(t, "lib/xla_cpu.so", "other"), nil},
-		{"index without the package", "the package index cannot be reached: no package ylb: run " +
-			"once with a network", whole, func(m *machine, _ *Options) { m.cpu[0].pkg = "ylb" }},
+		{"index without the package", "the package index cannot be reached: http://127.0.0.1", whole,
+			func(m *machine, _ *served, _ *Options) { m.cpu[0].pkg = "ylb" }},
 		{"silent index", "the package index cannot be reached: no answer within 1ms: run once " +
-			"with a network", whole, func(m *machine, _ *Options) {
+			"with a network", whole, func(m *machine, _ *served, _ *Options) {
 			m.patience = time.Millisecond
-			m.index = func(string) (*installer.PipPackageInfo, error) { select {} }
+			m.index = silent(t)
 		}},
 		{"offline", "the package index cannot be reached with -offline: run once with a network, " +
-			"or put xla.whl into DIR", whole, func(_ *machine, o *Options) { o.Offline = true }},
+			"or put xla.whl into DIR", whole, func(_ *machine, _ *served,
+			o *Options) {
+			o.Offline = true
+		}},
 		{"unwritable", "mkdir " + notAFolder + ": not a directory: XDG_CACHE_HOME names another " +
-			"folder for caches", whole, func(_ *machine, o *Options) {
+			"folder for caches", whole, func(_ *machine, _ *served, o *Options) {
 			o.CacheDir = filepath.Join(notAFolder, "plugins")
 		}},
 	} {
-		m, _ := wheelMachine(t, c.wheel)
+		m, x := wheelMachine(t, c.wheel)
 		dir := t.TempDir()
 		o := Options{CacheDir: dir, Out: new(bytes.Buffer)}
 		if c.change != nil {
-			c.change(&m, &o)
+			c.change(&m, x, &o)
 		}
 		_, err := m.installCPU(t.Context(), m.cpu[0], o)
 		checkError(t, c.name, err, strings.ReplaceAll(c.want, "DIR", dir))
@@ -223,19 +226,32 @@ func TestInstallCPUFaults(t *testing.T) {
 	}
 }
 
+// silent returns the address of an index that never answers.
+func silent(t *testing.T) string {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/"
+}
+
 // A failed request is repeated.
 func TestAskAgain(t *testing.T) {
-	m, _ := wheelMachine(t, zipped(t, "lib/xla_cpu.so", pluginContent))
-	ask, asked := m.index, 0
-	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
-		if asked++; asked == 1 {
-			return nil, errors.New("503")
+	m, x := wheelMachine(t, zipped(t, "lib/xla_cpu.so", pluginContent))
+	busy := true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if busy {
+			busy = false
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
 		}
-		return ask(pkg)
-	}
+		http.Redirect(w, r, strings.TrimSuffix(x.address, "/pypi/")+r.URL.Path, http.StatusFound)
+	}))
+	t.Cleanup(server.Close)
+	m.index = server.URL + "/pypi/"
 	o := Options{CacheDir: t.TempDir(), Out: new(bytes.Buffer)}
-	if _, err := m.installCPU(t.Context(), m.cpu[0], o); err != nil || asked != 2 {
-		t.Errorf("asked %d times: %v", asked, err)
+	if _, err := m.installCPU(t.Context(), m.cpu[0], o); err != nil || x.asked.Load() != 1 {
+		t.Errorf("asked %d times: %v", x.asked.Load(), err)
 	}
 }
 

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	_ "embed" // cuda_wheels.txt
 	"errors"
 	"fmt"
 	"os"
@@ -17,8 +18,6 @@ import (
 	"github.com/gomlx/go-xla/installer"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-
-	"momentum/internal/fetch"
 )
 
 // jaxVersion is the JAX release of the CUDA plugin that is installed.
@@ -27,8 +26,11 @@ const jaxVersion = "0.12.0.1"
 // machine describes the environment of the program. Tests replace it.
 type machine struct {
 	// builds of XLA for the CPU, in the order in which they are tried
-	cpu   []build
-	index func(pkg string) (*installer.PipPackageInfo, error) // the Python Package Index
+	cpu []build
+	// wheels of a CUDA installation, for a version of CUDA
+	cuda func(version string) ([]wheel, error)
+	// address of the package index, to which a package's name is added
+	index string
 	// between a failed request to the index and its repetition
 	pause time.Duration
 	// limit for a request to the index and its repetition
@@ -44,7 +46,8 @@ type machine struct {
 func thisMachine() machine {
 	m := machine{
 		cpu:      cpuBuilds(),
-		index:    installer.GetPipInfo,
+		cuda:     cudaWheels,
+		index:    pypi,
 		pause:    time.Second,
 		patience: 15 * time.Second,
 		gpus:     []string{"/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*"},
@@ -180,21 +183,21 @@ func lastMatch(pattern string) string {
 	return found[len(found)-1]
 }
 
-// installCUDA installs JAX's CUDA plugin and the NVIDIA libraries that it needs (2.5 GB of wheels)
-// in the cache folder. It uses pip's layout, since the libraries find each other by relative paths.
-// Only the plugin's version is fixed; the checksums come from the index. go-xla's
-// installer.CudaInstall is not used: it takes the latest version of everything, can be neither
-// resumed nor interrupted, and writes escape codes to the standard output.
+// installCUDA installs JAX's CUDA plugin and the NVIDIA libraries that it needs (2.5 GB of wheels
+// for CUDA 13, 3.2 GB for CUDA 12) in the cache folder. It uses pip's layout, since the libraries
+// find each other by relative paths. go-xla's installer.CudaInstall is not used: it takes the
+// latest version of everything, can be neither resumed nor interrupted, and writes escape codes to
+// the standard output.
 func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err error) {
 	cuda := "cuda13"
 	if driver := driverVersion(); driver != 0 && driver < 580 {
 		cuda = "cuda12" // CUDA 13 needs driver 580
 	}
-	home := filepath.Join(o.CacheDir, "jax-"+cuda+"-"+jaxVersion)
-	if o.Offline {
-		return "", fmt.Errorf("%w with -offline, and no plugin was found: run once with a "+
-			"network, or install JAX for CUDA", errUnavailable)
+	wheels, err := m.cuda(cuda)
+	if err != nil {
+		return "", err
 	}
+	home := filepath.Join(o.CacheDir, "jax-"+cuda+"-"+jaxVersion)
 	lock, err := lockCache(ctx, home, o)
 	if err != nil {
 		return "", err
@@ -204,21 +207,20 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 		return plugin, nil // another process has just installed it
 	}
 
-	wheels, err := m.cudaWheels(ctx, cuda)
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintf(o.Out, "installing XLA for CUDA (2.5 GB) in %s\n", home)
+	fmt.Fprintf(o.Out, "installing XLA for CUDA in %s\n", home)
 	downloads, tmp := home+".wheels", home+".tmp" // after a failure, the downloads are kept
 	defer os.RemoveAll(tmp)
 	if err := os.RemoveAll(tmp); err != nil {
 		return "", err
 	}
 	for i, w := range wheels {
-		file := filepath.Join(downloads, w.Filename)
 		label := fmt.Sprintf("CUDA %d/%d", i+1, len(wheels))
-		if err := fetch.Get(ctx, fetch.File{URL: w.URL, Path: file, SHA256: w.Digests["sha256"]},
-			fetch.Options{Out: o.Out, Label: label}); err != nil {
+		file, err := m.fetchWheel(ctx, w, downloads, label, o)
+		if errors.Is(err, errUnavailable) {
+			err = fmt.Errorf("%w, with %d others (docs/gpu.md), or install JAX for CUDA", err,
+				len(wheels)-1)
+		}
+		if err != nil {
 			return "", err
 		}
 		for _, folder := range []string{"jax_plugins", "nvidia"} {
@@ -229,7 +231,7 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 		}
 	}
 	if lastMatch(filepath.Join(tmp, jaxPlugin)) == "" {
-		return "", fmt.Errorf("%s: there is no %s in it", wheels[0].Filename, jaxPlugin)
+		return "", fmt.Errorf("%s: there is no %s in it", wheels[0].file, jaxPlugin)
 	}
 	if err := os.Rename(tmp, home); err != nil {
 		return "", err
@@ -237,59 +239,22 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 	return lastMatch(filepath.Join(home, jaxPlugin)), os.RemoveAll(downloads)
 }
 
-// cudaWheels returns the wheels to install: the plugin, then each library that JAX requires, in the
-// newest version that JAX allows within the major version of its lower bound.
-func (m machine) cudaWheels(ctx context.Context, cuda string) ([]*installer.PipReleaseInfo, error) {
-	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
-	platform := regexp.MustCompile("manylinux.*_" + arch + `\.whl$`)
-	pkg := "jax-" + cuda + "-pjrt"
-	info, err := m.ask(ctx, pkg)
-	if err != nil {
-		return nil, err
-	}
-	plugin, err := installer.PipSelectRelease(info.Releases[jaxVersion], platform, true)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", pkg, jaxVersion, err)
-	}
-	wheels := []*installer.PipReleaseInfo{plugin}
+//go:embed cuda_wheels.txt
+var cudaTable string
 
-	if info, err = m.ask(ctx, "jax-"+cuda+"-plugin"); err != nil {
-		return nil, err
+// cudaWheels returns the wheels of a CUDA installation on this kind of machine, the plugin first.
+func cudaWheels(cuda string) (wheels []wheel, err error) {
+	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	for line := range strings.Lines(cudaTable) {
+		f := strings.Fields(line)
+		if f[0] == cuda && f[1] == arch {
+			wheels = append(wheels, wheel{pkg: f[2], version: f[3], sha256: f[4], file: f[5]})
+		}
 	}
-	dependencies, err := info.ParseDependencies()
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range dependencies {
-		if !strings.HasPrefix(d.Package, "nvidia-") {
-			continue
-		}
-		if info, err = m.ask(ctx, d.Package); err != nil {
-			return nil, err
-		}
-		newest, best := "", (*installer.PipReleaseInfo)(nil)
-		for version, files := range info.Releases {
-			if !d.IsValid(version) || d.Minimum != "" && major(version) != major(d.Minimum) ||
-				newest != "" && installer.PipCompareVersion(version, newest) < 0 {
-				continue
-			}
-			if file, err := installer.PipSelectRelease(files, platform, true); err == nil {
-				newest, best = version, file
-			}
-		}
-		if best == nil {
-			return nil, fmt.Errorf("the package index has no %s for %s that JAX %s can use",
-				d.Package, arch, jaxVersion)
-		}
-		wheels = append(wheels, best)
+	if len(wheels) == 0 {
+		return nil, fmt.Errorf("there is no plugin for %s on %s", cuda, runtime.GOARCH)
 	}
 	return wheels, nil
-}
-
-// major is the first number of a version.
-func major(version string) string {
-	first, _, _ := strings.Cut(version, ".")
-	return first
 }
 
 // driverVersion is the major version of the NVIDIA driver, 0 if it is unknown.
@@ -314,19 +279,20 @@ func gpuModel() string {
 	return "NVIDIA GPU"
 }
 
-// setCUDAEnvironment tells XLA and NVIDIA's libraries where CUDA's compiler is and whether they may
-// round to TF32. They read their environment when they are loaded. go-xla's option tf32 is not
-// enough: it applies to matrix products only, and convolutions would always use TF32.
-func setCUDAEnvironment(plugin string, tf32 bool) {
+// setCUDAEnvironment tells XLA and NVIDIA's libraries where CUDA's compiler is, whether they may
+// round to TF32, and whether they must avoid operations whose result varies. They read their
+// environment when they are loaded. go-xla's option tf32 is not enough: it applies to matrix
+// products only, and convolutions would always use TF32. A flag that the user has set stays.
+func setCUDAEnvironment(plugin string, tf32, deterministic bool) {
 	if tf32 {
 		os.Unsetenv("NVIDIA_TF32_OVERRIDE")
 	} else {
 		os.Setenv("NVIDIA_TF32_OVERRIDE", "0")
 	}
-	const option = "--xla_gpu_cuda_data_dir="
-	flags := os.Getenv("XLA_FLAGS")
-	if strings.Contains(flags, option) {
-		return
+	if deterministic {
+		addXLAFlag("--xla_gpu_exclude_nondeterministic_ops", "true")
+		// XLA turns products into Triton's fusions, which it then refuses as not deterministic.
+		addXLAFlag("--xla_gpu_enable_triton_gemm", "false")
 	}
 	folder := filepath.Dir(plugin)
 	// The layouts of JAX and of go-xla.
@@ -335,12 +301,68 @@ func setCUDAEnvironment(plugin string, tf32 bool) {
 		for _, compiler := range []string{"cu13", "cuda_nvcc"} {
 			home := filepath.Join(nvidia, compiler)
 			if _, err := os.Stat(home); err == nil {
-				os.Setenv("XLA_FLAGS", strings.TrimSpace(flags+" "+option+home))
+				addXLAFlag("--xla_gpu_cuda_data_dir", home)
 				return
 			}
 		}
 	}
 }
 
+// addXLAFlag adds a flag to the variable XLA_FLAGS, unless it is there.
+func addXLAFlag(name, value string) {
+	flags := os.Getenv("XLA_FLAGS")
+	if !strings.Contains(flags, name) {
+		os.Setenv("XLA_FLAGS", strings.TrimSpace(flags+" "+name+"="+value))
+	}
+}
+
+// keepAutotuning lets XLA keep the kernels that it has chosen by trying them, in the folder of
+// plugins, and take them from there. A choice depends on times, so without it two processes may
+// choose differently and differ by rounding. sum is the plugin's SHA-256: another XLA must choose
+// anew.
+func keepAutotuning(sum string, o Options) error {
+	dir, err := cacheDir(o.CacheDir)
+	if err != nil {
+		return err
+	}
+	dir = filepath.Join(dir, "autotuned-"+sum[:min(12, len(sum))])
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	addXLAFlag("--xla_gpu_per_fusion_autotune_cache_dir", dir)
+	return nil
+}
+
+// xlaFlags are the flags in XLA_FLAGS, with only the last part of paths.
+func xlaFlags() (flags []string) {
+	for _, flag := range strings.Fields(os.Getenv("XLA_FLAGS")) {
+		name, value, found := strings.Cut(flag, "=")
+		if found && filepath.IsAbs(value) {
+			flag = name + "=" + filepath.Base(value)
+		}
+		flags = append(flags, flag)
+	}
+	return flags
+}
+
+// memory are the options of go-xla for a GPU's memory.
+func (o Options) memory() string {
+	s := fmt.Sprintf(",preallocate=%t", o.Preallocate)
+	if o.MemoryFraction > 0 {
+		s += fmt.Sprintf(",memory_fraction=%g", o.MemoryFraction)
+	}
+	return s
+}
+
 // HasGPU reports whether there is an NVIDIA GPU that this process may use.
 func HasGPU() bool { return thisMachine().hasGPU() }
+
+// FindCUDA returns the path of a CUDA plugin on this machine, in the default folder of plugins or
+// installed by another program, or "".
+func FindCUDA(ctx context.Context) string {
+	dir, err := cacheDir("")
+	if err != nil {
+		return ""
+	}
+	return thisMachine().findCUDA(ctx, Options{CacheDir: dir})
+}

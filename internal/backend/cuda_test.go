@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/go-xla/installer"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -92,51 +91,59 @@ func TestFindCUDA(t *testing.T) {
 	}
 }
 
-// cudaIndex returns an index with JAX's CUDA plugins and two of NVIDIA's libraries, for an
-// architecture.
-func cudaIndex(t *testing.T, arch string) index {
-	t.Helper()
-	linux := "-py3-none-manylinux_2_27_" + arch + ".whl"
-	lib := func(content string) map[string][]byte {
-		return map[string][]byte{
-			"lib-" + content + linux: zipped(t, "nvidia/cu/lib/libcu.so", content,
-				"nvidia/cu/bin/ptxas", "#!", "lib.dist-info/RECORD", ""),
-			"lib-" + content + "-win_amd64.whl": zipped(t, "nvidia/cu/cu.dll", content),
+// Each table has the plugin's release first, and every wheel has its own version and checksum.
+func TestCUDAWheels(t *testing.T) {
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		t.Skip("there is no CUDA plugin for " + runtime.GOARCH)
+	}
+	for cuda, want := range map[string]int{"cuda13": 14, "cuda12": 13} {
+		wheels, err := cudaWheels(cuda)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(wheels) != want || wheels[0].pkg != "jax-"+cuda+"-pjrt" ||
+			wheels[0].version != jaxVersion {
+			t.Errorf("%s: %d wheels, the first %+v; want %d, the plugin %s first", cuda,
+				len(wheels), wheels[0], want, jaxVersion)
+		}
+		seen := map[string]bool{}
+		for _, w := range wheels {
+			start := strings.ReplaceAll(w.pkg, "-", "_") + "-" + w.version + "-"
+			if seen[w.sha256] || len(w.sha256) != 64 || !strings.HasPrefix(w.file, start) {
+				t.Errorf("%s: %+v", cuda, w)
+			}
+			seen[w.sha256] = true
 		}
 	}
+	if _, err := cudaWheels("cuda11"); err == nil {
+		t.Error("there are wheels for CUDA 11")
+	}
+}
+
+// cudaMachine returns a machine and its index, whose CUDA plugin needs two libraries. The index
+// also has newer files, which are not those of the table.
+func cudaMachine(t *testing.T) (machine, *served) {
+	plugin := zipped(t, "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "plugin")
+	lib := zipped(t, "nvidia/cu/lib/libcu.so", "13.0", "nvidia/cu/bin/ptxas", "#!",
+		"lib.dist-info/RECORD", "")
+	other := zipped(t, "nvidia/other/lib/libother.so", "other", "nvidia/../../escaped", "")
 	x := index{
-		"nvidia-lib": {"12.9": lib("12.9"), "13.0": lib("13.0"), "13.10": lib("13.10"),
-			"13.9": lib("13.9"), "13.11": {"lib.tar.gz": nil}, "14.0": lib("14.0")},
-		"nvidia-other": {"1.0": {"other" + linux: zipped(t, "nvidia/other/lib/libother.so", "other",
-			"nvidia/../../escaped", "")}},
+		"jax-pjrt":     {"1.0": {"pjrt.whl": plugin}, "2.0": {"pjrt-2.0.whl": nil}},
+		"nvidia-lib":   {"13.0": {"lib.whl": lib, "lib-windows.whl": nil}, "13.1": {"n.whl": nil}},
+		"nvidia-other": {"1.0": {"other.whl": other}},
+	}.serve(t)
+	m := bare()
+	m.index = x.address
+	m.cuda = func(string) ([]wheel, error) {
+		return []wheel{{"jax-pjrt", "1.0", "pjrt.whl", sum(plugin)},
+			{"nvidia-lib", "13.0", "lib.whl", sum(lib)},
+			{"nvidia-other", "1.0", "other.whl", sum(other)}}, nil
 	}
-	for _, cuda := range []string{"cuda12", "cuda13"} { // this machine's driver decides
-		x["jax-"+cuda+"-plugin"] = nil
-		x["jax-"+cuda+"-pjrt"] = map[string]map[string][]byte{
-			jaxVersion: {"pjrt-" + cuda + linux: zipped(t,
-				"jax_plugins/xla_"+cuda+"/xla_cuda_plugin.so", cuda)},
-			"99.0": {"pjrt-new" + linux: nil},
-		}
-	}
-	return x
+	return m, x
 }
 
 func TestInstallCUDA(t *testing.T) {
-	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
-	if arch == "" {
-		t.Skip("there is no CUDA plugin for " + runtime.GOARCH)
-	}
-	m := bare()
-	ask, downloads := cudaIndex(t, arch).serve(t)
-	m.index = func(pkg string) (*installer.PipPackageInfo, error) {
-		info, err := ask(pkg)
-		if err == nil {
-			info.Info.RequiresDist = []string{"jax-cuda13-pjrt==" + jaxVersion,
-				`nvidia-lib>=13.0; sys_platform == "linux"`, "nvidia-other"}
-		}
-		return info, err
-	}
-
+	m, x := cudaMachine(t)
 	dir := t.TempDir()
 	var out bytes.Buffer
 	for range 2 { // the second time it is installed already
@@ -159,21 +166,46 @@ func TestInstallCUDA(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("files (-want +got):\n%s", diff)
 		}
-		if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.10" {
-			t.Errorf("nvidia-lib %s, want 13.10", content)
+		if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.0" {
+			t.Errorf("nvidia-lib %s, want 13.0", content)
 		}
 		info, err := os.Stat(home + "/nvidia/cu/bin/ptxas")
 		if err == nil && info.Mode()&0o100 == 0 {
 			t.Errorf("ptxas has mode %v, want an executable", info.Mode())
 		}
-		if n := downloads.Load(); n != 3 {
+		if n := x.downloads.Load(); n != 3 {
 			t.Errorf("%d downloads, want 3", n)
 		}
 	}
+}
 
-	_, err := m.installCUDA(t.Context(), Options{CacheDir: t.TempDir(), Offline: true})
-	checkError(t, "offline", err,
-		"the package index cannot be reached with -offline, and no plugin was found")
+// Without a network the wheels may lie in the folder that an error names. A changed one is refused.
+func TestInstallCUDAOffline(t *testing.T) {
+	m, x := cudaMachine(t)
+	dir := t.TempDir()
+	o := Options{CacheDir: dir, Offline: true, Out: new(bytes.Buffer)}
+	wheels, err := m.cuda("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range wheels {
+		_, err := m.installCUDA(t.Context(), o)
+		folder := filepath.Join(dir, "jax-cuda13-"+jaxVersion+".wheels")
+		if driverVersion() != 0 && driverVersion() < 580 {
+			folder = filepath.Join(dir, "jax-cuda12-"+jaxVersion+".wheels")
+		}
+		checkError(t, w.file, err, "the package index cannot be reached with -offline: run once "+
+			"with a network, or put "+w.file+" into "+folder+", with 2 others (docs/gpu.md), or "+
+			"install JAX for CUDA")
+		write(t, filepath.Join(folder, w.file), string(x.files[w.file][1:]))
+		if _, err = m.installCUDA(t.Context(), o); err == nil {
+			t.Errorf("%s: a damaged wheel is taken", w.file)
+		}
+		write(t, filepath.Join(folder, w.file), string(x.files[w.file]))
+	}
+	if _, err := m.installCUDA(t.Context(), o); err != nil || x.asked.Load() > 0 {
+		t.Errorf("asked the index %d times: %v", x.asked.Load(), err)
+	}
 }
 
 func TestSetCUDAEnvironment(t *testing.T) {
@@ -193,16 +225,51 @@ func TestSetCUDAEnvironment(t *testing.T) {
 	} {
 		t.Setenv("XLA_FLAGS", c.before)
 		t.Setenv("NVIDIA_TF32_OVERRIDE", "")
-		setCUDAEnvironment(c.plugin, false)
+		setCUDAEnvironment(c.plugin, false, false)
 		if got := os.Getenv("XLA_FLAGS"); got != c.after {
 			t.Errorf("%s, XLA_FLAGS=%s: got %q, want %q", c.plugin, c.before, got, c.after)
 		}
 		if got := os.Getenv("NVIDIA_TF32_OVERRIDE"); got != "0" {
 			t.Errorf("without TF32: NVIDIA_TF32_OVERRIDE=%q, want 0", got)
 		}
-		setCUDAEnvironment(c.plugin, true)
+		setCUDAEnvironment(c.plugin, true, false)
 		if got, set := os.LookupEnv("NVIDIA_TF32_OVERRIDE"); set {
 			t.Errorf("with TF32: NVIDIA_TF32_OVERRIDE=%q, want none", got)
+		}
+	}
+}
+
+func TestXLAFlags(t *testing.T) {
+	plugin := "/elsewhere/xla_cuda_plugin.so"
+	t.Setenv("NVIDIA_TF32_OVERRIDE", "")
+	t.Setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true --xla_dump_to=/tmp/dump")
+	setCUDAEnvironment(plugin, false, true)
+	o := Options{CacheDir: filepath.Join(t.TempDir(), "plugins")}
+	const sum = "0123456789abcdef"
+	for range 2 { // a second Open adds nothing
+		if err := keepAutotuning(sum, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"--xla_gpu_enable_triton_gemm=true", // the user's
+		"--xla_dump_to=dump", "--xla_gpu_exclude_nondeterministic_ops=true",
+		"--xla_gpu_per_fusion_autotune_cache_dir=autotuned-0123456789ab"}
+	if diff := cmp.Diff(want, xlaFlags()); diff != "" {
+		t.Errorf("flags (-want +got):\n%s", diff)
+	}
+	if _, err := os.Stat(filepath.Join(o.CacheDir, "autotuned-0123456789ab")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	for want, o := range map[string]Options{
+		",preallocate=false":                      {},
+		",preallocate=true":                       {Preallocate: true},
+		",preallocate=false,memory_fraction=0.45": {MemoryFraction: 0.45},
+	} {
+		if got := o.memory(); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

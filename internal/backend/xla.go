@@ -74,7 +74,11 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	b := &Backend{Kind: kind, Plugin: plugin, PluginSHA256: sum, Why: why}
 	options, devices := pjrt.NamedValuesMap{}, 0
 	if kind == CUDA {
-		setCUDAEnvironment(plugin, tf32)
+		setCUDAEnvironment(plugin, tf32, o.Deterministic)
+		if err := keepAutotuning(sum, o); err != nil {
+			fmt.Fprintf(o.Out, "the choices of kernels are not kept: %v\n", err)
+		}
+		path += o.memory()
 		b.Device = gpuModel()
 		if o.Devices != AllDevices {
 			visible := make([]int64, max(o.Devices, 1))
@@ -99,6 +103,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 			defer setTemporarily("NPROC", "1")()
 		}
 	}
+	b.Flags = xlaFlags()
 	client, err := xla.NewWithOptions(path, options)
 	if err != nil {
 		return nil, fmt.Errorf("backend: %s: %s", plugin, reason(err))

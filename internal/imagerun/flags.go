@@ -152,6 +152,12 @@ func (c *Config) bindExecution(fs *flag.FlagSet) {
 		"result by rounding at most")
 	fs.IntVar(&c.Chunk, "chunk", c.Chunk,
 		"images per call of the compiled step; 0: chosen for the backend")
+	fs.BoolVar(&c.Deterministic, "deterministic", c.Deterministic, "on a GPU, use no operation "+
+		"whose result may vary from call to call (docs/gpu.md)")
+	fs.Float64Var(&c.GPUMemory, "gpu-memory", c.GPUMemory, "share of a GPU's memory that the run "+
+		"may take, up to 1; 0: XLA's own, 0.75")
+	fs.BoolVar(&c.Preallocate, "preallocate", c.Preallocate, "take that share at once, and not as "+
+		"it is needed")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
 		"time between checkpoints, such as 30s; 0s: every step")
 	fs.BoolVar(&c.Slim, "slim", c.Slim, "keep no checkpoints and no weights (*.safetensors) once "+
@@ -176,8 +182,8 @@ var (
 		"small-margin"}, SmallMarginFlags, []string{"model", "width", "norm", "init",
 		"branch-scale", "precision", "eval-every", "seed", "diagnose", "diagnose-every",
 		"diagnose-images", "eigenvalues", "intervene", "intervene-at"})
-	executionFlags = []string{"backend", "devices", "chunk", "checkpoint-every", "slim", "runs",
-		"data-dir", "mirror", "offline"}
+	executionFlags = []string{"backend", "devices", "chunk", "deterministic", "gpu-memory",
+		"preallocate", "checkpoint-every", "slim", "runs", "data-dir", "mirror", "offline"}
 )
 
 // Command is a parsed command line. It keeps the flags as they were given, since their defaults

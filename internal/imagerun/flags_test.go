@@ -31,6 +31,7 @@ func TestUsage(t *testing.T) {
 		{"-opt=adam", `-opt must be one of gd, gdm, sgd, sgdm, got "adam"`},
 		{"-opt=", `-opt must be one of gd, gdm, sgd, sgdm, got ""`},
 		{"-data=mnist", `-data must be one of cifar10-mini, cifar10, cifar100, got "mnist"`},
+		{"-gpu-memory=1.5", "-gpu-memory must be in [0, 1], got 1.5"},
 		{"-precision=f16", `-precision must be one of f32, tf32, bf16, got "f16"`},
 		{"-form=heavy", `-form must be one of damped, undamped, got "heavy"`},
 		{"-schedule=linear", `-schedule must be one of constant, cosine, step, got "linear"`},
@@ -156,7 +157,8 @@ func TestManualHasEveryFlagOnce(t *testing.T) {
 // The two groups of flags are the two structs: what is hashed into the folder's name and what is
 // not. Each flag sets the field that has its name in config.json.
 func TestGroupsAreTheStructs(t *testing.T) {
-	values := map[string]string{"checkpoint-every": "7s", "slim": "true", "offline": "true"}
+	values := map[string]string{"checkpoint-every": "7s", "slim": "true", "offline": "true",
+		"deterministic": "true", "preallocate": "true"}
 	for _, group := range []struct {
 		flags []string
 		part  func(c *Config) any

@@ -56,7 +56,8 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	// The backend, which decides what -preset=auto means.
 	be, err := backend.Open(ctx, cmd.first.Backend, backend.Options{Offline: cmd.first.Offline,
 		Devices: cmp.Or(int(cmd.first.Devices), backend.AllDevices), AtMost: cmd.useful,
-		Out: stderr, TF32: cmd.first.Precision == "tf32"})
+		Out: stderr, TF32: cmd.first.Precision == "tf32", Deterministic: cmd.first.Deterministic,
+		MemoryFraction: cmd.first.GPUMemory, Preallocate: cmd.first.Preallocate})
 	if err != nil {
 		return err
 	}

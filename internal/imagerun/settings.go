@@ -68,6 +68,9 @@ type Execution struct {
 	Backend         string       `json:"backend"`
 	Devices         Devices      `json:"devices"` // that share each batch
 	Chunk           int          `json:"chunk"`   // images per call; 0: chosen for the backend
+	Deterministic   bool         `json:"deterministic,omitempty"`
+	GPUMemory       float64      `json:"gpu_memory,omitempty"` // share of a GPU's; 0: XLA's own
+	Preallocate     bool         `json:"preallocate,omitempty"`
 	CheckpointEvery cli.Duration `json:"checkpoint_every"`
 	Slim            bool         `json:"slim"` // keep no weights once the run has ended
 	Runs            string       `json:"runs"`
@@ -194,6 +197,7 @@ func (c *Config) Validate() error {
 		check("branch-scale", finite(c.BranchScale), "auto, or finite and not negative",
 			c.BranchScale),
 		check("clip", finite(c.Clip), "finite and not negative", c.Clip),
+		check("gpu-memory", c.GPUMemory >= 0 && c.GPUMemory <= 1, "in [0, 1]", c.GPUMemory),
 		check("until-loss", finite(c.UntilLoss), "finite and not negative", c.UntilLoss),
 		check("warmup", c.Warmup >= 0 && c.Warmup <= c.Epochs,
 			fmt.Sprintf("in [0, %d] epochs", c.Epochs), c.Warmup),

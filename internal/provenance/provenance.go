@@ -27,6 +27,7 @@ type Provenance struct {
 	Devices      int               `json:"devices"` // that share the work
 	Plugin       string            `json:"plugin,omitempty"`
 	PluginSHA256 string            `json:"plugin_sha256,omitempty"`
+	XLAFlags     []string          `json:"xla_flags,omitempty"`
 	Started      time.Time         `json:"started"`
 	WallSeconds  float64           `json:"wall_seconds"` // over all resumes, compilation included
 }
@@ -37,7 +38,8 @@ func Collect(ctx context.Context, be *backend.Backend, before Provenance) Proven
 	p := Provenance{
 		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(),
 		Backend: string(be.Kind), Device: be.Device, Devices: len(be.Devices),
-		PluginSHA256: be.PluginSHA256, Started: time.Now().UTC().Truncate(time.Second),
+		PluginSHA256: be.PluginSHA256, XLAFlags: be.Flags,
+		Started: time.Now().UTC().Truncate(time.Second),
 	}
 	if be.Plugin != "" {
 		p.Plugin = filepath.Base(be.Plugin)

@@ -40,8 +40,9 @@ type options struct {
 	given    map[string]string // flags, given now or remembered, by name
 	command  string            // that executes the study anywhere
 	pool     struct {
-		jobs int
-		gpus string
+		jobs   int
+		gpus   string
+		perGPU int
 	}
 	slurm  slurm.Launcher
 	sbatch string
@@ -132,10 +133,12 @@ func (o *options) executionFlags(fs *flag.FlagSet) []string {
 		"runs at a time; 0: one for each GPU, or two on a CPU with at least two cores")
 	fs.StringVar(&o.pool.gpus, "gpus", "",
 		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
+	fs.IntVar(&o.pool.perGPU, "runs-per-gpu", 1, "runs at a time on each GPU, which share its "+
+		"memory alike unless -gpu-memory says otherwise: for small networks")
 	fs.BoolVar(&o.failFast, "fail-fast", false, "stop at the first run that fails")
-	own := []string{"out", "dry-run", "launcher", "jobs", "gpus", "fail-fast"}
-	base := []string{"runs", "backend", "chunk", "checkpoint-every", "data-dir", "mirror",
-		"offline"}
+	own := []string{"out", "dry-run", "launcher", "jobs", "gpus", "runs-per-gpu", "fail-fast"}
+	base := []string{"runs", "backend", "chunk", "deterministic", "gpu-memory", "preallocate",
+		"checkpoint-every", "data-dir", "mirror", "offline"}
 	o.base.Bind(fs, base...)
 	return slices.Concat(own, base)
 }
@@ -177,7 +180,7 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	}
 	fs.Visit(func(g *flag.Flag) { given[g.Name] = g.Value.String() })
 	if scratch.out != "" {
-		places := slices.Concat(groups[3].Names, []string{"jobs", "gpus"})
+		places := slices.Concat(groups[3].Names, []string{"jobs", "gpus", "runs-per-gpu"})
 		if err := f.remind(scratch.out, given, places); err != nil {
 			return verb, nil, &cli.UsageError{Err: err}
 		}
@@ -253,6 +256,9 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 	}
 	if err := o.validate(given); err != nil {
 		return nil, &cli.UsageError{Err: err}
+	}
+	if o.pool.perGPU > 1 && o.base.GPUMemory == 0 {
+		o.base.GPUMemory = 0.9 / float64(o.pool.perGPU) // a tenth is left to the driver
 	}
 	other := variant(fs, scale, slices.Concat(groups[0].Names, groups[1].Names))
 	if o.out == "" {
@@ -363,12 +369,14 @@ func (o *options) validateLauncher(given map[string]string) error {
 		return fmt.Errorf("-launcher must be local or slurm, got %q", o.launcher)
 	case o.pool.jobs < 0:
 		return fmt.Errorf("-jobs must be at least 0, got %d", o.pool.jobs)
+	case o.pool.perGPU < 1:
+		return fmt.Errorf("-runs-per-gpu must be at least 1, got %d", o.pool.perGPU)
 	case o.pool.gpus != "" && slices.Contains(strings.Split(o.pool.gpus, ","), ""):
 		return fmt.Errorf("-gpus must be numbers with commas between them, got %q", o.pool.gpus)
 	}
 	if err := cmp.Or(
 		onlyWith("local", "-%s is about this machine, got -launcher=slurm: use -concurrent and "+
-			"-gpus-per-run, or leave it out", "jobs", "gpus"),
+			"-gpus-per-run, or leave it out", "jobs", "gpus", "runs-per-gpu"),
 		onlyWith("slurm", "-%s is about a cluster: add -launcher=slurm, or leave it out",
 			"concurrent", "gpus-per-run", "time", "partition", "requeue", "sbatch"),
 	); err != nil {

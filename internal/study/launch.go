@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"momentum/internal/backend"
@@ -42,18 +43,18 @@ func (i *invocation) newLauncher() (sweep.Launcher, error) {
 	return &sweep.Pool{Command: command, Jobs: jobs, GPUs: gpus, Stdout: i.stdout}, nil
 }
 
-// slots are the numbers of runs at a time and the GPUs.
-func (i *invocation) slots() (jobs int, gpus []string) {
-	if i.pool.gpus != "" {
-		gpus = strings.Split(i.pool.gpus, ",")
+// slots are the number of runs at a time, and the GPUs: several runs on one name it several times.
+func (o *options) slots() (jobs int, gpus []string) {
+	if o.pool.gpus != "" {
+		gpus = slices.Repeat(strings.Split(o.pool.gpus, ","), o.pool.perGPU)
 	}
 	switch {
-	case i.pool.jobs > 0:
-		return i.pool.jobs, gpus
+	case o.pool.jobs > 0:
+		return o.pool.jobs, gpus
 	case len(gpus) > 0:
 		return len(gpus), gpus
 	case backend.HasGPU():
-		return 1, nil
+		return o.pool.perGPU, nil
 	}
 	return min(2, runtime.GOMAXPROCS(0)), nil
 }

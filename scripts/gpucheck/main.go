@@ -27,6 +27,16 @@
 // everything to seconds, so that the command can be tried on a CPU:
 //
 //	go run ./scripts/gpucheck -quick -backend=xla:cpu
+//
+// -compile needs no GPU: with the CUDA plugin it compiles the graphs of a step for an H100 that a
+// file describes, for the networks of the paper and of the studies, in each precision, with and
+// without determinism. It prints a table of the time to compile and of the memory of each graph
+// (its arguments, results and temporary values), and fails on an error of the compiler and where
+// the plugin wants larger arguments than go-xla gives it. Several GPUs run the same executables,
+// since they meet on the host. It needs Go, a C compiler and the plugin, and says so and succeeds
+// where one is missing:
+//
+//	go run ./scripts/gpucheck -compile
 package main
 
 import (
@@ -45,6 +55,7 @@ import (
 	"momentum/internal/cli"
 	"momentum/internal/descent"
 	"momentum/internal/measure"
+	"momentum/models"
 )
 
 func main() { os.Exit(cli.Main("gpucheck", run)) }
@@ -55,6 +66,7 @@ type task struct {
 	Data      string            `json:"data,omitempty"` // folder of CIFAR, or ""
 	Precision descent.Precision `json:"precision"`
 	size
+	Compile *compileTask `json:"compile,omitempty"` // instead of all else
 }
 
 // size is the amount of work.
@@ -87,6 +99,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	var t task
 	if child, err := measure.Child(args, &t); err != nil {
 		return &cli.UsageError{Err: err}
+	} else if child && t.Compile != nil {
+		return json.NewEncoder(stdout).Encode(t.Compile.do(ctx, stderr))
 	} else if child {
 		return json.NewEncoder(stdout).Encode(t.do(ctx, stderr))
 	}
@@ -96,6 +110,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return nil
 	} else if err != nil {
 		return err
+	}
+	if o.compile {
+		return compile(ctx, stdout, stderr, o)
 	}
 	r := report{Started: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(),
 		Modules: backend.Modules(), Data: "embedded images of CIFAR-10, repeated"}
@@ -120,7 +137,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		}
 		r.Precisions = append(r.Precisions, got)
 		r.Seconds = time.Since(r.Started).Seconds()
-		if err := r.write(o.out); err != nil {
+		if err := writeJSON(o.out, r); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -131,9 +148,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	return problem
 }
 
-// write writes the report as JSON.
-func (r *report) write(path string) error {
-	data, err := json.MarshalIndent(r, "", "\t")
+// writeJSON writes a report.
+func writeJSON(path string, report any) error {
+	data, err := json.MarshalIndent(report, "", "\t")
 	if err != nil {
 		return err
 	}
@@ -145,6 +162,8 @@ type options struct {
 	task
 	precisions []descent.Precision
 	out        string
+	compile    bool
+	networks   []models.Config // of -compile
 }
 
 // parse reads and checks the command line.
@@ -158,6 +177,11 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	fs.StringVar(&o.out, "out", "gpucheck.json", "`file` of the results")
 	fs.Func("precision", "`list` of f32, tf32, bf16 (default all)",
 		cli.Words(&o.precisions, o.precisions...))
+	fs.BoolVar(&o.compile, "compile", false,
+		"only compile, for a described H100; this needs no GPU")
+	var names []string
+	fs.Func("networks", "`list` for -compile of resnet18, resnet18-weights, wrn16-4, vgg19 "+
+		"(default all)", cli.Words(&names, "resnet18", "resnet18-weights", "wrn16-4", "vgg19"))
 	isQuick := fs.Bool("quick", false, "do a small part of everything, in seconds")
 	var chunks []int
 	fs.Func("chunks", "`list` of images per call of the compiled step (default "+
@@ -172,9 +196,13 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	if err := backend.Parse(o.Backend); err != nil {
 		return o, &cli.UsageError{Err: err}
 	}
-	o.size = full
+	o.size, o.networks = full, named(names)
+	if o.compile {
+		o.Chunks = []int{1000}
+	}
 	if *isQuick {
 		o.size = quick
+		o.networks = []models.Config{{Model: "resnet18", Width: 2, Norm: "weights", Classes: 10}}
 	}
 	if chunks != nil {
 		o.Chunks = chunks
