@@ -47,7 +47,7 @@ func (t *training) openLog(ctx context.Context, keep int64) (*runLog, error) {
 	l.manifest = Manifest{Precision: t.Precision,
 		Provenance: provenance.Collect(ctx, t.backend, l.earlier.Provenance)}
 	var err error
-	l.events, err = tbevents.Open(t.dir.Path("events.out.tfevents.0.momentum"), keep)
+	l.events, err = tbevents.Open(t.dir.Path(eventsFile), keep)
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +129,7 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 	if err := l.dir.AppendRow(row); err != nil {
 		return err
 	}
-	scalars := make([]tbevents.Scalar, len(values))
-	for i, v := range values {
-		scalars[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
-	}
-	if err := l.events.Scalars(step, time.Now(), scalars); err != nil {
+	if err := l.events.Scalars(step, time.Now(), scalars(values)); err != nil {
 		return err
 	}
 
@@ -158,4 +154,13 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 		l.bar.Println(line)
 	}
 	return nil
+}
+
+// scalars are the values of a row as the event file has them.
+func scalars(values []rundir.Value) []tbevents.Scalar {
+	all := make([]tbevents.Scalar, len(values))
+	for i, v := range values {
+		all[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
+	}
+	return all
 }
