@@ -125,8 +125,8 @@ func Open(s Spec) (*Dir, error) {
 	return d, nil
 }
 
-// showable reports whether the folder holds a result that needs no lock, since it cannot be changed:
-// err, of taking the lock, is that of a read-only disk.
+// showable reports whether the folder holds a result that needs no lock, since it cannot be
+// changed: err, of taking the lock, is that of a read-only disk.
 func (d *Dir) showable(s Spec, err error) bool {
 	if s.Fresh || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
 		return false

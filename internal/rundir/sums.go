@@ -171,10 +171,11 @@ func (d *Dir) Seal(result State) error {
 	return d.SetState(result)
 }
 
-// Check reads a run folder without changing its run and returns the run's state: "" if it has none yet.
-// The error wraps a [*DamagedError] if a file is missing or is not as the run left it: an unknown
-// state, a config.json whose settings do not match the folder's name, a line of metrics.jsonl that
-// is not a row, or, in a run that is done or has diverged, any difference from SHA256SUMS.
+// Check reads a run folder without changing its run and returns the run's state: "" if it has none
+// yet. The error wraps a [*DamagedError] if a file is missing or is not as the run left it: an
+// unknown state, a config.json whose settings do not match the folder's name, a line of
+// metrics.jsonl that is not a row, or, in a run that is done or has diverged, any difference from
+// SHA256SUMS.
 //
 // What a killed process may leave is not damage: a last row without its newline, temporary files,
 // or a checkpoint with wrong checksums, since the run itself then goes back to the one before it.

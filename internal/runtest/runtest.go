@@ -37,12 +37,13 @@ func Read(t testing.TB, path ...string) string {
 	return string(content)
 }
 
-// Files returns the content of all files below a folder, by their paths relative to it.
+// Files returns the content of all files below a folder, by their paths relative to it, but for
+// .checked, which the next look at a run folder may write.
 func Files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && d.Name() != ".checked" {
 			all[path] = Read(t, dir, path)
 		}
 		return err
