@@ -100,8 +100,8 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		// The last has momentum, which takes a little more memory and time.
 		c, err := i.measure(ctx, l, trials[len(trials)-1].configs[0])
 		if e := (*exec.ExitError)(nil); errors.As(err, &e) && !e.Exited() {
-			fmt.Fprintf(i.stdout, "          the process that measures was killed (%s), so there is "+
-				"no estimate of the time\n", e.ProcessState)
+			fmt.Fprintf(i.stdout, "          the process that measures was killed (%s), so there "+
+				"is no estimate of the time\n", e.ProcessState)
 			return nil
 		} else if err != nil {
 			return err
