@@ -121,6 +121,8 @@ func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (ro
 		if err := cli.End(dir, s.trainIn(ctx, b, dir, onSteps)); err != nil {
 			return nil, err
 		}
+	} else if _, err := dir.Verify(nil); err != nil {
+		return nil, err
 	}
 	rows, err = dir.Metrics()
 	if err == nil && len(rows) == 0 {

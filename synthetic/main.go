@@ -21,6 +21,7 @@ import (
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
+	"momentum/internal/durable"
 )
 
 func main() { os.Exit(cli.Main("synthetic", run)) }
@@ -54,6 +55,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return nil
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	if err := durable.RemoveTemporary(c.Out); err != nil {
 		return fmt.Errorf("-out: %w", err)
 	}
 

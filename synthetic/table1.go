@@ -25,6 +25,8 @@ func (s *session) gaussianTable(ctx context.Context, _ Settings) (shown section,
 		if err := s.trainTable1(ctx, dir); err != nil {
 			return section{}, err
 		}
+	} else if _, err := dir.Verify(nil); err != nil {
+		return section{}, err
 	}
 	text, err := os.ReadFile(dir.Path("table1.json"))
 	if err != nil {

@@ -76,15 +76,14 @@ func End(dir *rundir.Dir, err error) error {
 	if state == "" {
 		state = rundir.Failed
 	}
-	result := state == rundir.Done || state == rundir.Diverged
-	if result {
-		if e := dir.Seal(); e != nil {
-			err, state = e, rundir.Failed
+	if state == rundir.Done || state == rundir.Diverged {
+		e := dir.Seal(state)
+		if e == nil {
+			return err
 		}
+		err, state = e, rundir.Failed
 	}
-	if e := dir.SetState(state); e != nil && result {
-		err = e
-	}
+	_ = dir.SetState(state)
 	return err
 }
 

@@ -14,8 +14,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // WriteFile replaces a file atomically: at any moment, even after a power failure, the path holds
@@ -105,6 +107,42 @@ func TemporaryName(path string) string {
 // IsTemporary reports whether a name, without its folder, is a [TemporaryName] of any process.
 func IsTemporary(name string) bool {
 	return strings.HasPrefix(name, ".") && strings.Contains(name, ".tmp-")
+}
+
+// RemoveTemporary removes the temporary files that killed processes have left in a folder: those of
+// no living process of this machine that are older than a minute, since a process of another one
+// may be writing into a shared folder.
+func RemoveTemporary(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !IsTemporary(name) {
+			continue
+		}
+		pid, err := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
+		info, statErr := e.Info()
+		if err != nil || statErr != nil || alive(pid) || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err,
+			fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// alive reports whether a process of this machine runs.
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	err = p.Signal(syscall.Signal(0))
+	return err == nil || errors.Is(err, fs.ErrPermission)
 }
 
 // SyncFile flushes to disk what the system still buffers of a file.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // putter returns a function that writes a text, then returns an error.
@@ -171,4 +172,35 @@ func TestCopyFile(t *testing.T) {
 	wantError(t, CopyFile(path, filepath.Join(dir, "absent")),
 		"open "+filepath.Join(dir, "absent")+": no such file or directory")
 	check(t, path, "new")
+}
+
+// Only an old file of a process that has ended is removed.
+func TestRemoveTemporary(t *testing.T) {
+	dir := t.TempDir()
+	const none = 1 << 30 // more than any process id
+	then := time.Now().Add(-time.Hour)
+	for name, old := range map[string]bool{
+		fmt.Sprintf(".a.md.tmp-%d", none): true, fmt.Sprintf(".new.md.tmp-%d", none): false,
+		fmt.Sprintf(".mine.md.tmp-%d", os.Getpid()): true, ".b.md.tmp-": true, "a.md": true,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if old {
+			if err := os.Chtimes(path, then, then); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := RemoveTemporary(dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 4 {
+		t.Errorf("left %v, %v; want all but .a.md", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, fmt.Sprintf(".a.md.tmp-%d", none))); err == nil {
+		t.Error(".a.md.tmp is still there")
+	}
 }

@@ -1,16 +1,21 @@
 package imagerun
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"time"
 
 	"momentum/datasets"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
+	"momentum/internal/durable"
+	"momentum/internal/rundir"
 	"momentum/internal/safetensors"
 )
 
@@ -76,22 +81,40 @@ func (t *training) saveOnStop(err error) error {
 	return cli.SaveOnStop(err, t.position.step, t.save)
 }
 
-// resume loads the newest undamaged checkpoint, or writes the initial weights. It cuts the metrics
-// back to that point, to the rows of the steps up to keep.
+// resume writes the initial weights, unless they are there, and loads the newest undamaged
+// checkpoint up to which the metrics are whole. It cuts the metrics back to that point, to the rows
+// of the steps up to keep.
 func (t *training) resume() (keep int64, err error) {
 	if t.dir.State() == "" && !t.fresh {
 		if err := t.extend(); err != nil {
 			return 0, err
 		}
 	}
+	rows, err := t.dir.Metrics()
+	if err != nil {
+		return 0, err
+	}
+	remade, err := t.writeInitial()
+	if err != nil {
+		return 0, err
+	}
 	found, warnings, err := t.dir.LoadCheckpoint(func(folder string) error {
-		step, numbers, err := t.trainer.Load(folder)
-		t.position, t.intervened = positionOf(step, numbers), int(numbers[intervenedNumber])
-		if err != nil || t.parts == nil {
+		// The trainer is the last, since it keeps what it has loaded.
+		if err := t.checkRows(folder, rows); err != nil {
 			return err
 		}
-		return t.parts.load(folder)
+		if t.parts != nil {
+			if err := t.parts.load(folder); err != nil {
+				return err
+			}
+		}
+		step, numbers, err := t.trainer.Load(folder)
+		t.position, t.intervened = positionOf(step, numbers), int(numbers[intervenedNumber])
+		return err
 	})
+	if found && remade != "" {
+		warnings = append(warnings, remade)
+	}
 	for _, warning := range warnings {
 		fmt.Fprintf(t.stderr, "warning: %s\n", warning)
 	}
@@ -101,8 +124,8 @@ func (t *training) resume() (keep int64, err error) {
 	if found {
 		fmt.Fprintf(t.stdout, "          resumed before step %d of %d\n", t.position.step,
 			t.steps())
-	} else if err := t.writeWeights(initialWeights); err != nil {
-		return 0, err
+	} else if t.parts != nil {
+		t.parts.clear() // it may have been loaded from a checkpoint that the trainer refused
 	}
 	if err := t.resumeIntervention(); err != nil {
 		return 0, err
@@ -124,6 +147,47 @@ func (c *Config) weightsMetadata(set *datasets.Images) (map[string]string, error
 		"classes": strconv.Itoa(set.Classes), "class_names": string(names),
 		"pixels": "RGB, (value/255 - mean) / std", "mean": string(mean), "std": string(std),
 	}, errors.Join(err1, err2, err3)
+}
+
+// checkRows returns an error unless the metrics have the rows of all epochs before a checkpoint.
+func (t *training) checkRows(folder string, rows []rundir.Row) error {
+	step, err := rundir.CheckpointStep(folder)
+	if err != nil {
+		return err
+	}
+	for epoch := range int(step) / t.stepsPerEpoch {
+		want := int64(epoch * t.stepsPerEpoch)
+		if epoch >= len(rows) || rows[epoch].Step != want {
+			return fmt.Errorf("%s: has no row of step %d", t.dir.Path("metrics.jsonl"), want)
+		}
+	}
+	return nil
+}
+
+// writeInitial writes the initial weights, unless they are there. The warning is about a file that
+// an earlier process wrote and that is damaged or missing.
+func (t *training) writeInitial() (warning string, err error) {
+	if t.Slim {
+		return "", nil
+	}
+	weights, err := t.trainer.Weights()
+	if err != nil {
+		return "", err
+	}
+	want := sha256.New()
+	if err := safetensors.Write(want, weights, t.metadata); err != nil {
+		return "", err
+	}
+	path := t.dir.Path(initialWeights)
+	if got, err := durable.SHA256(path); err == nil && got == hex.EncodeToString(want.Sum(nil)) {
+		return "", nil
+	} else if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		if err := os.RemoveAll(path); err != nil { // a folder cannot be replaced by a file
+			return "", err
+		}
+	}
+	return path + ": did not hold the initial weights of these settings, and is written again",
+		t.writeWeights(initialWeights)
 }
 
 // The files of weights.

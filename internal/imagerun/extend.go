@@ -33,7 +33,7 @@ func (t *training) extend() error {
 			"from the beginning\n", place)
 		return nil
 	}
-	if err := rundir.Verify(done); err != nil {
+	if err := rundir.Verify(done, derivedFiles()); err != nil {
 		return fmt.Errorf("%w; -fresh starts from the beginning", err)
 	}
 	fmt.Fprintf(t.stdout, "          %s: goes on from there\n", place)

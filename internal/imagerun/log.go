@@ -22,8 +22,6 @@ type Manifest struct {
 	Images       int     `json:"images_trained"`
 }
 
-const eventsFile = "events.out.tfevents.0.momentum"
-
 // runLog writes the measurements of a run to its folder and shows them.
 type runLog struct {
 	*training
@@ -131,11 +129,7 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 	if err := l.dir.AppendRow(row); err != nil {
 		return err
 	}
-	scalars := make([]tbevents.Scalar, len(values))
-	for i, v := range values {
-		scalars[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
-	}
-	if err := l.events.Scalars(step, time.Now(), scalars); err != nil {
+	if err := l.events.Scalars(step, time.Now(), scalars(values)); err != nil {
 		return err
 	}
 
@@ -160,4 +154,13 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 		l.bar.Println(line)
 	}
 	return nil
+}
+
+// scalars are the values of a row as the event file has them.
+func scalars(values []rundir.Value) []tbevents.Scalar {
+	all := make([]tbevents.Scalar, len(values))
+	for i, v := range values {
+		all[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
+	}
+	return all
 }

@@ -60,9 +60,15 @@ func ReadOutcome(folder string) (Outcome, error) {
 	return ReadProgress(folder, state)
 }
 
-// ReadProgress reads how far a run has come that is in any state.
+// ReadProgress reads how far a run has come that is in any state. The files of one that has ended
+// must be as it left them.
 func ReadProgress(folder string, state rundir.State) (o Outcome, err error) {
 	o = Outcome{Folder: folder, Diverged: state == rundir.Diverged}
+	if state == rundir.Done || state == rundir.Diverged {
+		if err := rundir.Verify(folder, derivedFiles()); err != nil {
+			return o, err
+		}
+	}
 	if o.Rows, err = rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl")); err != nil {
 		return o, err
 	}

@@ -9,18 +9,20 @@ import (
 	"testing"
 
 	"momentum/internal/rundir"
+	"momentum/internal/runtest"
 )
 
 // runFolder writes what ReadOutcome reads.
 func runFolder(t *testing.T, state rundir.State, rows ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string]string{"state": string(state) + "\n",
+	for name, content := range map[string]string{"state": string(state) + "\n", "config.json": "{}",
 		"metrics.jsonl": strings.Join(append(rows, ""), "\n")} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
+	runtest.Seal(t, dir)
 	return dir
 }
 

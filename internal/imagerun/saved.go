@@ -76,8 +76,10 @@ func FindSaved(folder, checkpoint string) (*Saved, error) {
 // final finds the final weights.
 func (s *Saved) final() (string, error) {
 	path := filepath.Join(s.Folder, finalWeights)
-	if err := rundir.Verify(s.Folder); err != nil {
-		return "", err
+	if s.state == rundir.Done || s.state == rundir.Diverged {
+		if err := rundir.Verify(s.Folder, derivedFiles()); err != nil {
+			return "", err
+		}
 	}
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return path, err
@@ -94,7 +96,7 @@ func (s *Saved) final() (string, error) {
 func (s *Saved) checkpoint(name string) (string, error) {
 	for _, path := range []string{name, filepath.Join(s.Folder, "checkpoints", name)} {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return path, rundir.Verify(path)
+			return path, rundir.VerifyCheckpoint(path)
 		}
 	}
 	return "", cli.Usagef("-checkpoint: no folder %s. %s", name, s.checkpoints())

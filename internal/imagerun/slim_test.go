@@ -1,7 +1,7 @@
 package imagerun
 
 import (
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,14 +50,7 @@ func TestSlim(t *testing.T) {
 // noWeights checks which files a slim run leaves.
 func noWeights(t *testing.T, dir string) {
 	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
+	names := slices.Sorted(maps.Keys(runtest.Files(t, dir)))
 	want := strings.Fields("SHA256SUMS config.json curves.png curves.svg " +
 		"events.out.tfevents.0.momentum manifest.json metrics.csv metrics.jsonl state")
 	if !slices.Equal(names, want) {

@@ -144,7 +144,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 		if status != cli.Done || !strings.Contains(stdout, "resumed before step 2 of 4\n") {
 			t.Errorf("%s: status %d, %s%s", tt.name, status, stdout, stderr)
 		}
-		want := "warning: " + newest + ": damaged checkpoint"
+		want := "warning: " + newest + ": the checkpoint cannot be used, "
 		if !strings.HasPrefix(stderr, want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: warning %q, want %q", tt.name, stderr, want)
 		}

@@ -23,7 +23,7 @@ import (
 const (
 	heartbeat = 10 * time.Second       // between touches of a lock that is held
 	stale     = 2 * time.Minute        // without a heartbeat, the holder on another machine is dead
-	torn      = 10 * time.Second       // a holder fills its lock file within this time, or is dead
+	torn      = 3 * time.Second        // a holder fills its lock file within this time, or is dead
 	poll      = 200 * time.Millisecond // between attempts of Wait
 )
 
@@ -72,6 +72,7 @@ func Acquire(path string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lockfile: %w", err)
 	}
+	removeGuard(path)
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Lock{path: path, mine: mine, stop: stop, done: make(chan struct{})}
 	go l.beat(ctx)
@@ -188,7 +189,7 @@ func take(path string) ([]byte, error) {
 // it removes the file, another process may do both and create its own lock, which must stay. So
 // evict takes a second lock of the same kind, looks at the holder again, and then removes the file.
 func evict(path string) error {
-	guard := path + ".takeover"
+	guard := path + guardSuffix
 	if _, err := take(guard); err != nil {
 		var held *HeldError
 		if errors.As(err, &held) {
@@ -207,8 +208,20 @@ func evict(path string) error {
 	return os.Remove(path)
 }
 
+const guardSuffix = ".takeover"
+
+// removeGuard removes the second lock of a process that was killed while it took over the lock,
+// which this process now holds: so nobody else takes it over, with or without a guard.
+func removeGuard(path string) {
+	guard := path + guardSuffix
+	if _, alive, err := look(guard); err == nil && !alive {
+		os.Remove(guard)
+	}
+}
+
 // look reads the lock file and returns its holder, and whether the holder is alive.
 func look(path string) (h Holder, alive bool, err error) {
+	start := []byte(`{"host":`) // of every lock
 	for deadline := time.Now().Add(torn); ; time.Sleep(10 * time.Millisecond) {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -218,8 +231,9 @@ func look(path string) (h Holder, alive bool, err error) {
 		if json.Unmarshal(b, &h) == nil && h.PID > 0 {
 			break
 		}
-		if time.Now().After(deadline) || silent(path) {
-			return Holder{}, false, nil // its writer died before it filled the file
+		if time.Now().After(deadline) || silent(path) || !bytes.HasPrefix(b, start[:min(len(b),
+			len(start))]) {
+			return Holder{}, false, nil // its writer died before it filled the file, or it is none
 		}
 	}
 	me := self()

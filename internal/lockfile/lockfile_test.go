@@ -269,3 +269,43 @@ func TestParseStat(t *testing.T) {
 		}
 	}
 }
+
+// A process that was killed in a take-over may leave its second lock, alone or with the first.
+func TestKilledInTakeover(t *testing.T) {
+	dead := self()
+	dead.Start++ // a process that had this one's id
+	for _, both := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "lock")
+		write(t, path+".takeover", dead)
+		if both {
+			write(t, path, dead)
+		}
+		l, err := Acquire(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(path + "*"); len(left) > 0 {
+			t.Errorf("both locks %v: left behind: %q", both, left)
+		}
+	}
+}
+
+// What is no beginning of a lock is nobody's, and is not waited for.
+func TestGarbageIsNotWaitedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if err := os.WriteFile(path, []byte("garbage"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	l, err := Acquire(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release()
+	if waited := time.Since(began); waited > torn/2 {
+		t.Errorf("waited for %v", waited)
+	}
+}

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"momentum/internal/durable"
 )
@@ -15,6 +17,7 @@ import (
 const (
 	checkpointsDir  = "checkpoints"
 	keptCheckpoints = 2 // the newest may be damaged, so the one before it is kept too
+	damagedSuffix   = ".damaged"
 )
 
 // SaveCheckpoint creates the folder checkpoints/step-NNNNNNNN. write puts files into it under a
@@ -57,12 +60,18 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 	if err := durable.SyncDir(root); err != nil {
 		return err
 	}
+	return d.removeOldCheckpoints()
+}
+
+// removeOldCheckpoints removes all but the newest ones. A process that was killed after it had
+// saved one may have left more.
+func (d *Dir) removeOldCheckpoints() error {
 	names, err := d.checkpoints()
 	if err != nil {
 		return err
 	}
 	for _, old := range names[:max(0, len(names)-keptCheckpoints)] {
-		if err := os.RemoveAll(filepath.Join(root, old)); err != nil {
+		if err := os.RemoveAll(d.Path(checkpointsDir, old)); err != nil {
 			return err
 		}
 	}
@@ -71,14 +80,14 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 
 // LoadCheckpoint calls load with the folder of the newest checkpoint, and goes back to the one
 // before it if the checksums do not match or load returns an error. Such a checkpoint is set aside
-// as NAME.damaged and described in warnings. If none is left, found is false.
+// as NAME.damaged and described in a warning. If none is left, found is false.
 func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnings []string,
 	err error) {
 	names, err := d.checkpoints()
 	if err != nil {
 		return false, nil, fmt.Errorf("rundir: %w", err)
 	}
-	for _, name := range slices.Backward(names) {
+	for i, name := range slices.Backward(names) {
 		folder := d.Path(checkpointsDir, name)
 		damage := verify(folder)
 		if damage == nil {
@@ -87,14 +96,28 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 		if damage == nil {
 			return true, warnings, nil
 		}
-		warnings = append(warnings, fmt.Sprintf("%s: damaged checkpoint, going back to the one "+
-			"before it: %v", folder, damage))
-		aside := folder + ".damaged"
+		next := "going back to the one before it"
+		if i == 0 {
+			next = "starting from the first step"
+		}
+		warnings = append(warnings, fmt.Sprintf("%s: the checkpoint cannot be used, %s: %v", folder,
+			next, damage))
+		aside := folder + damagedSuffix
 		if err := errors.Join(os.RemoveAll(aside), os.Rename(folder, aside)); err != nil {
 			return false, warnings, fmt.Errorf("rundir: %w", err)
 		}
 	}
 	return false, warnings, nil
+}
+
+// CheckpointStep is the step of a checkpoint, by the name of its folder.
+func CheckpointStep(folder string) (int64, error) {
+	step, err := strconv.ParseInt(strings.TrimPrefix(filepath.Base(folder), "step-"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("rundir: %s: not the name of a checkpoint, such as step-00000012",
+			folder)
+	}
+	return step, nil
 }
 
 // checkpoints lists the names of the checkpoints, oldest first, and removes the incomplete ones of
@@ -103,6 +126,9 @@ func (d *Dir) checkpoints() ([]string, error) {
 	entries, err := os.ReadDir(d.Path(checkpointsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	} else if errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%s: is a file, want a folder: remove it, and the same command "+
+			"starts from the first step", d.Path(checkpointsDir))
 	} else if err != nil {
 		return nil, err
 	}

@@ -68,10 +68,27 @@ func testDisk(t *testing.T, mount string) {
 		must(t, d.Close())
 	}
 
+	ended(t, Spec{Root: s.Root, Label: "ended", Settings: s.Settings}, Done)
+
 	must(t, syscall.Mount("", mount, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 	_, err = Open(s)
 	if !errors.Is(err, syscall.EROFS) || errors.As(err, new(*lockfile.HeldError)) ||
 		strings.Contains(err.Error(), "\n") {
 		t.Errorf("got error %v, want one line: read-only file system", err)
+	}
+	shownReadOnly(t, Spec{Root: s.Root, Label: "ended", Settings: s.Settings})
+}
+
+// shownReadOnly checks that the result of a run that has ended can be read, but not replaced.
+func shownReadOnly(t *testing.T, s Spec) {
+	t.Helper()
+	d := open(t, s)
+	if _, err := d.Verify(nil); err != nil || d.State() != Done {
+		t.Errorf("on a read-only disk: state %q, %v", d.State(), err)
+	}
+	must(t, d.Close())
+	s.Fresh = true
+	if _, err := Open(s); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("started over on a read-only disk: %v", err)
 	}
 }

@@ -6,6 +6,7 @@
 //	metrics.csv     the same as a table
 //	checkpoints/    the two newest checkpoints
 //	SHA256SUMS      checksums of a run that has a result: done or diverged
+//	.checked        when these were last checked: see [Verify]
 //	...             whatever else the run writes
 //
 // The package knows nothing about what a run computes. The folder's name ends in a hash of the
@@ -36,6 +37,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
@@ -70,10 +72,10 @@ const (
 // Dir is an open run folder. It is not safe for concurrent use.
 type Dir struct {
 	path     string
-	lock     *lockfile.Lock
+	lock     *lockfile.Lock // nil for a run that has ended on a read-only disk
 	state    State
 	setAside string   // where Fresh moved the old folder
-	metrics  *os.File // metrics.jsonl
+	metrics  *os.File // metrics.jsonl, unless the run has ended
 	size     int64    // bytes of metrics.jsonl, all in whole rows
 	last     int64    // step of its last row, -1 if it has none
 }
@@ -95,7 +97,8 @@ func Name(label string, settings any) (string, error) {
 
 // Open creates or reopens the folder Root/[Name] and locks it. If another process has it open, the
 // error wraps a [*lockfile.HeldError]. A folder whose config.json is missing, is damaged or has
-// other settings is an error and stays as it is, unless Fresh is set.
+// other settings is an error and stays as it is, unless Fresh is set. The folder of a run that has
+// ended may be on a read-only disk. Its files are to be checked with [Dir.Verify].
 func Open(s Spec) (*Dir, error) {
 	name, err := Name(s.Label, s.Settings)
 	if err != nil {
@@ -108,6 +111,9 @@ func Open(s Spec) (*Dir, error) {
 	// The lock lies beside the folder, not in it, so that it stays in place when the folder is set
 	// aside.
 	d.lock, err = lockfile.Acquire(d.path + lockSuffix)
+	if d.showable(s, err) {
+		err = nil
+	}
 	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
 		return nil, fmt.Errorf("rundir: %s is in use, wait for it or stop it: %w", d.path, held)
 	} else if err != nil {
@@ -118,6 +124,18 @@ func Open(s Spec) (*Dir, error) {
 	}
 	return d, nil
 }
+
+// showable reports whether the folder holds a result that needs no lock, since it cannot be
+// changed: err, of taking the lock, is that of a read-only disk.
+func (d *Dir) showable(s Spec, err error) bool {
+	if s.Fresh || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
+		return false
+	}
+	return d.readState() == nil && d.ended()
+}
+
+// ended reports whether the run has a result: its files no longer change.
+func (d *Dir) ended() bool { return d.state == Done || d.state == Diverged }
 
 // open does the work of Open under the lock. config.json is written before any other file, so
 // Open can tell a run folder from another one.
@@ -134,13 +152,15 @@ func (d *Dir) open(s Spec) error {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := d.removeTemporary(); err != nil {
-		return err
+	if d.lock != nil {
+		if err := d.removeTemporary(); err != nil {
+			return err
+		}
 	}
 	if err := d.readState(); err != nil {
 		return err
 	}
-	if err := d.writeConfig(s); err != nil {
+	if err := d.writeConfig(s); err != nil || d.ended() {
 		return err
 	}
 	var err error
@@ -183,7 +203,7 @@ func (d *Dir) removeTemporary() error {
 	}
 	for _, e := range entries {
 		if durable.IsTemporary(e.Name()) {
-			if err := os.Remove(d.Path(e.Name())); err != nil {
+			if err := os.RemoveAll(d.Path(e.Name())); err != nil {
 				return err
 			}
 		}
@@ -215,7 +235,7 @@ func (d *Dir) writeConfig(s Spec) error {
 			return fmt.Errorf("%w; %s", err, remedy)
 		}
 		// A run with a result keeps the record of how it was executed, and stays sealed.
-		if d.state == Done || d.state == Diverged || bytes.Equal(old, text) {
+		if d.ended() || bytes.Equal(old, text) {
 			return nil
 		}
 	}
@@ -275,15 +295,15 @@ func (d *Dir) SetState(s State) error {
 	if err := s.check(); err != nil {
 		return fmt.Errorf("rundir: %w", err)
 	}
-	err := d.WriteFile(stateFile, func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, s)
-		return err
-	})
-	if err == nil {
-		d.state = s
+	if err := durable.WriteBytes(d.Path(stateFile), s.content()); err != nil {
+		return fmt.Errorf("rundir: %w", err)
 	}
-	return err
+	d.state = s
+	return nil
 }
+
+// content is what the file state holds.
+func (s State) content() []byte { return []byte(s + "\n") }
 
 // Path returns the path of a file in the folder, or of the folder itself.
 func (d *Dir) Path(name ...string) string {
@@ -323,7 +343,10 @@ func (d *Dir) Close() error {
 		err = d.metrics.Close()
 		d.metrics = nil
 	}
-	if err := errors.Join(err, d.lock.Release()); err != nil {
+	if d.lock != nil {
+		err = errors.Join(err, d.lock.Release())
+	}
+	if err != nil {
 		return fmt.Errorf("rundir: %w", err)
 	}
 	return nil

@@ -2,6 +2,8 @@ package rundir
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
@@ -30,120 +33,158 @@ func damaged(path, format string, args ...any) error {
 	return &DamagedError{path, fmt.Errorf("%s: "+format, append([]any{path}, args...)...)}
 }
 
-// damagedBy returns a [*DamagedError] for an error about the content of a file. An error of reading
-// the file says nothing about the content, and is returned as it is.
+// damagedBy returns a [*DamagedError] for an error about the content of a file, or about what lies
+// in its place. Another error of reading the file says nothing about it, and is returned as it is.
 func damagedBy(path string, err error) error {
-	if errors.As(err, new(*fs.PathError)) {
+	e := (*fs.PathError)(nil)
+	if errors.As(err, &e) && !misplaced(err) {
 		return err
+	} else if e != nil {
+		return damaged(path, "%w", e.Err) // without the name of the system call
 	}
 	return &DamagedError{path, err}
 }
 
+// misplaced reports whether a file could not be read because a folder lies in its place, a file in
+// that of its folder, or a link that leads nowhere.
+func misplaced(err error) bool {
+	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) ||
+		errors.Is(err, syscall.ELOOP)
+}
+
+// sum is a line of SHA256SUMS.
+type sum struct{ name, sha256 string }
+
 // writeSums flushes the files below a folder to disk and writes SHA256SUMS, in the order of the
 // names: for each file its SHA-256 in hexadecimal, two spaces and its path relative to the folder.
-// listed decides by that path whether a file counts.
-func writeSums(folder string, listed func(name string) bool) error {
-	var names []string
+// listed decides by that path whether a file counts. Damaged folders that were set aside do not.
+// more are sums of files that are yet to be written.
+func writeSums(folder string, listed func(name string) bool, more ...sum) error {
+	sums := more
 	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case path != folder && e.IsDir() && durable.IsTemporary(e.Name()):
+		case path != folder && e.IsDir() &&
+			(durable.IsTemporary(e.Name()) || filepath.Ext(e.Name()) == damagedSuffix):
 			return fs.SkipDir
 		case e.IsDir() || durable.IsTemporary(e.Name()):
 			return nil
 		}
 		name, err := filepath.Rel(folder, path)
-		if name = filepath.ToSlash(name); listed(name) {
-			names = append(names, name)
+		if name = filepath.ToSlash(name); err != nil || !listed(name) {
+			return err
 		}
+		sha256, err := durable.SHA256(path)
+		if err == nil {
+			err = durable.SyncFile(path)
+		}
+		sums = append(sums, sum{name, sha256})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
-	var lines strings.Builder
-	for _, name := range names {
-		path := filepath.Join(folder, name)
-		sum, err := durable.SHA256(path)
-		if err == nil {
-			err = durable.SyncFile(path)
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&lines, "%s  %s\n", sum, name)
-	}
+	slices.SortFunc(sums, func(a, b sum) int { return strings.Compare(a.name, b.name) })
 	return durable.WriteFile(filepath.Join(folder, sumsFile), func(w io.Writer) error {
-		_, err := io.WriteString(w, lines.String())
-		return err
+		for _, s := range sums {
+			fmt.Fprintf(w, "%s  %s\n", s.sha256, s.name) // the buffer's Flush returns the error
+		}
+		return nil
 	})
 }
 
-// verify checks a folder against its SHA256SUMS, which must exist and list at least the required
-// files. Other files may be there: a note that someone adds does not damage a run.
-func verify(folder string, required ...string) error {
+// readSums reads the SHA256SUMS of a folder, which must exist and list at least the required files.
+func readSums(folder string, required ...string) (sums []sum, err error) {
 	path := filepath.Join(folder, sumsFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return damaged(path, "is missing")
+		return nil, damaged(path, "is missing")
 	} else if err != nil {
-		return err
+		return nil, damagedBy(path, err)
 	}
 	if len(text) == 0 || text[len(text)-1] != '\n' {
-		return damaged(path, "ends in the middle of a line, want a line for each file")
+		return nil, damaged(path, "ends in the middle of a line, want a line for each file")
 	}
-	number := 0
 	for line := range bytes.Lines(text) {
-		number++
-		sum, name, found := strings.Cut(strings.TrimSuffix(string(line), "\n"), "  ")
+		sha256, name, found := strings.Cut(strings.TrimSuffix(string(line), "\n"), "  ")
 		if !found || !filepath.IsLocal(name) || name != filepath.ToSlash(filepath.Clean(name)) {
-			return damaged(path,
-				"line %d is %.80q, want a checksum, two spaces and a file of the folder", number,
-				line)
+			return nil, damaged(path,
+				"line %d is %.80q, want a checksum, two spaces and a file of the folder",
+				len(sums)+1, line)
 		}
-		file := filepath.Join(folder, name)
-		got, err := durable.SHA256(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			return damaged(file, "is missing, but %s lists it", sumsFile)
-		} else if err != nil {
-			return err
-		}
-		if got != sum {
-			return damaged(file, "has SHA-256 %.12s…, want %.12s… as in %s", got, sum, sumsFile)
-		}
-		required = slices.DeleteFunc(required, func(r string) bool { return r == name })
+		sums = append(sums, sum{name, sha256})
 	}
-	if len(required) > 0 {
-		return damaged(path, "does not list %s", required[0])
+	for _, r := range required {
+		if !slices.ContainsFunc(sums, func(s sum) bool { return s.name == r }) {
+			return nil, damaged(path, "does not list %s", r)
+		}
+	}
+	return sums, nil
+}
+
+// check compares a file of a folder with its sum.
+func (s sum) check(folder string) error {
+	file := filepath.Join(folder, s.name)
+	got, err := durable.SHA256(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return damaged(file, "is missing, but %s lists it", sumsFile)
+	case err != nil:
+		return damagedBy(file, err)
+	case got != s.sha256:
+		return damaged(file, "has SHA-256 %.12s…, want %.12s… as in %s", got, s.sha256, sumsFile)
 	}
 	return nil
 }
 
-// Verify checks the folder of a run that has a result, or of a checkpoint, against its SHA256SUMS.
-// A folder without that file passes. The error wraps a [*DamagedError].
-func Verify(folder string) error {
+// verify checks a folder against its SHA256SUMS, which must list at least the required files. Other
+// files may be there: a note that someone adds does not damage a run.
+func verify(folder string, required ...string) error {
+	sums, err := readSums(folder, required...)
+	if err != nil {
+		return err
+	}
+	for _, s := range sums {
+		if err := s.check(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// VerifyCheckpoint checks the folder of a checkpoint against its SHA256SUMS. A folder without that
+// file, which another program has written, passes. The error wraps a [*DamagedError].
+func VerifyCheckpoint(folder string) error {
 	if _, err := os.Stat(filepath.Join(folder, sumsFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return verify(folder)
 }
 
-// Seal records the result of a run: SHA256SUMS over all files of the folder except state. Call it
-// before the state is set to Done or Diverged.
-func (d *Dir) Seal() error {
-	listed := func(name string) bool { return name != stateFile && name != sumsFile }
-	if err := writeSums(d.path, listed); err != nil {
+// Seal records that the run has a result, Done or Diverged: it removes checkpoints that are too
+// many, writes SHA256SUMS over all files of the folder and over the state to come, and then sets
+// the state. A state that someone changes later does not match.
+func (d *Dir) Seal(result State) error {
+	sha256 := sha256.Sum256(result.content())
+	listed := func(name string) bool {
+		return name != stateFile && name != sumsFile && name != checkedFile
+	}
+	err := d.removeOldCheckpoints()
+	if err == nil {
+		err = writeSums(d.path, listed, sum{stateFile, hex.EncodeToString(sha256[:])})
+	}
+	if err != nil {
 		return fmt.Errorf("rundir: cannot seal: %w", err)
 	}
-	return nil
+	return d.SetState(result)
 }
 
-// Check reads a run folder without changing it and returns the run's state: "" if it has none yet.
-// The error wraps a [*DamagedError] if a file is missing or is not as the run left it: an unknown
-// state, a config.json whose settings do not match the folder's name, a line of metrics.jsonl that
-// is not a row, or, in a run that is done or has diverged, any difference from SHA256SUMS.
+// Check reads a run folder without changing its run and returns the run's state: "" if it has none
+// yet. The error wraps a [*DamagedError] if a file is missing or is not as the run left it: an
+// unknown state, a config.json whose settings do not match the folder's name, a line of
+// metrics.jsonl that is not a row, or, in a run that is done or has diverged, any difference from
+// SHA256SUMS.
 //
 // What a killed process may leave is not damage: a last row without its newline, temporary files,
 // or a checkpoint with wrong checksums, since the run itself then goes back to the one before it.
@@ -175,7 +216,7 @@ func check(path string) (State, error) {
 		return "", damagedBy(filepath.Join(path, stateFile), err)
 	}
 	if state == Done || state == Diverged {
-		if err := verify(path, configFile, metricsFile); err != nil {
+		if err := verifyOnce(path); err != nil {
 			return "", err
 		}
 	}
@@ -185,7 +226,7 @@ func check(path string) (State, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", damaged(file, "is missing")
 	} else if err != nil {
-		return "", err
+		return "", damagedBy(file, err)
 	}
 	settings, _, _, err := parseConfig(file, text)
 	if err != nil {

@@ -29,8 +29,11 @@ func ended(t *testing.T, s Spec, state State) *Dir {
 		return err
 	}))
 	write(t, "half", d.Path(".curves.svg.tmp-1"))
-	must(t, d.Seal())
-	must(t, d.SetState(state))
+	if state == Done || state == Diverged {
+		must(t, d.Seal(state))
+	} else {
+		must(t, d.SetState(state))
+	}
 	must(t, d.Close())
 	return d
 }
@@ -43,7 +46,7 @@ func TestSeal(t *testing.T) {
 		names = append(names, strings.TrimSpace(line[64:]))
 	}
 	if got, want := strings.Join(names, " "), "checkpoints/step-00000001/SHA256SUMS "+
-		"checkpoints/step-00000001/w config.json metrics.jsonl weights"; got != want {
+		"checkpoints/step-00000001/w config.json metrics.jsonl state weights"; got != want {
 		t.Errorf("sums of %s, want %s", got, want)
 	}
 	if path, err := exec.LookPath("sha256sum"); err != nil {

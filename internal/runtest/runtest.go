@@ -4,6 +4,8 @@ package runtest
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -35,12 +37,13 @@ func Read(t testing.TB, path ...string) string {
 	return string(content)
 }
 
-// Files returns the content of all files below a folder, by their paths relative to it.
+// Files returns the content of all files below a folder, by their paths relative to it, but for
+// .checked, which the next look at a run folder may write.
 func Files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && d.Name() != ".checked" {
 			all[path] = Read(t, dir, path)
 		}
 		return err
@@ -59,6 +62,19 @@ func Metrics(t testing.TB, dir string) []rundir.Row {
 		t.Fatal(err)
 	}
 	return rows
+}
+
+// Seal writes SHA256SUMS over all files of a run folder that a test has made up.
+func Seal(t testing.TB, dir string) {
+	t.Helper()
+	var sums strings.Builder
+	for name, content := range Files(t, dir) {
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256([]byte(content)), name)
+	}
+	path := filepath.Join(dir, "SHA256SUMS")
+	if err := os.WriteFile(path, []byte(sums.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // HalfWritten returns the incomplete checkpoints in the run folders of root: those that still have

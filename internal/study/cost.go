@@ -3,6 +3,7 @@ package study
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -95,7 +96,11 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		}
 		// The last has momentum, which takes a little more memory and time.
 		c, err := i.measure(ctx, l, trials[len(trials)-1].configs[0])
-		if err != nil {
+		if e := (*exec.ExitError)(nil); errors.As(err, &e) && !e.Exited() {
+			fmt.Fprintf(i.stdout, "          the process that measures was killed (%s), so there "+
+				"is no estimate of the time\n", e.ProcessState)
+			return nil
+		} else if err != nil {
 			return err
 		}
 		runs := float64(n.trials + n.finals + n.longer)

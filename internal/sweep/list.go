@@ -81,8 +81,9 @@ func difference(path string, old, want []byte) error {
 	for i := range max(len(a), len(b)) {
 		switch {
 		case i >= len(a) || a[i] == "":
-			return fmt.Errorf("%s: ends after %d runs, want %d: %s", path, i,
-				bytes.Count(want, []byte("\n")), remedy)
+			return fmt.Errorf("%s: ends after %d runs, want %d: remove the file, it is written "+
+				"again; runs that have ended are not repeated", path, i,
+				bytes.Count(want, []byte("\n")))
 		case i >= len(b) || b[i] == "":
 			return fmt.Errorf("%s: has %d runs, want %d: %s", path,
 				bytes.Count(old, []byte("\n")), i, remedy)

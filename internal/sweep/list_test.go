@@ -51,7 +51,8 @@ func TestPlan(t *testing.T) {
 			`:2: a list with another execution: runs is "r\u003cs", want "t"; ` + remedy},
 		"fewer": {[]runlist.Run{a}, "sweep: " + path + ": has 2 runs, want 1: " + remedy},
 		"more": {[]runlist.Run{a, b, run("gd-3", "{}", "{}")}, "sweep: " + path +
-			": ends after 2 runs, want 3: " + remedy},
+			": ends after 2 runs, want 3: remove the file, it is written again; runs that have " +
+			"ended are not repeated"},
 		"twice": {[]runlist.Run{a, a}, "runlist: " + path +
 			`:2: the run gd-1 stands on line 1 too; want a run as {"name": …, "settings": {…}, ` +
 			`"execution": {…}}`},

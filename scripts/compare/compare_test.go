@@ -11,6 +11,7 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/runtable"
+	"momentum/internal/runtest"
 )
 
 // write writes the folder of a run of two epochs and returns its path.
@@ -36,6 +37,7 @@ func write(t *testing.T, root, state string, settings map[string]any, losses [3]
 			t.Fatal(err)
 		}
 	}
+	runtest.Seal(t, dir)
 	return dir
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/runtable"
+	"momentum/internal/runtest"
 )
 
 // completed is a run of two rows and its final row.
@@ -45,6 +46,7 @@ func (c completed) write(t *testing.T, root, state string) string {
 			t.Fatal(err)
 		}
 	}
+	runtest.Seal(t, dir)
 	return dir
 }
 

@@ -1,0 +1,154 @@
+package imagerun
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"momentum/internal/cli"
+	"momentum/internal/descent"
+	"momentum/internal/figure"
+	"momentum/internal/rundir"
+	"momentum/internal/tbevents"
+)
+
+const eventsFile = "events.out.tfevents.0.momentum"
+
+// derivedFiles follow from the metrics and the configuration.
+func derivedFiles() []string {
+	return []string{"metrics.csv", "curves.svg", "curves.png", eventsFile}
+}
+
+// show prints the result of a run that has ended, if its files are as it left them. Damaged ones
+// that follow from the metrics are made anew.
+func (r *experiment) show(dir *rundir.Dir) error {
+	required, err := keptWeights(dir)
+	if err != nil {
+		return err
+	}
+	remake, err := dir.Verify(derivedFiles(), required...)
+	if err != nil {
+		return err
+	}
+	if len(remake) > 0 {
+		if err := r.remake(dir, remake); err != nil {
+			return err
+		}
+	}
+	if dir.State() == rundir.Diverged {
+		return &cli.DivergedError{Err: fmt.Errorf("%s: has diverged before; -fresh starts over",
+			dir.Path())}
+	}
+	fmt.Fprintln(r.stdout, "          is done; -fresh starts over")
+	return r.report(dir)
+}
+
+// keptWeights are the files of weights that a run that is done must have.
+func keptWeights(dir *rundir.Dir) ([]string, error) {
+	_, _, text, err := rundir.ReadConfig(dir.Path("config.json"))
+	if err != nil {
+		return nil, err
+	}
+	var x Execution // not that of this command, which may be slim when the run was not
+	if err := json.Unmarshal(text, &x); err != nil {
+		return nil, fmt.Errorf("%s: execution: %w", dir.Path("config.json"), err)
+	}
+	if x.Slim || dir.State() == rundir.Diverged {
+		return nil, nil
+	}
+	return []string{initialWeights, finalWeights}, nil
+}
+
+// remake makes the files that follow from the metrics anew, and seals the folder again.
+func (r *experiment) remake(dir *rundir.Dir, damaged []*rundir.DamagedError) error {
+	for _, d := range damaged {
+		fmt.Fprintf(r.stderr, "warning: %v; it is made anew from the metrics\n", d)
+		// A folder may lie in the file's place.
+		if err := os.RemoveAll(d.Path); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(dir.WriteCSV(), figure.Curves(dir.Path())); err != nil {
+		return err
+	}
+	if _, err := os.Stat(dir.Path(eventsFile)); errors.Is(err, os.ErrNotExist) {
+		if err := writeEvents(dir); err != nil {
+			return err
+		}
+	}
+	return dir.Seal(dir.State())
+}
+
+// writeEvents writes the event file of a run that has ended from its metrics.
+func writeEvents(dir *rundir.Dir) (err error) {
+	rows, err := dir.Metrics()
+	if err != nil {
+		return err
+	}
+	events, err := tbevents.Open(dir.Path(eventsFile), -1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, events.Close()) }()
+	for _, row := range rows {
+		if err := events.Scalars(row.Step, time.Now(), scalars(row.Values)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish writes what follows from the metrics of a run that has ended, and makes it slim.
+func (r *experiment) finish(dir *rundir.Dir) error {
+	if err := errors.Join(dir.WriteCSV(), figure.Curves(dir.Path())); err != nil || !r.Slim {
+		return err
+	}
+	// An earlier process of the run may not have been slim.
+	var errs []error
+	for _, name := range []string{initialWeights, finalWeights, "checkpoints"} {
+		errs = append(errs, os.RemoveAll(dir.Path(name)))
+	}
+	return errors.Join(errs...)
+}
+
+// report prints the last row as a table.
+func (r *experiment) report(dir *rundir.Dir) error {
+	rows, err := dir.Metrics()
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("%s: done but without metrics; -fresh starts over",
+			dir.Path("metrics.jsonl"))
+	}
+	last := rows[len(rows)-1]
+	name := r.evalColumn(testLoss)
+	if _, ok := last.Get(name); !ok {
+		return fmt.Errorf("%s: the last row has no %s: an older version of the program wrote it; "+
+			"-fresh starts over", dir.Path("metrics.jsonl"), name)
+	}
+	get := func(name string) float64 { x, _ := last.Get(name); return x }
+	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
+	line := func(name string, images int, loss, accuracy string) {
+		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss),
+			100*get(accuracy))
+	}
+	set := func(name string, d *descent.Data, loss, accuracy string) {
+		line(name, d.N, loss, accuracy)
+		if d.SmallMargin > 0 {
+			line("  with a small margin", d.SmallMargin, loss+smallMargin, accuracy+smallMargin)
+			line("  with a large margin", d.N-d.SmallMargin, loss+largeMargin, accuracy+largeMargin)
+		}
+	}
+	set("training images", r.train, lossColumn, accuracyColumn)
+	set(r.evalName(), r.eval, r.evalColumn(testLoss), r.evalColumn(testAccuracy))
+	if zero := zeroError(rows); zero >= 0 {
+		fmt.Fprintf(r.stdout, "zero training error first at epoch %d\n", zero)
+	} else {
+		fmt.Fprintln(r.stdout, "zero training error was not reached")
+	}
+	fmt.Fprintf(r.stdout, "curves    %s\n", dir.Path("curves.png"))
+	return nil
+}
