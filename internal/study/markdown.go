@@ -188,10 +188,7 @@ func (s *Study) notes(results []result) string {
 
 // selection says how the settings were chosen.
 func (s *Study) selection() string {
-	fitted, seeds := "", "seed 1"
-	if s.Choose == Fitted {
-		fitted = "zero training error in the most trial seeds, then "
-	}
+	seeds := "seed 1"
 	if s.TrialSeeds > 1 {
 		seeds = fmt.Sprintf("seed 1 (and, where the setting might be chosen, those up to %d)",
 			s.TrialSeeds)
@@ -199,10 +196,10 @@ func (s *Study) selection() string {
 	text := fmt.Sprintf("Every algorithm had as many trials as the other, with %s and %d training "+
 		"images held out,\nover the rates %s (and more where the grid grew: see the pictures), "+
 		"the schedules %s and the weight decays %s. Among settings without a diverged seed, the "+
-		"choice was the one with %sthe best mean held-out accuracy.\nη_eff is η/(1−γ) in the "+
+		"choice was the one with %s.\nη_eff is η/(1−γ) in the "+
 		"undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.",
 		seeds, s.Holdout, numbers(s.Rates), strings.Join(s.Schedules, ", "),
-		numbers(s.WeightDecays), fitted)
+		numbers(s.WeightDecays), s.rule())
 	for _, p := range s.Protocols {
 		text += map[Protocol]string{
 			Effective: " \"Same grid of η_eff\": both algorithms tried the same effective rates.",
@@ -210,6 +207,15 @@ func (s *Study) selection() string {
 		}[p]
 	}
 	return text
+}
+
+// rule is the rule of choice among settings without a diverged seed.
+func (s *Study) rule() string {
+	fitted := ""
+	if s.Choose == Fitted {
+		fitted = "zero training error in the most trial seeds, then "
+	}
+	return fitted + "the best mean held-out accuracy"
 }
 
 // stability explains the failures of GD at the effective rate of momentum, if there were any.
