@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/image/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -108,8 +107,7 @@ func (l *layout) top() vg.Length {
 }
 
 func (l *layout) titleStyle() text.Style {
-	style := textStyle(titleSize, draw.XCenter, draw.YTop)
-	style.Font.Weight = font.WeightBold
+	style := bold(textStyle(titleSize, draw.XCenter, draw.YTop))
 	return fit(style, l.Title, l.width-2*margin)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
@@ -20,6 +21,11 @@ func textStyle(size vg.Length, x draw.XAlignment, y draw.YAlignment) text.Style 
 		Color: color.Black, XAlign: x, YAlign: y, Handler: scripts{plot.DefaultTextHandler},
 		Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
 	}
+}
+
+func bold(style text.Style) text.Style {
+	style.Font.Weight = xfont.WeightBold
+	return style
 }
 
 // fit reduces the font size until the text is no wider than the room.

@@ -1,18 +1,15 @@
 package page
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
 	"flag"
-	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"momentum/internal/runtest"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -64,24 +61,7 @@ func TestGolden(t *testing.T) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("the page has changed (look at it, then -update):\n%s", diff)
 	}
-	Check(t, got)
-}
-
-// Check checks that a page is well-formed and refers to nothing outside.
-func Check(t *testing.T, content []byte) {
-	t.Helper()
-	d := xml.NewDecoder(bytes.NewReader(content))
-	for {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatalf("no well-formed page: %v", err)
-		}
-	}
-	outside := regexp.MustCompile(`<script|<link|src="[^d]|href="[^#]|url\(|@import`)
-	if found := outside.FindAll(content, -1); found != nil {
-		t.Errorf("the page has %q", found)
-	}
+	runtest.Page(t, path)
 }
 
 // A page without one of its pictures is an error that names it, and leaves the earlier page.

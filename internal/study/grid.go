@@ -92,12 +92,19 @@ func (s *Study) gridPanel(r result, withMomentum bool, x, y figure.Axis) figure.
 	}
 	for i, a := range chosenArms {
 		if a.exists() {
-			best := a.choices[0].effectiveRate
-			label := fmt.Sprintf("chosen: %g", best)
+			best := a.choices[0]
+			label := "chosen"
 			if i == 1 {
-				label = fmt.Sprintf("of the grid of η: %g", best)
+				label = "of the grid of η"
 			}
-			p.Marks = append(p.Marks, figure.Mark{X: best, Label: label})
+			label += fmt.Sprintf(": %g", best.effectiveRate)
+			if len(s.Schedules) > 1 {
+				label += ", " + best.schedule()
+			}
+			if len(s.WeightDecays) > 1 {
+				label += fmt.Sprintf(", λ = %g", best.decay())
+			}
+			p.Marks = append(p.Marks, figure.Mark{X: best.effectiveRate, Label: label})
 		}
 	}
 	return p

@@ -8,26 +8,37 @@ import (
 	"strings"
 
 	"momentum/internal/descent"
-	"momentum/internal/markdown"
+	"momentum/internal/page"
 	"momentum/internal/stats"
 )
 
-// markdown are the tables for people: accuracies, differences, settings.
+// tables are the tables for people: accuracies, differences, settings. The titles of the last two
+// are the beginnings of sentences.
+func (s *Study) tables(results []result, rows []row) []page.Table {
+	differences := s.differences(results, rows)
+	differences.Title = "What momentum adds, in points, paired by seed, and the ratio of the two " +
+		"accuracies"
+	settings := s.settings(rows)
+	settings.Title = "The settings, each algorithm's own best of its trials on held-out training " +
+		"images"
+	return []page.Table{s.accuracies(rows), differences, settings}
+}
+
+// markdown are the tables as Markdown, with notes on how to read them.
 func (s *Study) markdown(results []result, rows []row) string {
 	var b strings.Builder
-	b.WriteString(s.accuracies(rows))
-	b.WriteString("\nWhat momentum adds, in points, paired by seed, and the ratio of the " +
-		"two accuracies:\n\n")
-	b.WriteString(s.differences(results, rows))
-	b.WriteString("\nThe settings, each algorithm's own best of its trials on held-out training " +
-		"images:\n\n")
-	b.WriteString(s.settings(rows))
+	for _, t := range s.tables(results, rows) {
+		if t.Title != "" {
+			fmt.Fprintf(&b, "\n%s:\n\n", t.Title)
+		}
+		b.WriteString(t.Markdown())
+	}
 	fmt.Fprintf(&b, "\n%s\n", s.notes(results))
 	return b.String()
 }
 
 // accuracies is the table of all measures of all arms.
-func (s *Study) accuracies(rows []row) string {
+func (s *Study) accuracies(rows []row) page.Table {
 	titles := []string{"", "", "paper, %", "ours, %", "at equal training loss, %",
 		"training accuracy, %", "zero training error at epoch"}
 	several := len(s.Measures) > 1
@@ -54,7 +65,7 @@ func (s *Study) accuracies(rows []row) string {
 		}
 		lines = append(lines, line)
 	}
-	return markdown.Table(titles, lines)
+	return page.Table{Head: titles, Rows: lines}
 }
 
 // early reports whether a run ended before its last epoch and without diverging.
@@ -88,7 +99,7 @@ func bySeed(values []*float64) string {
 }
 
 // differences is the table of an arm with momentum minus one without.
-func (s *Study) differences(results []result, rows []row) string {
+func (s *Study) differences(results []result, rows []row) page.Table {
 	var lines [][]string
 	for _, r := range rows {
 		if r.Of == "" {
@@ -109,12 +120,12 @@ func (s *Study) differences(results []result, rows []row) string {
 		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
 			paperRatio, ratio, r.Status})
 	}
-	return markdown.Table([]string{"", "measure", "difference", "paper", "ours", "ratio, paper",
-		"ratio, ours", "beside the paper"}, lines)
+	return page.Table{Head: []string{"", "measure", "difference", "paper", "ours", "ratio, paper",
+		"ratio, ours", "beside the paper"}, Rows: lines}
 }
 
 // settings is the table of the settings of all arms.
-func (s *Study) settings(rows []row) string {
+func (s *Study) settings(rows []row) page.Table {
 	var lines [][]string
 	for _, r := range rows {
 		if r.Measure != s.Measures[0].Title {
@@ -132,8 +143,8 @@ func (s *Study) settings(rows []row) string {
 			fmt.Sprintf("%g", r.EtaEff), r.Schedule, strconv.Itoa(r.Epochs), protocol, trials,
 			heldOut, s.remark(r)})
 	}
-	return markdown.Table([]string{"", "", "rule", "η", "η_eff", "schedule", "epochs at most",
-		"best of the", "settings tried", "held-out accuracy, %", ""}, lines)
+	return page.Table{Head: []string{"", "", "rule", "η", "η_eff", "schedule", "epochs at most",
+		"best of the", "settings tried", "held-out accuracy, %", ""}, Rows: lines}
 }
 
 // remark says what to keep in mind about a setting.

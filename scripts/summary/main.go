@@ -44,7 +44,7 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	if *asCSV {
 		return writeCSV(stdout, runs, settings)
 	}
-	fmt.Fprint(stdout, runtable.Table(rows, settings))
+	fmt.Fprint(stdout, runtable.Table(rows, settings).Markdown())
 	for i, a := range rows {
 		for _, b := range rows[i+1:] {
 			fmt.Fprint(stdout, difference(a, b))
