@@ -14,9 +14,7 @@ import (
 // same run.
 func TestPage(t *testing.T) {
 	root := t.TempDir()
-	args := []string{"-preset=tiny", "-backend=go", "-epochs=1", "-images=8", "-offline",
-		"-runs=" + root, "-opt=gdm", "-lr=0.01"}
-	if status, stdout, stderr := cifar(t, t.Context(), args...); status != 0 {
+	if status, stdout, stderr := cifar(t, t.Context(), testArgs(root)...); status != 0 {
 		t.Fatal(status, stdout, stderr)
 	}
 	found, _ := filepath.Glob(filepath.Join(root, "*", pageFile))
@@ -24,8 +22,8 @@ func TestPage(t *testing.T) {
 		t.Fatalf("pages %q", found)
 	}
 	page := runtest.Page(t, found[0])
-	for _, want := range []string{"<td>training images</td><td>8</td><td>", "After 1 epochs; zero",
-		`<figure role="img"`, "<svg ", "<tr><td>lr</td><td>0.01</td></tr>",
+	for _, want := range []string{"<td>training images</td><td>13</td><td>", "After 4 epochs; zero",
+		`<figure role="img"`, "<svg ", "<tr><td>lr</td><td>0.1</td></tr>",
 		"<tr><td>η<sub>eff</sub></td><td>", "<tr><td>revision</td>", "<tr><td>backend</td>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %s", want)
