@@ -219,7 +219,8 @@ func TestPage(t *testing.T) {
 	content := runtest.Page(t, path)
 	for _, want := range []string{
 		"<h2>c &lt; 1 &amp; &lt;script&gt;</h2>", "<p>&#34;α&#34; &gt; β</p>", "<p>N &lt; 5</p>",
-		`<table class="text">`, "<td>&lt;b&gt;</td>", "<h2>second</h2>", "<pre>a -b &amp;&amp; c</pre>",
+		`<table class="text">`, "<td>&lt;b&gt;</td>", "<h2>second</h2>",
+		"<pre>a -b &amp;&amp; c</pre>",
 	} {
 		if !strings.Contains(content, want) {
 			t.Errorf("the page lacks %s", want)

@@ -65,8 +65,9 @@ type report struct {
 
 func (r *report) add(s section) { r.Sections = append(r.Sections, s) }
 
-const introduction = "Full-batch gradient descent (GD) and gradient descent with momentum (GD+M) on " +
-	"the distribution D of “Towards understanding how momentum improves generalization in deep " +
+const introduction = "Full-batch gradient descent (GD) and gradient descent with momentum (GD+M) " +
+	"on the distribution D of " +
+	"“Towards understanding how momentum improves generalization in deep " +
 	"learning”: a cubic convolutional network, samples with a large margin (Z1) and a few with a " +
 	"small one (Z2)."
 
@@ -79,7 +80,8 @@ func (r *report) write(path string) error {
 			shown.Pictures = append(shown.Pictures, page.Picture{Path: path, Title: s.Title})
 		}
 		if len(s.Table.Rows) > 0 {
-			shown.Tables = []page.Table{{Head: s.Table.Head, Rows: s.Table.Rows, Text: s.Table.Text}}
+			shown.Tables = []page.Table{{Head: s.Table.Head, Rows: s.Table.Rows,
+				Text: s.Table.Text}}
 		}
 		p.Sections = append(p.Sections, shown)
 	}

@@ -21,8 +21,8 @@ const (
 )
 
 // layout holds the sizes of a picture's parts. From top to bottom, these are the title, the one
-// legend, the rows of panels, each with the texts above it, and the note. The texts are the panels' titles, the legends
-// and the texts of marks, which therefore never cover a curve.
+// legend, the rows of panels, each with the texts above it, and the note. The texts are the
+// panels' titles, the legends and the texts of marks, which therefore never cover a curve.
 type layout struct {
 	Picture
 	width, height vg.Length

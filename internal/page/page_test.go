@@ -31,8 +31,8 @@ func example(t *testing.T) Page {
 			{Title: "<i>", Text: "the rate η_eff", Pictures: []Picture{{svg, `"a" & b`},
 				{png, `"c" < d`}}},
 			{Title: "tables", Tables: []Table{
-				{Title: "<u>", Head: []string{"a", "η_eff"}, Rows: [][]string{{"<b>", "-1.5 (-2, -.5)"},
-					{"cifar10-mini", "2026-11-26"}}},
+				{Title: "<u>", Head: []string{"a", "η_eff"}, Rows: [][]string{
+					{"<b>", "-1.5 (-2, -.5)"}, {"cifar10-mini", "2026-11-26"}}},
 				{Head: []string{"x"}, Text: true, Rows: [][]string{{strings.Repeat("long ", 8)}}},
 			}, Notes: "in the end </p>"},
 		}}

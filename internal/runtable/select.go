@@ -90,7 +90,9 @@ func Where(runs []Run, list string) ([]Run, error) {
 		if err := checkColumn("where", name, runs); err != nil {
 			return nil, err
 		}
-		kept = slices.DeleteFunc(kept, func(r Run) bool { return compare(r.value(name), want) != 0 })
+		kept = slices.DeleteFunc(kept, func(r Run) bool {
+			return compare(r.value(name), want) != 0
+		})
 	}
 	if len(kept) == 0 {
 		return nil, cli.Usagef("-where=%s: none of the %d runs is like that", list, len(runs))

@@ -37,7 +37,8 @@ func TestWhere(t *testing.T) {
 			t.Errorf("%q: %s, %v; want %s", list, names(got), err, want)
 		}
 	}
-	for list, want := range map[string]string{"lr": "want NAME=VALUE", "eta=1": `no column "eta", ` +
+	for list, want := range map[string]string{"lr": "want NAME=VALUE", "eta=1": "" +
+		`no column "eta", ` +
 		"want one of folder, ", "lr=3": "none of the 3 runs"} {
 		if _, err := Where(three(), list); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", list, err, want)

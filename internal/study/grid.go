@@ -10,9 +10,9 @@ import (
 
 // grid is the picture of a cell's trials: accuracy on the held-out images against the effective
 // rate, a panel for each algorithm and, for each schedule and weight decay, a curve of the mean
-// over the seeds and a circle for each seed. A setting of which a seed diverged is a triangle at the
-// bottom, where its curve breaks; a square is around those that fitted all training images in every
-// seed.
+// over the seeds and a circle for each seed. A setting of which a seed diverged is a triangle at
+// the bottom, where its curve breaks; a square is around those that fitted all training images
+// in every seed.
 func (s *Study) grid(r result) figure.Picture {
 	least, most := 100.0, 0.0
 	var rates []float64
@@ -39,8 +39,9 @@ func (s *Study) grid(r result) figure.Picture {
 	return figure.Picture{
 		Title: r.Title + ": the trials", Panels: [][]figure.Panel{panels},
 		OneLegend: true, Width: 7.2,
-		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, %s. "+
-			"Triangles at the bottom have no accuracy: a seed diverged. Chosen: among settings "+
+		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, "+
+			"%s. Triangles at the bottom "+
+			"have no accuracy: a seed diverged. Chosen: among settings "+
 			"without a diverged seed, the one with %s.", s.Holdout, seeds, s.rule()),
 	}
 }

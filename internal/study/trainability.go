@@ -95,11 +95,12 @@ func (s *Study) writeTrialsCSV(w io.Writer, results []result) error {
 	return text.Error()
 }
 
-// trainability is the picture of how fast the trials of full-batch cells fit their images: epochs
-// to zero training error against the effective rate, a panel for each cell. Circles are runs;
-// curves join the fastest setting of each rate at which a run fitted, in the mean over its seeds
-// that did, and break at rates at which none did. Runs that never fitted are squares at the top, those that diverged triangles at the
-// bottom. It has no panels if there are no such cells.
+// trainability is the picture of how fast the trials of full-batch cells fit their images:
+// epochs to zero training error against the effective rate, a panel for each cell. Circles are
+// runs; curves join the fastest setting of each rate at which a run fitted, in the mean over its
+// seeds that did, and break at rates at which none did. Runs that never fitted are squares at
+// the top, those that diverged triangles at the bottom. It has no panels if there are no such
+// cells.
 func (s *Study) trainability(results []result) figure.Picture {
 	p := figure.Picture{Title: s.Title + ": how fast the trials fit",
 		OneLegend: true,

@@ -5,15 +5,15 @@
 //	go run ./scripts/summary -csv runs/* > runs.csv
 //	go run ./scripts/summary -where=opt=gdm,width=8 -sort=-accuracy runs/*
 //
-// The columns are the rule and its rate, every other setting that differs between the rows, and, at
-// the final weights, the loss and the accuracy on the training images, the epochs at which each
-// seed first had zero training error, and the accuracy on the evaluated images. Below the table,
-// each pair of rows that differ only in the algorithm or its rate has the difference of the
-// accuracies, paired by seed. Runs that have not ended or have diverged are shown as such; folders
-// that are no runs on images are named on the standard error. -csv writes a line for each run, -json
-// an object for each, with all settings. -where keeps the runs that have all of some values, and
-// -sort orders them by a column of the CSV, a setting, or eta_eff; a row of the table stands where
-// its first run does.
+// The columns are the rule and its rate, every other setting that differs between the rows, and,
+// at the final weights, the loss and the accuracy on the training images, the epochs at which
+// each seed first had zero training error, and the accuracy on the evaluated images. Below the
+// table, each pair of rows that differ only in the algorithm or its rate has the difference of
+// the accuracies, paired by seed. Runs that have not ended or have diverged are shown as such;
+// folders that are no runs on images are named on the standard error. -csv writes a line for
+// each run, -json an object for each, with all settings. -where keeps the runs that have all of
+// some values, and -sort orders them by a column of the CSV, a setting, or eta_eff; a row of the
+// table stands where its first run does.
 package main
 
 import (
@@ -158,8 +158,8 @@ func writeJSON(w io.Writer, runs []runtable.Run) error {
 			}
 		}
 		all = append(all, object{r.Folder, r.State, r.Rule, json.Number(r.EffectiveRate), settings,
-			r.Epochs(), known(r.Last("loss")), known(r.Last("train_accuracy")), r.ZeroError(), r.Evaluated,
-			known(r.Accuracy)})
+			r.Epochs(), known(r.Last("loss")), known(r.Last("train_accuracy")), r.ZeroError(),
+			r.Evaluated, known(r.Accuracy)})
 	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
