@@ -39,7 +39,8 @@ paper's), and b ← γb + ∇L(w), w ← w − ηb in the undamped form (PyTorch
 η/(1−γ). ∇L is exact: the mean over all training images, whatever -chunk and -devices are.
 
 A run writes a folder under -runs: config.json, manifest.json, metrics.jsonl and .csv, curves.svg
-and .png, TensorBoard events, SHA256SUMS, checkpoints, initial.safetensors and weights.safetensors.
+and .png, report.html, TensorBoard events, SHA256SUMS, checkpoints, initial.safetensors and
+weights.safetensors.
 The same command again resumes the run or, if it is done, prints its result. -slim does not change
 the result, but keeps none of the last three once the run has ended.
 

@@ -4,12 +4,8 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
-	"io"
 	"math"
 	"slices"
-
-	"golang.org/x/image/draw"
 
 	"momentum/internal/seeds"
 )
@@ -163,28 +159,8 @@ func enlarge(low []float64, factor int) []float64 {
 	return large
 }
 
-// SideBySide writes a PNG with the images of some indices: the original ones in the upper row, and
-// the same ones with a small margin below. Each pixel becomes a square of 4×4 pixels.
-func SideBySide(w io.Writer, original, smallMargin *Images, indices []int) error {
-	const size, gap = 4 * Side, 4
-	canvas := image.NewRGBA(image.Rect(0, 0, len(indices)*(size+gap)-gap, 2*size+gap))
-	draw.Draw(canvas, canvas.Bounds(), image.White, image.Point{}, draw.Src)
-	for row, images := range []*Images{original, smallMargin} {
-		for column, i := range indices {
-			if i < 0 || i >= images.N() {
-				return fmt.Errorf("datasets: picture: image %d, want 0 to %d", i, images.N()-1)
-			}
-			corner := image.Pt(column*(size+gap), row*(size+gap))
-			tile := image.Rectangle{Min: corner, Max: corner.Add(image.Pt(size, size))}
-			draw.NearestNeighbor.Scale(canvas, tile, images.rgba(i), image.Rect(0, 0, Side, Side),
-				draw.Src, nil)
-		}
-	}
-	return png.Encode(w, canvas)
-}
-
-// rgba returns image i in the standard library's type.
-func (m *Images) rgba(i int) *image.RGBA {
+// Image returns image i in the standard library's type.
+func (m *Images) Image(i int) *image.RGBA {
 	p := m.Pixels[i*imageBytes : (i+1)*imageBytes]
 	picture := image.NewRGBA(image.Rect(0, 0, Side, Side))
 	for k := range Side * Side {

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"image"
 	"image/color"
-	"image/png"
 	"math"
 	"slices"
 	"strings"
@@ -83,11 +83,11 @@ func TestResolutionAgainstDraw(t *testing.T) {
 	box := draw.Kernel{Support: 0.5, At: func(float64) float64 { return 1 }}
 	for _, factor := range []int{2, 4, 8} {
 		for i := range 20 {
-			low := (&Images{Pixels: make([]uint8, imageBytes), Labels: []uint8{0}}).rgba(0)
+			low := (&Images{Pixels: make([]uint8, imageBytes), Labels: []uint8{0}}).Image(0)
 			part := low.Rect
 			part.Max = part.Max.Div(factor)
-			box.Scale(low, part, train.rgba(i), train.rgba(i).Rect, draw.Src, nil)
-			want := train.rgba(i)
+			box.Scale(low, part, train.Image(i), train.Image(i).Rect, draw.Src, nil)
+			want := train.Image(i)
 			draw.BiLinear.Scale(want, want.Rect, low.SubImage(part), part, draw.Src, nil)
 			means := boxMeans(train.Slice(i, i+1).Pixels, factor)
 			for k, got := range enlarge(means, factor) {
@@ -322,36 +322,13 @@ func TestSmallMarginValidate(t *testing.T) {
 	}
 }
 
-func TestSideBySide(t *testing.T) {
-	original := filled(3, func(i, y, x, c int) uint8 { return uint8(50*i + 10*c) })
-	smallMargin := filled(3, func(i, y, x, c int) uint8 { return uint8(50*i + 10*c + 5) })
-	var out bytes.Buffer
-	if err := SideBySide(&out, original, smallMargin, []int{2, 0}); err != nil {
-		t.Fatal(err)
-	}
-	picture, err := png.Decode(&out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Two tiles of 4·32 pixels with 4 between them, in both directions.
-	if size := picture.Bounds().Size(); size.X != 260 || size.Y != 260 {
-		t.Errorf("%v pixels, want 260×260", size)
-	}
-	for _, tt := range []struct {
-		x, y int
-		want color.RGBA
-	}{
-		{0, 0, color.RGBA{100, 110, 120, 255}}, {127, 127, color.RGBA{100, 110, 120, 255}},
-		{132, 0, color.RGBA{0, 10, 20, 255}},
-		{0, 132, color.RGBA{105, 115, 125, 255}}, {259, 259, color.RGBA{5, 15, 25, 255}},
-		{129, 50, color.RGBA{255, 255, 255, 255}},
-	} {
-		if got := color.RGBAModel.Convert(picture.At(tt.x, tt.y)); got != tt.want {
-			t.Errorf("pixel %d, %d is %v, want %v", tt.x, tt.y, got, tt.want)
-		}
-	}
-	if err := SideBySide(&out, original, smallMargin, []int{3}); err == nil ||
-		!strings.Contains(err.Error(), "image 3, want 0 to 2") {
-		t.Error(err)
+// Pixel (x, y) of an image has the three channels of its row and column.
+func TestImage(t *testing.T) {
+	images := filled(2, func(i, y, x, c int) uint8 { return uint8(100*i + 3*y + 2*x + c) })
+	picture := images.Image(1)
+	if picture.Bounds().Size() != image.Pt(32, 32) ||
+		picture.RGBAAt(5, 7) != (color.RGBA{131, 132, 133, 255}) {
+		t.Errorf("%v, at (5, 7) %v; want 100 + 21 + 10 + 0, 1, 2", picture.Bounds(),
+			picture.RGBAAt(5, 7))
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
@@ -41,13 +42,14 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	s := &session{be: be, request: r, execution: c.Execution, table1: c.Table1, stdout: stdout,
 		stderr: stderr}
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Name(), be.Device, be.Why)
-	fmt.Fprintf(stdout, "preset    %s: N = %d samples, %d of them with a small margin (μ = "+
+	settings := fmt.Sprintf("preset    %s: N = %d samples, %d of them with a small margin (μ = "+
 		"%.3g), d = %d, P = %d, m = %d\n",
-		r.preset, c.N, c.SmallMargin, float64(c.SmallMargin)/float64(c.N), c.D, c.P, c.M)
-	fmt.Fprintf(stdout, "data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ0 = %.4g\n",
-		c.Alpha, c.Beta, c.Sigma, c.Sigma0)
-	fmt.Fprintf(stdout, "descent   GD and %s; η = %g, η_eff = %.4g for GD+M; at most %d steps\n",
-		c.gdm().Rule, c.Eta, c.gdm().EffectiveRate(c.Eta), c.T)
+		r.preset, c.N, c.SmallMargin, float64(c.SmallMargin)/float64(c.N), c.D, c.P, c.M) +
+		fmt.Sprintf("data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ0 = %.4g\n",
+			c.Alpha, c.Beta, c.Sigma, c.Sigma0) +
+		fmt.Sprintf("descent   GD and %s; η = %g, η_eff = %.4g for GD+M; at most %d steps\n",
+			c.gdm().Rule, c.Eta, c.gdm().EffectiveRate(c.Eta), c.T)
+	fmt.Fprint(stdout, settings)
 	if r.dryRun {
 		for _, p := range c.plan(r) {
 			fmt.Fprintf(stdout, "part      %s %s\n", p.name, p.settings)
@@ -66,7 +68,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		partMechanism: s.mechanism, partScales: s.scales,
 		partTable1: s.gaussianTable, partMap: s.etaGammaMap,
 	}
-	var page page
+	page := report{Command: cli.CommandLine("go run ./synthetic", args...),
+		Settings: strings.ReplaceAll(settings, "\n", "\n\n")}
 	var diverged error // of the parts with a run that diverged; the other parts go on
 	for _, p := range c.plan(r) {
 		section, err := experiments[p.name](ctx, p.settings)

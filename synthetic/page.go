@@ -1,16 +1,13 @@
 package main
 
 import (
-	_ "embed"
-	"encoding/base64"
 	"fmt"
-	"html/template"
 	"io"
-	"os"
 	"strings"
 
 	"momentum/internal/durable"
 	"momentum/internal/markdown"
+	"momentum/internal/page"
 )
 
 // section is what the page shows of an experiment: one paragraph, a table and pictures.
@@ -59,26 +56,36 @@ func (t table) print(w io.Writer) {
 // markdown is the table as Markdown.
 func (t table) markdown() string { return markdown.Table(t.Head, t.Rows) }
 
-// page is synthetic.html: the sections one after the other, in one file that needs no other.
-type page struct{ Sections []section }
+// report is synthetic.html: the sections one after the other, in one file that needs no other.
+type report struct {
+	Command  string // that makes it again
+	Settings string // paragraphs
+	Sections []section
+}
 
-func (p *page) add(s section) { p.Sections = append(p.Sections, s) }
+func (r *report) add(s section) { r.Sections = append(r.Sections, s) }
 
-//go:embed page.html
-var pageTemplate string
+const introduction = "Full-batch gradient descent (GD) and gradient descent with momentum (GD+M) " +
+	"on the distribution D of " +
+	"“Towards understanding how momentum improves generalization in deep " +
+	"learning”: a cubic convolutional network, samples with a large margin (Z1) and a few with a " +
+	"small one (Z2)."
 
-func (p *page) write(path string) error {
-	t, err := template.New("page").Funcs(template.FuncMap{
-		"picture": func(path string) (template.URL, error) {
-			svg, err := os.ReadFile(path)
-			return template.URL("data:image/svg+xml;base64," +
-				base64.StdEncoding.EncodeToString(svg)), err
-		},
-	}).Parse(pageTemplate)
-	if err != nil {
-		return err
+func (r *report) write(path string) error {
+	p := page.Page{Title: "The synthetic world", Text: introduction + "\n\n" + r.Settings,
+		Command: r.Command}
+	for _, s := range r.Sections {
+		shown := page.Section{Title: s.Title, Text: s.Text}
+		for _, path := range s.Pictures {
+			shown.Pictures = append(shown.Pictures, page.Picture{Path: path, Title: s.Title})
+		}
+		if len(s.Table.Rows) > 0 {
+			shown.Tables = []page.Table{{Head: s.Table.Head, Rows: s.Table.Rows,
+				Text: s.Table.Text}}
+		}
+		p.Sections = append(p.Sections, shown)
 	}
-	return durable.WriteFile(path, func(w io.Writer) error { return t.Execute(w, p) })
+	return p.Write(path)
 }
 
 // writeText writes a small file of the -out folder.

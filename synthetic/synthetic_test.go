@@ -291,8 +291,8 @@ func TestAll(t *testing.T) {
 	if want := strings.Fields(want); !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
-	page := runtest.Read(t, out, "synthetic.html")
-	if n := strings.Count(page, "<img "); n != 6 || strings.Count(page, "<h2>") != len(allParts) {
+	page := runtest.Page(t, out, "synthetic.html")
+	if n := strings.Count(page, "<svg "); n != 6 || strings.Count(page, "<h2>") != len(allParts) {
 		t.Errorf("%d pictures in %d sections, want 6 in %d", n, strings.Count(page, "<h2>"),
 			len(allParts))
 	}

@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"internal/descent", "internal/provenance", "internal/runtest", "internal/backend/backendtest"},
 	{"internal/cli", "internal/figure", "models"},
 	{"internal/rundir", "internal/backend", "datasets"},
-	{"internal/fetch"},
+	{"internal/fetch", "internal/page"},
 	{"internal/durable", "internal/lanczos", "internal/lockfile", "internal/markdown",
 		"internal/progress", "internal/runlist", "internal/safetensors", "internal/seeds",
 		"internal/slurmtest", "internal/smalldisk", "internal/stats", "internal/tbevents",

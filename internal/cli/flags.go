@@ -113,5 +113,16 @@ func (r *remembered) Set(text string) error {
 	return r.set(text)
 }
 
+// CommandLine is a command with its arguments as a line for the shell.
+func CommandLine(command string, args ...string) string {
+	for _, arg := range args {
+		if arg == "" || strings.ContainsAny(arg, " \t\n'\"$`\\*?[]()&|;<>#~!{}") {
+			arg = Quote(arg)
+		}
+		command += " " + arg
+	}
+	return command
+}
+
 // Quote quotes a string as one word of the shell.
 func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -102,6 +102,16 @@ func (a Axis) fitted(values []float64, exact bool) Axis {
 	return a
 }
 
+// Around is the axis with the ends, if they are automatic, around the values of some curves. It is
+// for panels whose bands reach further than anything that was measured.
+func (a Axis) Around(curves []Curve) Axis {
+	var values []float64
+	for _, c := range curves {
+		values = append(values, c.Y...)
+	}
+	return a.fitted(values, false)
+}
+
 // axes returns the panel's axes with their ends, which are the edges of a heat map if there is one.
 // Otherwise x spans the curves exactly, or with some space around them if there are also points.
 // The y axis spans, with some space, everything that lies between the ends of x.

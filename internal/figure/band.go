@@ -12,20 +12,24 @@ type Curve struct{ X, Y []float64 }
 // Summary returns the ends of a band and the point of its curve at one x, given the values there.
 type Summary func(values []float64) (low, middle, high float64)
 
-// Range summarizes values by their mean, the smallest and the largest.
-func Range(values []float64) (low, mean, high float64) {
-	sum := 0.0
-	for _, v := range values {
-		sum += v
-	}
-	return slices.Min(values), sum / float64(len(values)), slices.Max(values)
-}
-
 // Mean95 summarizes values by their mean and its 95% t interval.
 func Mean95(values []float64) (low, mean, high float64) {
 	v := stats.Mean95(values)
 	return v.Mean - v.Half, v.Mean, v.Mean + v.Half
 }
+
+// Within is [Mean95] for values that cannot lie below least or above most: the interval is cut
+// there.
+func Within(least, most float64) Summary {
+	return func(values []float64) (low, mean, high float64) {
+		low, mean, high = Mean95(values)
+		return max(low, least), mean, min(high, most)
+	}
+}
+
+// Geometric95 summarizes positive values by their geometric mean and its 95% t interval, which is
+// that of the logarithms: the summary for a logarithmic axis.
+func Geometric95(values []float64) (low, mean, high float64) { return stats.Geometric95(values) }
 
 // Hold lets curves that end early keep their last value up to the end of the longest.
 func Hold(curves []Curve) []Curve {

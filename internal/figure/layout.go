@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/image/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -21,12 +20,13 @@ const (
 	belowAxes = vg.Length(27)  // height of the labels below a panel
 )
 
-// layout holds the sizes of a picture's parts. From top to bottom, these are the title, the rows of
-// panels, each with the texts above it, and the note. The texts are the panels' titles, the legends
-// and the texts of marks, which therefore never cover a curve.
+// layout holds the sizes of a picture's parts. From top to bottom, these are the title, the one
+// legend, the rows of panels, each with the texts above it, and the note. The texts are the
+// panels' titles, the legends and the texts of marks, which therefore never cover a curve.
 type layout struct {
 	Picture
 	width, height vg.Length
+	legend        [][]entry // rows of the one legend; nil: each panel has its own
 	note          []string
 	textHeights   []vg.Length // of the texts above each row
 	left, right   []vg.Length // width of the labels beside the axes of each column
@@ -59,6 +59,9 @@ func (p Picture) layout() (*layout, error) {
 	l.width = vg.Length(p.Width) * vg.Inch
 	if p.Width == 0 {
 		l.width = 3.6 * vg.Length(columns) * vg.Inch
+	}
+	if p.OneLegend {
+		l.legend, _ = legendRows(takeLegends(l.Panels), l.width-2*margin)
 	}
 	l.note = wrap(textStyle(noteSize, draw.XLeft, draw.YTop), p.Note, l.width-2*margin)
 	l.cell.X = (l.width-2*margin)/vg.Length(columns) -
@@ -96,15 +99,15 @@ func (l *layout) axesWidth(column int) vg.Length {
 
 // top is the height of everything above the texts of the first row.
 func (l *layout) top() vg.Length {
-	if l.Title == "" {
-		return margin
+	height := margin
+	if l.Title != "" {
+		height += margin + l.titleStyle().Font.Size
 	}
-	return 2*margin + l.titleStyle().Font.Size
+	return height + stripHeight*vg.Length(len(l.legend))
 }
 
 func (l *layout) titleStyle() text.Style {
-	style := textStyle(titleSize, draw.XCenter, draw.YTop)
-	style.Font.Weight = font.WeightBold
+	style := bold(textStyle(titleSize, draw.XCenter, draw.YTop))
 	return fit(style, l.Title, l.width-2*margin)
 }
 
@@ -121,6 +124,7 @@ func (l *layout) draw(canvas draw.Canvas) {
 	canvas.Fill(canvas.Rectangle.Path())
 	canvas.FillText(l.titleStyle(), vg.Point{X: canvas.Center().X, Y: canvas.Max.Y - margin},
 		l.Title)
+	l.drawLegend(canvas)
 
 	top := canvas.Max.Y - l.top()
 	var panels []panel

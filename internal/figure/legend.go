@@ -49,13 +49,17 @@ func sampleBox(end vg.Point, half vg.Length) vg.Rectangle {
 		Max: end.Add(vg.Point{Y: half})}
 }
 
-// legendRows breaks the legend into rows no wider than the room. firstWidth is the width of the
-// first row.
-func (p Panel) legendRows(room vg.Length) (rows [][]entry, firstWidth vg.Length) {
-	style := textStyle(labelSize, draw.XRight, yMiddle)
+// width is the width of a sample and its name.
+func (e entry) width() vg.Length {
+	return sampleWidth + gap + textStyle(labelSize, draw.XRight, yMiddle).Width(e.name)
+}
+
+// legendRows breaks entries into rows no wider than the room. firstWidth is the width of the first
+// row.
+func legendRows(entries []entry, room vg.Length) (rows [][]entry, firstWidth vg.Length) {
 	var rowWidth vg.Length
-	for _, e := range p.entries() {
-		width := sampleWidth + gap + style.Width(e.name)
+	for _, e := range entries {
+		width := e.width()
 		if n := len(rows); n > 0 && rowWidth+3*gap+width <= room {
 			rows[n-1], rowWidth = append(rows[n-1], e), rowWidth+3*gap+width
 		} else {
@@ -71,7 +75,7 @@ func (p Panel) legendRows(room vg.Length) (rows [][]entry, firstWidth vg.Length)
 // heading returns the rows of the legend for axes of the given width with labels on the left, and
 // whether the title needs a row of its own above them.
 func (p Panel) heading(left, width vg.Length) (rows [][]entry, titleRow bool) {
-	rows, firstWidth := p.legendRows(width)
+	rows, firstWidth := legendRows(p.entries(), width)
 	title := textStyle(labelSize, draw.XLeft, yMiddle).Width(p.Title)
 	return rows, title > 0 && (len(rows) == 0 || title+4*gap+firstWidth > left+width)
 }
@@ -115,6 +119,47 @@ func (p panel) legend() {
 			x -= style.Width(e.name) + gap
 			e.draw(p.Canvas, vg.Point{X: x, Y: y})
 			x -= sampleWidth + 3*gap
+		}
+		y -= stripHeight
+	}
+}
+
+// takeLegends takes the names out of all panels, and returns their entries for one legend.
+func takeLegends(rows [][]Panel) (all []entry) {
+	for _, row := range rows {
+		for i := range row {
+			p := &row[i]
+			for _, e := range p.entries() {
+				if !slices.ContainsFunc(all, func(o entry) bool { return o.name == e.name }) {
+					all = append(all, e)
+				}
+			}
+			p.Lines, p.Points = slices.Clone(p.Lines), slices.Clone(p.Points)
+			for j := range p.Lines {
+				p.Lines[j].Name = ""
+			}
+			for j := range p.Points {
+				p.Points[j].Name = ""
+			}
+		}
+	}
+	return all
+}
+
+// drawLegend draws the legend of all panels, each row of it in the middle of the page.
+func (l *layout) drawLegend(canvas draw.Canvas) {
+	style := textStyle(labelSize, draw.XLeft, yMiddle)
+	y := canvas.Max.Y - l.top() + stripHeight*vg.Length(len(l.legend)) - stripHeight/2
+	for _, entries := range l.legend {
+		width := 3 * gap * vg.Length(len(entries)-1)
+		for _, e := range entries {
+			width += e.width()
+		}
+		x := canvas.Center().X - width/2
+		for _, e := range entries {
+			e.draw(canvas, vg.Point{X: x + sampleWidth, Y: y})
+			canvas.FillText(style, vg.Point{X: x + sampleWidth + gap, Y: y}, e.name)
+			x += e.width() + 3*gap
 		}
 		y -= stripHeight
 	}

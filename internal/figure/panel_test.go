@@ -80,7 +80,7 @@ func TestLegendRows(t *testing.T) {
 	p := Panel{Lines: []Line{{Name: "GD"}, {}, {Name: "GD+M"}, {Name: "a longer name"}},
 		Points: []Points{{Name: "points"}}}
 	style := textStyle(labelSize, 0, 0)
-	rows, first := p.legendRows(110)
+	rows, first := legendRows(p.entries(), 110)
 	var names []string
 	for _, row := range rows {
 		width, line := -3*gap, ""

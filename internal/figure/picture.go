@@ -20,11 +20,15 @@ const dpi = 200 // of the PNG
 //
 // Texts may contain the characters of Liberation Sans, which include Greek letters, ℓ, ∂, ∑, ‖, ×
 // and ≤, but not ∇, ⟨, ⟩, ∈, ∝, ≫ and 𝒢. They may also contain ⁰ to ⁹, ⁺, ⁻, ᵀ, ⁿ, ₀ to ₉, ₊, ₋, ᵢ,
-// ⱼ, ₖ, ᵣ and ₜ.
+// ⱼ, ₖ, ᵣ and ₜ. The eff of η_eff becomes an index.
 type Picture struct {
 	Title  string    // in bold at the top, reduced to the width of the page; may be empty
 	Note   string    // in small letters below the panels, broken into lines; may be empty
 	Panels [][]Panel // rows from top to bottom, which may have different lengths
+
+	// OneLegend draws one legend of all panels below the title, in place of one above each panel.
+	// Names that occur more than once are listed once.
+	OneLegend bool
 
 	// Inches. 0: a width of 3.6 per column, and axes 2 high in each row.
 	Width, Height float64

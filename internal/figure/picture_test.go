@@ -150,8 +150,26 @@ func clouds() []Points {
 	}
 }
 
+// oneLegend has four panels with names in common, one legend, and a name with an index.
+func oneLegend() Picture {
+	x := []float64{0, 1, 2}
+	panel := func(title string, names ...string) Panel {
+		p := Panel{Title: title, X: Axis{Label: "epoch"}, Y: Axis{Label: "accuracy (%)", High: 10}}
+		for i, name := range names {
+			y := float64(i)
+			p.Lines = append(p.Lines, Line{Name: name, X: x, Y: []float64{y, y + 1, y + 3}})
+		}
+		return p
+	}
+	return Picture{Title: "one legend", OneLegend: true, Width: 7.2, Panels: [][]Panel{
+		{panel("all", "GD", "GD+M", "GD at the η_eff of GD+M"), panel("second", "GD", "GD+M")},
+		{panel("third", "GD", "GD+M", "GD at the η_eff of GD+M",
+			"a name so long that the legend has a second row for it"), panel("fourth", "GD")}}}
+}
+
 func TestPictures(t *testing.T) {
-	for name, p := range map[string]Picture{"training": training(), "phases": phases()} {
+	for name, p := range map[string]Picture{"training": training(), "phases": phases(),
+		"legend": oneLegend()} {
 		t.Run(name, func(t *testing.T) {
 			svg, png := write(t, p)
 			again, image := write(t, p)

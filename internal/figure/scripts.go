@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
@@ -21,6 +23,11 @@ func textStyle(size vg.Length, x draw.XAlignment, y draw.YAlignment) text.Style 
 	}
 }
 
+func bold(style text.Style) text.Style {
+	style.Font.Weight = xfont.WeightBold
+	return style
+}
+
 // fit reduces the font size until the text is no wider than the room.
 func fit(style text.Style, s string, room vg.Length) text.Style {
 	if w := style.Width(s); w > room {
@@ -30,12 +37,15 @@ func fit(style text.Style, s string, room vg.Length) text.Style {
 }
 
 // scripts is a text handler that draws Unicode superscripts and subscripts as small digits and
-// letters, because the font has few of these characters and spaces them too widely.
+// letters, because the font has few of these characters and spaces them too widely. It also draws
+// the eff of η_eff as an index.
 type scripts struct{ text.Handler }
 
 const (
 	superscripts, superLetters = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵀⁿ", "0123456789+−Tn"
 	subscripts, subLetters     = "₀₁₂₃₄₅₆₇₈₉₊₋ᵢⱼₖᵣₜ", "0123456789+−ijkrt"
+
+	effIndex = "_eff" // after an η
 )
 
 // translate returns the character of the alphabet "to" at the index that r has in "from", and
@@ -66,9 +76,12 @@ type piece struct {
 // split cuts the text where the height changes.
 func split(s string) []piece {
 	var all []piece
-	for _, r := range s {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
 		p := piece{string(r), 1, 0}
-		if letter, ok := translate(r, superscripts, superLetters); ok {
+		if strings.HasPrefix(s[i:], effIndex) && strings.HasSuffix(s[:i], "η") {
+			p, size = piece{strings.TrimPrefix(effIndex, "_"), 0.75, -0.15}, len(effIndex)
+		} else if letter, ok := translate(r, superscripts, superLetters); ok {
 			p = piece{string(letter), 0.75, 0.48}
 		} else if letter, ok := translate(r, subscripts, subLetters); ok {
 			p = piece{string(letter), 0.75, -0.15}
@@ -78,6 +91,7 @@ func split(s string) []piece {
 		} else {
 			all = append(all, p)
 		}
+		i += size
 	}
 	return all
 }

@@ -34,9 +34,9 @@ func TestCharacters(t *testing.T) {
 
 // A text is cut where the height changes, and small letters are narrower.
 func TestSplit(t *testing.T) {
-	got := split("aσ₀²b⁻¹ᵀ")
+	got := split("aσ₀²b⁻¹ᵀ of η_eff, not x_eff")
 	want := []piece{{"aσ", 1, 0}, {"0", 0.75, -0.15}, {"2", 0.75, 0.48}, {"b", 1, 0},
-		{"−1T", 0.75, 0.48}}
+		{"−1T", 0.75, 0.48}, {" of η", 1, 0}, {"eff", 0.75, -0.15}, {", not x_eff", 1, 0}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(piece{})); diff != "" {
 		t.Error(diff)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"momentum/internal/cli"
-	"momentum/internal/descent"
 	"momentum/internal/figure"
 	"momentum/internal/rundir"
 	"momentum/internal/tbevents"
@@ -18,7 +17,8 @@ const eventsFile = "events.out.tfevents.0.momentum"
 
 // derivedFiles follow from the metrics and the configuration.
 func derivedFiles() []string {
-	return []string{"metrics.csv", "curves.svg", "curves.png", eventsFile}
+	return []string{"metrics.csv", "curves.svg", "curves.png", pageFile,
+		eventsFile}
 }
 
 // show prints the result of a run that has ended, if its files are as it left them. Damaged ones
@@ -70,7 +70,7 @@ func (r *experiment) remake(dir *rundir.Dir, damaged []*rundir.DamagedError) err
 			return err
 		}
 	}
-	if err := errors.Join(dir.WriteCSV(), figure.Curves(dir.Path())); err != nil {
+	if err := r.derive(dir); err != nil {
 		return err
 	}
 	if _, err := os.Stat(dir.Path(eventsFile)); errors.Is(err, os.ErrNotExist) {
@@ -100,9 +100,21 @@ func writeEvents(dir *rundir.Dir) (err error) {
 	return nil
 }
 
+// derive writes the table, the curves and the page of a run that has ended.
+func (r *experiment) derive(dir *rundir.Dir) error {
+	for _, write := range []func() error{dir.WriteCSV,
+		func() error { return figure.Curves(dir.Path()) },
+		func() error { return r.writePage(dir) }} {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // finish writes what follows from the metrics of a run that has ended, and makes it slim.
 func (r *experiment) finish(dir *rundir.Dir) error {
-	if err := errors.Join(dir.WriteCSV(), figure.Curves(dir.Path())); err != nil || !r.Slim {
+	if err := r.derive(dir); err != nil || !r.Slim {
 		return err
 	}
 	// An earlier process of the run may not have been slim.
@@ -111,44 +123,4 @@ func (r *experiment) finish(dir *rundir.Dir) error {
 		errs = append(errs, os.RemoveAll(dir.Path(name)))
 	}
 	return errors.Join(errs...)
-}
-
-// report prints the last row as a table.
-func (r *experiment) report(dir *rundir.Dir) error {
-	rows, err := dir.Metrics()
-	if err != nil {
-		return err
-	}
-	if len(rows) == 0 {
-		return fmt.Errorf("%s: done but without metrics; -fresh starts over",
-			dir.Path("metrics.jsonl"))
-	}
-	last := rows[len(rows)-1]
-	name := r.evalColumn(testLoss)
-	if _, ok := last.Get(name); !ok {
-		return fmt.Errorf("%s: the last row has no %s: an older version of the program wrote it; "+
-			"-fresh starts over", dir.Path("metrics.jsonl"), name)
-	}
-	get := func(name string) float64 { x, _ := last.Get(name); return x }
-	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
-	line := func(name string, images int, loss, accuracy string) {
-		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", name, images, get(loss),
-			100*get(accuracy))
-	}
-	set := func(name string, d *descent.Data, loss, accuracy string) {
-		line(name, d.N, loss, accuracy)
-		if d.SmallMargin > 0 {
-			line("  with a small margin", d.SmallMargin, loss+smallMargin, accuracy+smallMargin)
-			line("  with a large margin", d.N-d.SmallMargin, loss+largeMargin, accuracy+largeMargin)
-		}
-	}
-	set("training images", r.train, lossColumn, accuracyColumn)
-	set(r.evalName(), r.eval, r.evalColumn(testLoss), r.evalColumn(testAccuracy))
-	if zero := zeroError(rows); zero >= 0 {
-		fmt.Fprintf(r.stdout, "zero training error first at epoch %d\n", zero)
-	} else {
-		fmt.Fprintln(r.stdout, "zero training error was not reached")
-	}
-	fmt.Fprintf(r.stdout, "curves    %s\n", dir.Path("curves.png"))
-	return nil
 }

@@ -129,7 +129,8 @@ func weights(t *testing.T, dir, name string) []safetensors.Tensor {
 func sameResult(t *testing.T, got, want string) {
 	t.Helper()
 	for _, name := range []string{"metrics.jsonl", "metrics.csv", "initial.safetensors",
-		"weights.safetensors", "curves.svg", "curves.png", "state"} {
+		"weights.safetensors", "curves.svg", "curves.png", "report.html",
+		"state"} {
 		if runtest.Read(t, got, name) != runtest.Read(t, want, name) {
 			t.Errorf("%s differs from that of the other run", name)
 		}

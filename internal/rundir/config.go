@@ -143,3 +143,27 @@ func Difference(got, want json.RawMessage) string {
 	}
 	return difference("", a, b)
 }
+
+// Texts are the members of a JSON object, such as the settings of [ReadConfig], as texts, and their
+// names in order.
+func Texts(object json.RawMessage) (values map[string]string, names []string, err error) {
+	values = map[string]string{}
+	d := json.NewDecoder(bytes.NewReader(object))
+	d.UseNumber() // a seed may be larger than what a float64 counts
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, nil, errors.Join(errors.New("config.json: want an object of settings"), err)
+	}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, nil, err
+		}
+		name, _ := t.(string) // the decoder accepts no other
+		var value any
+		if err := d.Decode(&value); err != nil {
+			return nil, nil, err
+		}
+		names, values[name] = append(names, name), fmt.Sprint(value)
+	}
+	return values, names, nil
+}

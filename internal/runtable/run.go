@@ -3,9 +3,7 @@
 package runtable
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -35,7 +33,7 @@ func Read(folder string) (r Run, err error) {
 	if err != nil {
 		return r, err
 	}
-	if r.Settings, r.order, err = texts(raw); err != nil {
+	if r.Settings, r.order, err = rundir.Texts(raw); err != nil {
 		return r, fmt.Errorf("%s: %w", folder, err)
 	}
 	if r.Settings["opt"] == "" {
@@ -64,29 +62,6 @@ func Read(folder string) (r Run, err error) {
 		}
 	}
 	return r, nil
-}
-
-// texts are the members of a JSON object as texts, and their names in order.
-func texts(object []byte) (values map[string]string, names []string, err error) {
-	values = map[string]string{}
-	d := json.NewDecoder(bytes.NewReader(object))
-	d.UseNumber() // a seed may be larger than what a float64 counts
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, nil, errors.Join(errors.New("config.json: want an object of settings"), err)
-	}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, nil, err
-		}
-		name, _ := t.(string) // the decoder accepts no other
-		var value any
-		if err := d.Decode(&value); err != nil {
-			return nil, nil, err
-		}
-		names, values[name] = append(names, name), fmt.Sprint(value)
-	}
-	return values, names, nil
 }
 
 // Seed is the seed of the run.

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"momentum/internal/cli"
-	"momentum/internal/markdown"
+	"momentum/internal/imagerun"
+	"momentum/internal/page"
+	"momentum/internal/provenance"
 	"momentum/internal/rundir"
 	"momentum/internal/stats"
 )
@@ -96,8 +99,8 @@ func Differing(rows []Row) (names []string) {
 	return names
 }
 
-// Table is the table of the rows in Markdown, with columns for some settings.
-func Table(rows []Row, settings []string) string {
+// Table is the table of the rows, with columns for some settings.
+func Table(rows []Row, settings []string) page.Table {
 	header := slices.Concat([]string{"rule", "η", "η_eff"}, settings, []string{"n",
 		"training loss", "training accuracy, %", "zero training error at epoch"})
 	evaluated := []string{}
@@ -135,7 +138,50 @@ func Table(rows []Row, settings []string) string {
 		}
 		cells = append(cells, line)
 	}
-	return markdown.Table(header, cells)
+	return page.Table{Head: header, Rows: cells}
+}
+
+// Settings is the table of all settings of the rows, whose titles head the columns. The seeds of a
+// row stand in one cell.
+func Settings(rows []Row, titles []string) page.Table {
+	t := page.Table{Head: append([]string{"setting"}, titles...), Text: true}
+	var names []string
+	for _, row := range rows {
+		for _, name := range row[0].order {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range names {
+		line := []string{name}
+		for _, row := range rows {
+			cell := row[0].Settings[name]
+			if name == "seed" {
+				var seeds []string
+				for _, r := range row {
+					seeds = append(seeds, r.Seed())
+				}
+				cell = strings.Join(seeds, ", ")
+			}
+			line = append(line, cell)
+		}
+		t.Rows = append(t.Rows, line)
+	}
+	return t
+}
+
+// Origins is the table of where runs are and what made them.
+func Origins(runs []Run) page.Table {
+	t := page.Table{Head: []string{"folder", "state", "epochs", "revision", "backend", "device"},
+		Text: true}
+	for _, r := range runs {
+		var m imagerun.Manifest
+		provenance.Read(filepath.Join(r.Folder, "manifest.json"), &m)
+		t.Rows = append(t.Rows, []string{r.Folder, string(r.State), strconv.Itoa(r.Epochs()),
+			m.Revision, m.Backend, m.Device})
+	}
+	return t
 }
 
 // Few is the number of values up to which they stand beside their mean: their interval is wide.

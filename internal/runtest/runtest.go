@@ -1,15 +1,19 @@
-// Package runtest holds helpers that the tests of several packages share: reading run folders,
-// changing arguments, running a command on a full disk, and finding Python.
+// Package runtest holds helpers that the tests of several packages share: reading run folders
+// and pages, changing arguments, running a command on a full disk, and finding Python.
 package runtest
 
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -127,4 +131,25 @@ func (c *Countdown) Err() error {
 		return context.Canceled
 	}
 	return nil
+}
+
+// outside is what a page has that refers to something outside of it.
+var outside = regexp.MustCompile(`<script|<link|src="[^d]|href="[^#]|url\(|@import`)
+
+// Page reads a report and checks that it is well-formed and needs no other file.
+func Page(t testing.TB, path ...string) string {
+	t.Helper()
+	content := Read(t, path...)
+	d := xml.NewDecoder(strings.NewReader(content))
+	for {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("%s: not well-formed: %v", filepath.Join(path...), err)
+		}
+	}
+	if found := outside.FindAllString(content, -1); found != nil {
+		t.Errorf("%s refers to something outside: %q", filepath.Join(path...), found)
+	}
+	return content
 }

@@ -68,8 +68,8 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 	m := s.Measures[0]
 	last := func(o imagerun.Outcome) float64 { return m.value(o.Last) }
 	x := figure.Axis{Label: a.label, Log: true}
-	accuracy := figure.Panel{Title: "(a)", X: x, Y: figure.Axis{Label: m.Title + " (%)"}}
-	gain := figure.Panel{Title: "(b)", X: x, Y: figure.Axis{Label: "momentum adds (points)"}}
+	accuracy := figure.Panel{Title: m.Title, X: x, Y: figure.Axis{Label: m.Title + " (%)"}}
+	gain := figure.Panel{Title: "what momentum adds", X: x, Y: figure.Axis{Label: "points"}}
 	second := slices.ContainsFunc(cells, func(r result) bool { return r.Arms[etaGrid].exists() })
 	var xs []float64
 	for _, r := range cells {
@@ -102,16 +102,18 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 	}
 	ends := []float64{slices.Min(xs), slices.Max(xs)}
 	gain.Guides = []figure.Line{{X: ends, Y: []float64{0, 0}}}
+	guides := ""
 	if paper, ok := m.paper(cells[0].Cell); ok && a.name == images.name {
 		y := paper[momentum] - paper[plain]
-		gain.Guides = append(gain.Guides, figure.Line{Name: "paper", X: ends, Y: []float64{y, y}})
+		gain.Guides = append(gain.Guides, figure.Line{X: ends, Y: []float64{y, y}})
+		guides = fmt.Sprintf(" The black lines are 0 and the paper's difference, %+.2f.", y)
 	}
 	return figure.Picture{
-		Title:  fmt.Sprintf("%s, %s: %s", cells[0].Subject, a.other(cells[0].Cell), m.Title),
-		Panels: [][]figure.Panel{{accuracy, gain}}, Height: 3.2,
-		Note: fmt.Sprintf("%d seeds, at the last step; bands are 95%% t intervals. (b) Momentum "+
-			"minus GD, paired by seed, in the color of the momentum; dashed: minus the control "+
-			"of that color.", s.Seeds),
+		Title:     fmt.Sprintf("%s, %s: %s", cells[0].Subject, a.other(cells[0].Cell), m.Title),
+		OneLegend: true, Panels: [][]figure.Panel{{accuracy, gain}},
+		Note: fmt.Sprintf("%d seeds, at the last step; bands are 95%% t intervals. What momentum "+
+			"adds is its accuracy minus that of GD, paired by seed, in the color of the momentum; "+
+			"dashed: minus the control of that color.%s", s.Seeds, guides),
 	}
 }
 

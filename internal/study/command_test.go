@@ -90,6 +90,10 @@ func TestStudy(t *testing.T) {
 		"**Unfinished.** trials-1: 0 of 3 runs have ended.") {
 		t.Errorf("the report of an unfinished study is\n%s", partial)
 	}
+	if partial := runtest.Page(t, out, "report.html"); !strings.Contains(partial,
+		"<p>Unfinished. trials-1: 0 of 3 runs have ended.") {
+		t.Errorf("the page of an unfinished study is\n%s", partial)
+	}
 	if stdout, err = start(t.Context(), calm); err != nil {
 		t.Fatal(err, stdout)
 	}
@@ -110,6 +114,17 @@ func TestStudy(t *testing.T) {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report lacks %q:\n%s", want, report)
 		}
+	}
+	page := runtest.Page(t, out, "report.html")
+	for _, want := range []string{"<pre>go run ./scripts/figure</pre>",
+		"<td>GD, 2 times the epochs",
+		"<h2>All trials</h2>", "<td>revision</td>", "<td>chosen</td>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if n := strings.Count(page, "<svg "); n != strings.Count(report, "![") {
+		t.Errorf("the page has %d pictures, the report %d", n, strings.Count(report, "!["))
 	}
 	// Selection saw held-out images only, the final runs none of them.
 	finals, err := sweep.Read(filepath.Join(out, "final"), filepath.Join(calm, "runs"))
@@ -137,7 +152,8 @@ func TestStudy(t *testing.T) {
 		t.Error("run folders have changed")
 	}
 	for name, content := range runtest.Files(t, out) {
-		if content != tables[name] && name != "report.md" && name != "figure" {
+		if content != tables[name] && name != "report.md" && name != "report.html" &&
+			name != "figure" {
 			t.Errorf("%s has changed", name)
 		}
 	}
@@ -346,22 +362,24 @@ func TestFolderName(t *testing.T) {
 	}
 }
 
-// The picture beside the report: 16 small-margin images below their originals.
+// The picture beside the report: 10 small-margin images below their originals.
 func TestSmallMarginExamples(t *testing.T) {
 	folder := t.TempDir()
 	c := imagerun.Preset("tiny", "gd")
 	c.SmallMargin = 0.1
-	text, err := smallMarginExamples(t.Context(), c, folder)
-	if err != nil || !strings.Contains(text, "The first 16 small-margin test images") {
-		t.Fatalf("%q, %v", text, err)
+	text, path, err := smallMarginExamples(t.Context(), c, folder)
+	if err != nil || text != "The first 10 small-margin test images, below the originals:" ||
+		path != filepath.Join(folder, "small-margin.png") {
+		t.Fatalf("%q, %s, %v", text, path, err)
 	}
 	f, err := os.Open(filepath.Join(folder, "small-margin.png"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if c, err := png.DecodeConfig(f); err != nil || c.Width < 16*32 || c.Height < 2*32 {
-		t.Errorf("%d×%d pixels, %v; want 16 pairs of at least 32×32", c.Width, c.Height, err)
+	if c, err := png.DecodeConfig(f); err != nil || c.Width < 10*128 || c.Width > 1600 ||
+		c.Height < 2*128 {
+		t.Errorf("%d×%d pixels, %v; want 10 pairs of 128×128", c.Width, c.Height, err)
 	}
 }
 

@@ -12,9 +12,12 @@ import (
 var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilion,
 	etaGrid: figure.Orange, sameRate: figure.Green, longer: figure.Purple}
 
+// series are the epochs and values of a quantity of a run.
+type series func(imagerun.Outcome) (x, y []float64)
+
 // curves is the picture of a cell's final runs: training loss and accuracies against epochs, the
-// mean over the seeds with a band from the smallest to the largest, up to the end of the longest
-// run.
+// mean over the seeds with its 95% t interval, up to the end of the longest run. There are at most
+// two panels in a row, and all accuracies have one axis.
 func (s *Study) curves(r result) figure.Picture {
 	last := 1.0
 	for _, a := range r.Arms {
@@ -23,36 +26,37 @@ func (s *Study) curves(r result) figure.Picture {
 		}
 	}
 	epochs := figure.Axis{Label: "epoch", High: last}
-	loss := figure.Panel{Title: "(a)", X: epochs, Y: figure.Axis{Label: "training loss (nats)",
-		Log: true}}
-	loss.Lines = lines(r, func(o imagerun.Outcome) ([]float64,
-		[]float64) {
-		return o.Series("loss")
-	})
-	panels := []figure.Panel{loss}
+	loss := func(o imagerun.Outcome) ([]float64, []float64) { return o.Series("loss") }
+	panels := []figure.Panel{{Title: "training loss", X: epochs,
+		Y:     figure.Axis{Label: "training loss (nats)", Log: true}.Around(r.all(loss)),
+		Lines: r.lines(loss, figure.Geometric95)}}
+	accuracies := figure.Axis{Label: "accuracy (%)"}
+	var ends []figure.Curve // of all bands
 	for _, m := range s.Measures {
 		if m.Over != "" {
 			continue
 		}
-		p := figure.Panel{Title: fmt.Sprintf("(%c)", 'a'+len(panels)), X: epochs,
-			Y: figure.Axis{Label: m.Title + " (%)"}}
-		p.Lines = lines(r, func(o imagerun.Outcome) ([]float64, []float64) {
-			x, y := o.Series(m.Column)
-			y = slices.Clone(y)
-			for i := range y {
-				y[i] *= 100
-			}
-			return x, y
-		})
+		p := figure.Panel{Title: m.Title, X: epochs, Lines: r.lines(
+			func(o imagerun.Outcome) ([]float64, []float64) {
+				x, y := o.Series(m.Column)
+				y = slices.Clone(y)
+				for i := range y {
+					y[i] *= 100
+				}
+				return x, y
+			}, figure.Within(0, 100))}
+		for _, l := range p.Lines {
+			ends = append(ends, figure.Curve{Y: slices.Concat(l.Y, l.Low, l.High)})
+		}
 		panels = append(panels, p)
 	}
-	for i := range panels[1:] { // one legend is enough
-		for j := range panels[i+1].Lines {
-			panels[i+1].Lines[j].Name = ""
-		}
+	accuracies = accuracies.Around(ends)
+	for i := range panels[1:] {
+		panels[i+1].Y = accuracies
 	}
-	note := fmt.Sprintf("%d seeds; bands from the least to the largest. A seed that ended before "+
-		"others keeps its last value.", len(r.Arms[plain].Outcomes))
+	note := fmt.Sprintf("%d seeds: means and their 95%% t intervals, those of the loss on its "+
+		"logarithm. A seed that ended before others keeps its last value.",
+		len(r.Arms[plain].Outcomes))
 	for _, a := range r.Arms[:chosen] {
 		if !a.exists() {
 			continue
@@ -61,31 +65,49 @@ func (s *Study) curves(r result) figure.Picture {
 			tidy(a.Config.Rule().EffectiveRate(a.Config.Rate)), a.Config.Schedule,
 			a.Config.WeightDecay)
 	}
-	return figure.Picture{Title: r.Title, Note: note, Panels: [][]figure.Panel{panels},
-		Width: 3.4 * float64(len(panels))}
+	return figure.Picture{Title: r.Title, Note: note, OneLegend: true, Width: 7.2,
+		Panels: slices.Collect(slices.Chunk(panels, 2))}
 }
 
-// lines are the curves of all arms.
-func lines(r result, series func(imagerun.Outcome) (x, y []float64)) []figure.Line {
+// all are the curves of all final runs.
+func (r result) all(s series) (all []figure.Curve) {
+	for _, a := range r.Arms {
+		all = append(all, held(a.Outcomes, s)...)
+	}
+	return all
+}
+
+// lines are the curves of all arms. Where the control at the effective rate has the very runs of
+// the arm without momentum, only its name is there, and says so.
+func (r result) lines(s series, summary figure.Summary) []figure.Line {
 	var all []figure.Line
 	for i, a := range r.Arms {
 		if !a.exists() {
 			continue
 		}
-		l := figure.Band(held(a.Outcomes, series), figure.Range)
-		l.Name, l.Color, l.Dashed = a.Title, colors[i], i >= sameRate
+		l := figure.Line{Name: a.Title + " (= " + r.Arms[plain].Title + ")"}
+		if i != sameRate || !a.sameRuns(r.Arms[plain]) {
+			l = figure.Band(held(a.Outcomes, s), summary)
+			l.Name = a.Title
+		}
+		l.Color, l.Dashed = colors[i], i >= sameRate
 		all = append(all, l)
 	}
 	return all
 }
 
+// sameRuns reports whether two arms have the same run folders.
+func (a arm) sameRuns(b arm) bool {
+	return slices.EqualFunc(a.Outcomes, b.Outcomes,
+		func(x, y imagerun.Outcome) bool { return x.Folder != "" && x.Folder == y.Folder })
+}
+
 // held are the curves of some runs. Those that ended early without diverging keep their last value
 // up to the end of the longest.
-func held(outcomes []imagerun.Outcome,
-	series func(imagerun.Outcome) (x, y []float64)) []figure.Curve {
+func held(outcomes []imagerun.Outcome, s series) []figure.Curve {
 	var all []figure.Curve
 	for _, o := range outcomes {
-		x, y := series(o)
+		x, y := s(o)
 		all = append(all, figure.Curve{X: x, Y: y})
 	}
 	held := figure.Hold(all)

@@ -213,17 +213,13 @@ func (f *Figure) scaleNames() (names []string) {
 // commandLine is the command that executes a study anywhere: with the flags that belong to it, not
 // those about the machine at hand.
 func (f *Figure) commandLine(given map[string]string, names []string) string {
-	words := []string{"go run ./scripts/" + f.Name}
+	var args []string
 	for _, name := range names {
 		if value, ok := given[name]; ok {
-			arg := "-" + name + "=" + value
-			if strings.ContainsAny(arg, " \t\n'\"$`\\*?[]()&|;<>#~!{}") {
-				arg = cli.Quote(arg)
-			}
-			words = append(words, arg)
+			args = append(args, "-"+name+"="+value)
 		}
 	}
-	return strings.Join(words, " ")
+	return cli.CommandLine("go run ./scripts/"+f.Name, args...)
 }
 
 // isVerb reports whether a word is one of verbs.

@@ -2,6 +2,7 @@ package study
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"momentum/internal/figure"
@@ -9,34 +10,39 @@ import (
 
 // grid is the picture of a cell's trials: accuracy on the held-out images against the effective
 // rate, a panel for each algorithm and, for each schedule and weight decay, a curve of the mean
-// over the seeds and a circle for each seed. Settings of which a seed diverged lie at the bottom; a
-// square is around those that fitted all training images in every seed.
+// over the seeds and a circle for each seed. A setting of which a seed diverged is a triangle at
+// the bottom, where its curve breaks; a square is around those that fitted all training images
+// in every seed.
 func (s *Study) grid(r result) figure.Picture {
-	top := 0.0
+	least, most := 100.0, 0.0
 	var rates []float64
 	for i, t := range r.trials {
 		rates = append(rates, t.effectiveRate)
 		for _, o := range r.tried[i] {
-			if x := 100 * s.heldOut(o); x > top {
-				top = x
+			if x := 100 * s.heldOut(o); !math.IsNaN(x) {
+				least, most = min(least, x), max(most, x)
 			}
 		}
 	}
-	x := figure.Axis{Label: "effective learning rate", Log: true, Low: slices.Min(rates) / 1.3,
-		High: slices.Max(rates) * 1.3}
-	y := figure.Axis{Label: "held-out accuracy (%)", High: 1.1*top + 1}
-	panels := []figure.Panel{s.gridPanel(r, false, x, y), s.gridPanel(r, true, x, y)}
-	for i := range panels[1].Lines { // one legend is enough
-		panels[1].Lines[i].Name = ""
+	if least > most { // all diverged
+		least, most = 0, 100
 	}
+	room := max(1, 0.15*(most-least))
+	x := figure.Axis{Label: "effective learning rate η_eff", Log: true,
+		Low: slices.Min(rates) / 1.3, High: slices.Max(rates) * 1.3}
+	y := figure.Axis{Label: "held-out accuracy (%)", Low: least - room, High: most + room}
+	panels := []figure.Panel{s.gridPanel(r, false, x, y), s.gridPanel(r, true, x, y)}
 	seeds := "seed 1"
 	if s.TrialSeeds > 1 {
 		seeds = fmt.Sprintf("seeds 1 to %d: their mean, and a circle for each", s.TrialSeeds)
 	}
 	return figure.Picture{
 		Title: r.Title + ": the trials", Panels: [][]figure.Panel{panels},
-		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, %s.",
-			s.Holdout, seeds),
+		OneLegend: true, Width: 7.2,
+		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, "+
+			"%s. Triangles at the bottom "+
+			"have no accuracy: a seed diverged. Chosen: among settings "+
+			"without a diverged seed, the one with %s.", s.Holdout, seeds, s.rule()),
 	}
 }
 
@@ -61,7 +67,8 @@ func (s *Study) gridPanel(r result, withMomentum bool, x, y figure.Axis) figure.
 				}
 				c := s.judge(t, r.tried[i])
 				if c.diverged > 0 {
-					add(&diverged, t.effectiveRate, 0)
+					add(&diverged, t.effectiveRate, y.Low+(y.High-y.Low)/40)
+					l.X, l.Y = append(l.X, t.effectiveRate), append(l.Y, math.NaN())
 					continue
 				}
 				l.X, l.Y = append(l.X, t.effectiveRate), append(l.Y, 100*c.heldOut)
@@ -86,12 +93,19 @@ func (s *Study) gridPanel(r result, withMomentum bool, x, y figure.Axis) figure.
 	}
 	for i, a := range chosenArms {
 		if a.exists() {
-			best := a.choices[0].effectiveRate
-			label := fmt.Sprintf("chosen: %g", best)
+			best := a.choices[0]
+			label := "chosen"
 			if i == 1 {
-				label = fmt.Sprintf("of the grid of η: %g", best)
+				label = "of the grid of η"
 			}
-			p.Marks = append(p.Marks, figure.Mark{X: best, Label: label})
+			label += fmt.Sprintf(": %g", best.effectiveRate)
+			if len(s.Schedules) > 1 {
+				label += ", " + best.schedule()
+			}
+			if len(s.WeightDecays) > 1 {
+				label += fmt.Sprintf(", λ = %g", best.decay())
+			}
+			p.Marks = append(p.Marks, figure.Mark{X: best.effectiveRate, Label: label})
 		}
 	}
 	return p

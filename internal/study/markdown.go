@@ -9,26 +9,37 @@ import (
 	"strings"
 
 	"momentum/internal/descent"
-	"momentum/internal/markdown"
+	"momentum/internal/page"
 	"momentum/internal/stats"
 )
 
-// markdown are the tables for people: accuracies, differences, settings.
+// tables are the tables for people: accuracies, differences, settings. The titles of the last two
+// are the beginnings of sentences.
+func (s *Study) tables(results []result, rows []row) []page.Table {
+	differences := s.differences(results, rows)
+	differences.Title = "What momentum adds, in points, paired by seed, and the ratio of the two " +
+		"accuracies"
+	settings := s.settings(rows)
+	settings.Title = "The settings, each algorithm's own best of its trials on held-out training " +
+		"images"
+	return []page.Table{s.accuracies(rows), differences, settings}
+}
+
+// markdown are the tables as Markdown, with notes on how to read them.
 func (s *Study) markdown(results []result, rows []row) string {
 	var b strings.Builder
-	b.WriteString(s.accuracies(rows))
-	b.WriteString("\nWhat momentum adds, in points, paired by seed, and the ratio of the " +
-		"two accuracies:\n\n")
-	b.WriteString(s.differences(results, rows))
-	b.WriteString("\nThe settings, each algorithm's own best of its trials on held-out training " +
-		"images:\n\n")
-	b.WriteString(s.settings(rows))
+	for _, t := range s.tables(results, rows) {
+		if t.Title != "" {
+			fmt.Fprintf(&b, "\n%s:\n\n", t.Title)
+		}
+		b.WriteString(t.Markdown())
+	}
 	fmt.Fprintf(&b, "\n%s\n", s.notes(results))
 	return b.String()
 }
 
 // accuracies is the table of all measures of all arms.
-func (s *Study) accuracies(rows []row) string {
+func (s *Study) accuracies(rows []row) page.Table {
 	titles := []string{"", "", "paper, %", "ours, %", "at equal training loss, %",
 		"training accuracy, %", "zero training error at epoch"}
 	several := len(s.Measures) > 1
@@ -55,7 +66,7 @@ func (s *Study) accuracies(rows []row) string {
 		}
 		lines = append(lines, line)
 	}
-	return markdown.Table(titles, lines)
+	return page.Table{Head: titles, Rows: lines}
 }
 
 // early reports whether a run ended before its last epoch and without diverging.
@@ -89,7 +100,7 @@ func bySeed(values []*float64) string {
 }
 
 // differences is the table of an arm with momentum minus one without.
-func (s *Study) differences(results []result, rows []row) string {
+func (s *Study) differences(results []result, rows []row) page.Table {
 	var lines [][]string
 	for _, r := range rows {
 		if r.Of == "" {
@@ -110,12 +121,12 @@ func (s *Study) differences(results []result, rows []row) string {
 		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
 			paperRatio, ratio, r.Status})
 	}
-	return markdown.Table([]string{"", "measure", "difference", "paper", "ours", "ratio, paper",
-		"ratio, ours", "beside the paper"}, lines)
+	return page.Table{Head: []string{"", "measure", "difference", "paper", "ours", "ratio, paper",
+		"ratio, ours", "beside the paper"}, Rows: lines}
 }
 
 // settings is the table of the settings of all arms.
-func (s *Study) settings(rows []row) string {
+func (s *Study) settings(rows []row) page.Table {
 	var lines [][]string
 	for _, r := range rows {
 		if r.Measure != s.Measures[0].Title {
@@ -133,8 +144,8 @@ func (s *Study) settings(rows []row) string {
 			fmt.Sprintf("%g", r.EtaEff), r.Schedule, strconv.Itoa(r.Epochs), protocol, trials,
 			heldOut, s.remark(r)})
 	}
-	return markdown.Table([]string{"", "", "rule", "η", "η_eff", "schedule", "epochs at most",
-		"best of the", "settings tried", "held-out accuracy, %", ""}, lines)
+	return page.Table{Head: []string{"", "", "rule", "η", "η_eff", "schedule", "epochs at most",
+		"best of the", "settings tried", "held-out accuracy, %", ""}, Rows: lines}
 }
 
 // remark says what to keep in mind about a setting.
@@ -189,10 +200,7 @@ func (s *Study) notes(results []result) string {
 
 // selection says how the settings were chosen.
 func (s *Study) selection() string {
-	fitted, seeds := "", "seed 1"
-	if s.Choose == Fitted {
-		fitted = "zero training error in the most trial seeds, then "
-	}
+	seeds := "seed 1"
 	if s.TrialSeeds > 1 {
 		seeds = fmt.Sprintf("seed 1 (and, where the setting might be chosen, those up to %d)",
 			s.TrialSeeds)
@@ -200,10 +208,10 @@ func (s *Study) selection() string {
 	text := fmt.Sprintf("Every algorithm had as many trials as the other, with %s and %d training "+
 		"images held out,\nover the rates %s (and more where the grid grew: see the pictures), "+
 		"the schedules %s and the weight decays %s. Among settings without a diverged seed, the "+
-		"choice was the one with %sthe best mean held-out accuracy.\nη_eff is η/(1−γ) in the "+
+		"choice was the one with %s.\nη_eff is η/(1−γ) in the "+
 		"undamped form of momentum (b ← γb + ∇L, w ← w − ηb), η otherwise.",
 		seeds, s.Holdout, numbers(s.Rates), strings.Join(s.Schedules, ", "),
-		numbers(s.WeightDecays), fitted)
+		numbers(s.WeightDecays), s.rule())
 	if s.TrialsOf != "" {
 		text = fmt.Sprintf("The trials are those of another study, %s, whose training images have "+
 			"no small margin. There: %s", filepath.Base(s.TrialsOf), text)
@@ -215,6 +223,15 @@ func (s *Study) selection() string {
 		}[p]
 	}
 	return text
+}
+
+// rule is the rule of choice among settings without a diverged seed.
+func (s *Study) rule() string {
+	fitted := ""
+	if s.Choose == Fitted {
+		fitted = "zero training error in the most trial seeds, then "
+	}
+	return fitted + "the best mean held-out accuracy"
 }
 
 // stability explains the failures of GD at the effective rate of momentum, if there were any.

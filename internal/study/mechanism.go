@@ -1,22 +1,21 @@
 package study
 
 import (
-	"fmt"
 	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/stat"
 
 	"momentum/internal/imagerun"
-	"momentum/internal/markdown"
+	"momentum/internal/page"
 )
 
 // groupColumn is one that every run has whose groups of images were diagnosed.
 const groupColumn = "gradient_cosine"
 
-// mechanism is the table of what both groups of images put into the steps of the final runs, "" if
-// they were not diagnosed.
-func (s *Study) mechanism(results []result) string {
+// mechanism is the table of what both groups of images put into the steps of the final runs,
+// without rows if they were not diagnosed.
+func (s *Study) mechanism(results []result) page.Table {
 	total := func(o imagerun.Outcome, column string) float64 {
 		_, values := o.Series(column)
 		return floats.Sum(values)
@@ -48,11 +47,10 @@ func (s *Study) mechanism(results []result) string {
 			return o.Last("test_margin_q50_large_margin")
 		}},
 	}
-	titles := []string{"", ""}
+	t := page.Table{Head: []string{"", ""}}
 	for _, q := range quantities {
-		titles = append(titles, q.title)
+		t.Head = append(t.Head, q.title)
 	}
-	var lines [][]string
 	for _, r := range results {
 		for _, a := range r.Arms {
 			diagnosed := slices.ContainsFunc(a.Outcomes, func(o imagerun.Outcome) bool {
@@ -68,16 +66,18 @@ func (s *Study) mechanism(results []result) string {
 					return q.value(o)
 				}))))
 			}
-			lines = append(lines, line)
+			t.Rows = append(t.Rows, line)
 		}
 	}
-	if len(lines) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("## What both groups of images put into the steps\n\nSums and means over "+
-		"the diagnosed steps, mean ± 95%% t interval over the seeds. The shares are of the "+
-		"decrease of the small-margin images' mean training loss, to first order; the rest is "+
-		"due to their own gradients and the weight decay. Without momentum there is no past. "+
-		"Margins are logits of the label less the largest other, at the end.\n\n%s\n",
-		markdown.Table(titles, lines))
+	return t
 }
+
+// Texts of both reports.
+const (
+	mechanismTitle = "What both groups of images put into the steps"
+	mechanismText  = "Sums and means over the diagnosed steps, mean ± 95% t interval over the " +
+		"seeds. The shares are of the decrease of the small-margin images' mean training loss, " +
+		"to first order; the rest is due to their own gradients and the weight decay. Without " +
+		"momentum there is no past. Margins are logits of the label less the largest other, at " +
+		"the end."
+)

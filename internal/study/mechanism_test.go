@@ -13,8 +13,8 @@ import (
 func TestMechanism(t *testing.T) {
 	s := two()
 	all := results(t, s)
-	if text := s.mechanism(all); text != "" {
-		t.Errorf("a study without a diagnosis has the table\n%s", text)
+	if table := s.mechanism(all); len(table.Rows) > 0 {
+		t.Errorf("a study without a diagnosis has the table\n%s", table.Markdown())
 	}
 	row := func(step int64, small, large, cosine, decrease, byLarge, past float64) rundir.Row {
 		return rundir.Row{Step: step, Values: []rundir.Value{{Name: "epoch", X: float64(step)},
@@ -29,7 +29,7 @@ func TestMechanism(t *testing.T) {
 	all[0].Arms[momentum].Outcomes = []imagerun.Outcome{{Rows: []rundir.Row{
 		row(0, 1, 2, 0.25, 1, 0.5, 0), row(1, 2, 4, 0.75, 3, 1.5, 1), end}}}
 	want := "| mini | GD+M | 0.5 | 0.5 | 50 | 25 | -1.5 | 2.5 |"
-	if text := s.mechanism(all); !strings.Contains(text, want) || strings.Contains(text, "| GD |") {
+	if text := s.mechanism(all).Markdown(); !strings.Contains(text, want) || strings.Contains(text, "| GD |") {
 		t.Errorf("no %q, or a row of GD in\n%s", want, text)
 	}
 }

@@ -3,9 +3,11 @@ package study
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
+	"momentum/internal/figure"
 	"momentum/internal/imagerun"
 )
 
@@ -84,5 +86,45 @@ func TestPictures(t *testing.T) {
 		if err := p.Write(base); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// The curves are at most two in a row, all accuracies on one axis. The control at the effective
+// rate, where its runs are those of GD, is a name without a curve.
+func TestCurves(t *testing.T) {
+	s := two()
+	r := results(t, s)[0]
+	s.Measures = append(s.Measures, s.Measures[0], s.Measures[0])
+	p := s.curves(r)
+	if len(p.Panels) != 2 || len(p.Panels[0]) != 2 ||
+		!reflect.DeepEqual(p.Panels[0][1].Y, p.Panels[1][1].Y) {
+		t.Fatalf("rows of %d and %d panels", len(p.Panels[0]), len(p.Panels[1]))
+	}
+	control := func() figure.Line { return s.curves(r).Panels[0][0].Lines[sameRate-1] }
+	if l := control(); l.Name != "GD at the effective rate of GD+M" || len(l.X) == 0 {
+		t.Errorf("the control is %+v", l)
+	}
+	for i := range r.Arms[plain].Outcomes {
+		r.Arms[plain].Outcomes[i].Folder = fmt.Sprint(i)
+	}
+	r.Arms[sameRate].Outcomes = r.Arms[plain].Outcomes
+	if l := control(); l.Name != "GD at the effective rate of GD+M (= GD)" || len(l.X) > 0 {
+		t.Errorf("the control with GD's runs is %+v", l)
+	}
+}
+
+// In the trials of TestRows, the last setting of either algorithm diverged: a triangle within the
+// panel, and a gap in its curve. The axis is where the others are: GD from 0% on, GD+M up to 14%.
+func TestDivergedTrial(t *testing.T) {
+	s := two()
+	panel := s.grid(results(t, s)[0]).Panels[0][0]
+	triangles := panel.Points[len(panel.Points)-1]
+	if triangles.Name != "diverged" || fmt.Sprint(triangles.X) != "[0.2]" ||
+		triangles.Y[0] <= panel.Y.Low || triangles.Y[0] >= 0 {
+		t.Errorf("%+v on %+v", triangles, panel.Y)
+	}
+	last := panel.Lines[len(panel.Lines)-1]
+	if fmt.Sprintf("%.3g", last.Y) != "[6 NaN]" || panel.Y.High < 14 || panel.Y.High > 20 {
+		t.Errorf("%v up to %g; want 6 and a gap, up to a little above 14", last.Y, panel.Y.High)
 	}
 }

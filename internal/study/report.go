@@ -15,12 +15,12 @@ import (
 	"momentum/internal/durable"
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
-	"momentum/internal/markdown"
+	"momentum/internal/page"
 	"momentum/internal/provenance"
 )
 
 // collect writes everything that is drawn from the run folders: tables and pictures, the same bytes
-// each time, and report.md, which shows them and the provenance of the runs.
+// each time, and report.md and report.html, which show them and the provenance of the runs.
 func (i *invocation) collect(ctx context.Context, results []result) error {
 	s := &i.study
 	table, err := s.writeTables(filepath.Join(i.out, "table"), results)
@@ -33,77 +33,122 @@ func (i *invocation) collect(ctx context.Context, results []result) error {
 	if err != nil {
 		return err
 	}
-	type named struct {
-		name    string
-		picture figure.Picture
+	pictures, err := i.draw(results)
+	if err != nil {
+		return err
 	}
-	var pictures []named
-	for _, r := range results {
-		pictures = append(pictures, named{"curves-" + r.Key, s.curves(r)},
-			named{"trials-" + r.Key, s.grid(r)})
-	}
-	for _, a := range []against{images, batches} {
-		for n, p := range s.against(results, a) {
-			pictures = append(pictures, named{fmt.Sprintf("by-%s-%d", a.name, n+1), p})
-		}
-	}
-	if p := s.trainability(results); len(p.Panels) > 0 {
-		pictures = append(pictures, named{"trainability", p})
-	}
-	var shown strings.Builder
+	var shown strings.Builder // in Markdown
 	for _, p := range pictures {
-		if err := p.picture.Write(filepath.Join(i.out, p.name)); err != nil {
-			return err
-		}
-		fmt.Fprintf(&shown, "![%s](%s.png)\n\n", p.picture.Title, p.name)
+		name := strings.TrimSuffix(filepath.Base(p.Path), ".svg") + ".png"
+		fmt.Fprintf(&shown, "![%s](%s)\n\n", p.Title, name)
 	}
 	if i.SmallMargin {
-		examples, err := smallMarginExamples(ctx, s.Cells[0].Base, i.out)
+		text, path, err := smallMarginExamples(ctx, s.Cells[0].Base, i.out)
 		if err != nil {
 			return err
 		}
-		shown.WriteString(examples + "\n\n")
+		p := page.Picture{Path: path, Title: "test images, and the same with a small margin"}
+		pictures = append(pictures, p)
+		fmt.Fprintf(&shown, "%s\n\n![%s](%s)\n\n", text, p.Title, filepath.Base(path))
+	}
+	trials, made := s.trialsTable(results), provenanceTable(results)
+	sections := []page.Section{
+		{Title: "Results", Tables: s.tables(results, s.rows(results)), Notes: s.notes(results)},
+		{Title: "Pictures", Pictures: pictures},
+	}
+	if groups := s.mechanism(results); len(groups.Rows) > 0 {
+		fmt.Fprintf(&shown, "## %s\n\n%s\n\n%s\n", mechanismTitle, mechanismText,
+			groups.Markdown())
+		sections = append(sections, page.Section{Title: mechanismTitle, Text: mechanismText,
+			Tables: []page.Table{groups}})
 	}
 	path := filepath.Join(i.out, "report.md")
 	err = durable.WriteFile(path, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s%s## All trials\n\nOne number for each "+
-			"seed, from seed 1 on.\n\n%s\n## How it was made\n\n%s", s.Title,
-			i.command, table, shown.String(), s.mechanism(results), s.trialsTable(results),
-			provenanceTable(results))
+		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## %s\n\n%s\n\n%s\n## %s\n\n%s",
+			s.Title, i.command, table, shown.String(), trialsTitle, trialsText, trials.Markdown(),
+			madeTitle, made.Markdown())
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(i.stdout, "\n%s\nreport    %s\n", table, path)
+	html := page.Page{Title: s.Title, Command: i.command, Sections: append(sections,
+		page.Section{Title: trialsTitle, Text: trialsText, Tables: []page.Table{trials}},
+		page.Section{Title: madeTitle, Tables: []page.Table{made}})}
+	if err := html.Write(filepath.Join(i.out, "report.html")); err != nil {
+		return err
+	}
+	fmt.Fprintf(i.stdout, "\n%s\nreport    %s, and report.html\n", table, path)
 	return nil
 }
 
-// smallMarginExamples draws test images and, below them, the same images with a small margin. It
-// returns Markdown that shows the picture.
-func smallMarginExamples(ctx context.Context, c imagerun.Config, folder string) (string, error) {
+// Texts of both reports.
+const (
+	trialsTitle = "All trials"
+	trialsText  = "One number for each seed, from seed 1 on."
+	madeTitle   = "How it was made"
+)
+
+// draw draws the pictures of a study.
+func (i *invocation) draw(results []result) (drawn []page.Picture, err error) {
+	s := &i.study
+	draw := func(name string, p figure.Picture) {
+		if err == nil {
+			base := filepath.Join(i.out, name)
+			drawn, err = append(drawn, page.Picture{Path: base + ".svg", Title: p.Title}),
+				p.Write(base)
+		}
+	}
+	for _, r := range results {
+		draw("curves-"+r.Key, s.curves(r))
+		draw("trials-"+r.Key, s.grid(r))
+	}
+	for _, a := range []against{images, batches} {
+		for n, p := range s.against(results, a) {
+			draw(fmt.Sprintf("by-%s-%d", a.name, n+1), p)
+		}
+	}
+	if p := s.trainability(results); len(p.Panels) > 0 {
+		draw("trainability", p)
+	}
+	return drawn, err
+}
+
+// smallMarginExamples draws test images and, below them, the same images with a small margin, with
+// their classes. It returns a sentence on the picture, and its path.
+func smallMarginExamples(ctx context.Context, c imagerun.Config, folder string) (text, path string,
+	err error) {
 	_, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir, Offline: c.Offline,
 		Mirror: c.Mirror})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	changed, err := c.SmallMarginImages().Apply(test, "test")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	var indices []int
+	tiles := figure.Tiles{Rows: []figure.TileRow{{Name: "original"}, {Name: "small margin"}}}
 	for i, smallMargin := range changed.SmallMargin {
-		if smallMargin && len(indices) < 16 {
-			indices = append(indices, i)
+		if smallMargin && len(tiles.Columns) < smallMarginShown {
+			tiles.Columns = append(tiles.Columns, test.ClassNames[test.Labels[i]])
+			for k, images := range []*datasets.Images{test, changed} {
+				tiles.Rows[k].Images = append(tiles.Rows[k].Images, images.Image(i))
+			}
 		}
 	}
-	const name = "small-margin.png"
-	err = durable.WriteFile(filepath.Join(folder, name), func(w io.Writer) error {
-		return datasets.SideBySide(w, test, changed, indices)
-	})
-	return fmt.Sprintf("The first %d small-margin test images, below the originals:\n\n![test "+
-		"images, and the same with a small margin](%s)", len(indices), name), err
+	facts, err := datasets.Describe(c.Data)
+	if err != nil {
+		return "", "", err
+	}
+	tiles.Title = facts.Title + ": test images, and the same with a small margin"
+	text = fmt.Sprintf("The first %d small-margin test images, below the originals:",
+		len(tiles.Columns))
+	path = filepath.Join(folder, "small-margin.png")
+	return text, path, tiles.Write(path)
 }
+
+// smallMarginShown is the number of images that a page has room for.
+const smallMarginShown = 10
 
 // facts collects the provenance of runs: the values of each property.
 type facts map[string]map[string]bool
@@ -145,7 +190,7 @@ func (a arm) facts() facts {
 }
 
 // provenanceTable is the provenance of all runs of a study, and the time that they took.
-func provenanceTable(results []result) string {
+func provenanceTable(results []result) page.Table {
 	f := facts{}
 	seconds := 0.0
 	seen := map[string]bool{}
@@ -176,5 +221,5 @@ func provenanceTable(results []result) string {
 	for _, property := range slices.Sorted(maps.Keys(text)) {
 		lines = append(lines, []string{property, text[property]})
 	}
-	return markdown.Table([]string{"", ""}, lines)
+	return page.Table{Head: []string{"", ""}, Rows: lines, Text: true}
 }

@@ -4,18 +4,19 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
-	"momentum/internal/markdown"
+	"momentum/internal/page"
 	"momentum/internal/stats"
 )
 
-// trialsTable is the table of all trials in Markdown, a line for each setting.
-func (s *Study) trialsTable(results []result) string {
+// trialsTable is the table of all trials, a line for each setting.
+func (s *Study) trialsTable(results []result) page.Table {
 	var lines [][]string
 	for _, r := range results {
 		for i, t := range r.trials {
@@ -39,8 +40,8 @@ func (s *Study) trialsTable(results []result) string {
 				strings.Join(heldOut, ", "), mark})
 		}
 	}
-	return markdown.Table([]string{"", "", "η", "η_eff", "schedule", "λ",
-		"zero training error at epoch", "held-out accuracy, %", ""}, lines)
+	return page.Table{Head: []string{"", "", "η", "η_eff", "schedule", "λ",
+		"zero training error at epoch", "held-out accuracy, %", ""}, Rows: lines}
 }
 
 // algorithm is the usual name of an algorithm of a cell.
@@ -94,16 +95,18 @@ func (s *Study) writeTrialsCSV(w io.Writer, results []result) error {
 	return text.Error()
 }
 
-// trainability is the picture of how fast the trials of full-batch cells fit their images: epochs
-// to zero training error against the effective rate, a panel for each cell. Circles are runs;
-// curves join the fastest setting of each rate at which a run fitted, in the mean over its seeds
-// that did. Runs that never fitted are squares at the top, those that diverged triangles at the
-// bottom. It has no panels if there are no such cells.
+// trainability is the picture of how fast the trials of full-batch cells fit their images:
+// epochs to zero training error against the effective rate, a panel for each cell. Circles are
+// runs; curves join the fastest setting of each rate at which a run fitted, in the mean over its
+// seeds that did, and break at rates at which none did. Runs that never fitted are squares at
+// the top, those that diverged triangles at the bottom. It has no panels if there are no such
+// cells.
 func (s *Study) trainability(results []result) figure.Picture {
 	p := figure.Picture{Title: s.Title + ": how fast the trials fit",
+		OneLegend: true,
 		Note: "Circles: runs with zero training error, at the first epoch that had it. " +
-			"Curves: the fastest setting at each rate. Squares at the top: never. " +
-			"Triangles: diverged."}
+			"Curves: the fastest setting at each rate, in the mean over its seeds that fitted. " +
+			"Squares at the top: never. Triangles at the bottom: diverged."}
 	for _, r := range results {
 		if r.Base.Batch > 0 {
 			continue
@@ -123,7 +126,7 @@ func (s *Study) trainabilityPanel(r result) figure.Panel {
 	epochs := float64(r.Base.Epochs)
 	p := figure.Panel{
 		Title: fmt.Sprintf("%s, %d images", r.Parameterization, r.Images),
-		X:     figure.Axis{Label: "effective learning rate", Log: true},
+		X:     figure.Axis{Label: "effective learning rate η_eff", Log: true},
 		Y:     figure.Axis{Label: "epochs to zero error", High: 1.1 * epochs},
 	}
 	for _, arm := range []int{plain, momentum} {
@@ -143,7 +146,7 @@ func (s *Study) trainabilityPanel(r result) figure.Panel {
 			for _, o := range r.tried[i] {
 				switch zero := o.ZeroError(); {
 				case o.Diverged:
-					add(&points[2], t.effectiveRate, 0)
+					add(&points[2], t.effectiveRate, epochs/40)
 				case zero < 0:
 					add(&points[1], t.effectiveRate, epochs)
 				default:
@@ -151,8 +154,11 @@ func (s *Study) trainabilityPanel(r result) figure.Panel {
 					fits = append(fits, float64(zero))
 				}
 			}
-			mean := stats.Mean95(fits).Mean
-			if old, ok := fastest[t.effectiveRate]; len(fits) > 0 && (!ok || mean < old) {
+			mean := math.NaN()
+			if len(fits) > 0 {
+				mean = stats.Mean95(fits).Mean
+			}
+			if old, ok := fastest[t.effectiveRate]; !ok || math.IsNaN(old) || mean < old {
 				fastest[t.effectiveRate] = mean
 			}
 		}

@@ -33,7 +33,7 @@ func TestTrialTables(t *testing.T) {
 		"| mini | GD+M | 0.01 | 0.1 | cosine | 0 | diverged at 1 |  |  |\n" +
 		"| mini | GD+M | 0.02 | 0.2 | cosine | 0 | 0, but 90.0% in the end, never (90.0%) | " +
 		"20.0, 10.0 | chosen |\n"
-	if got := s.trialsTable([]result{r}); got != want {
+	if got := s.trialsTable([]result{r}).Markdown(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -52,7 +53,7 @@ func TestCompare(t *testing.T) {
 	gdm := map[string]any{"opt": "gdm", "lr": 0.25, "seed": 1, "weight_decay": 0.25,
 		"form": "undamped", "momentum": 0.9}
 	folders := []string{write(t, root, "done", gd(1), [3]float64{4, 2, 1}),
-		write(t, root, "done", gd(2), [3]float64{4, 4, 3}),
+		write(t, root, "done", gd(2), [3]float64{4, 8, 4}),
 		write(t, root, "running", gd(3), [3]float64{4, 5, 6}),
 		write(t, root, "done", gdm, [3]float64{4, 1, 0.5})}
 	rows := runtable.Rows(runtable.ReadAll(folders, t.Output()))
@@ -65,10 +66,15 @@ func TestCompare(t *testing.T) {
 		t.Fatalf("%d curves of the loss, want 3", len(lines))
 	}
 	mean := lines[0]
-	if mean.Name != "GD, η = 0.5" || !reflect.DeepEqual(mean.Y, []float64{4, 3, 2}) ||
-		!reflect.DeepEqual(mean.Low, []float64{4, 2, 1}) ||
-		!reflect.DeepEqual(mean.High, []float64{4, 4, 3}) {
+	// Of 2 and 8, the geometric mean is 4, and half of the interval is the factor 2 to the power of
+	// t = 12.706, for two values. The axis ends at the largest loss, 8.
+	if mean.Name != "GD, η = 0.5" || fmt.Sprintf("%.4g", mean.Y) != "[4 4 2]" ||
+		math.Abs(math.Log2(mean.High[1])-2-12.706) > 1e-3 ||
+		math.Abs(math.Log2(mean.Low[1])-2+12.706) > 1e-3 {
 		t.Errorf("the curve of GD is %+v", mean)
+	}
+	if high := p.Panels[0][0].Y.High; high < 8 || high > 10 {
+		t.Errorf("the axis ends at %g, want a little above 8", high)
 	}
 	if l := lines[1]; !reflect.DeepEqual(l.Y, []float64{4, 5, 6}) || l.Color != mean.Color {
 		t.Errorf("the curve of the run that goes on is %+v", l)
@@ -84,11 +90,19 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err, stderr.String())
 	}
 	if !strings.Contains(stdout.String(), "| R | 0.25 | 1 |") ||
-		!strings.HasSuffix(stdout.String(), "picture   "+out+".png\n") {
+		!strings.HasSuffix(stdout.String(), "picture   "+out+".png\npage      "+out+".html\n") {
 		t.Errorf("printed\n%s", &stdout)
 	}
 	if info, err := os.Stat(out + ".png"); err != nil || info.Size() < 1000 {
 		t.Errorf("the picture: %v", err)
+	}
+	html := runtest.Page(t, out+".html")
+	for _, want := range []string{"<svg ", "<th>GD+M, η = 0.25</th>",
+		"<tr><td>seed</td><td>1, 2, 3</td><td>1</td></tr>",
+		"<td>running</td>", "go run ./scripts/compare -out="} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page lacks %s:\n%s", want, html)
+		}
 	}
 }
 

@@ -1,10 +1,11 @@
 // Compare lays runs over each other: one picture of their losses, accuracies and norms, and a table
 // of what differs between them. Runs that differ only in their seed are one curve, the mean over
-// the seeds, in a band from the least to the largest.
+// the seeds, in a band of its 95% t interval; on logarithmic axes both are of the logarithm.
 //
 //	go run ./scripts/compare runs/*-gd-lr0.05-* runs/*-gdm-undamped-g0.9-lr0.01-*
 //
-// It writes compare.svg and compare.png, or -out=NAME. The panels are the training loss, the
+// It writes compare.svg and compare.png, or -out=NAME, and compare.html: one page with the picture,
+// the table, the settings and the origin of the runs. The panels are the training loss, the
 // accuracies on the training and on the evaluated images, the norm of the gradient and, where the
 // runs have them, the sharpness and the diagnosis of both groups of images. A run that ended early
 // keeps its last values. Runs that have not ended are drawn as far as they are, as curves of their
@@ -22,6 +23,7 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/figure"
+	"momentum/internal/page"
 	"momentum/internal/rundir"
 	"momentum/internal/runtable"
 )
@@ -30,7 +32,7 @@ func main() { os.Exit(cli.Main("compare", run)) }
 
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
-	out := flags.String("out", "compare", "the picture's name, without .svg and .png")
+	out := flags.String("out", "compare", "the name of the picture and the page, without .svg")
 	runs, err := runtable.Arguments(flags, args,
 		"go run ./scripts/compare [-out=NAME] RUN_FOLDER...", stdout, stderr)
 	if err != nil {
@@ -42,11 +44,15 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 			"fewer folders", len(rows), most)
 	}
 	settings := runtable.Differing(rows)
-	fmt.Fprint(stdout, runtable.Table(rows, settings))
+	table := runtable.Table(rows, settings)
+	fmt.Fprint(stdout, table.Markdown())
 	if err := picture(rows, settings).Write(*out); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "\npicture   %s.png\n", *out)
+	if err := report(args, runs, rows, table, *out).Write(*out + ".html"); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "\npicture   %s.png\npage      %[1]s.html\n", *out)
 	return nil
 }
 
@@ -59,24 +65,30 @@ type quantity struct {
 	axis    figure.Axis
 	columns []string // the first that a run has is drawn
 	factor  float64
+	summary figure.Summary
 }
 
+var percent, cosine = figure.Within(0, 100), figure.Within(-1, 1)
+
 var quantities = []quantity{
-	{"training loss", figure.Axis{Label: "training loss (nats)", Log: true}, []string{"loss"}, 1},
+	{"training loss", figure.Axis{Label: "training loss (nats)", Log: true}, []string{"loss"}, 1,
+		figure.Geometric95},
 	{"training accuracy", figure.Axis{Label: "training accuracy (%)"}, []string{"train_accuracy"},
-		100},
+		100, percent},
 	{"accuracy on test or held-out images", figure.Axis{Label: "accuracy (%)"},
-		[]string{"test_accuracy", "held_out_accuracy"}, 100},
-	{"norm of the gradient", figure.Axis{Label: "‖gradient‖", Log: true}, []string{"grad_norm"}, 1},
-	{"sharpness", figure.Axis{Label: "sharpness", Log: true}, []string{"sharpness"}, 1},
+		[]string{"test_accuracy", "held_out_accuracy"}, 100, percent},
+	{"norm of the gradient", figure.Axis{Label: "‖gradient‖", Log: true}, []string{"grad_norm"}, 1,
+		figure.Geometric95},
+	{"sharpness", figure.Axis{Label: "sharpness", Log: true}, []string{"sharpness"}, 1,
+		figure.Geometric95},
 	{"accuracy on small-margin images", figure.Axis{Label: "accuracy (%)"},
-		[]string{"test_accuracy_small_margin", "held_out_accuracy_small_margin"}, 100},
+		[]string{"test_accuracy_small_margin", "held_out_accuracy_small_margin"}, 100, percent},
 	{"gradient of the small-margin images", figure.Axis{Label: "‖gradient‖", Log: true},
-		[]string{"gradient_small_margin"}, 1},
+		[]string{"gradient_small_margin"}, 1, figure.Geometric95},
 	{"cosine of both groups' gradients", figure.Axis{Label: "cosine"}, []string{"gradient_cosine"},
-		1},
+		1, cosine},
 	{"small-margin loss taken by past large-margin gradients", figure.Axis{Label: "nats per step"},
-		[]string{"decrease_small_margin_by_past_large"}, 1},
+		[]string{"decrease_small_margin_by_past_large"}, 1, figure.Mean95},
 }
 
 // picture has a panel for each quantity that the runs have, two in a row.
@@ -87,33 +99,51 @@ func picture(rows []runtable.Row, settings []string) figure.Picture {
 			last = max(last, float64(r.Epochs()))
 		}
 	}
-	p := figure.Picture{Title: "Comparison of runs", Width: 7.2}
-	n := 0
+	var panels []figure.Panel
 	for _, q := range quantities {
-		panel := figure.Panel{Title: fmt.Sprintf("(%c) %s", 'a'+n, q.title),
-			X: figure.Axis{Label: "epoch", High: last}, Y: q.axis}
+		panel := figure.Panel{Title: q.title, X: figure.Axis{Label: "epoch", High: last}, Y: q.axis}
+		var all []figure.Curve
 		for i, row := range rows {
-			for _, l := range q.lines(row) {
-				l.Color = figure.Category(i)
-				if n == 0 {
-					l.Name = name(row, rows, settings)
-				}
+			lines, curves := q.lines(row)
+			for _, l := range lines {
+				l.Color, l.Name = figure.Category(i), name(row, rows, settings)
 				panel.Lines = append(panel.Lines, l)
 			}
+			all = append(all, curves...)
 		}
-		if len(panel.Lines) == 0 {
-			continue
+		if q.axis.Log { // the interval of few seeds is far wider than anything measured
+			panel.Y = q.axis.Around(all)
 		}
-		if n%2 == 0 {
-			p.Panels = append(p.Panels, nil)
+		if len(panel.Lines) > 0 {
+			panels = append(panels, panel)
 		}
-		k := len(p.Panels) - 1
-		p.Panels[k] = append(p.Panels[k], panel)
-		n++
 	}
-	p.Note = "Means over the seeds; bands from the least to the largest. A seed that ended " +
-		"before others keeps its last value."
+	p := figure.Picture{Title: "Comparison of runs", Width: 7.2, OneLegend: true,
+		Panels: slices.Collect(slices.Chunk(panels, 2))}
+	p.Note = "Means over the seeds and their 95% t intervals; on logarithmic axes those of the " +
+		"logarithm. A seed that ended before others keeps its last value."
 	return p
+}
+
+// report is the page of a comparison, of which the picture has been drawn. args are those of the
+// command.
+func report(args []string, runs []runtable.Run, rows []runtable.Row, table page.Table,
+	out string) page.Page {
+	settings := runtable.Differing(rows)
+	var names []string
+	for _, row := range rows {
+		names = append(names, name(row, rows, settings))
+	}
+	title := strings.Join(names, " beside ")
+	return page.Page{Title: "Comparison of runs", Text: title,
+		Command: cli.CommandLine("go run ./scripts/compare", args...),
+		Sections: []page.Section{
+			{Title: "Curves", Pictures: []page.Picture{{Path: out + ".svg", Title: title}}},
+			{Title: "Results", Text: "Means and 95% t intervals over the seeds that are done (n).",
+				Tables: []page.Table{table}},
+			{Title: "Settings", Tables: []page.Table{runtable.Settings(rows, names)}},
+			{Title: "Runs", Tables: []page.Table{runtable.Origins(runs)}},
+		}}
 }
 
 // name names a curve by its algorithm, its rate and what else differs between the rows. The form
@@ -144,8 +174,9 @@ func name(row runtable.Row, rows []runtable.Row, settings []string) string {
 	return text
 }
 
-// lines are the curves of a row: one of the runs that are done, and one of each other run.
-func (q quantity) lines(row runtable.Row) (lines []figure.Line) {
+// lines are the curves of a row: one of the runs that are done, and one of each other run. curves
+// are those of all of its runs.
+func (q quantity) lines(row runtable.Row) (lines []figure.Line, curves []figure.Curve) {
 	var done, others []figure.Curve
 	for _, r := range row {
 		c, ok := q.curve(r)
@@ -158,12 +189,12 @@ func (q quantity) lines(row runtable.Row) (lines []figure.Line) {
 		}
 	}
 	if len(done) > 0 {
-		lines = append(lines, figure.Band(figure.Hold(done), figure.Range))
+		lines = append(lines, figure.Band(figure.Hold(done), q.summary))
 	}
 	for _, c := range others {
 		lines = append(lines, figure.Line{X: c.X, Y: c.Y})
 	}
-	return lines
+	return lines, append(done, others...)
 }
 
 // curve is the curve of a run, if it has the quantity.

@@ -36,7 +36,7 @@ best setting of each algorithm is trained on all images with other seeds. A run 
 fitted all training images (-until-loss). Two controls stand beside the two: GD at the effective
 rate of the best GD+M, and GD with 10 times the epochs. The same command again goes on where the
 study was stopped, any number of times: runs that have ended are never repeated. It leaves
-report.md, table.md, .csv and .json, and pictures in -out.
+report.md and .html, table.md, .csv and .json, and pictures in -out.
 `
 
 // paper has the numbers of Figure 1 (a) and (b): test accuracy, %, without and with momentum.

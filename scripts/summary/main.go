@@ -3,21 +3,27 @@
 //
 //	go run ./scripts/summary runs/*
 //	go run ./scripts/summary -csv runs/* > runs.csv
+//	go run ./scripts/summary -where=opt=gdm,width=8 -sort=-accuracy runs/*
 //
-// The columns are the rule and its rate, every other setting that differs between the rows, and, at
-// the final weights, the loss and the accuracy on the training images, the epochs at which each
-// seed first had zero training error, and the accuracy on the evaluated images. Below the table,
-// each pair of rows that differ only in the algorithm or its rate has the difference of the
-// accuracies, paired by seed. Runs that have not ended or have diverged are shown as such; folders
-// that are no runs on images are named on the standard error. -csv writes a line for each run.
+// The columns are the rule and its rate, every other setting that differs between the rows, and,
+// at the final weights, the loss and the accuracy on the training images, the epochs at which
+// each seed first had zero training error, and the accuracy on the evaluated images. Below the
+// table, each pair of rows that differ only in the algorithm or its rate has the difference of
+// the accuracies, paired by seed. Runs that have not ended or have diverged are shown as such;
+// folders that are no runs on images are named on the standard error. -csv writes a line for
+// each run, -json an object for each, with all settings. -where keeps the runs that have all of
+// some values, and -sort orders them by a column of the CSV, a setting, or eta_eff; a row of the
+// table stands where its first run does.
 package main
 
 import (
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -34,17 +40,32 @@ func main() { os.Exit(cli.Main("summary", run)) }
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("summary", flag.ContinueOnError)
 	asCSV := flags.Bool("csv", false, "write a table for programs, a line for each run")
-	runs, err := runtable.Arguments(flags, args, "go run ./scripts/summary [-csv] RUN_FOLDER...",
-		stdout, stderr)
+	asJSON := flags.Bool("json", false, "write an object for each run")
+	where := flags.String("where", "", "NAME=VALUE,…: keep runs that have these values")
+	sort := flags.String("sort", "", "order by a `column`; -column: from the largest on")
+	runs, err := runtable.Arguments(flags, args, "go run ./scripts/summary [-csv|-json] "+
+		"[-where=NAME=VALUE,...] [-sort=[-]COLUMN] RUN_FOLDER...", stdout, stderr)
 	if err != nil {
 		return err
+	}
+	if *asCSV && *asJSON {
+		return cli.Usagef("-csv and -json contradict each other: leave one out")
+	}
+	if runs, err = runtable.Where(runs, *where); err != nil {
+		return err
+	}
+	if runs, err = runtable.Sort(runs, *sort); err != nil {
+		return err
+	}
+	if *asJSON {
+		return writeJSON(stdout, runs)
 	}
 	rows := runtable.Rows(runs)
 	settings := runtable.Differing(rows)
 	if *asCSV {
 		return writeCSV(stdout, runs, settings)
 	}
-	fmt.Fprint(stdout, runtable.Table(rows, settings))
+	fmt.Fprint(stdout, runtable.Table(rows, settings).Markdown())
 	for i, a := range rows {
 		for _, b := range rows[i+1:] {
 			fmt.Fprint(stdout, difference(a, b))
@@ -104,4 +125,44 @@ func writeCSV(w io.Writer, runs []runtable.Run, settings []string) error {
 	}
 	text.Flush()
 	return text.Error()
+}
+
+// writeJSON writes an array with an object for each run. Numbers that are not known are null.
+func writeJSON(w io.Writer, runs []runtable.Run) error {
+	type object struct {
+		Folder    string         `json:"folder"`
+		State     rundir.State   `json:"state"`
+		Rule      string         `json:"rule"`
+		EtaEff    json.Number    `json:"eta_eff"`
+		Settings  map[string]any `json:"settings"`
+		Epochs    int            `json:"epochs_done"`
+		Loss      *float64       `json:"loss"`
+		Train     *float64       `json:"train_accuracy"`
+		Zero      int            `json:"zero_error_at"` // −1: never
+		Evaluated string         `json:"evaluated"`
+		Accuracy  *float64       `json:"accuracy"`
+	}
+	known := func(x float64) *float64 {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil
+		}
+		return &x
+	}
+	all := []object{}
+	for _, r := range runs {
+		settings := map[string]any{}
+		for name, text := range r.Settings {
+			settings[name] = text
+			if json.Valid([]byte(text)) { // a number, with all of its digits
+				settings[name] = json.RawMessage(text)
+			}
+		}
+		all = append(all, object{r.Folder, r.State, r.Rule, json.Number(r.EffectiveRate), settings,
+			r.Epochs(), known(r.Last("loss")), known(r.Last("train_accuracy")), r.ZeroError(),
+			r.Evaluated, known(r.Accuracy)})
+	}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	return e.Encode(all)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -145,6 +146,33 @@ func TestCSV(t *testing.T) {
 `+a+`,done,gd,0.5,5,1,0,9,0.5,1,7,test,0.25
 `+b+`,preempted,gd,0.5,5,1,4,9,0.5,1,7,test,0.25
 `, "")
+}
+
+// Objects in the order of -sort, of the runs that -where keeps; a diverged run has no loss.
+func TestJSON(t *testing.T) {
+	root := t.TempDir()
+	a := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.25}.write(t, root, "diverged")
+	b := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.25, width: 4}.write(t, root,
+		"done")
+	c := completed{opt: "gdm", seed: 1, loss: 0.5, train: 1, test: 0.5}.write(t, root, "done")
+	object := func(folder, state, width, loss, train string) string {
+		return fmt.Sprintf(`{"folder":%q,"state":%q,"rule":"gd","eta_eff":5,"settings":{`+
+			`"holdout":0,"lr":0.5,"opt":"gd","schedule":"cosine","seed":1,"width":%s},`+
+			`"epochs_done":9,"loss":%s,"train_accuracy":%s,"zero_error_at":7,"evaluated":"test",`+
+			`"accuracy":%s}`, folder, state, width, loss, train, map[string]string{"null": "null",
+			"1": "0.25"}[train])
+	}
+	var out, got bytes.Buffer
+	err := run(t.Context(), &out, t.Output(), []string{"-json", "-where=opt=gd", "-sort=-width", a,
+		b, c})
+	if err != nil || json.Compact(&got, out.Bytes()) != nil {
+		t.Fatal(err, out.String())
+	}
+	want := "[" + object(b, "done", "4", "0.5", "1") + "," +
+		object(a, "diverged", "0", "null", "null") + "]"
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &got, want)
+	}
 }
 
 // checkOutput compares what is printed, and the beginning of what is printed on the standard error.

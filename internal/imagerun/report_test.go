@@ -1,0 +1,82 @@
+package imagerun
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"momentum/internal/backend"
+	"momentum/internal/runtest"
+)
+
+// The page of a run has its result, curves, settings and origin, and no time. Its command gives the
+// same run.
+func TestPage(t *testing.T) {
+	root := t.TempDir()
+	if status, stdout, stderr := cifar(t, t.Context(), testArgs(root)...); status != 0 {
+		t.Fatal(status, stdout, stderr)
+	}
+	found, _ := filepath.Glob(filepath.Join(root, "*", pageFile))
+	if len(found) != 1 {
+		t.Fatalf("pages %q", found)
+	}
+	page := runtest.Page(t, found[0])
+	for _, want := range []string{"<td>training images</td><td>13</td><td>", "After 4 epochs; zero",
+		`<figure role="img"`, "<svg ", "<tr><td>lr</td><td>0.1</td></tr>",
+		"<tr><td>η<sub>eff</sub></td><td>", "<tr><td>revision</td>", "<tr><td>backend</td>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	command := regexp.MustCompile("<pre>go run ./cifar (.*)</pre>").FindStringSubmatch(page)
+	if command == nil {
+		t.Fatal("the page has no command")
+	}
+	checkName(t, strings.Fields(command[1]), filepath.Base(filepath.Dir(found[0])))
+}
+
+// The flags of a configuration give the same settings as the configuration, by any preset.
+func TestSettingArgs(t *testing.T) {
+	for _, change := range []func(*Config){
+		func(c *Config) {},
+		func(c *Config) { c.Opt, c.Form, c.Momentum = "gd", "", 0 },
+		func(c *Config) { c.Opt, c.Batch = "sgdm", 8 },
+		func(c *Config) {
+			c.SmallMargin, c.SmallMarginFactor, c.SmallMarginNoise, c.SmallMarginShuffle = 0.25, 4,
+				0.01, "fixed"
+		},
+		func(c *Config) { c.Norm, c.Chunk = "batch", 16 },
+	} {
+		c := Preset("tiny", "gdm")
+		change(&c)
+		c.Normalize()
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		want, err := c.Name()
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkName(t, c.settingArgs(), want)
+	}
+}
+
+// checkName checks which run folder the settings have that a command line gives.
+func checkName(t *testing.T, args []string, want string) {
+	t.Helper()
+	for _, preset := range []string{"paper", "tiny"} {
+		cmd, err := ParseCommand(append([]string{"-preset=" + preset}, args...))
+		if err != nil {
+			t.Errorf("%q: %v", args, err)
+			continue
+		}
+		c, _, err := cmd.Config(backend.Go)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, err := c.Name(); name != want || err != nil {
+			t.Errorf("%q: %s, %v; want %s", args, name, err, want)
+		}
+	}
+}

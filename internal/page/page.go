@@ -1,0 +1,120 @@
+// Package page writes HTML pages that need no other file: reports of runs, comparisons, studies and
+// the synthetic world. Pictures and styles stand in the page itself, and a policy in its head keeps
+// a browser from loading anything else. The page is also well-formed XML.
+package page
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html"
+	"html/template"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"momentum/internal/durable"
+	"momentum/internal/markdown"
+)
+
+// Page is a title, an introduction and sections, which a list of contents names. All texts are
+// plain: markup in them is shown as it is.
+type Page struct {
+	Title    string
+	Text     string // paragraphs, with an empty line between them; may be empty
+	Command  string // that makes it again; may be empty
+	Sections []Section
+}
+
+// Section is a part of a page under a title: its texts, pictures and tables, in this order.
+type Section struct {
+	Title    string
+	Text     string // paragraphs, with an empty line between them; may be empty
+	Pictures []Picture
+	Tables   []Table
+	Notes    string // paragraphs below the tables; may be empty
+}
+
+// Picture is a file to show.
+type Picture struct {
+	Path  string // .svg, which becomes part of the page as it is, or .png
+	Title string // for readers who do not see it
+}
+
+// Table is rows of cells under a head.
+type Table struct {
+	Title string // above it; may be empty
+	Head  []string
+	Rows  [][]string
+	Text  bool // cells are text: all columns to the left, else all but the first to the right
+}
+
+// Markdown is the table, without its title, as Markdown.
+func (t Table) Markdown() string { return markdown.Table(t.Head, t.Rows) }
+
+//go:embed page.html
+var pageTemplate string
+
+// Write writes the page. The same page gives the same bytes.
+func (p Page) Write(path string) error {
+	t, err := template.New("page").Funcs(template.FuncMap{
+		"paragraphs": paragraphs, "picture": picture, "text": text, "cell": cell, "long": long,
+	}).Parse(pageTemplate)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, func(w io.Writer) error {
+		if err := t.Execute(w, p); err != nil {
+			return fmt.Errorf("page: %w", err)
+		}
+		return nil
+	})
+}
+
+// paragraphs are the paragraphs of a text.
+func paragraphs(s string) (all []string) {
+	for p := range strings.SplitSeq(s, "\n\n") {
+		if p = strings.TrimSpace(p); p != "" {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// picture is a picture's file as HTML.
+func picture(p Picture) (template.HTML, error) {
+	content, err := os.ReadFile(p.Path)
+	if err != nil {
+		return "", err
+	}
+	switch filepath.Ext(p.Path) {
+	case ".svg":
+		start := bytes.Index(content, []byte("<svg"))
+		if start < 0 {
+			return "", fmt.Errorf("%s: no <svg in it", p.Path)
+		}
+		return template.HTML(bytes.TrimSpace(content[start:])), nil
+	case ".png":
+		return template.HTML(fmt.Sprintf(`<img alt="%s" src="data:image/png;base64,%s" />`,
+			html.EscapeString(p.Title), base64.StdEncoding.EncodeToString(content))), nil
+	}
+	return "", fmt.Errorf("%s: want a .svg or a .png", p.Path)
+}
+
+// text is a text as HTML, with the index of η_eff below the line.
+func text(s string) template.HTML {
+	return template.HTML(strings.ReplaceAll(html.EscapeString(s), "η_eff", "η<sub>eff</sub>"))
+}
+
+// hyphen is a hyphen before a number, with what stands before it.
+var hyphen = regexp.MustCompile(`(^|[\s(])-([\d.])`)
+
+// cell is the text of a cell, with true minus signs.
+func cell(s string) template.HTML { return text(hyphen.ReplaceAllString(s, "$1−$2")) }
+
+// long reports whether the text of a cell may be broken into lines: a number may not.
+func long(s string) bool { return utf8.RuneCountInString(s) > 36 }

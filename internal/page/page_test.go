@@ -1,0 +1,85 @@
+package page
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"momentum/internal/runtest"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// example has every part of a page, and markup in every text.
+func example(t *testing.T) Page {
+	t.Helper()
+	svg, png := filepath.Join(t.TempDir(), "a.svg"), filepath.Join(t.TempDir(), "a.png")
+	for path, content := range map[string]string{
+		svg: "<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\">\n</svg>\n",
+		png: "abc", // YWJj in base64
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Page{Title: "c < 1 & <script>", Text: `"α" > β` + "\n\nsecond", Command: "a -b='c' && d",
+		Sections: []Section{
+			{Title: "<i>", Text: "the rate η_eff", Pictures: []Picture{{svg, `"a" & b`},
+				{png, `"c" < d`}}},
+			{Title: "tables", Tables: []Table{
+				{Title: "<u>", Head: []string{"a", "η_eff"}, Rows: [][]string{
+					{"<b>", "-1.5 (-2, -.5)"}, {"cifar10-mini", "2026-11-26"}}},
+				{Head: []string{"x"}, Text: true, Rows: [][]string{{strings.Repeat("long ", 8)}}},
+			}, Notes: "in the end </p>"},
+		}}
+}
+
+// All texts are shown as texts, and all parts are in the page.
+func TestGolden(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.html")
+	if err := example(t).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "page.html")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("the page has changed (look at it, then -update):\n%s", diff)
+	}
+	runtest.Page(t, path)
+}
+
+// A page without one of its pictures is an error that names it, and leaves the earlier page.
+func TestMissingPicture(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(path, []byte("earlier"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for picture, want := range map[string]string{
+		filepath.Join(t.TempDir(), "absent.svg"): "absent.svg: no such file",
+		path:                                     "page.html: want a .svg or a .png",
+	} {
+		p := Page{Sections: []Section{{Pictures: []Picture{{Path: picture}}}}}
+		if err := p.Write(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", picture, err, want)
+		}
+		if content, err := os.ReadFile(path); err != nil || string(content) != "earlier" {
+			t.Errorf("the earlier page is %q, %v", content, err)
+		}
+	}
+}
