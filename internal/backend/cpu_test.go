@@ -195,7 +195,8 @@ func TestInstallCPUFaults(t *testing.T) {
 		{"other plugin in the wheel", "DIR/xla.whl: lib/xla_cpu.so: SHA-256 " +
 			sum([]byte("other")) + ", want " + sum([]byte(pluginContent)),
 			zipped(t, "lib/xla_cpu.so", "other"), nil},
-		{"index without the package", "the package index cannot be reached: http://127.0.0.1", whole,
+		{"index without the package", "the package index cannot be reached: http://127.0.0.1",
+			whole,
 			func(m *machine, _ *served, _ *Options) { m.cpu[0].pkg = "ylb" }},
 		{"silent index", "the package index cannot be reached: no answer within 1ms: run once " +
 			"with a network", whole, func(m *machine, _ *served, _ *Options) {
