@@ -61,7 +61,7 @@ func TestDamagedResult(t *testing.T) {
 		name := strings.Replace(tt.file, "metrics.csv", "weights.safetensors", 1)
 		status, _, stderr := cifar(t, t.Context(), testArgs(root)...)
 		if status != cli.Failed || strings.Count(stderr, "\n") != 1 ||
-			!strings.HasPrefix(stderr, "cifar: rundir: "+filepath.Join(dir, name)+": ") ||
+			!strings.HasPrefix(stderr, "cifar: "+filepath.Join(dir, name)+": ") ||
 			!strings.Contains(stderr, "; restore it, or start over with -fresh") {
 			t.Errorf("%s %.20q: status %d, %q", tt.file, tt.text, status, stderr)
 		}

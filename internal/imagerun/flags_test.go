@@ -51,7 +51,7 @@ func TestUsage(t *testing.T) {
 		{"-epochs=10 -warmup=11", "-warmup must be in [0, 10] epochs, got 11"},
 		{"-checkpoint-every=-1s", "-checkpoint-every must be at least 0s, got -1s"},
 		{"-checkpoint-every=1",
-			`invalid value "1" for flag -checkpoint-every: time: missing unit in duration "1"`},
+			`invalid value "1" for flag -checkpoint-every: want a time such as 30s or 1m, got "1"`},
 		{"-seed=-1", `invalid value "-1" for flag -seed: want a whole number`},
 		{"-lr=0", "-lr must be positive and finite, got 0"},
 		{"-lr=-0.1", "-lr must be positive and finite, got -0.1"},

@@ -97,6 +97,7 @@ func TestOldHeldOutColumns(t *testing.T) {
 	if err := os.WriteFile(path, []byte(old), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	runtest.Seal(t, filepath.Dir(path))
 	fails(t, cli.Failed, path+": the last row has no held_out_loss: an older version of the "+
 		"program wrote it; -fresh starts over", testArgs(root)...)
 }

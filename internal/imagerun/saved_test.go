@@ -160,7 +160,8 @@ func TestSavedMissing(t *testing.T) {
 			" has SHA-256 "},
 	} {
 		_, err := FindSaved(tt.folder, tt.checkpoint)
-		got := strings.ReplaceAll(fmt.Sprint(err), finalWeights+": has", finalWeights+" has")
+		got := strings.TrimPrefix(fmt.Sprint(err), "rundir: ") // as the command does
+		got = strings.ReplaceAll(got, finalWeights+": has", finalWeights+" has")
 		if err == nil || !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s, %q: %v\nwant %s", tt.folder, tt.checkpoint, err, tt.want)
 		}
