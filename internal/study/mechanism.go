@@ -24,6 +24,11 @@ func (s *Study) mechanism(results []result) page.Table {
 		_, values := o.Series(column)
 		return stat.Mean(values, nil)
 	}
+	positive := func(o imagerun.Outcome, column string) float64 { // % of the steps
+		_, values := o.Series(column)
+		return 100 * float64(floats.Count(func(x float64) bool { return x > 0 }, values)) /
+			float64(len(values))
+	}
 	const decrease = "decrease_small_margin"
 	quantities := []struct {
 		title string
@@ -33,11 +38,12 @@ func (s *Study) mechanism(results []result) page.Table {
 			return total(o, "gradient_small_margin") / total(o, "gradient_large_margin")
 		}},
 		{"cosine of both", func(o imagerun.Outcome) float64 { return mean(o, groupColumn) }},
-		{"share of the small-margin loss that the large-margin images took, %",
-			func(o imagerun.Outcome) float64 {
-				return 100 * total(o, decrease+"_by_large") / total(o, decrease)
-			}},
-		{"of which by past gradients, %", func(o imagerun.Outcome) float64 {
+		{"steps in which large-margin gradients lower the small-margin loss, %",
+			func(o imagerun.Outcome) float64 { return positive(o, decrease+"_by_large") }},
+		{"in which their past does, %", func(o imagerun.Outcome) float64 {
+			return positive(o, decrease+"_by_past_large")
+		}},
+		{"share of the past in what the steps take, %", func(o imagerun.Outcome) float64 {
 			return 100 * total(o, decrease+"_by_past_large") / total(o, decrease)
 		}},
 		{"median margin of small-margin test images", func(o imagerun.Outcome) float64 {
@@ -76,8 +82,9 @@ func (s *Study) mechanism(results []result) page.Table {
 const (
 	mechanismTitle = "What both groups of images put into the steps"
 	mechanismText  = "Sums and means over the diagnosed steps, mean ± 95% t interval over the " +
-		"seeds. The shares are of the decrease of the small-margin images' mean training loss, " +
-		"to first order; the rest is due to their own gradients and the weight decay. Without " +
-		"momentum there is no past. Margins are logits of the label less the largest other, at " +
-		"the end."
+		"seeds. What a step takes from the small-margin images' mean training loss is, to first " +
+		"order, the sum of three parts of the momentum buffer: the large-margin images', their " +
+		"own, and the weight decay's. The past is the first without the gradient of the step; " +
+		"without momentum there is none. Margins are logits of the label less the largest " +
+		"other, at the end."
 )
