@@ -158,7 +158,7 @@ func TestUsage(t *testing.T) {
 		{"-seeds=0", "-seeds must be in [1, 1000], got 0"},
 		{"-seed=-1", `invalid value "-1" for flag -seed: want a whole number that is`},
 		{"-checkpoint-every=-1s", "-checkpoint-every must be not negative, got -1s"},
-		{"-checkpoint-every=1", "missing unit in duration"},
+		{"-checkpoint-every=1", "want a time such as 30s or 1m, got"},
 		{"-runs=", "-runs must be a folder, got nothing"},
 		{"-N=1000000000", "distribution D: N·P·d must be at most 1073741824, got 1000000000·5·30"},
 		{"-test=1000000000",

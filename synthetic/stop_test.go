@@ -281,6 +281,7 @@ func TestDoneWithoutMetrics(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, smallRun(root, "-T=2")...)
 	write(t, "", folder(t, root), "metrics.jsonl")
+	runtest.Seal(t, folder(t, root)) // so that the rows alone are missing
 	fails(t, cli.Failed, "metrics.jsonl: done but without metrics; -fresh starts over",
 		smallRun(root, "-T=2")...)
 }
