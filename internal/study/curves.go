@@ -28,7 +28,7 @@ func (s *Study) curves(r result) figure.Picture {
 	epochs := figure.Axis{Label: "epoch", High: last}
 	loss := func(o imagerun.Outcome) ([]float64, []float64) { return o.Series("loss") }
 	panels := []figure.Panel{{Title: "training loss", X: epochs,
-		Y:     figure.Axis{Label: "training loss (nats)", Log: true}.Around(r.all(loss)),
+		Y:     figure.Axis{Label: "training loss (nats)", Log: true}.Around(r.finite(loss)),
 		Lines: r.lines(loss, figure.Geometric95)}}
 	accuracies := figure.Axis{Label: "accuracy (%)"}
 	var ends []figure.Curve // of all bands
@@ -69,10 +69,21 @@ func (s *Study) curves(r result) figure.Picture {
 		Panels: slices.Collect(slices.Chunk(panels, 2))}
 }
 
-// all are the curves of all final runs.
-func (r result) all(s series) (all []figure.Curve) {
+// finite are the curves of the final runs that did not diverge, or of all if all did: the last
+// losses of one that diverges would leave the others a line.
+func (r result) finite(s series) (all []figure.Curve) {
+	var diverged []figure.Curve
 	for _, a := range r.Arms {
-		all = append(all, held(a.Outcomes, s)...)
+		for i, c := range held(a.Outcomes, s) {
+			if a.Outcomes[i].Diverged {
+				diverged = append(diverged, c)
+			} else {
+				all = append(all, c)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return diverged
 	}
 	return all
 }

@@ -9,6 +9,7 @@ import (
 
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
+	"momentum/internal/rundir"
 )
 
 // Accuracy by batch size and by number of images: one point for each cell that differs in nothing
@@ -99,6 +100,13 @@ func TestCurves(t *testing.T) {
 	if len(p.Panels) != 2 || len(p.Panels[0]) != 2 ||
 		!reflect.DeepEqual(p.Panels[0][1].Y, p.Panels[1][1].Y) {
 		t.Fatalf("rows of %d and %d panels", len(p.Panels[0]), len(p.Panels[1]))
+	}
+	exploded := diverged()
+	exploded.Rows = append([]rundir.Row{{Values: []rundir.Value{{Name: "epoch", X: 0},
+		{Name: "loss", X: 1e30}}}}, exploded.Rows...)
+	r.Arms[sameRate].Outcomes[1] = exploded
+	if y := s.curves(r).Panels[0][0].Y; y.High > 1e3 {
+		t.Errorf("a run that diverges takes the axis of the loss up to %v", y.High)
 	}
 	control := func() figure.Line { return s.curves(r).Panels[0][0].Lines[sameRate-1] }
 	if l := control(); l.Name != "GD at the effective rate of GD+M" || len(l.X) == 0 {
