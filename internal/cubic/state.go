@@ -70,18 +70,9 @@ func (l *Lanes) Load(dir string) error {
 			s.Steps, want)
 	}
 	path = filepath.Join(dir, "state.safetensors")
-	f, err := os.Open(path)
+	values, err := safetensors.ReadFile(path)
 	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	values, _, err := safetensors.Read(f, info.Size())
-	if err != nil {
-		return fmt.Errorf("cubic: %s: %w", path, err)
+		return fmt.Errorf("cubic: %w", err)
 	}
 	loaded := map[string]*tensors.Tensor{}
 	for _, v := range values {

@@ -68,43 +68,32 @@ func criticalStep(loss func(c float64) (float64, error)) (float64, error) {
 	return low, nil
 }
 
-// criticalAlong measures the critical sharpness along the step u that was just taken from the
-// weights before: −2⟨∇L, u⟩ / c‖u‖² with the critical step c, the largest multiple of u that does
-// not raise the loss. For GD without weight decay it is 2 over the critical rate; on a quadratic,
-// uᵀHu / uᵀu for any rule. There is none where the step goes uphill.
-func (t *training) criticalAlong(ctx context.Context, before []float64) (values []rundir.Value,
-	err error) {
-	after, err := t.trainer.Values()
+// criticalAlong is the critical sharpness along a step u from the present weights: −2⟨∇L, u⟩ /
+// c‖u‖² with the critical step c, the largest multiple of u that does not raise the loss. For GD
+// without weight decay it is 2 over the critical rate; on a quadratic, uᵀHu / uᵀu for any rule.
+// There is none where the step goes uphill. It leaves other weights.
+func (t *training) criticalAlong(ctx context.Context, weights, u []float64) ([]rundir.Value,
+	error) {
+	g, err := t.trainer.Gradient(ctx, t.diagnosed, t.diagnosed.N)
 	if err != nil {
 		return nil, err
 	}
-	u := make([]float64, len(after))
-	floats.SubTo(u, after, before)
-	at := make([]float64, len(after))
+	slope := floats.Dot(g, u)
+	if slope >= 0 {
+		return nil, nil
+	}
+	at := make([]float64, len(u))
 	c, err := criticalStep(func(c float64) (float64, error) {
-		floats.AddScaledTo(at, before, c, u)
+		floats.AddScaledTo(at, weights, c, u)
 		if err := t.trainer.SetValues(at); err != nil {
 			return 0, err
 		}
 		score, err := t.trainer.Evaluate(ctx, t.diagnosed)
 		return score.Loss, err
 	})
-	switch {
-	case errors.Is(err, errNoCriticalStep):
-		return nil, t.trainer.SetValues(after)
-	case err != nil:
-		return nil, err
+	if errors.Is(err, errNoCriticalStep) {
+		return nil, nil
 	}
-	if err := t.trainer.SetValues(before); err != nil {
-		return nil, err
-	}
-	g, err := t.trainer.Gradient(ctx, t.diagnosed, t.diagnosed.N)
-	if err != nil {
-		return nil, err
-	}
-	if slope := floats.Dot(g, u); slope < 0 {
-		values = []rundir.Value{{Name: "critical_step", X: c},
-			{Name: "critical_sharpness", X: -2 * slope / (c * floats.Dot(u, u))}}
-	}
-	return values, t.trainer.SetValues(after)
+	return []rundir.Value{{Name: "critical_step", X: c},
+		{Name: "critical_sharpness", X: -2 * slope / (c * floats.Dot(u, u))}}, err
 }

@@ -133,14 +133,13 @@ func (r *experiment) diagnosisFLOP() (flop float64) {
 	}
 	diagnoses := float64((r.Epochs+r.DiagnoseEvery-1)/r.DiagnoseEvery + 1) // with the final one
 	if r.diagnoses(sharpness) {
-		images := cmp.Or(r.DiagnoseImages, r.train.N)
 		const asGradients = 3 // of a product
-		flop += diagnoses * float64((sharpnessProducts+1)*images) * asGradients * r.stepFLOP
+		flop += diagnoses * float64((sharpnessProducts+1)*r.diagnosed.N) * asGradients *
+			r.stepFLOP
 	}
 	if r.diagnoses(critical) {
 		const evaluations = 12 // about
-		flop += diagnoses * float64(cmp.Or(r.DiagnoseImages, r.train.N)) *
-			(r.stepFLOP + evaluations*r.forwardFLOP)
+		flop += diagnoses * float64(r.diagnosed.N) * (r.stepFLOP + evaluations*r.forwardFLOP)
 	}
 	if r.diagnoses(byGroup) {
 		flop += diagnoses * (float64(r.train.N)*r.stepFLOP +
@@ -152,31 +151,34 @@ func (r *experiment) diagnosisFLOP() (flop float64) {
 // observation is what the diagnoses and interventions of one step have seen so far.
 type observation struct {
 	diagnosed bool           // the step is one of those that are diagnosed
-	before    []float64      // the weights before it, with sharpness and critical
+	before    []float64      // the weights before it, where something needs them
 	top       []float64      // the first eigenvector, with sharpness
-	large     []float64      // the large-margin images' part of ∇L, with groups
-	small     []float64      // that of the small-margin images
+	small     []float64      // the small-margin images' part of ∇L, if groups are tracked
+	large     []float64      // that of the other images, with groups
 	values    []rundir.Value // for the metrics
 }
 
-// observe looks at the weights before the step of an epoch.
-func (t *training) observe(ctx context.Context, epoch int) (o observation, err error) {
+// observe looks at the weights before the step of an epoch, or at the final ones.
+func (t *training) observe(ctx context.Context, epoch int, final bool) (o observation, err error) {
+	o.diagnosed = t.Diagnose != "" && (final || epoch%t.DiagnoseEvery == 0)
 	if t.parts != nil {
-		if err := t.parts.begin(ctx, t); err != nil {
+		if o.small, err = t.trainer.Gradient(ctx, t.groups.small, t.train.N); err != nil {
 			return o, err
 		}
 	}
-	if o.diagnosed = t.Diagnose != "" && epoch%t.DiagnoseEvery == 0; !o.diagnosed {
-		return o, nil
+	if t.parts != nil || o.diagnosed && t.diagnosesSteps() {
+		if o.before, err = t.trainer.Values(); err != nil {
+			return o, err
+		}
 	}
-	if err := t.diagnose(ctx, epoch, &o); err != nil {
-		return o, err
-	}
-	if t.diagnoses(sharpness) || t.diagnoses(critical) {
-		o.before, err = t.trainer.Values()
+	if o.diagnosed {
+		err = t.diagnose(ctx, epoch, &o)
 	}
 	return o, err
 }
+
+// diagnosesSteps reports whether a diagnosis goes back to the weights before a step.
+func (c *Config) diagnosesSteps() bool { return c.diagnoses(sharpness) || c.diagnoses(critical) }
 
 // observeStep looks at the step that was just taken at rate eta, of which it is given the stats,
 // and intervenes. It cannot be cancelled, since the step is not taken back.
@@ -184,21 +186,12 @@ func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
 	stats descent.Stats) error {
 	ctx = context.WithoutCancel(ctx)
 	if t.parts != nil {
-		t.parts.take(t.trainer.Rule())
+		t.parts.take(t.trainer.Rule(), o.small, o.before)
 	}
-	if o.diagnosed && t.diagnoses(sharpness) {
-		along, err := t.curvatureAlong(ctx, o.before, eta)
-		if err != nil {
+	if o.diagnosed && t.diagnosesSteps() {
+		if err := t.diagnoseStep(ctx, o, eta); err != nil {
 			return err
 		}
-		o.values = append(o.values, along...)
-	}
-	if o.diagnosed && t.diagnoses(critical) {
-		along, err := t.criticalAlong(ctx, o.before)
-		if err != nil {
-			return err
-		}
-		o.values = append(o.values, along...)
 	}
 	if o.diagnosed && t.diagnoses(byGroup) {
 		buffer, err := t.bufferByGroup(o, eta)
@@ -220,10 +213,10 @@ func (t *training) diagnose(ctx context.Context, epoch int, o *observation) (err
 		o.values = append(o.values, values...)
 	}
 	if t.diagnoses(byGroup) {
-		if o.small, o.large, values, err = t.gradientsByGroup(ctx, o.top); err != nil {
+		if o.large, err = t.trainer.Gradient(ctx, t.groups.large, t.train.N); err != nil {
 			return err
 		}
-		o.values = append(o.values, values...)
+		o.values = append(o.values, o.gradientsByGroup()...)
 		if values, err = t.marginsByGroup(ctx); err != nil {
 			return err
 		}
@@ -232,19 +225,38 @@ func (t *training) diagnose(ctx context.Context, epoch int, o *observation) (err
 	return nil
 }
 
-// curvatureAlong measures the curvature uᵀHu / uᵀu along the step u that was just taken at rate
-// eta, at the weights before it, and adds the stability limit at that rate.
-func (t *training) curvatureAlong(ctx context.Context, before []float64, eta float64) (
-	values []rundir.Value, err error) {
+// diagnoseStep adds to an observation what can be said, at the weights before it, of the step that
+// was just taken at rate eta.
+func (t *training) diagnoseStep(ctx context.Context, o *observation, eta float64) error {
 	after, err := t.trainer.Values()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := t.trainer.SetValues(before); err != nil {
-		return nil, err
+	if err := t.trainer.SetValues(o.before); err != nil {
+		return err
 	}
-	u := slices.Clone(after)
-	floats.Sub(u, before)
+	u := make([]float64, len(after))
+	floats.SubTo(u, after, o.before)
+	var values []rundir.Value
+	if t.diagnoses(sharpness) {
+		if values, err = t.curvatureAlong(ctx, u, eta); err != nil {
+			return err
+		}
+		o.values = append(o.values, values...)
+	}
+	if t.diagnoses(critical) { // the last, since it moves the weights
+		if values, err = t.criticalAlong(ctx, o.before, u); err != nil {
+			return err
+		}
+		o.values = append(o.values, values...)
+	}
+	return t.trainer.SetValues(after)
+}
+
+// curvatureAlong is the curvature uᵀHu / uᵀu along a step u at rate eta, and the stability limit at
+// that rate.
+func (t *training) curvatureAlong(ctx context.Context, u []float64, eta float64) (
+	values []rundir.Value, err error) {
 	h, err := t.trainer.HessianProduct(ctx, t.diagnosed, u)
 	if err != nil {
 		return nil, err
@@ -256,7 +268,7 @@ func (t *training) curvatureAlong(ctx context.Context, before []float64, eta flo
 	if limit := t.trainer.Rule().StabilityLimit(eta); !math.IsInf(limit, 0) {
 		values = append(values, rundir.Value{Name: "stability_limit", X: limit})
 	}
-	return values, t.trainer.SetValues(after)
+	return values, nil
 }
 
 // curvature measures the sharpness at the present weights: the largest eigenvalues of the Hessian

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -52,30 +51,17 @@ func (c *Config) tracksGroups() bool { return c.diagnoses(byGroup) || c.Interven
 // parts are what the small-margin images and the weight decay have put into the momentum buffer,
 // which is linear in the gradients; the rest of it comes from the other images. Without momentum
 // the buffer is the gradient. They follow the rule as the buffer does, and are rounded as it is.
-type parts struct {
-	small, decay []float64
-
-	gradient []float64 // of the step that comes: the small-margin images' part of ∇L
-	weights  []float64 // before it
-}
+type parts struct{ small, decay []float64 }
 
 // newParts are the parts of an empty buffer.
 func newParts(n int) *parts { return &parts{small: make([]float64, n), decay: make([]float64, n)} }
 
-// begin takes the gradient of the small-margin images at the weights before a step.
-func (p *parts) begin(ctx context.Context, t *training) (err error) {
-	if p.gradient, err = t.trainer.Gradient(ctx, t.groups.small, t.train.N); err != nil {
-		return err
-	}
-	p.weights, err = t.trainer.Values()
-	return err
-}
-
-// take follows the buffer through the step of a rule.
-func (p *parts) take(r descent.Rule) {
+// take follows the buffer through the step of a rule from some weights, at which the small-margin
+// images' part of ∇L is the gradient.
+func (p *parts) take(r descent.Rule, gradient, weights []float64) {
 	for i := range p.small {
-		p.small[i] = round32(r.Gamma*p.small[i] + r.Gain()*p.gradient[i])
-		p.decay[i] = round32(r.Gamma*p.decay[i] + r.Gain()*r.WeightDecay*p.weights[i])
+		p.small[i] = round32(r.Gamma*p.small[i] + r.Gain()*gradient[i])
+		p.decay[i] = round32(r.Gamma*p.decay[i] + r.Gain()*r.WeightDecay*weights[i])
 	}
 }
 
@@ -108,18 +94,9 @@ func (p *parts) save(folder string) error {
 // load reads what save wrote.
 func (p *parts) load(folder string) error {
 	path := filepath.Join(folder, partsFile)
-	f, err := os.Open(path)
+	tensors, err := safetensors.ReadFile(path)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	tensors, _, err := safetensors.Read(f, info.Size())
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
 	}
 	for name, to := range map[string][]float64{"decay": p.decay, "small_margin": p.small} {
 		i := slices.IndexFunc(tensors, func(t safetensors.Tensor) bool { return t.Name == name })
@@ -133,27 +110,20 @@ func (p *parts) load(folder string) error {
 	return nil
 }
 
-// gradientsByGroup are the norms of both groups' parts of ∇L, which add up to it, and their cosine;
-// top, if not nil, is the first eigenvector of the Hessian. It returns both parts.
-func (t *training) gradientsByGroup(ctx context.Context, top []float64) (small, large []float64,
-	values []rundir.Value, err error) {
-	if small, err = t.trainer.Gradient(ctx, t.groups.small, t.train.N); err != nil {
-		return nil, nil, nil, err
+// gradientsByGroup are the norms of both groups' parts of ∇L, which add up to it, their cosine and,
+// if it is known, their cosines with the first eigenvector of the Hessian.
+func (o *observation) gradientsByGroup() []rundir.Value {
+	values := []rundir.Value{
+		{Name: "gradient" + smallMargin, X: floats.Norm(o.small, 2)},
+		{Name: "gradient" + largeMargin, X: floats.Norm(o.large, 2)},
+		{Name: "gradient_cosine", X: cosine(o.small, o.large)},
 	}
-	if large, err = t.trainer.Gradient(ctx, t.groups.large, t.train.N); err != nil {
-		return nil, nil, nil, err
-	}
-	values = []rundir.Value{
-		{Name: "gradient" + smallMargin, X: floats.Norm(small, 2)},
-		{Name: "gradient" + largeMargin, X: floats.Norm(large, 2)},
-		{Name: "gradient_cosine", X: cosine(small, large)},
-	}
-	if top != nil {
+	if o.top != nil {
 		values = append(values,
-			rundir.Value{Name: "top_cosine" + smallMargin, X: math.Abs(cosine(top, small))},
-			rundir.Value{Name: "top_cosine" + largeMargin, X: math.Abs(cosine(top, large))})
+			rundir.Value{Name: "top_cosine" + smallMargin, X: math.Abs(cosine(o.top, o.small))},
+			rundir.Value{Name: "top_cosine" + largeMargin, X: math.Abs(cosine(o.top, o.large))})
 	}
-	return small, large, values, nil
+	return values
 }
 
 // marginsByGroup are quantiles of the margins of both groups, of the training and of the evaluated

@@ -3,6 +3,8 @@ package imagerun
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"momentum/internal/descent"
@@ -20,6 +22,16 @@ type Manifest struct {
 	// ImagesPerSec is the number of training images per second of wall time, evaluation included.
 	ImagesPerSec float64 `json:"images_per_sec"`
 	Images       int     `json:"images_trained"`
+}
+
+// Properties say which program made a run and on which device, by name. They have no times.
+func (m Manifest) Properties() [][2]string {
+	all := [][2]string{{"revision", m.Revision}, {"device", m.Device}, {"backend", m.Backend},
+		{"plugin", m.Plugin}, {"precision", m.Precision}, {"Go", m.Go}}
+	for _, name := range slices.Sorted(maps.Keys(m.Modules)) {
+		all = append(all, [2]string{name, m.Modules[name]})
+	}
+	return all
 }
 
 // runLog writes the measurements of a run to its folder and shows them.
@@ -117,7 +129,7 @@ func byMargin(loss, accuracy string, d *descent.Data, s descent.Score) []rundir.
 	return []rundir.Value{
 		{Name: loss + smallMargin, X: s.SmallMarginLoss * all / small},
 		// Rounding might make the difference negative.
-		{Name: loss + largeMargin, X: max(0, s.Loss-s.SmallMarginLoss) * all / large},
+		{Name: loss + largeMargin, X: max(0, largeMarginLoss(s, d))},
 		{Name: accuracy + smallMargin, X: float64(s.SmallMarginCorrect) / small},
 		{Name: accuracy + largeMargin, X: float64(s.Correct-s.SmallMarginCorrect) / large},
 	}

@@ -3,7 +3,6 @@ package imagerun
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 
@@ -158,11 +157,11 @@ func (r *experiment) settingsTable() (page.Table, error) {
 func originTable(manifest string) page.Table {
 	var m Manifest
 	provenance.Read(manifest, &m)
-	rows := [][]string{{"revision", m.Revision}, {"device", m.Device}, {"backend", m.Backend},
-		{"plugin", m.Plugin}, {"precision", m.Precision}, {"Go", m.Go}}
-	for _, name := range slices.Sorted(maps.Keys(m.Modules)) {
-		rows = append(rows, []string{name, m.Modules[name]})
+	t := page.Table{Head: []string{"", ""}, Text: true}
+	for _, p := range m.Properties() {
+		if p[1] != "" {
+			t.Rows = append(t.Rows, p[:])
+		}
 	}
-	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-	return page.Table{Head: []string{"", ""}, Rows: rows, Text: true}
+	return t
 }

@@ -204,20 +204,11 @@ func (s *Saved) chunkOn(kind backend.Kind) int {
 
 // read reads a file of weights.
 func (c *Classifier) read(path string) error {
-	file, err := os.Open(path)
+	weights, err := safetensors.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	weights, _, err := safetensors.Read(file, info.Size())
-	if err == nil {
-		err = c.trainer.SetWeights(weights)
-	}
-	if err != nil {
+	if err := c.trainer.SetWeights(weights); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

@@ -321,10 +321,7 @@ func (c *Config) Run() (runlist.Run, error) {
 
 // ConfigOf is the configuration of a line of a list, without its execution.
 func ConfigOf(run runlist.Run) (c Config, err error) {
-	if err := json.Unmarshal(run.Settings, &c.Settings); err != nil {
-		return c, fmt.Errorf("run %s: settings: %w", run.Name, err)
-	}
-	return c, nil
+	return c, settingsFile{place: "run " + run.Name, settings: run.Settings}.decode(&c)
 }
 
 // EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the

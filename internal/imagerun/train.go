@@ -111,7 +111,7 @@ func (t *training) step(ctx context.Context) (err error) {
 	}
 
 	eta := t.schedule.Rate(p.step)
-	o, err := t.observe(ctx, epoch)
+	o, err := t.observe(ctx, epoch, false)
 	if err != nil {
 		return err
 	}
@@ -172,8 +172,8 @@ func (t *training) end(ctx context.Context) (err error) {
 	p.add(final, t.train.N)
 	quantity, value := (descent.Stats{Score: final}).NotFinite()
 	o := t.last
-	if quantity == "" && !o.diagnosed {
-		if err := t.diagnose(ctx, p.step, &o); err != nil {
+	if t.Diagnose != "" && quantity == "" && !o.diagnosed {
+		if o, err = t.observe(ctx, p.step, true); err != nil {
 			return t.saveOnStop(err)
 		}
 	}

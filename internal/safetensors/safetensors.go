@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -137,6 +138,24 @@ func Read(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 		return nil, nil, fmt.Errorf("safetensors: %w", err)
 	}
 	return tensors, metadata, nil
+}
+
+// ReadFile is [Read] of a file on disk, without the metadata. Errors name the file.
+func ReadFile(path string) ([]Tensor, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	tensors, _, err := Read(f, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return tensors, nil
 }
 
 func read(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {

@@ -68,9 +68,7 @@ func (s *Study) mechanism(results []result) page.Table {
 			}
 			line := []string{r.Title, a.Title}
 			for _, q := range quantities {
-				line = append(line, text(interval(a.values(func(o imagerun.Outcome) float64 {
-					return q.value(o)
-				}))))
+				line = append(line, text(interval(a.values(q.value))))
 			}
 			t.Rows = append(t.Rows, line)
 		}

@@ -157,16 +157,11 @@ type facts map[string]map[string]bool
 func (f facts) add(o imagerun.Outcome) imagerun.Manifest {
 	var m imagerun.Manifest
 	provenance.Read(filepath.Join(o.Folder, "manifest.json"), &m)
-	values := map[string]string{
-		"revision": m.Revision, "device": m.Device, "backend": m.Backend, "precision": m.Precision,
-		"Go": m.Go, "plugin": m.Plugin,
-	}
-	maps.Copy(values, m.Modules)
-	for property, value := range values {
-		if f[property] == nil {
-			f[property] = map[string]bool{}
+	for _, p := range m.Properties() {
+		if f[p[0]] == nil {
+			f[p[0]] = map[string]bool{}
 		}
-		f[property][value] = true
+		f[p[0]][p[1]] = true
 	}
 	return m
 }

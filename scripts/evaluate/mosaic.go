@@ -93,7 +93,7 @@ func writeMosaic(w io.Writer, rows []exampleRow, r *result, images *datasets.Ima
 			corner := image.Pt(margin+j*pitch, top+lineHeight+2)
 			draw.NearestNeighbor.Scale(canvas,
 				image.Rectangle{Min: corner, Max: corner.Add(image.Pt(tile, tile))},
-				pictureOf(images, i), image.Rect(0, 0, datasets.Side, datasets.Side), draw.Src, nil)
+				images.Image(i), image.Rect(0, 0, datasets.Side, datasets.Side), draw.Src, nil)
 			ink := image.Black
 			if r.predicted[i] != int(r.labels[i]) {
 				ink = red
@@ -110,15 +110,4 @@ func writeMosaic(w io.Writer, rows []exampleRow, r *result, images *datasets.Ima
 func text(canvas draw.Image, ink image.Image, x, y int, line string) {
 	d := font.Drawer{Dst: canvas, Src: ink, Face: basicfont.Face7x13, Dot: fixed.P(x, y+12)}
 	d.DrawString(line)
-}
-
-// pictureOf is one of a set of images.
-func pictureOf(images *datasets.Images, i int) image.Image {
-	one := images.Select([]int{i}).Pixels
-	m := image.NewRGBA(image.Rect(0, 0, datasets.Side, datasets.Side))
-	for k := range datasets.Side * datasets.Side {
-		copy(m.Pix[4*k:], one[3*k:3*k+3])
-		m.Pix[4*k+3] = 0xff
-	}
-	return m
 }

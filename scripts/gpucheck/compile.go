@@ -117,10 +117,17 @@ func (t compileTask) String() string {
 	return s
 }
 
+// result is an executable of the task, of which nothing is known yet.
+func (t *compileTask) result() compiled {
+	return compiled{Network: nameOf(t.Network), Precision: t.Precision,
+		Deterministic: t.Deterministic}
+}
+
 // failed is the result of a task that compiles nothing.
 func (t *compileTask) failed(err error) compiled {
-	return compiled{Network: nameOf(t.Network), Precision: t.Precision,
-		Deterministic: t.Deterministic, Error: err.Error()}
+	c := t.result()
+	c.Error = err.Error()
+	return c
 }
 
 // compile compiles the graphs of a step for a described GPU, a child process for each task, and
@@ -260,8 +267,7 @@ func (t *compileTask) compile(ctx context.Context, stderr io.Writer) (all []comp
 		descent.Options{Precision: t.Precision, Seed: 1})
 	log, readErr := os.ReadFile(t.Log)
 	for line := range bytes.Lines(log) {
-		c := compiled{Network: nameOf(t.Network), Precision: t.Precision,
-			Deterministic: t.Deterministic}
+		c := t.result()
 		readErr = errors.Join(readErr, json.Unmarshal(line, &c))
 		c.Executable, _, _ = strings.Cut(c.Executable, "_") // XLA numbers those of one name
 		all = append(all, c)
