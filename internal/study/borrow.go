@@ -69,11 +69,11 @@ func readTrials(dir, root string) (all []trial, err error) {
 		if errors.Is(err, fs.ErrNotExist) && n > 1 {
 			return all, nil
 		} else if errors.Is(err, fs.ErrNotExist) {
+			const want = "want the folder of a study, such as sweeps/figure1-quick"
 			if _, err := os.Stat(dir); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("-trials-of: %w: %s", err, want)
 			}
-			return nil, fmt.Errorf("%s: no trials: want the folder of a study, such as "+
-				"sweeps/figure1-quick", dir)
+			return nil, fmt.Errorf("-trials-of: %s: no trials: %s", dir, want)
 		} else if err != nil {
 			return nil, err
 		}
