@@ -32,7 +32,7 @@ func Scales(differences ...Scale) []Scale {
 			"data": "cifar10", "model": "resnet18", "width": "8",
 			"parameterizations": "weights", "images": "2048", "holdout": "5000",
 			"epochs": "300", "warmup": "15", "until-loss": "0.01", "eval-every": "50",
-			"rates": "0.05,0.1,0.2", "trial-seeds": "2", "schedules": "cosine",
+			"rates": "0.1,0.2,0.4", "trial-seeds": "2", "schedules": "cosine",
 			"weight-decays": "0.002", "grow": "1", "seeds": "5", "longer": "10",
 		}},
 		{Name: "paper", Values: map[string]string{
