@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"momentum/internal/imagerun"
 	"momentum/internal/runlist"
 	"momentum/internal/sweep"
@@ -118,35 +120,62 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 // update and evaluation, some for two sizes of a chunk.
 const executables = 3
 
-// measure starts a worker that measures the cost of a run of the list, with the threads and the GPU
-// that it has beside other runs.
+// measure is the mean cost of the run, by as many workers at once as the study executes, each with
+// the threads and the GPU that it has then: two that share a core or its memory are slower than one
+// alone.
 func (i *invocation) measure(ctx context.Context, l *sweep.List, run imagerun.Config) (
-	c imagerun.Cost, err error) {
+	imagerun.Cost, error) {
 	name, err := run.Name()
 	if err != nil {
-		return c, err
+		return imagerun.Cost{}, err
 	}
 	index := slices.IndexFunc(l.Runs, func(r runlist.Run) bool { return r.Name == name })
 	program, err := i.program()
 	if err != nil {
-		return c, err
+		return imagerun.Cost{}, err
 	}
-	jobs, gpus := i.slots()
-	file := filepath.Join(l.Dir, "cost.json")
-	cmd := exec.CommandContext(ctx, program, worker, "-config="+l.Path(),
-		"-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
-	cmd.Env = (&sweep.Pool{Jobs: jobs, GPUs: gpus}).Env(0)
-	if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
-		return c, ctx.Err()
-	} else if err != nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return c, fmt.Errorf("measuring a step: %w: %s", err, lines[len(lines)-1])
-	}
-	text, err := os.ReadFile(file)
+	dir, err := os.MkdirTemp("", "momentum-cost")
 	if err != nil {
-		return c, err
+		return imagerun.Cost{}, err
 	}
-	return c, json.Unmarshal(text, &c)
+	defer os.RemoveAll(dir)
+
+	jobs, gpus := i.slots()
+	pool := &sweep.Pool{Jobs: jobs, GPUs: gpus}
+	costs := make([]imagerun.Cost, jobs)
+	g, ctx := errgroup.WithContext(ctx)
+	for slot := range jobs {
+		g.Go(func() error {
+			file := filepath.Join(dir, strconv.Itoa(slot))
+			cmd := exec.CommandContext(ctx, program, worker, "-config="+l.Path(),
+				"-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
+			cmd.Env = pool.Env(slot)
+			if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
+				return ctx.Err()
+			} else if err != nil {
+				lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+				return fmt.Errorf("measuring a step: %w: %s", err, lines[len(lines)-1])
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			return json.Unmarshal(text, &costs[slot])
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return imagerun.Cost{}, err
+	}
+	mean := costs[0]
+	for _, c := range costs[1:] {
+		mean.Seconds += c.Seconds
+		mean.Compile += c.Compile
+		mean.ImagesPerSec += c.ImagesPerSec
+	}
+	mean.Seconds /= float64(jobs)
+	mean.Compile /= float64(jobs)
+	mean.ImagesPerSec /= float64(jobs)
+	return mean, nil
 }
 
 // duration is for example "26 min", "9.5 h" or "12 days".

@@ -14,24 +14,9 @@ import (
 // fails, so would the runs.
 func TestKilledWhileMeasuring(t *testing.T) {
 	for script, want := range map[string]string{"kill -9 $$": "", "echo broken; exit 1": "broken"} {
-		s := two()
-		trials, err := s.trials(0, s.Rates)
-		if err != nil {
-			t.Fatal(err)
-		}
-		runs, err := list(trials[len(trials)-1].configs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		program := runtest.File(t, "figure", "#!/bin/sh\necho '}'\n"+script+"\n")
-		if err := os.Chmod(program, 0o777); err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		s.Cells[0].Classes = 10
-		s.Cells[0].Base.Normalize()
-		i := &invocation{options: &options{study: *s}, stdout: &out, copied: program}
-		err = i.printCost(t.Context(), &sweep.List{Dir: t.TempDir(), Runs: runs})
+		i, l := measuring(t, script)
+		out := i.stdout.(*bytes.Buffer)
+		err := i.printCost(t.Context(), l)
 		if want != "" {
 			if err == nil || !strings.HasSuffix(err.Error(), want) {
 				t.Errorf("%s: error %v, want %s", script, err, want)
@@ -41,7 +26,58 @@ func TestKilledWhileMeasuring(t *testing.T) {
 		last := "          the process that measures was killed (signal: killed), so there is no " +
 			"estimate of the time\n"
 		if err != nil || !strings.HasSuffix(out.String(), last) {
-			t.Errorf("%s: %v, %s", script, err, &out)
+			t.Errorf("%s: %v, %s", script, err, out)
 		}
 	}
+}
+
+// Runs are measured beside one another, as they are executed: of two workers, of which the first
+// waits for the second to have begun, the estimate has the mean.
+func TestMeasuredTogether(t *testing.T) {
+	i, l := measuring(t, `dir=$(dirname "${5#-cost=}")
+if mkdir "$dir/first"; then
+	n=0; while [ ! -e "$dir/second" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done
+	[ -e "$dir/second" ] || exit 1
+	echo '{"images_per_sec":100,"seconds":36000}' > "${5#-cost=}"
+else
+	touch "$dir/second"
+	echo '{"images_per_sec":300,"seconds":72000}' > "${5#-cost=}"
+fi`)
+	i.pool.jobs = 2
+	n, _, err := i.study.size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := n.trials + n.finals + n.longer*i.study.Longer
+	if err := i.printCost(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	// 15 hours a run, two at a time.
+	for _, want := range []string{"          200 images/s a run on ", ", 2 run(s) at a time\n",
+		"          at most about " + duration(float64(units)*54000/2) + " on this machine"} {
+		if out := i.stdout.(*bytes.Buffer).String(); !strings.Contains(out, want) {
+			t.Errorf("%s\nwant %q", out, want)
+		}
+	}
+}
+
+// measuring is a study of which a step is measured by the script, and its list of one trial.
+func measuring(t *testing.T, script string) (*invocation, *sweep.List) {
+	s := two()
+	trials, err := s.trials(0, s.Rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := list(trials[len(trials)-1].configs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := runtest.File(t, "figure", "#!/bin/sh\necho '}'\n"+script+"\n")
+	if err := os.Chmod(program, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s.Cells[0].Classes = 10
+	s.Cells[0].Base.Normalize()
+	return &invocation{options: &options{study: *s}, stdout: &bytes.Buffer{}, copied: program},
+		&sweep.List{Dir: t.TempDir(), Runs: runs}
 }
