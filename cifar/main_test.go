@@ -105,7 +105,7 @@ func nameOf(t *testing.T, opt string) string {
 func TestSeeds(t *testing.T) {
 	root := t.TempDir()
 	args := []string{"-preset=tiny", "-backend=go", "-epochs=2", "-model=wrn16-1", "-width=1",
-		"-images=5", "-seed=7", "-runs=" + root}
+		"-images=5", "-holdout=10", "-chunk=5", "-seed=7", "-runs=" + root}
 	stdout := succeed(t, append(args, "-seeds=3", "-name=first", "-tags=a,b")...)
 	folders, err := filepath.Glob(root + "/*-s[789]-*[0-9a-f]")
 	if err != nil || len(folders) != 3 {
