@@ -3,7 +3,7 @@
 //
 //	go build -o gpucheck ./scripts/gpucheck        on this machine
 //	./gpucheck -backend=xla:cuda                   on the GPU machine
-//	./gpucheck -backend=xla:/opt/xla_cuda_plugin.so -data=/data -out=gpucheck.json
+//	./gpucheck -backend=xla:/opt/xla_cuda_plugin.so -data-dir=/data -out=gpucheck.json
 //
 // The GPU machine must have NVIDIA's driver and a CUDA PJRT plugin: a file that -backend names, or
 // that of an installed JAX, which xla:cuda finds. The binary uses cgo and dlopen and so is not
@@ -20,7 +20,7 @@
 //  2. measures a bare matrix product and, for each of -chunk, images/s of the step of ResNet-18 of
 //     width 64; a chunk that does not fit into memory is recorded as an error and is no failure;
 //  3. takes 20 full-batch steps in the paper's setting at the fastest chunk, with CIFAR-10's 50,000
-//     images from -data or, without it, the 1,000 embedded images repeated.
+//     images from -data-dir or, without it, the 1,000 embedded images repeated.
 //
 // After each precision it prints the results and writes them to -out as JSON. The exit status is 0
 // on success, 1 if something deviates or fails, and 2 for a wrong command line. -quick shrinks
