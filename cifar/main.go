@@ -16,6 +16,8 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/imagerun"
+	"momentum/internal/markdown"
+	"momentum/internal/runtable"
 )
 
 const manual = `cifar trains a convolutional network on CIFAR images by full-batch gradient descent
@@ -26,6 +28,7 @@ const manual = `cifar trains a convolutional network on CIFAR images by full-bat
   go run ./cifar -opt=gd                        the same without momentum, from the same weights
   go run ./cifar -preset=paper -opt=gdm         CIFAR-10, 50,000 images, ResNet-18 of width 64,
                                                 300 epochs; wants a GPU
+  go run ./cifar -opt=gdm -seeds=5              five runs with the seeds 1 to 5, and a table
   go run ./cifar -opt=sgdm -batch=32            mini-batches
   go run ./cifar -config=runs/NAME/config.json  an earlier run again
 
@@ -44,6 +47,9 @@ weights.safetensors.
 The same command again resumes the run or, if it is done, prints its result. -slim does not change
 the result, but keeps none of the last three once the run has ended.
 
+-seeds=5 makes five runs, one after the other, and a table of them. -name and -tags are for finding
+runs again (scripts/summary -where); they are kept in manifest.json.
+
 With -holdout the metrics of the evaluated images are named held_out_*, otherwise test_*.
 
 Exit status: 0 done, 1 error, 2 usage, 3 diverged (the loss is no longer finite), 75 stopped by a
@@ -52,7 +58,7 @@ signal with a checkpoint saved.
 
 func main() { os.Exit(cli.Main("cifar", run)) }
 
-// run is the command: it prints the manual, or executes one run.
+// run is the command: it prints the manual, or executes one run, or one for each of -seeds.
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	command, err := imagerun.ParseCommand(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -62,5 +68,10 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	} else if err != nil {
 		return err
 	}
-	return command.Run(ctx, stdout, stderr)
+	err = command.Run(ctx, stdout, stderr)
+	if len(command.Folders) > 1 {
+		rows := runtable.Rows(runtable.ReadAll(command.Folders, stderr))
+		fmt.Fprintf(stdout, "\n%s", markdown.Align(runtable.Table(rows, nil).Markdown()))
+	}
+	return err
 }

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/imagerun"
+	"momentum/internal/runtable"
 	"momentum/internal/runtest"
 )
 
@@ -26,17 +26,16 @@ func succeed(t *testing.T, args ...string) (stdout string) {
 	return out.String()
 }
 
-// -h prints the manual and every flag, in lines of at most 100 columns.
+// -h prints the manual and every flag, with the defaults of the presets.
 func TestHelp(t *testing.T) {
 	stdout := succeed(t, "-epochs=3", "-h")
 	if !strings.HasPrefix(stdout, manual+"\nWhat to do:\n  -preset ") {
 		t.Errorf("-h does not begin with the manual and the first flag:\n%s", stdout)
 	}
-	for line := range strings.Lines(stdout) {
-		if columns := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); columns > 100 {
-			t.Errorf("a line of %d columns: %s", columns, line)
-		}
-	}
+	runtest.Manual(t, "cifar", stdout, "-momentum γ, in [0, 1) (default 0.9)",
+		"(default tiny 20, quick 300, paper 300)",
+		"-branch-scale", "(default auto)", "-checkpoint-every time between checkpoints, such as "+
+			"30s; 0s: every step (default 1m0s)", "-runs folder of the run folders (default runs)")
 }
 
 func TestUsageError(t *testing.T) {
@@ -55,7 +54,7 @@ func TestManualExamples(t *testing.T) {
 	t.Chdir(t.TempDir())
 	examples := regexp.MustCompile(
 		`(?m)^(?://\t|  )go run \./cifar((?: [^\s]+)+)`).FindAllStringSubmatch(comment+manual, -1)
-	if len(examples) != 6 {
+	if len(examples) != 7 {
 		t.Errorf("%d examples in\n%s\n%s", len(examples), comment, manual)
 	}
 	for _, example := range examples {
@@ -76,6 +75,9 @@ func TestManualExamples(t *testing.T) {
 		}
 		args = runtest.Changed(args, "-backend=go", "-offline", "-data=cifar10-mini", "-images=13",
 			"-holdout=10", "-width=1", "-epochs=2", "-lr=0.1", "-chunk=0")
+		if strings.Contains(example[1], "-seeds") {
+			args = runtest.Changed(args, "-seeds=1")
+		}
 		if strings.Contains(example[1], "-batch") {
 			args = runtest.Changed(args, "-batch=5")
 		}
@@ -96,4 +98,39 @@ func nameOf(t *testing.T, opt string) string {
 		t.Fatalf("runs of %s: %q, %v", opt, found, err)
 	}
 	return filepath.Base(found[0])
+}
+
+// -seeds makes a run for each seed, in folders of their own, and ends with their table. A name and
+// tags are kept in the manifest, also by a process without them.
+func TestSeeds(t *testing.T) {
+	root := t.TempDir()
+	args := []string{"-preset=tiny", "-backend=go", "-epochs=2", "-model=wrn16-1", "-width=1",
+		"-images=5", "-holdout=10", "-chunk=5", "-seed=7", "-runs=" + root}
+	stdout := succeed(t, append(args, "-seeds=3", "-name=first", "-tags=a,b")...)
+	folders, err := filepath.Glob(root + "/*-s[789]-*[0-9a-f]")
+	if err != nil || len(folders) != 3 {
+		t.Fatalf("folders %q, %v; want those of the seeds 7, 8 and 9", folders, err)
+	}
+	for _, line := range []string{"\nseed      7 (1 of 3)\n", "\nseed      9 (3 of 3)\n",
+		"\n| rule", "| 3 | "} {
+		if !strings.Contains(stdout, line) {
+			t.Errorf("no %q in\n%s", line, stdout)
+		}
+	}
+	if again := succeed(t, append(args, "-seeds=3")...); strings.Count(again, "is done") != 3 {
+		t.Errorf("the same command again:\n%s", again)
+	}
+	runs := runtable.ReadAll(folders, t.Output())
+	if kept, err := runtable.Where(runs, "name=first,tag=b,seed=8"); err != nil || len(kept) != 1 {
+		t.Errorf("%d runs have name, tag and seed, %v; want 1", len(kept), err)
+	}
+	for wrong, want := range map[string]string{"-seeds=0": "-seeds must be in [1, 1000], got 0",
+		"-seeds=2 -dry-run":                   "-dry-run is about one run, of which -seeds=2 ",
+		"-seeds=2 -seed=18446744073709551615": "-seeds=2 from -seed=18446744073709551615 on"} {
+		err := run(t.Context(), t.Output(), t.Output(), runtest.Changed(args,
+			strings.Fields(wrong)...))
+		if cli.Status(err) != cli.BadUsage || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", wrong, err, want)
+		}
+	}
 }

@@ -118,7 +118,7 @@ func (a archive) load(ctx context.Context, o Options) (train, test *Images, err 
 func (a archive) command(o Options) string {
 	c := "go run ./scripts/download -data=" + a.name
 	if o.Dir != "" {
-		c += " -dir=" + o.Dir
+		c += " -data-dir=" + o.Dir
 	}
 	return c
 }

@@ -88,7 +88,7 @@ func TestLoadDamaged(t *testing.T) {
 		want   string
 	}{
 		{"truncated", func(b []byte) []byte { return b[:6145] }, "two.bin: 6145 bytes, want 6146 " +
-			"(2 records of 3073); go run ./scripts/download -data=cifar10 -dir="},
+			"(2 records of 3073); go run ./scripts/download -data=cifar10 -data-dir="},
 		{"over-long", func(b []byte) []byte { return append(b, 0) },
 			"two.bin: 6147 bytes, want 6146 (2 records of 3073)"},
 		{"label", func(b []byte) []byte { b[3073] = 10; return b },

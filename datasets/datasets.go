@@ -182,7 +182,7 @@ func (o Options) dir() (string, error) {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no folder for data: %w; name one with -dir", err)
+		return "", fmt.Errorf("no folder for data: %w; name one with -data-dir", err)
 	}
 	return filepath.Join(cache, "momentum", "data"), nil
 }

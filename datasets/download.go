@@ -36,7 +36,7 @@ func (a archive) download(ctx context.Context, o Options) (string, error) {
 	}
 	folder := filepath.Join(dir, a.folder)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", fmt.Errorf("%w; name another folder with -dir", err)
+		return "", fmt.Errorf("%w; name another folder with -data-dir", err)
 	}
 	lock, err := lockfile.Wait(ctx, folder+".lock", func(h lockfile.Holder) {
 		fmt.Fprintf(o.Out, "%s: waiting for %s, which is getting it\n", a.name, h)
@@ -182,7 +182,7 @@ func (a archive) unpackFile(ctx context.Context, tarball, folder string) error {
 	err = a.unpack(ctx, bufio.NewReaderSize(f, 1<<18), folder)
 	switch {
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w; make room for %d MB, or name another folder with -dir", err,
+		return fmt.Errorf("%w; make room for %d MB, or name another folder with -data-dir", err,
 			a.unpackedBytes()/1e6)
 	case errors.As(err, new(*fs.PathError)):
 		return err // names the file that could not be written

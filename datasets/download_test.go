@@ -238,15 +238,15 @@ func TestDownloadErrors(t *testing.T) {
 		want string
 	}{
 		{"offline", a, Options{Dir: "DIR", Offline: true}, "run go run ./scripts/download " +
-			"-data=cifar10 -dir=DIR with a network, add -from=tiny.tar.gz to import the tarball, " +
-			"or use -data=cifar10-mini"},
+			"-data=cifar10 -data-dir=DIR with a network, add -from=tiny.tar.gz to import the " +
+			"tarball, or use -data=cifar10-mini"},
 		{"no such mirror", a, Options{Mirror: server.URL + "/nothing"},
 			"404 Not Found; go run ./scripts/download -data=cifar10"},
 		{"not an address", a, Options{Mirror: "ftp://x"},
 			"-mirror=ftp://x is not an http or https address"},
 		{"checksum", wrong, Options{Mirror: server.URL + "/data"}, ", want " + wrong.sha256},
 		{"folder is a file", a, Options{Dir: file, Mirror: server.URL + "/data"},
-			"not a directory; name another folder with -dir"},
+			"not a directory; name another folder with -data-dir"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.o.Dir == "" {
@@ -270,7 +270,7 @@ func TestDefaultDir(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
 	if _, err := (Options{}).dir(); err == nil ||
-		!strings.Contains(err.Error(), "name one with -dir") {
+		!strings.Contains(err.Error(), "name one with -data-dir") {
 		t.Errorf("without HOME: %v", err)
 	}
 	cache := t.TempDir()

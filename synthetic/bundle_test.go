@@ -243,10 +243,10 @@ func TestPage(t *testing.T) {
 // when, also the second time.
 func TestDiverged(t *testing.T) {
 	root := t.TempDir()
-	args := smallRun(root, "-lambda=1e3", "-eta=1", "-T=30")
+	args := smallRun(root, "-weight-decay=1e3", "-lr=1", "-T=30")
 	status, stdout, stderr := synthetic(t.Context(), args...)
 	m := regexp.MustCompile(`^synthetic: gd of seed 1 diverged at step (\d+): ` +
-		`weights are no longer finite; use a smaller -eta\n$`).FindStringSubmatch(stderr)
+		`weights are no longer finite; use a smaller -lr\n$`).FindStringSubmatch(stderr)
 	if status != cli.Diverged || m == nil {
 		t.Fatalf("status %d, %q", status, stderr)
 	}
@@ -280,7 +280,7 @@ func TestDiverged(t *testing.T) {
 
 	// The last step may diverge, too.
 	fails(t, cli.Diverged, "gd of seed 1 diverged at step 1: weights are no longer finite",
-		smallRun(t.TempDir(), "-eta=1e38", "-T=1")...)
+		smallRun(t.TempDir(), "-lr=1e38", "-T=1")...)
 }
 
 // A lane that diverges does not affect the others.

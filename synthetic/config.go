@@ -127,8 +127,6 @@ func (c *Config) validate() error {
 	}
 	err := errors.Join(
 		check(c.N >= 1, "N", "at least 1", c.N),
-		check(c.SmallMargin >= 0 && c.SmallMargin <= max(c.N, 0), "small-margin",
-			fmt.Sprintf("in [0, %d] (the N training samples)", c.N), c.SmallMargin),
 		check(c.Test >= 1, "test", "at least 1", c.Test),
 		check(c.D >= 2, "d", "at least 2: the signal takes one dimension, noise the others", c.D),
 		check(c.P >= 2, "P", "at least 2: one patch is the signal", c.P),
@@ -138,10 +136,10 @@ func (c *Config) validate() error {
 			c.Beta),
 		check(c.Form == string(descent.Damped) || c.Form == string(descent.Undamped), "form",
 			"damped or undamped", c.Form),
-		positive("eta", c.Eta),
-		check(c.Gamma >= 0 && c.Gamma < 1, "gamma", "in [0, 1)", c.Gamma),
-		check(c.Lambda >= 0 && !math.IsInf(c.Lambda, 0), "lambda", "finite and not negative",
-			c.Lambda),
+		positive("lr", c.Eta),
+		check(c.Gamma >= 0 && c.Gamma < 1, "momentum", "in [0, 1)", c.Gamma),
+		check(c.Lambda >= 0 && !math.IsInf(c.Lambda, 0), "weight-decay",
+			"finite and not negative", c.Lambda),
 		check(c.T >= 1 && c.T <= 1e9, "T", "in [1, 1e9]", c.T),
 		check(c.Stop >= 0 && !math.IsInf(c.Stop, 0), "stop", "finite and not negative", c.Stop),
 		check(c.Fitted > 0 && c.Fitted < 0.5, "fitted", "in (0, 0.5)", c.Fitted),

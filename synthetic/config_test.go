@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
@@ -67,7 +66,7 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// Flags override the preset in any position, and -mu refers to the resolved N.
+// Flags override the preset in any position, and μ refers to the resolved N.
 func TestFlagsOverridePreset(t *testing.T) {
 	c, r := mustParse(t, "-N=500", "-d=7", "-mu=0.1", "-gamma=0.5", "-preset=paper", "-runs=a",
 		"-seed=18446744073709551615")
@@ -124,15 +123,13 @@ func TestUsage(t *testing.T) {
 		{"-figure=true", `invalid value "true" for flag -figure: want 2 or 3`},
 		{"-table=2", `invalid value "2" for flag -table: want 1`},
 		{"-map=no", `invalid boolean value "no" for -map`},
-		{"-mu=0.1 -small-margin=3", "-mu and -small-margin say the same: give one of them"},
-		{"-mu=1.1", "-mu must be in [0, 1], got 1.1"},
-		{"-mu=-0.1", "-mu must be in [0, 1], got -0.1"},
-		{"-mu=NaN", "-mu must be in [0, 1], got NaN"},
-		{"-N=0 -small-margin=0", "-N must be at least 1, got 0"},
-		{"-N=10 -small-margin=11",
-			"-small-margin must be in [0, 10] (the N training samples), got 11"},
-		{"-small-margin=-1",
-			"-small-margin must be in [0, 20000] (the N training samples), got -1"},
+		{"-mu=0.1 -small-margin=0.2", `invalid value "0.2" for flag -small-margin: it is the ` +
+			`same as -mu, which was given as "0.1": give one of them`},
+		{"-mu=1.1", "-small-margin must be a share in [0, 1], got 1.1: 40 of 20,000 samples"},
+		{"-small-margin=40", "-small-margin must be a share in [0, 1], got 40"},
+		{"-mu=-0.1", "-small-margin must be a share in [0, 1], got -0.1"},
+		{"-mu=NaN", "-small-margin must be a share in [0, 1], got NaN"},
+		{"-N=0", "-N must be at least 1, got 0"},
 		{"-test=0", "-test must be at least 1, got 0"},
 		{"-d=1", "-d must be at least 2: the signal takes one dimension, noise the others, got 1"},
 		{"-d=0", "-d must be at least 2"},
@@ -144,14 +141,14 @@ func TestUsage(t *testing.T) {
 		{"-beta=6", "-beta must be in (0, 5.294] (α), got 6"},
 		{"-beta=0", "-beta must be in (0, 5.294] (α), got 0"},
 		{"-form=heavy", "-form must be damped or undamped, got heavy"},
-		{"-eta=0", "-eta must be positive and finite, got 0"},
-		{"-eta=-1", "-eta must be positive and finite, got -1"},
-		{"-gamma=1", "-gamma must be in [0, 1), got 1"},
-		{"-gamma=-0.1", "-gamma must be in [0, 1), got -0.1"},
-		{"-gamma=NaN", "-gamma must be in [0, 1), got NaN"},
+		{"-eta=0", "-lr must be positive and finite, got 0"},
+		{"-lr=-1", "-lr must be positive and finite, got -1"},
+		{"-gamma=1", "-momentum must be in [0, 1), got 1"},
+		{"-gamma=-0.1", "-momentum must be in [0, 1), got -0.1"},
+		{"-momentum=NaN", "-momentum must be in [0, 1), got NaN"},
 		// α/(√2 ln 2) = α/0.980
 		{"-preset=theory -d=2", "-beta must be in (0, 1.404] (α), got 1.43"},
-		{"-lambda=-1", "-lambda must be finite and not negative, got -1"},
+		{"-lambda=-1", "-weight-decay must be finite and not negative, got -1"},
 		{"-T=0", "-T must be in [1, 1e9], got 0"},
 		{"-stop=NaN", "-stop must be finite and not negative, got NaN"},
 		{"-fitted=0.5", "-fitted must be in (0, 0.5), got 0.5"},
@@ -171,7 +168,7 @@ func TestUsage(t *testing.T) {
 		{"-teacher-filters=-1", "table1: "},
 		{"-table-seeds=0", "table1: seeds must be at least 1, got 0"},
 		{"-table-epochs=0", "table1: epochs must be at least 1, got 0"},
-		{"-table-gamma=1", "table1: gamma must be in [0, 1), got 1"},
+		{"-table-momentum=1", "table1: gamma must be in [0, 1), got 1"},
 		{"-backend=tpu",
 			`backend: unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
 				`xla:cpu:BUILD or xla:/absolute/plugin.so`},
@@ -187,7 +184,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// -h explains every flag once, in its group, in at most 100 columns.
+// -h explains every flag once, in its group, with its second name and the presets' defaults.
 func TestManualHasEveryFlagOnce(t *testing.T) {
 	status, stdout, stderr := synthetic(t.Context(), "-h")
 	if status != cli.Done || stderr != "" {
@@ -199,18 +196,25 @@ func TestManualHasEveryFlagOnce(t *testing.T) {
 	var want []string
 	flagSet(&c, &r, &mu).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
 	var got []string
-	for _, m := range regexp.MustCompile(`(?m)^  -([A-Za-z0-9-]+) +\S`).FindAllStringSubmatch(
-		stdout, -1) {
+	explained := regexp.MustCompile(`(?m)^  -([A-Za-z0-9-]+)(?:, -[a-z]+)? +\S`)
+	for _, m := range explained.FindAllStringSubmatch(stdout, -1) {
 		got = append(got, m[1])
 	}
 	groups := slices.Concat(requestFlags, settingFlags, tableFlags, executionFlags)
 	if !slices.Equal(got, groups) {
 		t.Errorf("-h explains %q, want the groups %q", got, groups)
 	}
-	for line := range strings.Lines(stdout) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
-			t.Errorf("a line of %d columns: %s", n, line)
+	for name, second := range aliases {
+		if !strings.Contains(stdout, "\n  -"+name+", -"+second+" ") {
+			t.Errorf("-h does not show -%s beside -%s", second, name)
 		}
+	}
+	runtest.Manual(t, "synthetic", stdout,
+		"-N training samples (default quick 1000, paper 20000, theory 960)",
+		"-lr, -eta η, learning rate of GD and of GD+M (default 0.2)",
+		"-seeds number of seeds, where results are averaged (default quick 1, paper 5, theory 1)")
+	for _, second := range aliases {
+		got = append(got, second)
 	}
 	slices.Sort(got)
 	if !slices.Equal(got, want) { // VisitAll visits flags in lexical order

@@ -48,7 +48,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 		for _, l := range t.Lanes {
 			if step, ok := t.last(l.Name).event(cubic.Diverged); ok {
 				return shown, &cli.DivergedError{Err: fmt.Errorf("%s of seed %d diverged at step "+
-					"%d: weights are no longer finite; use a smaller -eta", l.Name, t.Data.Seed,
+					"%d: weights are no longer finite; use a smaller -lr", l.Name, t.Data.Seed,
 					step)}
 			}
 		}

@@ -57,12 +57,17 @@ type request struct {
 var (
 	requestFlags = []string{"preset", "figure", "theory", "mechanism", "scales", "map", "table",
 		"all", "dry-run", "fresh"}
-	settingFlags = []string{"N", "small-margin", "mu", "test", "d", "P", "m", "alpha", "beta",
-		"sigma", "sigma0", "form", "eta", "gamma", "lambda", "T", "stop", "fitted", "seed", "seeds"}
-	tableFlags = []string{"table-seeds", "table-epochs", "table-gamma", "mlp-width", "filters",
+	settingFlags = []string{"N", "small-margin", "test", "d", "P", "m", "alpha", "beta",
+		"sigma", "sigma0", "form", "lr", "momentum", "weight-decay", "T", "stop", "fitted", "seed",
+		"seeds"}
+	tableFlags = []string{"table-seeds", "table-epochs", "table-momentum", "mlp-width", "filters",
 		"filter-size", "teacher-width", "teacher-filters"}
 	executionFlags = []string{"backend", "checkpoint-every", "runs", "out", "offline"}
 )
+
+// aliases are the paper's symbols of settings that all commands name alike.
+var aliases = map[string]string{"lr": "eta", "momentum": "gamma", "weight-decay": "lambda",
+	"small-margin": "mu"}
 
 // flagSet binds a configuration, a request and μ to the flags of a new flag set.
 func flagSet(c *Config, r *request, mu *float64) *flag.FlagSet {
@@ -79,6 +84,9 @@ func flagSet(c *Config, r *request, mu *float64) *flag.FlagSet {
 	fs.StringVar(&c.Out, "out", c.Out,
 		"`folder` of pictures and tables; empty: synthetic-PRESET under -runs")
 	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
+	for name, second := range aliases {
+		cli.Alias(fs, name, second)
+	}
 	return fs
 }
 
@@ -123,10 +131,8 @@ func bindRequest(fs *flag.FlagSet, r *request) {
 
 func bindSettings(fs *flag.FlagSet, s *Settings, mu *float64) {
 	fs.IntVar(&s.N, "N", s.N, "training samples")
-	fs.IntVar(&s.SmallMargin, "small-margin", s.SmallMargin,
-		"training samples with a small margin (the set Z2), at most N")
-	fs.Float64Var(mu, "mu", *mu,
-		"μ, share of samples with a small margin, in [0, 1]; replaces -small-margin")
+	fs.Float64Var(mu, "small-margin", float64(s.SmallMargin)/float64(s.N),
+		"μ, share of the training samples with a small margin (the set Z2), in [0, 1]")
 	fs.IntVar(&s.Test, "test", s.Test, "test samples, each tried with either margin")
 	fs.IntVar(&s.D, "d", s.D, "dimension of a patch")
 	fs.IntVar(&s.P, "P", s.P, "patches of a sample, one of them the signal")
@@ -138,9 +144,9 @@ func bindSettings(fs *flag.FlagSet, s *Settings, mu *float64) {
 	fs.Float64Var(&s.Sigma0, "sigma0", s.Sigma0, "σ0, standard deviation of the initial weights")
 	fs.StringVar(&s.Form, "form", s.Form, "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: "+
 		"b ← γb+∇L (PyTorch's), whose effective rate is η/(1−γ)")
-	fs.Float64Var(&s.Eta, "eta", s.Eta, "η, learning rate of GD and of GD+M")
-	fs.Float64Var(&s.Gamma, "gamma", s.Gamma, "γ of GD+M, in [0, 1)")
-	fs.Float64Var(&s.Lambda, "lambda", s.Lambda, "λ: the loss has λ/2 ‖W‖²")
+	fs.Float64Var(&s.Eta, "lr", s.Eta, "η, learning rate of GD and of GD+M")
+	fs.Float64Var(&s.Gamma, "momentum", s.Gamma, "γ of GD+M, in [0, 1)")
+	fs.Float64Var(&s.Lambda, "weight-decay", s.Lambda, "λ: the loss has λ/2 ‖W‖²")
 	fs.IntVar(&s.T, "T", s.T, "steps at most")
 	fs.Float64Var(&s.Stop, "stop", s.Stop, "training ends when every setting has no training "+
 		"error and at most this mean loss (nats) on Z1 and on Z2; 0: at T")
@@ -163,14 +169,24 @@ func bindTable1(fs *flag.FlagSet, s *table1.Settings) {
 		"units of each hidden layer of Table 1's MLP teachers")
 	fs.IntVar(&s.TeacherFilters, "teacher-filters", s.TeacherFilters,
 		"filters of each layer of Table 1's CNN teachers")
-	fs.Float64Var(&s.Gamma, "table-gamma", s.Gamma,
+	fs.Float64Var(&s.Gamma, "table-momentum", s.Gamma,
 		"γ of GD+M and SGD+M in Table 1, in the damped form, in [0, 1)")
+}
+
+// defaultsOf is the configuration that a preset starts from.
+func defaultsOf(name string, d int) Config {
+	return Config{Settings: preset(name, d), Table1: table1.Default(), Execution: Execution{
+		Backend: "auto", CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"}}
 }
 
 // printManual prints the manual and the flags by group.
 func printManual(out io.Writer) {
-	c, r, mu := Config{Settings: preset("quick", 30), Table1: table1.Default()}, request{}, 0.0
-	fs := flagSet(&c, &r, &mu)
+	defaults := func(name string) *flag.FlagSet {
+		c, r, mu := defaultsOf(name, 30), request{preset: presets[0]}, 0.0
+		return flagSet(&c, &r, &mu)
+	}
+	fs := defaults(presets[0])
+	cli.DefaultsOf(fs, presets, defaults)
 	fmt.Fprint(out, manual)
 	cli.PrintFlags(out, fs,
 		cli.FlagGroup{Title: "What to do", Names: requestFlags},
@@ -183,18 +199,15 @@ func printManual(out io.Writer) {
 
 // parse turns arguments into settings: the preset's values, overridden by the flags.
 func parse(args []string) (Config, request, error) {
-	const unset = -1
-	c, r, mu := Config{}, request{preset: "quick"}, float64(unset)
+	c, r, mu := Config{}, request{preset: presets[0]}, 0.0
 	// The flags -preset and -d decide the defaults of the others, so the arguments are parsed
 	// twice.
 	for range 2 {
-		s := preset(r.preset, max(2, c.D))
-		if c.D == 0 {
-			s = preset(r.preset, 30)
+		d := 30
+		if c.D != 0 {
+			d = max(2, c.D)
 		}
-		c = Config{Settings: s, Table1: table1.Default(), Execution: Execution{Backend: "auto",
-			CheckpointEvery: cli.Duration(time.Minute), Runs: "runs"}}
-		r, mu = request{preset: r.preset}, unset
+		c, r = defaultsOf(r.preset, d), request{preset: r.preset}
 		fs := flagSet(&c, &r, &mu)
 		if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 			return c, r, err
@@ -209,17 +222,11 @@ func parse(args []string) (Config, request, error) {
 			return c, r, cli.Usagef("-preset must be one of %s, got %q",
 				strings.Join(presets, ", "), r.preset)
 		}
-		given := map[string]bool{}
-		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		if given["mu"] && given["small-margin"] {
-			return c, r, cli.Usagef("-mu and -small-margin say the same: give one of them")
+		if !(mu >= 0 && mu <= 1) {
+			return c, r, cli.Usagef("-small-margin must be a share in [0, 1], got %v: 40 of "+
+				"20,000 samples are 0.002", mu)
 		}
-		if given["mu"] && !(mu >= 0 && mu <= 1) {
-			return c, r, cli.Usagef("-mu must be in [0, 1], got %v", mu)
-		}
-		if given["mu"] {
-			c.SmallMargin = int(math.Round(mu * float64(c.N)))
-		}
+		c.SmallMargin = int(math.Round(mu * float64(max(c.N, 0))))
 	}
 	r.parts = r.orderedParts()
 	c.Table1.Seed = c.Seed

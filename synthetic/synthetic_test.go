@@ -59,7 +59,7 @@ func fails(t *testing.T, wantStatus int, want string, args ...string) {
 // smallRun are the arguments of a run of a tenth of a second: 60 samples of 3 patches in R^8, 2
 // neurons and 60 steps.
 func smallRun(root string, more ...string) []string {
-	return runtest.Changed([]string{"-backend=go", "-offline", "-N=60", "-small-margin=6",
+	return runtest.Changed([]string{"-backend=go", "-offline", "-N=60", "-small-margin=0.1",
 		"-d=8", "-P=3", "-m=2", "-T=60", "-test=50", "-runs=" + root}, more...)
 }
 
@@ -190,7 +190,8 @@ func TestNoMomentumIsGD(t *testing.T) {
 	t.Parallel()
 	for _, form := range []string{"damped", "undamped"} {
 		root := t.TempDir()
-		succeed(t, smallRun(root, "-gamma=0", "-form="+form, "-lambda=0.01", "-eta=1")...)
+		succeed(t, smallRun(root, "-momentum=0", "-form="+form, "-weight-decay=0.01",
+			"-lr=1")...)
 		rows := runtest.Metrics(t, folder(t, root))
 		for _, row := range rows {
 			for _, v := range row.Values {
@@ -246,7 +247,7 @@ func TestEdges(t *testing.T) {
 	}{
 		{"-T=1", "figure3.md figure3.svg"},
 		{"-small-margin=0", "figure3.md figure3.svg"},
-		{"-small-margin=60", "figure3.md figure3.svg"},
+		{"-small-margin=1", "figure3.md figure3.svg"},
 		{"-seeds=2 -T=5", "figure3.md figure3.svg"},
 		{"-theory", "theory.md theory.svg"},
 		{"-theory -small-margin=0 -T=10", "theory.md theory.svg"},

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"momentum/internal/progress"
 	"momentum/internal/rundir"
 )
 
@@ -113,8 +114,20 @@ func Main(name string,
 		time.Sleep(time.Second)
 		ignoreUSR1()
 		stop()
+		acknowledge(os.Stderr, name)
 	})
 	return Report(os.Stderr, name, command(ctx, os.Stdout, os.Stderr, os.Args[1:]))
+}
+
+// acknowledge says that a signal has arrived, to who still waits after a second: a start that
+// downloads or compiles may take long to end.
+func acknowledge(stderr io.Writer, name string) {
+	begin := ""
+	if progress.Terminal(stderr) {
+		begin = "\n" // a bar may stand there
+	}
+	fmt.Fprintf(stderr, "%s%s: stopping after what is under way; a second SIGINT or SIGTERM ends "+
+		"it at once, without saving\n", begin, name)
 }
 
 // Report writes an error, if any, as one line and returns its exit status.

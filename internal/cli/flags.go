@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -40,18 +41,52 @@ type Section struct {
 // Entry is a name and its explanation.
 type Entry struct{ Name, Text string }
 
-// FlagSections are the sections that explain the flags of a set, one for each group.
+// FlagSections are the sections that explain the flags of a set, one for each group: a flag with
+// its aliases, what it means, and its default unless that is empty or false.
 func FlagSections(fs *flag.FlagSet, groups ...FlagGroup) []Section {
+	aliases := map[string]string{}
+	fs.VisitAll(func(f *flag.Flag) {
+		if a, ok := f.Value.(*alias); ok {
+			aliases[a.of] += ", -" + f.Name
+		}
+	})
 	var sections []Section
 	for _, group := range groups {
 		s := Section{Title: group.Title}
 		for _, name := range group.Names {
-			_, text := flag.UnquoteUsage(fs.Lookup(name))
-			s.Entries = append(s.Entries, Entry{"-" + name, text})
+			f := fs.Lookup(name)
+			_, text := flag.UnquoteUsage(f)
+			if f.DefValue != "" && f.DefValue != "false" && !strings.Contains(text, "(default ") {
+				text += " (default " + f.DefValue + ")"
+			}
+			s.Entries = append(s.Entries, Entry{"-" + name + aliases[name], text})
 		}
 		sections = append(sections, s)
 	}
 	return sections
+}
+
+// DefaultsOf writes into the flags of a set, for its manual, what several presets have as
+// defaults: one value, or that of each preset beside its name. of is the set of a preset.
+func DefaultsOf(fs *flag.FlagSet, presets []string, of func(preset string) *flag.FlagSet) {
+	differ := map[string]bool{}
+	texts := map[string][]string{}
+	for _, preset := range presets {
+		of(preset).VisitAll(func(f *flag.Flag) {
+			value := f.Value.String()
+			known := fs.Lookup(f.Name)
+			if len(texts[f.Name]) == 0 {
+				known.DefValue = value
+			}
+			differ[f.Name] = differ[f.Name] || value != known.DefValue
+			texts[f.Name] = append(texts[f.Name], preset+" "+cmp.Or(value, "none"))
+		})
+	}
+	for name, text := range texts {
+		if differ[name] {
+			fs.Lookup(name).DefValue = strings.Join(text, ", ")
+		}
+	}
 }
 
 // PrintFlags explains the flags of a set, one group after the other.
@@ -65,7 +100,7 @@ func PrintSections(out io.Writer, sections ...Section) {
 	width := 18
 	for _, s := range sections {
 		for _, e := range s.Entries {
-			width = max(width, len(e.Name))
+			width = max(width, utf8.RuneCountInString(e.Name))
 		}
 	}
 	for _, s := range sections {

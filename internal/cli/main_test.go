@@ -54,6 +54,8 @@ func TestSignals(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), asCommand+"="+tt.save.String())
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -76,6 +78,11 @@ func TestSignals(t *testing.T) {
 			cmd.Wait()
 			if got := cmd.ProcessState.ExitCode(); got != tt.status {
 				t.Errorf("exit status %d, want %d", got, tt.status)
+			}
+			// A command that takes longer than a second says that it heard the signal.
+			if said := strings.HasPrefix(stderr.String(), "wait: stopping after what is under "+
+				"way; a second "); said != (tt.save >= 2*time.Second) {
+				t.Errorf("on the standard error: %q", &stderr)
 			}
 		})
 	}

@@ -8,16 +8,14 @@ import (
 )
 
 // Parse parses a command line that consists of flags only. For -h it prints the introduction and
-// the flags to stdout and returns [flag.ErrHelp]. Any other error is a [UsageError] that refers to
-// -h.
+// the flags, in the order of their names, to stdout and returns [flag.ErrHelp]. Any other error is
+// a [UsageError] that refers to -h.
 func Parse(fs *flag.FlagSet, args []string, stdout io.Writer, introduction string) error {
 	fs.SetOutput(io.Discard) // errors are returned
 	err := ParseOnce(fs, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(stdout, "%s\n\n", introduction)
-		fs.SetOutput(stdout)
-		fs.PrintDefaults()
+		PrintManual(stdout, fs, introduction)
 		return err
 	case err != nil:
 		return Usagef("%w; see -h", err)
@@ -27,27 +25,85 @@ func Parse(fs *flag.FlagSet, args []string, stdout io.Writer, introduction strin
 	return nil
 }
 
-// ParseOnce is [flag.FlagSet.Parse], but a flag that is given twice with different values is an
-// error: the last would win without a word.
-func ParseOnce(fs *flag.FlagSet, args []string) error {
-	fs.VisitAll(func(f *flag.Flag) { f.Value = &once{Value: f.Value} })
-	defer fs.VisitAll(func(f *flag.Flag) { f.Value = f.Value.(*once).Value })
-	return fs.Parse(args)
+// PrintManual prints an introduction, and the flags in the order of their names.
+func PrintManual(out io.Writer, fs *flag.FlagSet, introduction string) {
+	group := FlagGroup{Title: "Flags"}
+	fs.VisitAll(func(f *flag.Flag) {
+		if _, ok := f.Value.(*alias); !ok {
+			group.Names = append(group.Names, f.Name)
+		}
+	})
+	fmt.Fprintln(out, introduction)
+	PrintFlags(out, fs, group)
 }
+
+// Alias lets a flag have a second name, such as the paper's symbol. [ParseOnce] then sets the flag
+// itself. The manual shows the second name beside the first.
+func Alias(fs *flag.FlagSet, name, second string) {
+	f := fs.Lookup(name)
+	fs.Var(&alias{Value: f.Value, of: name}, second, f.Usage)
+}
+
+// alias is the value of a second name.
+type alias struct {
+	flag.Value
+	of string
+}
+
+// ParseOnce is [flag.FlagSet.Parse], but a flag that is given twice with different values is an
+// error, by whatever name: the last would win without a word.
+func ParseOnce(fs *flag.FlagSet, args []string) error {
+	values := map[string]flag.Value{}
+	shared := map[string]*given{}
+	fs.VisitAll(func(f *flag.Flag) {
+		values[f.Name] = f.Value
+		name, value := f.Name, f.Value
+		if a, ok := value.(*alias); ok {
+			name, value = a.of, a.Value
+		}
+		if shared[name] == nil {
+			shared[name] = &given{}
+		}
+		f.Value = &once{Value: value, name: f.Name, given: shared[name]}
+	})
+	err := fs.Parse(args)
+	fs.VisitAll(func(f *flag.Flag) { f.Value = values[f.Name] })
+	var aliases []*flag.Flag
+	fs.Visit(func(f *flag.Flag) {
+		if _, ok := f.Value.(*alias); ok {
+			aliases = append(aliases, f)
+		}
+	})
+	for _, f := range aliases { // so that Visit knows the flag by its first name, too
+		of := f.Value.(*alias).of
+		if err == nil && shared[of].name != "" {
+			err = fs.Set(of, shared[of].text)
+		}
+	}
+	return err
+}
+
+// given is what a command line said of a flag, by any of its names.
+type given struct{ name, text string }
 
 // once is a flag's value that refuses a second text.
 type once struct {
 	flag.Value
-	given bool
-	text  string
+	name  string
+	given *given
 }
 
 // Set sets the value.
 func (o *once) Set(text string) error {
-	if o.given && text != o.text {
-		return fmt.Errorf("it was given before as %q: give it once", o.text)
+	switch {
+	case o.given.name == "" || text == o.given.text:
+	case o.given.name == o.name:
+		return fmt.Errorf("it was given before as %q: give it once", o.given.text)
+	default:
+		return fmt.Errorf("it is the same as -%s, which was given as %q: give one of them",
+			o.given.name, o.given.text)
 	}
-	o.given, o.text = true, text
+	*o.given = given{o.name, text}
 	err := o.Value.Set(text)
 	if err == nil {
 		return nil

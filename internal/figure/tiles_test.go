@@ -18,7 +18,7 @@ func TestTiles(t *testing.T) {
 	}
 	tile.Set(1, 0, color.RGBA{R: 200, A: 255})
 	tiles := Tiles{Title: "a title", Columns: []string{"cat", "dog"},
-		Rows: []TileRow{{"original", []image.Image{tile, tile}}}}
+		Rows: []TileRow{{Name: "original", Images: []image.Image{tile, tile}}}}
 	path := filepath.Join(t.TempDir(), "tiles.png")
 	if err := tiles.Write(path); err != nil {
 		t.Fatal(err)
@@ -37,6 +37,18 @@ func TestTiles(t *testing.T) {
 	}
 	if red != 2*64*64 {
 		t.Errorf("%d red pixels, want 2·64·64: a quarter of each tile", red)
+	}
+	height := picture.Bounds().Dy()
+	tiles.Rows[0].Captions = [][]Caption{{{Text: "cat"}, {Text: "dog 9%", Marked: true}}, nil}
+	if err := tiles.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if picture, err = png.Decode(bytes.NewReader(read(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	if got := picture.Bounds().Dy(); got-height != 2*captionLine+captionGap {
+		t.Errorf("two lines make the picture %d pixels higher, want %d", got-height,
+			2*captionLine+captionGap)
 	}
 	tiles.Rows[0].Images = tiles.Rows[0].Images[:1]
 	if err := tiles.Write(path); err == nil || !strings.Contains(err.Error(),

@@ -116,14 +116,15 @@ func (t *training) resume() (keep int64, err error) {
 		warnings = append(warnings, remade)
 	}
 	for _, warning := range warnings {
+		t.bar.Interrupt()
 		fmt.Fprintf(t.stderr, "warning: %s\n", warning)
 	}
 	if err != nil {
 		return 0, err
 	}
 	if found {
-		fmt.Fprintf(t.stdout, "          resumed before step %d of %d\n", t.position.step,
-			t.steps())
+		t.bar.Println(fmt.Sprintf("          resumed before step %d of %d", t.position.step,
+			t.steps()))
 	} else if t.parts != nil {
 		t.parts.clear() // it may have been loaded from a checkpoint that the trainer refused
 	}

@@ -76,7 +76,8 @@ func TestDamagedResult(t *testing.T) {
 	succeed(t, testArgs(root)...)
 
 	for name, text := range map[string]string{"metrics.csv": "step\n",
-		"curves.svg": flipped(files["curves.svg"]), "curves.png": "-", eventsFile: "/"} {
+		"curves.svg": flipped(files["curves.svg"]), "curves.png": "-", eventsFile: "/",
+		settingsEvents: "-"} {
 		damage(t, filepath.Join(dir, name), text)
 		status, stdout, stderr := cifar(t, t.Context(), testArgs(root)...)
 		if status != cli.Done || !strings.Contains(stdout, "is done") ||

@@ -4,21 +4,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
 	"momentum/internal/cli"
+	"momentum/internal/durable"
 	"momentum/internal/figure"
 	"momentum/internal/rundir"
 	"momentum/internal/tbevents"
 )
 
-const eventsFile = "events.out.tfevents.0.momentum"
+// The files for TensorBoard. It reads them in the order of their names and goes back to none.
+const (
+	settingsEvents = "events.out.tfevents.0.hparams"
+	eventsFile     = "events.out.tfevents.0.momentum"
+)
 
 // derivedFiles follow from the metrics and the configuration.
 func derivedFiles() []string {
 	return []string{"metrics.csv", "curves.svg", "curves.png", pageFile,
-		eventsFile}
+		eventsFile, settingsEvents}
 }
 
 // show prints the result of a run that has ended, if its files are as it left them. Damaged ones
@@ -100,11 +106,27 @@ func writeEvents(dir *rundir.Dir) (err error) {
 	return nil
 }
 
+// writeHParams writes the settings for TensorBoard's table of runs.
+func (r *experiment) writeHParams(dir *rundir.Dir) error {
+	text, err := json.Marshal(r.Settings)
+	if err != nil {
+		return err
+	}
+	var settings map[string]any
+	if err := json.Unmarshal(text, &settings); err != nil {
+		return err
+	}
+	settings["rule"], settings["eta_eff"] = r.ruleName(), r.Rule().EffectiveRate(r.Rate)
+	return durable.WriteFile(dir.Path(settingsEvents), func(w io.Writer) error {
+		return tbevents.WriteHParams(w, settings)
+	})
+}
+
 // derive writes the table, the curves and the page of a run that has ended.
 func (r *experiment) derive(dir *rundir.Dir) error {
 	for _, write := range []func() error{dir.WriteCSV,
 		func() error { return figure.Curves(dir.Path()) },
-		func() error { return r.writePage(dir) }} {
+		func() error { return r.writePage(dir) }, func() error { return r.writeHParams(dir) }} {
 		if err := write(); err != nil {
 			return err
 		}

@@ -171,7 +171,7 @@ func TestDamagedData(t *testing.T) {
 	args := testArgs(t.TempDir(), "-data=cifar10", "-data-dir="+dir, "-epochs=1")
 	succeed(t, args...)
 
-	remedy := "; go run ./scripts/download -data=cifar10 -dir=" + dir + " gets it anew"
+	remedy := "; go run ./scripts/download -data=cifar10 -data-dir=" + dir + " gets it anew"
 	size := func(n int64) {
 		if err := os.Truncate(batch, n); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -162,6 +163,10 @@ func (c *Config) bindExecution(fs *flag.FlagSet) {
 		"time between checkpoints, such as 30s; 0s: every step")
 	fs.BoolVar(&c.Slim, "slim", c.Slim, "keep no checkpoints and no weights (*.safetensors) once "+
 		"the run is done or has diverged: for sweeps")
+	fs.StringVar(&c.Title, "name", c.Title, "what you call the run, in its manifest.json and "+
+		"tables: summary -where=name=…")
+	fs.StringVar(&c.Tags, "tags", c.Tags, "words to find the run by, with commas: "+
+		"summary -where=tag=…")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir,
 		"`folder` of CIFAR; empty: the user's cache folder")
@@ -176,22 +181,26 @@ var SmallMarginFlags = []string{"small-margin-factor", "small-margin-noise", "sm
 
 // The flags of each group, in the order of the manual.
 var (
-	commandFlags = []string{"preset", "config", "task", "dry-run", "cost", "fresh"}
+	commandFlags = []string{"preset", "config", "task", "seeds", "dry-run", "cost", "fresh"}
 	settingFlags = slices.Concat([]string{"opt", "form", "lr", "momentum", "weight-decay", "clip",
 		"schedule", "warmup", "epochs", "until-loss", "batch", "data", "images", "holdout",
 		"small-margin"}, SmallMarginFlags, []string{"model", "width", "norm", "init",
 		"branch-scale", "precision", "eval-every", "seed", "diagnose", "diagnose-every",
 		"diagnose-images", "eigenvalues", "intervene", "intervene-at"})
 	executionFlags = []string{"backend", "devices", "chunk", "deterministic", "gpu-memory",
-		"preallocate", "checkpoint-every", "slim", "runs", "data-dir", "mirror", "offline"}
+		"preallocate", "checkpoint-every", "slim", "name", "tags", "runs", "data-dir",
+		"mirror", "offline"}
 )
 
 // Command is a parsed command line. It keeps the flags as they were given, since their defaults
 // depend on the preset, and that depends on the backend.
 type Command struct {
+	Folders []string // of the runs that were begun, in their order
+
 	preset   string // auto unless -preset says otherwise
 	file     string // of settings, from -config
 	task     int    // the line of that file, from 0, if it is a list of runs; else −1
+	seeds    int    // number of runs, from the seed of the settings on
 	dryRun   bool
 	costFile string // for the cost, with dryRun
 	fresh    bool
@@ -222,6 +231,8 @@ func (cmd *Command) flags(c *Config) *flag.FlagSet {
 			cmd.task, err = runlist.TaskIndex(value, os.Getenv)
 			return err
 		})
+	fs.IntVar(&cmd.seeds, "seeds", 1, "number of runs, one after the other, with the seeds from "+
+		"-seed on; a table of their results ends them")
 	fs.BoolVar(&cmd.dryRun, "dry-run", false, "print the resolved configuration and its cost, "+
 		"from one measured chunk, and stop")
 	fs.StringVar(&cmd.costFile, "cost", "", "with -dry-run: a `file` to write the cost to, as JSON")
@@ -231,11 +242,17 @@ func (cmd *Command) flags(c *Config) *flag.FlagSet {
 
 // PrintFlags explains the flags by group.
 func PrintFlags(out io.Writer) {
-	c := Preset("paper", "gdm")
-	cli.PrintFlags(out, new(Command).flags(&c),
+	defaults := func(preset string) *flag.FlagSet {
+		c := Preset(preset, "gdm")
+		return new(Command).flags(&c)
+	}
+	fs := defaults(presets[1])
+	cli.DefaultsOf(fs, presets[1:], defaults)
+	cli.PrintFlags(out, fs,
 		cli.FlagGroup{Title: "What to do", Names: commandFlags},
 		cli.FlagGroup{Names: settingFlags,
-			Title: "Settings that may change the result (hashed into the run folder's name)"},
+			Title: "Settings that may change the result, hashed into the run folder's name " +
+				"(defaults for -opt=gdm)"},
 		cli.FlagGroup{Names: executionFlags,
 			Title: "Settings that change only speed, memory or places (may differ when a run is " +
 				"resumed)"},
@@ -319,7 +336,7 @@ func (cmd *Command) resolve(preset string) (Config, error) {
 		return c, &cli.UsageError{Err: err}
 	}
 	c.Normalize()
-	if err := c.Validate(); err != nil {
+	if err := cmp.Or(c.Validate(), cmd.checkSeveral(&c)); err != nil {
 		return c, &cli.UsageError{Err: err}
 	}
 	if cmd.task >= 0 {

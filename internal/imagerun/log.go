@@ -1,10 +1,12 @@
 package imagerun
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"momentum/internal/descent"
@@ -18,7 +20,10 @@ import (
 // one configuration.
 type Manifest struct {
 	provenance.Provenance
-	Precision string `json:"precision"`
+	// Name and Tags are the user's; a process that resumes a run without them keeps them.
+	Name      string   `json:"name,omitempty"`
+	Tags      []string `json:"tags,omitempty"`
+	Precision string   `json:"precision"`
 	// ImagesPerSec is the number of training images per second of wall time, evaluation included.
 	ImagesPerSec float64 `json:"images_per_sec"`
 	Images       int     `json:"images_trained"`
@@ -26,7 +31,8 @@ type Manifest struct {
 
 // Properties say which program made a run and on which device, by name. They have no times.
 func (m Manifest) Properties() [][2]string {
-	all := [][2]string{{"revision", m.Revision}, {"device", m.Device}, {"backend", m.Backend},
+	all := [][2]string{{"name", m.Name}, {"tags", strings.Join(m.Tags, ", ")},
+		{"revision", m.Revision}, {"device", m.Device}, {"backend", m.Backend},
 		{"plugin", m.Plugin}, {"precision", m.Precision}, {"Go", m.Go}}
 	for _, name := range slices.Sorted(maps.Keys(m.Modules)) {
 		all = append(all, [2]string{name, m.Modules[name]})
@@ -56,8 +62,15 @@ func (t *training) openLog(ctx context.Context, keep int64) (*runLog, error) {
 	if keep >= 0 {
 		provenance.Read(t.dir.Path("manifest.json"), &l.earlier)
 	}
-	l.manifest = Manifest{Precision: t.Precision,
+	l.manifest = Manifest{Precision: t.Precision, Name: cmp.Or(t.Title, l.earlier.Name),
+		Tags:       l.earlier.Tags,
 		Provenance: provenance.Collect(ctx, t.backend, l.earlier.Provenance)}
+	if t.Tags != "" {
+		l.manifest.Tags = strings.Split(t.Tags, ",")
+	}
+	if err := t.writeHParams(t.dir); err != nil {
+		return nil, err
+	}
 	var err error
 	l.events, err = tbevents.Open(t.dir.Path(eventsFile), keep)
 	if err != nil {

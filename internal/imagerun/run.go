@@ -37,6 +37,7 @@ type experiment struct {
 	groups         groupImages
 	fresh          bool              // an existing run folder is set aside
 	metadata       map[string]string // of the files of weights
+	folder         string            // of the run, once it is open
 	stdout, stderr io.Writer
 
 	trainImages   int
@@ -49,7 +50,8 @@ type experiment struct {
 }
 
 // Run executes the command: it opens everything that the run needs, in the order in which that can
-// fail, and trains. With -task divergence is not an error, since it is a result to a sweep.
+// fail, and trains, with -seeds one run after the other. With -task divergence is not an error,
+// since it is a result to a sweep.
 func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	// The backend, which decides what -preset=auto means.
 	be, err := backend.Open(ctx, cmd.first.Backend, backend.Options{Offline: cmd.first.Offline,
@@ -70,14 +72,14 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Name(), be.Device, be.Why)
 	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(preset, cmd.preset != auto, be.Kind))
 
-	r := &experiment{Config: c, backend: be, fresh: cmd.fresh, stdout: stdout, stderr: stderr}
-	if err := r.open(ctx); err != nil {
-		return err
-	}
 	if cmd.dryRun {
+		r := &experiment{Config: c, backend: be, stdout: stdout, stderr: stderr}
+		if err := r.open(ctx); err != nil {
+			return err
+		}
 		return r.dryRun(ctx, cmd.costFile)
 	}
-	err = r.run(ctx)
+	err = cmd.several(ctx, be, c, stdout, stderr)
 	if diverged := (*cli.DivergedError)(nil); cmd.task >= 0 && errors.As(err, &diverged) {
 		fmt.Fprintf(stderr, "cifar: %s\n", err)
 		return nil
@@ -277,7 +279,8 @@ func (r *experiment) run(ctx context.Context) (err error) {
 	if aside := dir.SetAside(); aside != "" {
 		fmt.Fprintf(r.stdout, "run       the folder that was there is now %s\n", aside)
 	}
-	fmt.Fprintf(r.stdout, "run       %s\n", dir.Path())
+	r.folder = dir.Path()
+	fmt.Fprintf(r.stdout, "run       %s\n", r.folder)
 	if state := dir.State(); state == rundir.Done || state == rundir.Diverged {
 		return r.show(dir)
 	}

@@ -73,6 +73,8 @@ type Execution struct {
 	Preallocate     bool         `json:"preallocate,omitempty"`
 	CheckpointEvery cli.Duration `json:"checkpoint_every"`
 	Slim            bool         `json:"slim"` // keep no weights once the run has ended
+	Title           string       `json:"name,omitempty"`
+	Tags            string       `json:"tags,omitempty"` // with commas
 	Runs            string       `json:"runs"`
 	DataDir         string       `json:"data_dir,omitempty"`
 	Mirror          string       `json:"mirror,omitempty"`

@@ -52,7 +52,8 @@ func noWeights(t *testing.T, dir string) {
 	t.Helper()
 	names := slices.Sorted(maps.Keys(runtest.Files(t, dir)))
 	want := strings.Fields("SHA256SUMS config.json curves.png curves.svg " +
-		"events.out.tfevents.0.momentum manifest.json metrics.csv metrics.jsonl report.html state")
+		"events.out.tfevents.0.hparams events.out.tfevents.0.momentum manifest.json " +
+		"metrics.csv metrics.jsonl report.html state")
 	if !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}

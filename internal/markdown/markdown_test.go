@@ -9,3 +9,23 @@ func TestTable(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
+
+func TestAlign(t *testing.T) {
+	text := "Two:\n\n" + Table([]string{"rule", "η"}, [][]string{{"gd", "0.05"}, {"GD+M γ", "1"}}) +
+		"\nend\n" + Table([]string{"a"}, [][]string{{""}})
+	want := `Two:
+
+| rule   |    η |
+|--------|------|
+| gd     | 0.05 |
+| GD+M γ |    1 |
+
+end
+| a |
+|---|
+|   |
+`
+	if got := Align(text); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}

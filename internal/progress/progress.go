@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -21,6 +23,7 @@ const (
 	report   = 5 * time.Second        // between two lines in a pipe
 	window   = 30 * time.Second       // from which the rate is estimated
 	barWidth = 24                     // columns; less on a narrow terminal
+	around   = 14                     // columns of the percentage, the bar's ends and spaces
 )
 
 // Terminal reports whether w is a terminal that can redraw a line.
@@ -44,6 +47,7 @@ type Bar struct {
 	placed  bool      // began.n is known
 	samples []sample  // of the window, oldest first
 	shown   time.Time // the last drawing of the bar or printing of a line
+	drawn   int       // columns of the last drawing, at most
 	ended   bool      // nothing more is drawn
 }
 
@@ -140,6 +144,16 @@ func (b *Bar) Println(text string) {
 	b.draw()
 }
 
+// Interrupt clears the bar on a terminal, for a line that is written elsewhere. The bar comes back
+// with the next change.
+func (b *Bar) Interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bar != nil && !b.ended {
+		b.bar.Clear()
+	}
+}
+
 // Close draws the final state. Later calls of any method except Println do nothing.
 func (b *Bar) Close() {
 	b.mu.Lock()
@@ -204,17 +218,40 @@ func (b *Bar) draw() {
 			columns = c
 		}
 	}
-	text := b.label + " " + b.status()
-	if b.text != "" {
-		text += ", " + b.text
+	if b.drawn > columns {
+		// The terminal was narrowed and has broken the bar into rows: they all go.
+		fmt.Fprintf(b.w, "\r\x1b[%dA\x1b[J", (b.drawn-1)/columns)
 	}
-	// The percentage, the ends of the bar and the spaces between them take 14 columns.
-	b.bar.Describe(cut(text, columns-14))
+	text := b.line(columns - around)
+	b.drawn = min(columns, around+barWidth+utf8.RuneCountInString(text))
+	b.bar.Describe(text)
 	b.bar.Set64(b.n)
 	b.bar.RenderBlank()
 	if b.bar.IsFinished() {
 		b.end()
 	}
+}
+
+// line is what stands beside the bar in a number of columns: the count, the time left and the text.
+// Where there is no room for all, the text matters more than the time, and that more than the
+// count.
+func (b *Bar) line(columns int) string {
+	status := b.label + " " + b.status()
+	if b.text == "" {
+		return cut(status, columns)
+	}
+	_, left, _ := strings.Cut(status, ", ")
+	for _, line := range []string{status + ", " + b.text, left + ", " + b.text} {
+		if line[0] != ',' && utf8.RuneCountInString(line) <= columns {
+			return line
+		}
+	}
+	// Of the text's parts, the first ones.
+	line := b.text
+	for utf8.RuneCountInString(line) > columns && strings.Contains(line, "  ") {
+		line = line[:strings.LastIndex(line, "  ")]
+	}
+	return cut(line, columns)
 }
 
 // end leaves the bar as it is and begins a new line.

@@ -147,6 +147,29 @@ func TestDrawing(t *testing.T) {
 	})
 }
 
+// On a narrow terminal the loss stays, in whole parts; the count goes first.
+func TestNarrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := Steps(&bytes.Buffer{}, "images", 12000)
+		time.Sleep(time.Second)
+		b.Set(0)
+		time.Sleep(time.Second)
+		b.Set(6000)
+		b.Describe("epoch 150/300  loss 0.1234  train 97.66%  test 25.00%")
+		for columns, want := range map[int]string{
+			84: "images 6000/12000, 1s left, epoch 150/300  loss 0.1234  train 97.66%  test 25.00%",
+			64: "1s left, epoch 150/300  loss 0.1234  train 97.66%  test 25.00%",
+			46: "epoch 150/300  loss 0.1234  train 97.66%", // 60 columns of the terminal
+			26: "epoch 150/300  loss 0.1234",               // 40 columns
+			8:  "epoch 1…",
+		} {
+			if got := b.line(columns); got != want {
+				t.Errorf("%d columns: %q, want %q", columns, got, want)
+			}
+		}
+	})
+}
+
 func TestTerminal(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"momentum/internal/imagerun"
+	"momentum/internal/provenance"
 	"momentum/internal/rundir"
 )
 
@@ -22,6 +23,8 @@ type Run struct {
 	EffectiveRate string
 	Settings      map[string]string // by their names in config.json
 	order         []string          // of the settings
+	Name          string            // of the user's
+	Tags          []string
 
 	Evaluated string  // "test" or "held-out" images
 	Accuracy  float64 // on them, at the last evaluation, in [0, 1]; NaN without one
@@ -47,6 +50,9 @@ func Read(folder string) (r Run, err error) {
 		return r, fmt.Errorf("%s: %w", folder, err)
 	}
 	r.Rule, r.EffectiveRate = derived.Rule, fmt.Sprintf("%.3g", derived.EffectiveRate)
+	var m imagerun.Manifest
+	provenance.Read(filepath.Join(folder, "manifest.json"), &m)
+	r.Name, r.Tags = m.Name, m.Tags
 	if r.State, err = rundir.ReadState(folder); err != nil {
 		return r, err
 	}

@@ -10,11 +10,20 @@ import (
 	"momentum/internal/cli"
 )
 
-// numbers are the results of a run by the names that they have in tables for programs.
-var numbers = []struct {
-	name  string
+// Number is a result of a run, by the name that it has in tables for programs.
+type Number struct {
+	Name  string
 	value func(Run) float64
-}{
+}
+
+// Of is the number of a run, and whether it is known: a run that diverged has no loss.
+func (n Number) Of(r Run) (x float64, known bool) {
+	x = n.value(r)
+	return x, !math.IsNaN(x) && !math.IsInf(x, 0)
+}
+
+// Numbers are the results of a run.
+var Numbers = []Number{
 	{"epochs_done", func(r Run) float64 { return float64(r.Epochs()) }},
 	{"loss", func(r Run) float64 { return r.Last("loss") }},
 	{"train_accuracy", func(r Run) float64 { return r.Last("train_accuracy") }},
@@ -27,11 +36,11 @@ var numbers = []struct {
 	{"accuracy", func(r Run) float64 { return r.Accuracy }},
 }
 
-// value is a number or a setting of a run, or one of folder, state, rule, eta_eff and evaluated. A
-// setting that it lacks is 0: those are left out of config.json.
+// value is a number or a setting of a run, or one of folder, name, state, rule, eta_eff and
+// evaluated. A setting that it lacks is 0: those are left out of config.json.
 func (r Run) value(name string) string {
-	for _, n := range numbers {
-		if n.name == name {
+	for _, n := range Numbers {
+		if n.Name == name {
 			return strconv.FormatFloat(n.value(r), 'g', -1, 64)
 		}
 	}
@@ -40,6 +49,8 @@ func (r Run) value(name string) string {
 		return r.Folder
 	case "state":
 		return string(r.State)
+	case "name":
+		return r.Name
 	case "rule":
 		return r.Rule
 	case "eta_eff":
@@ -52,9 +63,9 @@ func (r Run) value(name string) string {
 
 // columns are all names that [Run.value] knows of some runs.
 func columns(runs []Run) []string {
-	all := []string{"folder", "state", "rule", "eta_eff", "evaluated"}
-	for _, n := range numbers {
-		all = append(all, n.name)
+	all := []string{"folder", "name", "state", "rule", "eta_eff", "evaluated"}
+	for _, n := range Numbers {
+		all = append(all, n.Name)
 	}
 	for _, r := range runs {
 		for _, name := range r.order {
@@ -75,7 +86,8 @@ func checkColumn(flag, name string, runs []Run) error {
 }
 
 // Where are the runs that have all values of a list such as "opt=gdm,lr=0.01". Numbers are compared
-// as numbers. An empty list keeps all runs; that no run is left is an error.
+// as numbers; tag=WORD are the runs with that tag. An empty list keeps all runs; that no run is
+// left is an error.
 func Where(runs []Run, list string) ([]Run, error) {
 	if list == "" {
 		return runs, nil
@@ -86,6 +98,12 @@ func Where(runs []Run, list string) ([]Run, error) {
 		if !found {
 			return nil, cli.Usagef("-where: got %q, want NAME=VALUE,…, such as opt=gdm,lr=0.01",
 				condition)
+		}
+		if name == "tag" {
+			kept = slices.DeleteFunc(kept, func(r Run) bool {
+				return !slices.Contains(r.Tags, want)
+			})
+			continue
 		}
 		if err := checkColumn("where", name, runs); err != nil {
 			return nil, err

@@ -18,6 +18,7 @@ func three() []Run {
 			Settings: map[string]string{"opt": "gd", "lr": rate}}
 	}
 	runs := []Run{run("a", "0.1", 0.2), run("b", "0.02", math.NaN()), run("c", "0.1", 0.3)}
+	runs[1].Name, runs[1].Tags = "first try", []string{"old", "slow"}
 	runs[2].Settings["clip"], runs[2].order = "5", append(runs[2].order, "clip")
 	return runs
 }
@@ -32,7 +33,7 @@ func names(runs []Run) (all string) {
 // Numbers are compared as numbers; a setting that a run lacks is 0.
 func TestWhere(t *testing.T) {
 	for list, want := range map[string]string{"": "abc", "lr=0.10": "ac", "lr=1e-1,clip=0": "a",
-		"clip=5": "c", "state=done,folder=b": "b"} {
+		"clip=5": "c", "name=first try": "b", "tag=slow,lr=0.02": "b", "state=done,folder=b": "b"} {
 		if got, err := Where(three(), list); err != nil || names(got) != want {
 			t.Errorf("%q: %s, %v; want %s", list, names(got), err, want)
 		}
@@ -43,6 +44,17 @@ func TestWhere(t *testing.T) {
 		if _, err := Where(three(), list); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", list, err, want)
 		}
+	}
+}
+
+// What a run does not have is not known: an accuracy, or an epoch with zero training error.
+func TestNumbers(t *testing.T) {
+	known := map[string]bool{}
+	for _, n := range Numbers {
+		_, known[n.Name] = n.Of(three()[1])
+	}
+	if !known["epochs_done"] || known["zero_error_at"] || known["accuracy"] || known["loss"] {
+		t.Errorf("known: %v", known)
 	}
 }
 

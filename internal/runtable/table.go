@@ -21,12 +21,12 @@ import (
 )
 
 // Arguments reads the run folders that a command line names after its flags, as [ReadAll] does. For
-// -h it prints the usage and returns [flag.ErrHelp]. Without a run it is a usage error.
-func Arguments(flags *flag.FlagSet, args []string, usage string, stdout, stderr io.Writer) ([]Run,
+// -h it prints the manual and returns [flag.ErrHelp]. Without a run it is a usage error.
+func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr io.Writer) ([]Run,
 	error) {
 	flags.SetOutput(io.Discard)
 	if err := cli.ParseOnce(flags, args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(stdout, "usage: "+usage)
+		cli.PrintManual(stdout, flags, manual)
 		return nil, err
 	} else if err != nil {
 		return nil, &cli.UsageError{Err: err}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"momentum/internal/rundir"
 )
@@ -29,6 +30,28 @@ func Changed(args []string, more ...string) []string {
 		return slices.ContainsFunc(more, func(arg string) bool { return name(arg) == name(old) })
 	})
 	return append(kept, more...)
+}
+
+// Manual checks what a command prints for -h: its name comes first, then an example; lines have at
+// most 100 columns; and these explanations of flags, with their defaults, are in it, however they
+// are broken into lines.
+func Manual(t testing.TB, command, text string, want ...string) {
+	t.Helper()
+	if !strings.HasPrefix(text, command+" ") || !strings.Contains(text, "\n  go run ./") ||
+		strings.Contains(text, "\t") {
+		t.Errorf("-h of %s has another style:\n%s", command, text)
+	}
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+			t.Errorf("-h has a line of %d columns: %s", n, line)
+		}
+	}
+	words := strings.Join(strings.Fields(text), " ")
+	for _, explanation := range want {
+		if !strings.Contains(words, explanation) {
+			t.Errorf("-h does not have %q:\n%s", explanation, text)
+		}
+	}
 }
 
 // Read returns the content of a file.

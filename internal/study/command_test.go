@@ -19,6 +19,7 @@ import (
 	"momentum/internal/cli"
 	"momentum/internal/imagerun"
 	"momentum/internal/lockfile"
+	"momentum/internal/markdown"
 	"momentum/internal/runtest"
 	"momentum/internal/sweep"
 )
@@ -105,7 +106,8 @@ func TestStudy(t *testing.T) {
 		}
 	}
 	table := runtest.Read(t, out, "table.md")
-	if !strings.Contains(stdout, table) || !strings.Contains(table, "| GD, 2 times the epochs |") {
+	if !strings.Contains(stdout, markdown.Align(table)) ||
+		!strings.Contains(table, "| GD, 2 times the epochs |") {
 		t.Errorf("the table is not printed, or lacks a control:\n%s", stdout)
 	}
 	report := runtest.Read(t, out, "report.md")

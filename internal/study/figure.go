@@ -86,6 +86,17 @@ func (f *Figure) printManual(w io.Writer) {
 		scales.Entries = append(scales.Entries, cli.Entry{Name: s.Name, Text: s.Description})
 	}
 	fs, groups := f.flags(&options{})
+	cli.DefaultsOf(fs, f.scaleNames(), func(name string) *flag.FlagSet {
+		of, _ := f.flags(&options{})
+		for _, s := range f.Scales {
+			for option, value := range s.Values {
+				if s.Name == name {
+					_ = of.Set(option, value)
+				}
+			}
+		}
+		return of
+	})
 	fmt.Fprint(w, f.Manual)
 	sections := append([]cli.Section{words, scales}, cli.FlagSections(fs, groups...)...)
 	cli.PrintSections(w, sections...)

@@ -15,6 +15,7 @@ import (
 	"momentum/internal/durable"
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
+	"momentum/internal/markdown"
 	"momentum/internal/page"
 	"momentum/internal/provenance"
 )
@@ -78,7 +79,8 @@ func (i *invocation) collect(ctx context.Context, results []result) error {
 	if err := html.Write(filepath.Join(i.out, "report.html")); err != nil {
 		return err
 	}
-	fmt.Fprintf(i.stdout, "\n%s\nreport    %s, and report.html\n", table, path)
+	fmt.Fprintf(i.stdout, "\n%s\nreport    %s, and report.html\n", markdown.Align(table),
+		path)
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"momentum/internal/cli"
 	"momentum/internal/descent"
 	"momentum/internal/measure"
+	"momentum/internal/runtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden file")
@@ -34,12 +35,12 @@ func TestUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"-fast", "flag provided but not defined: -fast; see -h"},
 		{"now", `unexpected argument "now"; see -h`},
-		{"-models=vgg",
-			`invalid value "vgg" for flag -models: "vgg" is not one of [resnet18 wrn16-4]; see -h`},
+		{"-model=vgg",
+			`invalid value "vgg" for flag -model: "vgg" is not one of [resnet18 wrn16-4]; see -h`},
 		{"-precision=tf32",
 			`invalid value "tf32" for flag -precision: "tf32" is not one of [f32 bf16]; see -h`},
 		{"-steps=0", "-steps must be at least 1, got 0"},
-		{"-images=16", "-chunks must be at most the 16 -images, got 32"},
+		{"-images=16", "-chunk must be at most the 16 -images, got 32"},
 		{"-backend=tpu", `backend: unknown backend "tpu"`},
 		{"-program -memory", "-program, -memory and -synthetic exclude each other"},
 		{"-synthetic -memory", "-program, -memory and -synthetic exclude each other"},
@@ -49,7 +50,7 @@ func TestUsage(t *testing.T) {
 		{"-program -images=1000",
 			"-program trains on the embedded images: -images must be less than 1000, got 1000"},
 		{"-program -venv=v", "-program has no use for -venv: leave it out"},
-		{"-memory -chunks=8", "-memory has no use for -chunks: leave it out"},
+		{"-memory -chunk=8", "-memory has no use for -chunk: leave it out"},
 		{"-cores=0", `invalid value "0" for flag -cores: "0" is not a whole number of at least ` +
 			"1 or all"},
 		{"-cores=100000", "-cores: 100000 CPUs, want 1 to "},
@@ -64,9 +65,13 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", c.args, err, c.want)
 		}
 	}
-	if err := run(t.Context(), t.Output(), t.Output(), []string{"-h"}); err != nil {
+	var help bytes.Buffer
+	if err := run(t.Context(), &help, t.Output(), []string{"-h"}); err != nil {
 		t.Error(err)
 	}
+	runtest.Manual(t, "bench", help.String(),
+		"-rounds rounds, in each of which every contender runs once (default 5)",
+		"-chunk list of the images per call of the compiled step (default 8,16,32)")
 }
 
 // python writes a program in place of Python with JAX. It imports anything, and takes one step at
@@ -93,7 +98,7 @@ func TestSteppers(t *testing.T) {
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	args := []string{
-		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2,4", "-images=4", "-steps=1",
+		"-backend=go", "-model=resnet18", "-width=1", "-chunk=2,4", "-images=4", "-steps=1",
 		"-rounds=2", "-matmul=32", "-cores=all,1", "-out=" + out,
 		"-python-jax=" + python(t), "-python-torch=/no/python",
 	}
@@ -145,7 +150,7 @@ func TestFailure(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	fake := python(t)
 	args := []string{
-		"-backend=go", "-models=resnet18", "-widths=1", "-chunks=2", "-images=2", "-steps=1",
+		"-backend=go", "-model=resnet18", "-width=1", "-chunk=2", "-images=2", "-steps=1",
 		"-matmul=32", "-cores=1", "-python-jax=" + fake, "-python-torch=" + fake, "-out=" + out,
 	}
 	err := run(t.Context(), &stdout, &stderr, args)
@@ -177,8 +182,8 @@ func TestOnCores(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	o, err := parse(strings.Fields("-models=resnet18 -chunks=8 -backend=xla:cuda "+
-		"-devices=auto,2 -precision=f32,bf16 -widths=8"), t.Output())
+	o, err := parse(strings.Fields("-model=resnet18 -chunk=8 -backend=xla:cuda "+
+		"-devices=auto,2 -precision=f32,bf16 -width=8"), t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +233,7 @@ func TestProgram(t *testing.T) {
 	}
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	args := []string{"-program", "-backend=go", "-models=resnet18", "-widths=1", "-chunks=4",
+	args := []string{"-program", "-backend=go", "-model=resnet18", "-width=1", "-chunk=4",
 		"-images=4", "-steps=2", "-rounds=1", "-out=" + out}
 	if err := run(t.Context(), &stdout, &stderr, args); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)

@@ -58,8 +58,8 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	o.bind(fs)
-	if err := cli.Parse(fs, args, stdout, "Bench measures the full-batch step beside JAX and "+
-		"PyTorch:\n\n\tgo run ./scripts/bench -venv=.venv\n\tgo run ./scripts/bench -synthetic "+
+	if err := cli.Parse(fs, args, stdout, "bench measures the full-batch step beside JAX and "+
+		"PyTorch.\n\n  go run ./scripts/bench -venv=.venv\n  go run ./scripts/bench -synthetic "+
 		"-venv=.venv"); err != nil {
 		return nil, err
 	}
@@ -99,11 +99,11 @@ func (o *options) bind(fs *flag.FlagSet) {
 		"data (default 1,2,16)", cli.Numbers(&o.settingCounts))
 
 	// The Python scripts have these flags too.
-	fs.Func("models", "`list` of resnet18, wrn16-4 (default both)",
+	fs.Func("model", "`list` of resnet18, wrn16-4 (default resnet18,wrn16-4)",
 		cli.Words(&o.models, "resnet18", "wrn16-4"))
-	fs.Func("widths", "`list` of the numbers of channels of the stem (default 8,16,64 for "+
+	fs.Func("width", "`list` of the numbers of channels of the stem (default 8,16,64 for "+
 		"resnet18 and 8,16 for wrn16-4)", cli.Numbers(&o.widths))
-	fs.Func("chunks", "`list` of the images per call of the compiled step (default 8,16,32)",
+	fs.Func("chunk", "`list` of the images per call of the compiled step (default 8,16,32)",
 		cli.Numbers(&o.chunks))
 	fs.Func("precision", "`list` of f32, bf16, for our step and JAX (default f32); PyTorch takes "+
 		"its step in both", cli.Words(&o.precisions, descent.F32, descent.BF16))
@@ -132,9 +132,9 @@ func (o *options) bind(fs *flag.FlagSet) {
 var unused = map[string][]string{
 	"bench":   {"samples", "settings"},
 	"program": {"venv", "python-jax", "python-torch", "matmul", "cores", "samples", "settings"},
-	"memory": {"venv", "python-jax", "python-torch", "matmul", "models", "widths", "chunks",
+	"memory": {"venv", "python-jax", "python-torch", "matmul", "model", "width", "chunk",
 		"precision", "cores", "devices", "images", "steps", "rounds", "samples", "settings"},
-	"synthetic": {"python-torch", "models", "widths", "chunks", "precision", "cores", "devices",
+	"synthetic": {"python-torch", "model", "width", "chunk", "precision", "cores", "devices",
 		"images"},
 }
 
@@ -153,7 +153,7 @@ func (o *options) validate(given map[string]bool) error {
 		}
 	}
 	if c := slices.Max(o.chunks); c > o.images {
-		return cli.Usagef("-chunks must be at most the %d -images, got %d", o.images, c)
+		return cli.Usagef("-chunk must be at most the %d -images, got %d", o.images, c)
 	}
 	if o.program && o.images >= 1000 {
 		return cli.Usagef("-program trains on the embedded images: -images must be less than "+

@@ -127,6 +127,15 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestManual(t *testing.T) {
+	var help bytes.Buffer
+	if err := run(t.Context(), &help, t.Output(), []string{"-h"}); cli.Status(err) != cli.Done {
+		t.Error(err)
+	}
+	runtest.Manual(t, "compare", help.String(),
+		"-out the name of the picture and the page, without .svg (default compare)")
+}
+
 func TestRefuses(t *testing.T) {
 	err := run(t.Context(), t.Output(), t.Output(), []string{t.TempDir()})
 	if cli.Status(err) != cli.BadUsage {

@@ -28,13 +28,17 @@ import (
 	"momentum/internal/runtable"
 )
 
+const manual = `compare lays runs over each other: one picture, a table of what differs, and a page.
+Runs that differ only in their seed are one curve, their mean, in a band of its 95% t interval.
+
+  go run ./scripts/compare runs/*-gd-lr0.05-* runs/*-gdm-undamped-g0.9-lr0.01-*`
+
 func main() { os.Exit(cli.Main("compare", run)) }
 
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	out := flags.String("out", "compare", "the name of the picture and the page, without .svg")
-	runs, err := runtable.Arguments(flags, args,
-		"go run ./scripts/compare [-out=NAME] RUN_FOLDER...", stdout, stderr)
+	runs, err := runtable.Arguments(flags, args, manual, stdout, stderr)
 	if err != nil {
 		return err
 	}

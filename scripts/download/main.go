@@ -1,7 +1,7 @@
 // Download fetches CIFAR-10 or CIFAR-100 into the folder in which the other commands look for it.
 //
 //	go run ./scripts/download -data=cifar10
-//	go run ./scripts/download -data=cifar100 -dir=/data
+//	go run ./scripts/download -data=cifar100 -data-dir=/data
 //	go run ./scripts/download -data=cifar10 -mirror=http://mirror.example/cifar
 //	go run ./scripts/download -data=cifar10 -from=cifar-10-binary.tar.gz
 //
@@ -23,11 +23,11 @@
 //
 // The flags:
 //
-//	-data    cifar10 or cifar100
-//	-dir     folder for cifar-10-batches-bin or cifar-100-binary (default momentum/data in the
-//	         user's cache folder)
-//	-mirror  another source: the address of the tarball, or of a folder that contains it
-//	-from    the official tarball, already on disk; it is not removed
+//	-data      cifar10 or cifar100
+//	-data-dir  folder for cifar-10-batches-bin or cifar-100-binary (default momentum/data in the
+//	           user's cache folder)
+//	-mirror    another source: the address of the tarball, or of a folder that contains it
+//	-from      the official tarball, already on disk; it is not removed
 //
 // From any source, only a tarball with the official checksum is accepted.
 //
@@ -51,14 +51,14 @@ func main() { os.Exit(cli.Main("download", run)) }
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("download", flag.ContinueOnError)
 	var o datasets.Options
-	data := flags.String("data", "", "`set`: cifar10 or cifar100")
-	flags.StringVar(&o.Dir, "dir", "",
-		"`folder` for the data (default momentum/data in the user's cache folder)")
+	data := flags.String("data", "", "cifar10|cifar100")
+	flags.StringVar(&o.Dir, "data-dir", "",
+		"`folder` of CIFAR; empty: momentum/data in the user's cache folder")
 	flags.StringVar(&o.Mirror, "mirror", "",
-		"another source: the `address` of the tarball, or of a folder that contains it")
+		"`URL` of the tarball, or of a folder that contains it, in place of the official host")
 	flags.StringVar(&o.From, "from", "", "the official tarball, a `file` already on disk")
-	if err := cli.Parse(flags, args, stdout, "Download fetches CIFAR-10 or CIFAR-100, checks it "+
-		"and unpacks it:\n\n\tgo run ./scripts/download -data=cifar10"); err != nil {
+	if err := cli.Parse(flags, args, stdout, "download fetches CIFAR-10 or CIFAR-100, checks it "+
+		"and unpacks it.\n\n  go run ./scripts/download -data=cifar10"); err != nil {
 		return err
 	}
 	switch {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
 )
 
 // execute executes the command as main does.
@@ -49,6 +50,8 @@ func TestManual(t *testing.T) {
 	if status != 0 || stderr != "" {
 		t.Errorf("status %d, %q", status, stderr)
 	}
+	runtest.Manual(t, "download", help,
+		"-data-dir folder of CIFAR; empty: momentum/data in the user's cache folder")
 	source, err := os.ReadFile("main.go")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +64,7 @@ func TestManual(t *testing.T) {
 		slices.Sort(names)
 		return names
 	}
-	inManual, inHelp := names(`(?m)^//\t-(\w+)  `, manual), names(`(?m)^  -(\w+)`, help)
+	inManual, inHelp := names(`(?m)^//\t-([a-z-]+)  `, manual), names(`(?m)^  -([a-z-]+)`, help)
 	if !slices.Equal(inManual, inHelp) {
 		t.Errorf("the manual has the flags %q, -h has %q", inManual, inHelp)
 	}
@@ -92,7 +95,7 @@ func TestBadSources(t *testing.T) {
 		{"-from=" + file + "x", "no such file or directory"},
 	} {
 		dir := t.TempDir()
-		status, stdout, stderr := execute(t, "-data=cifar100", "-dir="+dir, tt.source)
+		status, stdout, stderr := execute(t, "-data=cifar100", "-data-dir="+dir, tt.source)
 		if status != 1 || stdout != "" || !strings.Contains(stderr, tt.want) ||
 			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: status %d, %q, %q; want %q", tt.source, status, stdout, stderr, tt.want)
@@ -119,7 +122,7 @@ func TestPresent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	status, stdout, stderr := execute(t, "-data=cifar100", "-dir="+dir,
+	status, stdout, stderr := execute(t, "-data=cifar100", "-data-dir="+dir,
 		"-mirror=http://127.0.0.1:1")
 	if status != 0 || stdout != folder+"\n" || stderr != "" {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)

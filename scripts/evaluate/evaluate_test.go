@@ -6,10 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"image"
-	"image/color"
 	"image/png"
 	"math"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -17,7 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"momentum/datasets"
 	"momentum/internal/cli"
+	"momentum/internal/figure"
 	"momentum/internal/imagerun"
 	"momentum/internal/runtest"
 )
@@ -170,6 +170,8 @@ func TestRefuses(t *testing.T) {
 		flag.ErrHelp) || !strings.Contains(manual.String(), "\n  -split    ") {
 		t.Errorf("%v\n%s", err, &manual)
 	}
+	runtest.Manual(t, "evaluate", manual.String(),
+		"-out the name of the files, without an ending (default evaluate)")
 }
 
 // threeImages have the probabilities 1/2 and 1/2; 9/10 and 1/10; 1/4 and 3/4.
@@ -237,24 +239,21 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// An image stands in the mosaic below the title, four times as large.
+// Under an image of the mosaic are its label and its prediction, marked if that is wrong.
 func TestMosaic(t *testing.T) {
+	r := threeImages()
+	images := &datasets.Images{Pixels: make([]uint8, 3*32*32*3), Labels: []uint8{0, 1, 1}}
+	tiles := r.mosaic([]exampleRow{{"most certain", []int{1, 2}}}, images)
+	want := [][]figure.Caption{{{Text: "dog"}, {Text: "cat 90%", Marked: true}},
+		{{Text: "dog"}, {Text: "dog 75%"}}}
+	if row := tiles.Rows[0]; row.Name != "most certain" || len(row.Images) != 2 ||
+		!reflect.DeepEqual(row.Captions, want) {
+		t.Errorf("got %+v, want the captions %v", row.Captions, want)
+	}
+
 	out := filepath.Join(t.TempDir(), "out")
 	evaluate(t, train(t), "-out="+out)
-	file, err := os.Open(out + "-images.png")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	m, err := png.Decode(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	white := color.RGBA{R: 0xff, G: 0xff, B: 0xff, A: 0xff}
-	corner := image.Pt(margin, margin+lineHeight+2)
-	if m.Bounds().Dx() != examplesInRow*pitch+2*margin || m.At(corner.X-1, corner.Y) != white ||
-		m.At(corner.X, corner.Y) == white ||
-		m.At(corner.X, corner.Y) != m.At(corner.X+scale-1, corner.Y+scale-1) {
-		t.Errorf("%v; %v", m.Bounds(), m.At(corner.X, corner.Y))
+	if _, err := png.Decode(strings.NewReader(runtest.Read(t, out+"-images.png"))); err != nil {
+		t.Error(err)
 	}
 }

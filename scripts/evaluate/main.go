@@ -184,9 +184,7 @@ func (o *options) write(r *result, images *datasets.Images, stdout io.Writer) er
 	}
 	rows := r.examples(examplesInRow)
 	fmt.Fprint(stdout, r.examplesTable(rows))
-	if err := durable.WriteFile(o.out+"-images.png", func(w io.Writer) error {
-		return writeMosaic(w, rows, r, images)
-	}); err != nil {
+	if err := r.mosaic(rows, images).Write(o.out + "-images.png"); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "\nfiles     %[1]s.csv, %[1]s-confusion.png, %[1]s-images.png\n", o.out)

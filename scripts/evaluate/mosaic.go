@@ -3,19 +3,11 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
-	"io"
 	"slices"
 	"strconv"
 
-	"golang.org/x/image/draw"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/basicfont"
-	"golang.org/x/image/math/fixed"
-
 	"momentum/datasets"
+	"momentum/internal/figure"
 	"momentum/internal/markdown"
 )
 
@@ -65,49 +57,20 @@ func (r *result) examplesTable(rows []exampleRow) string {
 		"the label's"}, lines)
 }
 
-// Sizes in the mosaic, in pixels.
-const (
-	scale      = 4                     // of a pixel of an image
-	tile       = scale * datasets.Side // an image
-	pitch      = tile + 10             // from image to image
-	lineHeight = 15                    // of text
-	rowHeight  = tile + 3*lineHeight + 14
-	margin     = 10
-)
-
-// writeMosaic writes the images as a PNG: a row under its title, and under each image its label,
-// its prediction and the probability of the prediction.
-func writeMosaic(w io.Writer, rows []exampleRow, r *result, images *datasets.Images) error {
-	canvas := image.NewRGBA(image.Rect(0, 0, examplesInRow*pitch+2*margin,
-		len(rows)*rowHeight+2*margin))
-	draw.Draw(canvas, canvas.Bounds(), image.White, image.Point{}, draw.Src)
-	red := image.NewUniform(color.RGBA{R: 0xb0, A: 0xff})
-	for k, row := range rows {
-		top := margin + k*rowHeight
-		title := row.title
-		if k == 0 {
-			title += ": the label, and below it the prediction with its probability, red if wrong"
+// mosaic is the picture of the images: a row for each reason, and under each image its label, its
+// prediction and the probability of the prediction.
+func (r *result) mosaic(rows []exampleRow, images *datasets.Images) figure.Tiles {
+	tiles := figure.Tiles{
+		Title: "label and, below it, prediction with its probability, red if wrong"}
+	for _, row := range rows {
+		t := figure.TileRow{Name: row.title}
+		for _, i := range row.images {
+			t.Images = append(t.Images, images.Image(i))
+			t.Captions = append(t.Captions, []figure.Caption{{Text: r.classes[r.labels[i]]},
+				{Text: fmt.Sprintf("%s %.0f%%", r.classes[r.predicted[i]], 100*r.certainty(i)),
+					Marked: r.predicted[i] != int(r.labels[i])}})
 		}
-		text(canvas, image.Black, margin, top, title)
-		for j, i := range row.images {
-			corner := image.Pt(margin+j*pitch, top+lineHeight+2)
-			draw.NearestNeighbor.Scale(canvas,
-				image.Rectangle{Min: corner, Max: corner.Add(image.Pt(tile, tile))},
-				images.Image(i), image.Rect(0, 0, datasets.Side, datasets.Side), draw.Src, nil)
-			ink := image.Black
-			if r.predicted[i] != int(r.labels[i]) {
-				ink = red
-			}
-			text(canvas, image.Black, corner.X, corner.Y+tile, r.classes[r.labels[i]])
-			text(canvas, ink, corner.X, corner.Y+tile+lineHeight, fmt.Sprintf("%s %.0f%%",
-				r.classes[r.predicted[i]], 100*r.certainty(i)))
-		}
+		tiles.Rows = append(tiles.Rows, t)
 	}
-	return png.Encode(w, canvas)
-}
-
-// text writes a line whose upper left corner is given.
-func text(canvas draw.Image, ink image.Image, x, y int, line string) {
-	d := font.Drawer{Dst: canvas, Src: ink, Face: basicfont.Face7x13, Dot: fixed.P(x, y+12)}
-	d.DrawString(line)
+	return tiles
 }

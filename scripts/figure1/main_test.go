@@ -134,6 +134,18 @@ func TestParts(t *testing.T) {
 	}
 }
 
+func TestHelp(t *testing.T) {
+	var help bytes.Buffer
+	if err := figure1().Run(t.Context(), &help, t.Output(), []string{"-h"}); err != nil {
+		t.Error(err)
+	}
+	runtest.Manual(t, "figure1", help.String(), "-trial-seeds settings are tried with seed 1, and "+
+		"those that may still be chosen with the seeds up to this (default quick 2, medium 2, "+
+		"paper 1)",
+		"-scale quick|medium|paper: values to start from; every other flag overrides them "+
+			"(default quick)", "-schedules constant|cosine|step, with commas (default ")
+}
+
 // The manual's examples are command lines that can be run.
 func TestManualExamples(t *testing.T) {
 	examples := regexp.MustCompile(

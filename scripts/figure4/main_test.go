@@ -9,6 +9,7 @@ import (
 
 	"momentum/internal/imagerun"
 	"momentum/internal/runlist"
+	"momentum/internal/runtest"
 	"momentum/internal/sweep"
 )
 
@@ -73,6 +74,18 @@ func TestSmallMargin(t *testing.T) {
 		!strings.Contains(err.Error(), "without small-margin images this is figure1") {
 		t.Errorf("-small-margin=0: %v", err)
 	}
+}
+
+func TestHelp(t *testing.T) {
+	var help bytes.Buffer
+	if err := figure4().Run(t.Context(), &help, t.Output(), []string{"-h"}); err != nil {
+		t.Error(err)
+	}
+	runtest.Manual(t, "figure4", help.String(), "-trial-seeds settings are tried with seed 1, and "+
+		"those that may still be chosen with the seeds up to this (default quick 2, medium 2, "+
+		"paper 1)",
+		"-scale quick|medium|paper: values to start from; every other flag overrides them "+
+			"(default quick)", "-schedules constant|cosine|step, with commas (default ")
 }
 
 // The manual's examples are command lines that can be run.

@@ -87,7 +87,7 @@ func named(names []string) (some []models.Config) {
 	return some
 }
 
-// nameOf is the name of a network in -networks and in the table.
+// nameOf is the name of a network in -model and in the table.
 func nameOf(n models.Config) string {
 	if n.Norm == "none" {
 		return n.Model

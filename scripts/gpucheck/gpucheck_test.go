@@ -13,6 +13,7 @@ import (
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
+	"momentum/internal/runtest"
 )
 
 // go test ./scripts/gpucheck -update rewrites testdata/expected.json, with XLA on this machine's
@@ -102,8 +103,8 @@ func TestUsage(t *testing.T) {
 		{"-backend=tpu", `backend: unknown backend "tpu"`},
 		{"-precision=f16",
 			`invalid value "f16" for flag -precision: "f16" is not one of [f32 tf32 bf16]; see -h`},
-		{"-chunks=8,0",
-			`invalid value "8,0" for flag -chunks: "0" is not a whole number of at least 1; ` +
+		{"-chunk=8,0",
+			`invalid value "8,0" for flag -chunk: "0" is not a whole number of at least 1; ` +
 				`see -h`},
 	} {
 		err := run(t.Context(), t.Output(), t.Output(), []string{c.arg})
@@ -111,7 +112,13 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", c.arg, err, c.want)
 		}
 	}
-	err := run(t.Context(), t.Output(), t.Output(), []string{"-backend=go", "-data=" + t.TempDir()})
+	var help bytes.Buffer
+	if err := run(t.Context(), &help, t.Output(), []string{"-h"}); err != nil {
+		t.Error(err)
+	}
+	runtest.Manual(t, "gpucheck", help.String(), "-out file of the results (default gpucheck.json)")
+	err := run(t.Context(), t.Output(), t.Output(), []string{"-backend=go",
+		"-data-dir=" + t.TempDir()})
 	if cli.Status(err) != cli.Failed || !strings.Contains(err.Error(), "datasets: ") {
 		t.Errorf("folder without CIFAR: %v", err)
 	}

@@ -3,7 +3,7 @@
 //
 //	go build -o gpucheck ./scripts/gpucheck        on this machine
 //	./gpucheck -backend=xla:cuda                   on the GPU machine
-//	./gpucheck -backend=xla:/opt/xla_cuda_plugin.so -data=/data -out=gpucheck.json
+//	./gpucheck -backend=xla:/opt/xla_cuda_plugin.so -data-dir=/data -out=gpucheck.json
 //
 // The GPU machine must have NVIDIA's driver and a CUDA PJRT plugin: a file that -backend names, or
 // that of an installed JAX, which xla:cuda finds. The binary uses cgo and dlopen and so is not
@@ -17,10 +17,10 @@
 //  1. compares the losses of a few full-batch steps, and the norm of every parameter's gradient,
 //     with those of XLA on a CPU, which are part of the binary (ResNet-18 of width 8, 32 embedded
 //     images); in f32 they must agree to 1e-3;
-//  2. measures a bare matrix product and, for each of -chunks, images/s of the step of ResNet-18 of
+//  2. measures a bare matrix product and, for each of -chunk, images/s of the step of ResNet-18 of
 //     width 64; a chunk that does not fit into memory is recorded as an error and is no failure;
 //  3. takes 20 full-batch steps in the paper's setting at the fastest chunk, with CIFAR-10's 50,000
-//     images from -data or, without it, the 1,000 embedded images repeated.
+//     images from -data-dir or, without it, the 1,000 embedded images repeated.
 //
 // After each precision it prints the results and writes them to -out as JSON. The exit status is 0
 // on success, 1 if something deviates or fails, and 2 for a wrong command line. -quick shrinks
@@ -172,26 +172,26 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	fs := flag.NewFlagSet("gpucheck", flag.ContinueOnError)
 	fs.StringVar(&o.Backend, "backend", "xla:cuda",
 		"xla:cuda|xla:/abs/plugin.so, or one of the CPU to try this command: "+backend.Flag)
-	fs.StringVar(&o.Data, "data", "",
-		"`folder` that holds cifar-10-batches-bin (default: embedded images)")
+	fs.StringVar(&o.Data, "data-dir", "",
+		"`folder` of CIFAR, with cifar-10-batches-bin; empty: embedded images")
 	fs.StringVar(&o.out, "out", "gpucheck.json", "`file` of the results")
-	fs.Func("precision", "`list` of f32, tf32, bf16 (default all)",
+	fs.Func("precision", "`list` of f32, tf32, bf16 (default f32,tf32,bf16)",
 		cli.Words(&o.precisions, o.precisions...))
 	fs.BoolVar(&o.compile, "compile", false,
 		"only compile, for a described H100; this needs no GPU")
 	var names []string
-	fs.Func("networks", "`list` for -compile of resnet18, resnet18-weights, wrn16-4, vgg19 "+
+	fs.Func("model", "`list` for -compile of resnet18, resnet18-weights, wrn16-4, vgg19 "+
 		"(default all)", cli.Words(&names, "resnet18", "resnet18-weights", "wrn16-4", "vgg19"))
 	isQuick := fs.Bool("quick", false, "do a small part of everything, in seconds")
 	var chunks []int
-	fs.Func("chunks", "`list` of images per call of the compiled step (default "+
+	fs.Func("chunk", "`list` of images per call of the compiled step (default "+
 		"100,200,500,1000,2000)", cli.Numbers(&chunks))
-	if err := cli.Parse(fs, args, stdout, "Gpucheck compares a GPU's results with a CPU's and "+
-		"measures its speed:\n\n\t./gpucheck -backend=xla:cuda"); err != nil {
+	if err := cli.Parse(fs, args, stdout, "gpucheck compares a GPU's results with a CPU's and "+
+		"measures its speed.\n\n  go run ./scripts/gpucheck -backend=xla:cuda"); err != nil {
 		return o, err
 	}
 	if *isQuick && o.Data != "" {
-		return o, cli.Usagef("-quick uses embedded images: leave out -data or -quick")
+		return o, cli.Usagef("-quick uses embedded images: leave out -data-dir or -quick")
 	}
 	if err := backend.Parse(o.Backend); err != nil {
 		return o, &cli.UsageError{Err: err}

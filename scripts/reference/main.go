@@ -96,8 +96,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	fs := flag.NewFlagSet("reference", flag.ContinueOnError)
 	python := fs.String("python", "python3", "`program` with torch, numpy and safetensors")
 	out := fs.String("out", "scripts/reference/testdata", "`folder` of the results")
-	if err := cli.Parse(fs, args, stdout, "Reference recomputes the losses of the tests with "+
-		"PyTorch:\n\n\tgo run ./scripts/reference -python=.venv/bin/python"); err != nil {
+	if err := cli.Parse(fs, args, stdout, "reference recomputes the losses of the tests with "+
+		"PyTorch.\n\n  go run ./scripts/reference -python=.venv/bin/python"); err != nil {
 		return err
 	}
 	for _, c := range cases {

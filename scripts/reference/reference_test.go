@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -12,12 +13,23 @@ import (
 
 	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
+	"momentum/internal/cli"
 	"momentum/internal/descent"
+	"momentum/internal/runtest"
 )
 
 // The first losses of GD and of GD+M in both forms agree with those of an independent
 // implementation: to 1e-6 in float64, where only the normalization of pixels is rounded
 // differently, and to 1e-4 in float32 on the default backend.
+func TestManual(t *testing.T) {
+	var help bytes.Buffer
+	if err := run(t.Context(), &help, t.Output(), []string{"-h"}); cli.Status(err) != cli.Done {
+		t.Error(err)
+	}
+	runtest.Manual(t, "reference", help.String(),
+		"-out folder of the results (default scripts/reference/testdata)")
+}
+
 func TestTrajectories(t *testing.T) {
 	exact, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {

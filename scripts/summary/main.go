@@ -11,7 +11,8 @@
 // table, each pair of rows that differ only in the algorithm or its rate has the difference of
 // the accuracies, paired by seed. Runs that have not ended or have diverged are shown as such;
 // folders that are no runs on images are named on the standard error. -csv writes a line for
-// each run, -json an object for each, with all settings. -where keeps the runs that have all of
+// each run, -json an object for each, with all settings; what is not known, such as the epoch of
+// zero training error before there is one, is empty or null. -where keeps the runs that have all of
 // some values, and -sort orders them by a column of the CSV, a setting, or eta_eff; a row of the
 // table stands where its first run does.
 package main
@@ -23,10 +24,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"momentum/internal/cli"
@@ -35,16 +34,24 @@ import (
 	"momentum/internal/stats"
 )
 
+const manual = `summary writes a table of run folders. Runs that differ only in their seed share a
+row.
+
+  go run ./scripts/summary runs/*
+  go run ./scripts/summary -csv runs/* > runs.csv
+  go run ./scripts/summary -where=opt=gdm,width=8 -sort=-accuracy runs/*`
+
 func main() { os.Exit(cli.Main("summary", run)) }
 
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("summary", flag.ContinueOnError)
 	asCSV := flags.Bool("csv", false, "write a table for programs, a line for each run")
 	asJSON := flags.Bool("json", false, "write an object for each run")
-	where := flags.String("where", "", "NAME=VALUE,…: keep runs that have these values")
-	sort := flags.String("sort", "", "order by a `column`; -column: from the largest on")
-	runs, err := runtable.Arguments(flags, args, "go run ./scripts/summary [-csv|-json] "+
-		"[-where=NAME=VALUE,...] [-sort=[-]COLUMN] RUN_FOLDER...", stdout, stderr)
+	where := flags.String("where", "", "keep the runs that have these values, such as opt=gdm, "+
+		"name=first or tag=slow, with commas; empty: all")
+	sort := flags.String("sort", "", "order by a `column`; -column: from the largest on; empty: "+
+		"as the folders are named")
+	runs, err := runtable.Arguments(flags, args, manual, stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -107,48 +114,40 @@ func difference(a, b runtable.Row) string {
 		a[0].Settings["lr"], stats.Mean95(points), values, len(points))
 }
 
-// writeCSV writes a line for each run: its folder, rule, settings and numbers.
+// writeCSV writes a line for each run: its folder, rule, settings and numbers. A number that is not
+// known is empty.
 func writeCSV(w io.Writer, runs []runtable.Run, settings []string) error {
 	text := csv.NewWriter(w)
-	_ = text.Write(slices.Concat([]string{"folder", "state", "rule", "lr", "eta_eff", "seed"},
-		settings, []string{"epochs_done", "loss", "train_accuracy", "zero_error_at", "evaluated",
-			"accuracy"})) // kept by the writer until Error
-	for _, o := range runs {
-		line := []string{o.Folder, string(o.State), o.Rule, o.Settings["lr"], o.EffectiveRate,
-			o.Seed()}
+	head := slices.Concat([]string{"folder", "state", "rule", "lr", "eta_eff", "seed"}, settings,
+		[]string{"evaluated"})
+	for _, n := range runtable.Numbers {
+		head = append(head, n.Name)
+	}
+	_ = text.Write(head) // kept by the writer until Error
+	for _, r := range runs {
+		line := []string{r.Folder, string(r.State), r.Rule, r.Settings["lr"], r.EffectiveRate,
+			r.Seed()}
 		for _, name := range settings {
-			line = append(line, o.Settings[name])
+			line = append(line, r.Settings[name])
 		}
-		_ = text.Write(append(line, strconv.Itoa(o.Epochs()), fmt.Sprint(o.Last("loss")),
-			fmt.Sprint(o.Last("train_accuracy")), strconv.Itoa(o.ZeroError()), o.Evaluated,
-			fmt.Sprint(o.Accuracy)))
+		line = append(line, r.Evaluated)
+		for _, n := range runtable.Numbers {
+			number := ""
+			if x, known := n.Of(r); known {
+				number = fmt.Sprint(x)
+			}
+			line = append(line, number)
+		}
+		_ = text.Write(line)
 	}
 	text.Flush()
 	return text.Error()
 }
 
-// writeJSON writes an array with an object for each run. Numbers that are not known are null.
+// writeJSON writes an array with an object for each run: the columns of the CSV, and all settings.
+// A number that is not known is null.
 func writeJSON(w io.Writer, runs []runtable.Run) error {
-	type object struct {
-		Folder    string         `json:"folder"`
-		State     rundir.State   `json:"state"`
-		Rule      string         `json:"rule"`
-		EtaEff    json.Number    `json:"eta_eff"`
-		Settings  map[string]any `json:"settings"`
-		Epochs    int            `json:"epochs_done"`
-		Loss      *float64       `json:"loss"`
-		Train     *float64       `json:"train_accuracy"`
-		Zero      int            `json:"zero_error_at"` // −1: never
-		Evaluated string         `json:"evaluated"`
-		Accuracy  *float64       `json:"accuracy"`
-	}
-	known := func(x float64) *float64 {
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil
-		}
-		return &x
-	}
-	all := []object{}
+	all := []map[string]any{}
 	for _, r := range runs {
 		settings := map[string]any{}
 		for name, text := range r.Settings {
@@ -157,9 +156,16 @@ func writeJSON(w io.Writer, runs []runtable.Run) error {
 				settings[name] = json.RawMessage(text)
 			}
 		}
-		all = append(all, object{r.Folder, r.State, r.Rule, json.Number(r.EffectiveRate), settings,
-			r.Epochs(), known(r.Last("loss")), known(r.Last("train_accuracy")), r.ZeroError(),
-			r.Evaluated, known(r.Accuracy)})
+		object := map[string]any{"folder": r.Folder, "state": r.State, "rule": r.Rule,
+			"eta_eff": json.Number(r.EffectiveRate), "settings": settings,
+			"evaluated": r.Evaluated}
+		for _, n := range runtable.Numbers {
+			object[n.Name] = nil
+			if x, known := n.Of(r); known {
+				object[n.Name] = x
+			}
+		}
+		all = append(all, object)
 	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

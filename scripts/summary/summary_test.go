@@ -141,10 +141,12 @@ func TestCSV(t *testing.T) {
 	a := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.25}.write(t, root, "done")
 	b := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.25, width: 4}.write(t, root,
 		"preempted")
-	checkOutput(t, []string{"-csv", a, b}, `folder,state,rule,lr,eta_eff,seed,width,epochs_done,`+
-		`loss,train_accuracy,zero_error_at,evaluated,accuracy
-`+a+`,done,gd,0.5,5,1,0,9,0.5,1,7,test,0.25
-`+b+`,preempted,gd,0.5,5,1,4,9,0.5,1,7,test,0.25
+	c := completed{opt: "gd", seed: 1, width: 8}.write(t, root, "diverged")
+	checkOutput(t, []string{"-csv", a, b, c}, `folder,state,rule,lr,eta_eff,seed,width,`+
+		`evaluated,epochs_done,loss,train_accuracy,zero_error_at,accuracy
+`+a+`,done,gd,0.5,5,1,0,test,9,0.5,1,7,0.25
+`+b+`,preempted,gd,0.5,5,1,4,test,9,0.5,1,7,0.25
+`+c+`,diverged,gd,0.5,5,1,8,test,9,,,7,
 `, "")
 }
 
@@ -156,11 +158,11 @@ func TestJSON(t *testing.T) {
 		"done")
 	c := completed{opt: "gdm", seed: 1, loss: 0.5, train: 1, test: 0.5}.write(t, root, "done")
 	object := func(folder, state, width, loss, train string) string {
-		return fmt.Sprintf(`{"folder":%q,"state":%q,"rule":"gd","eta_eff":5,"settings":{`+
-			`"holdout":0,"lr":0.5,"opt":"gd","schedule":"cosine","seed":1,"width":%s},`+
-			`"epochs_done":9,"loss":%s,"train_accuracy":%s,"zero_error_at":7,"evaluated":"test",`+
-			`"accuracy":%s}`, folder, state, width, loss, train, map[string]string{"null": "null",
-			"1": "0.25"}[train])
+		return fmt.Sprintf(`{"accuracy":%s,"epochs_done":9,"eta_eff":5,"evaluated":"test",`+
+			`"folder":%q,"loss":%s,"rule":"gd","settings":{"holdout":0,"lr":0.5,"opt":"gd",`+
+			`"schedule":"cosine","seed":1,"width":%s},"state":%q,"train_accuracy":%s,`+
+			`"zero_error_at":7}`, map[string]string{"null": "null", "1": "0.25"}[train], folder,
+			loss, width, state, train)
 	}
 	var out, got bytes.Buffer
 	err := run(t.Context(), &out, t.Output(), []string{"-json", "-where=opt=gd", "-sort=-width", a,
@@ -188,6 +190,15 @@ func checkOutput(t *testing.T, args []string, want, wantErr string) {
 	if !strings.HasPrefix(stderr.String(), wantErr) || (wantErr == "") != (stderr.Len() == 0) {
 		t.Errorf("on the standard error %q, want %q", &stderr, wantErr)
 	}
+}
+
+func TestManual(t *testing.T) {
+	var help bytes.Buffer
+	if err := run(t.Context(), &help, t.Output(), []string{"-h"}); cli.Status(err) != cli.Done {
+		t.Error(err)
+	}
+	runtest.Manual(t, "summary", help.String(), "-csv write a table for programs",
+		"-sort order by a column; -column: from the largest on; empty: as the folders are named")
 }
 
 func TestRefuses(t *testing.T) {

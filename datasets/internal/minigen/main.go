@@ -1,7 +1,7 @@
 // Minigen draws the mini set, which package datasets embeds, from the full CIFAR-10 and writes it
 // as mosaics and labels:
 //
-//	go run ./datasets/internal/minigen -dir=DIR [-out=datasets/mini]
+//	go run ./datasets/internal/minigen -data-dir=DIR [-out=datasets/mini]
 //
 // DIR holds cifar-10-batches-bin. Each class contributes the 100 training and the 100 test images
 // with the smallest keys, where the key is the SHA-256 of "cifar10-mini 1" and the pixels (rows of
@@ -36,7 +36,8 @@ const (
 
 func main() {
 	log.SetFlags(0)
-	dir := flag.String("dir", "", "folder that holds cifar-10-batches-bin; empty: the cache folder")
+	dir := flag.String("data-dir", "",
+		"folder that holds cifar-10-batches-bin; empty: the cache folder")
 	out := flag.String("out", "datasets/mini", "folder to write to")
 	flag.Parse()
 	if err := run(*dir, *out); err != nil {

@@ -1,0 +1,60 @@
+package imagerun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"momentum/internal/backend"
+	"momentum/internal/cli"
+)
+
+// checkSeveral refuses a number of seeds that there are not, or that a single run has no use for.
+func (cmd *Command) checkSeveral(c *Config) error {
+	switch last := c.Seed + uint64(cmd.seeds) - 1; {
+	case cmd.seeds < 1 || cmd.seeds > 1000:
+		return cli.Usagef("-seeds must be in [1, 1000], got %d", cmd.seeds)
+	case last < c.Seed:
+		return cli.Usagef("-seeds=%d from -seed=%d on: the largest seed is %d: use a smaller -seed",
+			cmd.seeds, c.Seed, ^uint64(0))
+	case cmd.seeds > 1 && cmd.task >= 0:
+		return cli.Usagef("-task is one run of a sweep, got -seeds=%d: leave one of them out",
+			cmd.seeds)
+	case cmd.seeds > 1 && cmd.dryRun:
+		return cli.Usagef("-dry-run is about one run, of which -seeds=%d makes %[1]d: leave "+
+			"-seeds out", cmd.seeds)
+	}
+	return nil
+}
+
+// several executes the runs of all seeds, one after the other, each in its own folder. A run that
+// diverges does not keep the others from their work.
+func (cmd *Command) several(ctx context.Context, be *backend.Backend, c Config,
+	stdout, stderr io.Writer) error {
+	var diverged error
+	for i := range cmd.seeds {
+		if cmd.seeds > 1 {
+			fmt.Fprintf(stdout, "\nseed      %d (%d of %d)\n", c.Seed, i+1, cmd.seeds)
+		}
+		r := &experiment{Config: c, backend: be, fresh: cmd.fresh, stdout: stdout, stderr: stderr}
+		err := r.open(ctx)
+		if err == nil {
+			err = r.run(ctx)
+		}
+		if r.folder != "" {
+			cmd.Folders = append(cmd.Folders, r.folder)
+		}
+		if as := (*cli.DivergedError)(nil); errors.As(err, &as) && cmd.seeds > 1 {
+			fmt.Fprintf(stderr, "warning: %s\n", cli.Line(err))
+			diverged = err
+		} else if err != nil {
+			return err
+		}
+		c.Seed++
+		r = nil
+		debug.FreeOSMemory() // and the devices': the next run loads its images anew
+	}
+	return diverged
+}
