@@ -160,6 +160,9 @@ func (c *Config) bindExecution(fs *flag.FlagSet) {
 		"it is needed")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
 		"time between checkpoints, such as 30s; 0s: every step")
+	fs.IntVar(&c.SaveWeightsEvery, "save-weights-every", c.SaveWeightsEvery, "keep the weights of "+
+		"every so many epochs, of the first and of the last one, as weights/epoch-NNNNNN."+
+		"safetensors; 0: only the initial and the final ones")
 	fs.BoolVar(&c.Slim, "slim", c.Slim, "keep no checkpoints and no weights (*.safetensors) once "+
 		"the run is done or has diverged: for sweeps")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
@@ -183,7 +186,8 @@ var (
 		"branch-scale", "precision", "eval-every", "seed", "diagnose", "diagnose-every",
 		"diagnose-images", "eigenvalues", "intervene", "intervene-at"})
 	executionFlags = []string{"backend", "devices", "chunk", "deterministic", "gpu-memory",
-		"preallocate", "checkpoint-every", "slim", "runs", "data-dir", "mirror", "offline"}
+		"preallocate", "checkpoint-every", "save-weights-every", "slim", "runs", "data-dir",
+		"mirror", "offline"}
 )
 
 // Command is a parsed command line. It keeps the flags as they were given, since their defaults
