@@ -161,8 +161,11 @@ func TestLine(t *testing.T) {
 // From (1, 0) and (1, 1) to (4, 4) and (1, 6): displacements (3, 4) and (0, 5).
 func TestDistance(t *testing.T) {
 	got := distanceOf([]float64{4, 4}, []float64{1, 6}, []float64{1, 0}, []float64{1, 1})
-	if want := (distance{between: math.Sqrt(13), a: 5, b: 5, cosine: 0.8}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
+	for i, pair := range [][2]float64{{got.between, math.Sqrt(13)}, {got.a, 5}, {got.b, 5},
+		{got.cosine, 0.8}} {
+		if math.Abs(pair[0]-pair[1]) > 1e-14 {
+			t.Errorf("value %d is %v, want %v", i, pair[0], pair[1])
+		}
 	}
 	if d := distanceOf([]float64{1}, []float64{2}, []float64{1}, []float64{1}); d.cosine != 0 {
 		t.Errorf("cosine %v with a displacement of 0", d.cosine)
