@@ -35,7 +35,8 @@ func FindEpoch(folder string, epoch int) (*Saved, error) {
 	f, found := files[epoch]
 	if !found {
 		return nil, cli.Usagef("%s has no weights of epoch %d, but those of %s; "+
-			"-save-weights-every of cifar keeps more", folder, epoch, listed(slices.Sorted(maps.Keys(files))))
+			"-save-weights-every of cifar keeps more", folder, epoch,
+			listed(slices.Sorted(maps.Keys(files))))
 	}
 	s.Path, s.step, s.along = filepath.Join(folder, f.name), f.step, true
 	return s, nil

@@ -104,7 +104,8 @@ func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 		"the stability limit; takes up to 41 products, each as long as three gradients|critical: "+
 		"the multiple of each step from which on it raises the loss; takes about five "+
 		"gradients|groups: what the small-margin images and the others put into gradient and "+
-		"momentum, and the margins of both; several with commas")
+		"momentum, and the margins of both|layers: the length of each step relative to the "+
+		"weights', by stage; several with commas")
 	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
 		"epochs between diagnoses; 0: 10")
 	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,
