@@ -43,7 +43,7 @@ paper's), and b ← γb + ∇L(w), w ← w − ηb in the undamped form (PyTorch
 
 A run writes a folder under -runs: config.json, manifest.json, metrics.jsonl and .csv, curves.svg
 and .png, report.html, TensorBoard events, SHA256SUMS, checkpoints, initial.safetensors and
-weights.safetensors.
+weights.safetensors. With -save-weights-every it keeps weights along the run, too.
 The same command again resumes the run or, if it is done, prints its result. -slim does not change
 the result, but keeps none of the last three once the run has ended.
 

@@ -1,8 +1,6 @@
 package models
 
 import (
-	"math"
-
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
@@ -165,10 +163,7 @@ func (f forward) kernel(c conv) dual {
 		return MulScalar(v, float64(c.fanIn()))
 	}).atLeast(standardizationEpsilon).inverseRoot()
 	if c.name != f.stem.name {
-		// The variance of relu(z), z normal with variance 1, is (1−1/π)/2.
-		scale = scale.linear(func(s *Node) *Node {
-			return MulScalar(s, math.Sqrt(2/(1-1/math.Pi)))
-		})
+		scale = scale.linear(func(s *Node) *Node { return MulScalar(s, reluFactor()) })
 	}
 	return w.times(scale.times(f.perChannel(c.name + "/gain")))
 }

@@ -16,7 +16,8 @@ const module = "momentum/"
 //	commands → study → the image run, sweep → descent, run folders → backend → foundations
 var layers = [][]string{
 	{"cifar", "synthetic", "scripts/figure1", "scripts/figure4", "scripts/summary", "scripts/bench",
-		"scripts/compare", "scripts/evaluate", "scripts/gpucheck", "scripts/reference",
+		"scripts/compare", "scripts/evaluate", "scripts/gpucheck", "scripts/interpolate",
+		"scripts/reference",
 		"scripts/download", "scripts/kubernetes", "scripts/parallel", "scripts/slurm",
 		"datasets/internal/minigen"},
 	{"synthetic/table1"},

@@ -14,6 +14,7 @@ import (
 
 	"momentum/internal/backend"
 	"momentum/internal/safetensors"
+	"momentum/models"
 )
 
 // The variables of a checkpoint. The names of the parameters follow.
@@ -104,25 +105,35 @@ func (t *Trainer) Weights() ([]safetensors.Tensor, error) {
 // SetWeights replaces all parameters by tensors such as [Trainer.Weights] returns, in any order. It
 // refuses names and shapes that are not the network's.
 func (t *Trainer) SetWeights(weights []safetensors.Tensor) error {
+	all, err := Ordered(t.params, weights)
+	if err != nil {
+		return err
+	}
+	return t.SetValues(all)
+}
+
+// Ordered are the values of weights that lie in any order, one parameter after the other as
+// [Trainer.SetValues] takes them. It refuses names and shapes that are not those of the parameters.
+func Ordered(params []models.Param, weights []safetensors.Tensor) (all []float64, err error) {
 	byName := map[string]safetensors.Tensor{}
 	for _, w := range weights {
 		byName[w.Name] = w
 	}
-	var all []float64
-	for _, p := range t.params {
+	for _, p := range params {
 		w, found := byName[p.Name]
 		if !found {
-			return fmt.Errorf("descent: no weights %s, want shape %v", p.Name, p.Shape)
+			return nil, fmt.Errorf("descent: no weights %s, want shape %v", p.Name, p.Shape)
 		}
 		if !slices.Equal(w.Shape, p.Shape) {
-			return fmt.Errorf("descent: weights %s of shape %v, want %v", p.Name, w.Shape, p.Shape)
+			return nil, fmt.Errorf("descent: weights %s of shape %v, want %v", p.Name, w.Shape,
+				p.Shape)
 		}
 		all = append(all, converted[float64](w.Data)...)
 		delete(byName, p.Name)
 	}
 	if len(byName) > 0 {
-		return fmt.Errorf("descent: weights %s, which the network does not have",
+		return nil, fmt.Errorf("descent: weights %s, which the network does not have",
 			slices.Sorted(maps.Keys(byName))[0])
 	}
-	return t.SetValues(all)
+	return all, nil
 }

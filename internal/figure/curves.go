@@ -26,7 +26,8 @@ import (
 // in percent: train_accuracy, test_accuracy and held_out_accuracy, whichever the metrics have. If
 // they have a sharpness, a panel below shows it, the curvature along the steps, and the stability
 // limit. If they have a diagnosis by groups, two panels below show the norms of both groups'
-// gradients, and what each step takes from the small-margin images' loss. The x axis counts epochs.
+// gradients, and what each step takes from the small-margin images' loss. If they have relative
+// steps by layer, a panel below shows these. The x axis counts epochs.
 //
 // Losses that are not finite and positive and accuracies outside [0, 1] are left out. A dashed line
 // marks the first loss that is not finite. The title is derived.title of config.json, or else the
@@ -72,6 +73,7 @@ type curves struct {
 	curvature     []Line // sharpness, along the steps, stability limit
 	gradients     []Line // norms, by group of images
 	decrease      []Line // of the small-margin images' loss in a step, to first order
+	steps         []Line // ‖step‖/‖weights‖, by layer
 	diverged      bool
 	divergedStep  int64
 	divergedEpoch float64
@@ -123,6 +125,7 @@ func newCurves(rows []rundir.Row) curves {
 		{"decrease_small_margin_by_large", Line{Name: "by the large margin", Color: Blue}},
 		{"decrease_small_margin_by_past_large", Line{Name: "by its past", Color: Green}},
 	})
+	c.steps = relativeSteps(rows)
 	for _, a := range accuracies {
 		if a.present {
 			c.accuracies = append(c.accuracies, a.line)
@@ -132,6 +135,18 @@ func newCurves(rows []rundir.Row) curves {
 		c.last = c.first + 1
 	}
 	return c
+}
+
+// relativeSteps are the lines of steps by layer. Those of the gains and the biases are dashed.
+func relativeSteps(rows []rundir.Row) []Line {
+	var all []columnLine
+	for i, name := range []string{"stem", "stage1", "stage2", "stage3", "stage4", "stage5",
+		"head"} {
+		all = append(all, columnLine{"relative_step_" + name, Line{Name: name, Color: Category(i)}})
+	}
+	return diagnosis(rows, append(all,
+		columnLine{"relative_step_gains", Line{Name: "gains", Color: Black, Dashed: true}},
+		columnLine{"relative_step_biases", Line{Name: "biases", Color: Blue, Dashed: true}}))
 }
 
 // columnLine is a line with the column that it shows.
@@ -179,6 +194,10 @@ func (c *curves) picture() Picture {
 		p.Panels = append(p.Panels, []Panel{
 			{X: epochs, Y: Axis{Label: "‖gradient‖ by group", Log: true}, Lines: c.gradients},
 			{X: epochs, Y: Axis{Label: "small-margin loss taken (nats)"}, Lines: c.decrease}})
+	}
+	if len(c.steps) > 0 {
+		p.Panels = append(p.Panels, []Panel{
+			{X: epochs, Y: Axis{Label: "‖step‖ / ‖weights‖", Log: true}, Lines: c.steps}})
 	}
 	p.Height += 2.3 * float64(len(p.Panels)-1)
 	return p

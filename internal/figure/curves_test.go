@@ -245,6 +245,13 @@ func TestCurvaturePanel(t *testing.T) {
 		panels[2][0].Lines[1].Y[0] != 2 || panels[2][1].Lines[0].Y[0] != -0.1 {
 		t.Errorf("a diagnosis by groups has the panels %+v", panels)
 	}
+	rows[2].Values = append(rows[2].Values, rundir.Value{Name: "relative_step_stage1", X: 0.1},
+		rundir.Value{Name: "relative_step_biases", X: 0.2})
+	c = newCurves(rows)
+	if panels = c.picture().Panels; len(panels) != 4 || len(panels[3][0].Lines) != 2 ||
+		panels[3][0].Lines[0].Name != "stage1" || panels[3][0].Lines[1].Y[0] != 0.2 {
+		t.Errorf("steps by layer have the panels %+v", panels)
+	}
 	for i := range rows {
 		rows[i].Values = rows[i].Values[:2]
 	}

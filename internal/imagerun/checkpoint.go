@@ -1,22 +1,13 @@
 package imagerun
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strconv"
 	"time"
 
-	"momentum/datasets"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
-	"momentum/internal/durable"
 	"momentum/internal/rundir"
-	"momentum/internal/safetensors"
 )
 
 // position is where a run is: before a step, with the sums of the epoch so far.
@@ -115,6 +106,9 @@ func (t *training) resume() (keep int64, err error) {
 	if found && remade != "" {
 		warnings = append(warnings, remade)
 	}
+	if missing := t.missingWeights(); found && missing != "" {
+		warnings = append(warnings, missing)
+	}
 	for _, warning := range warnings {
 		t.bar.Interrupt()
 		fmt.Fprintf(t.stderr, "warning: %s\n", warning)
@@ -136,20 +130,6 @@ func (t *training) resume() (keep int64, err error) {
 	return keep, t.dir.CutRows(keep)
 }
 
-// weightsMetadata says what a user of the weights needs to know: the network, its classes, and what
-// it sees of an image's pixels. Lists are JSON.
-func (c *Config) weightsMetadata(set *datasets.Images) (map[string]string, error) {
-	names, err1 := json.Marshal(set.ClassNames)
-	mean, err2 := json.Marshal(set.Mean)
-	std, err3 := json.Marshal(set.Std)
-	return map[string]string{
-		"layout": "convolutions HWIO, dense [in, out], images NHWC",
-		"model":  c.Model, "width": strconv.Itoa(c.Width), "norm": c.Norm, "init": c.Init,
-		"classes": strconv.Itoa(set.Classes), "class_names": string(names),
-		"pixels": "RGB, (value/255 - mean) / std", "mean": string(mean), "std": string(std),
-	}, errors.Join(err1, err2, err3)
-}
-
 // checkRows returns an error unless the metrics have the rows of all epochs before a checkpoint.
 func (t *training) checkRows(folder string, rows []rundir.Row) error {
 	step, err := rundir.CheckpointStep(folder)
@@ -163,52 +143,4 @@ func (t *training) checkRows(folder string, rows []rundir.Row) error {
 		}
 	}
 	return nil
-}
-
-// writeInitial writes the initial weights, unless they are there. The warning is about a file that
-// an earlier process wrote and that is damaged or missing.
-func (t *training) writeInitial() (warning string, err error) {
-	if t.Slim {
-		return "", nil
-	}
-	weights, err := t.trainer.Weights()
-	if err != nil {
-		return "", err
-	}
-	want := sha256.New()
-	if err := safetensors.Write(want, weights, t.metadata); err != nil {
-		return "", err
-	}
-	path := t.dir.Path(initialWeights)
-	if got, err := durable.SHA256(path); err == nil && got == hex.EncodeToString(want.Sum(nil)) {
-		return "", nil
-	} else if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		if err := os.RemoveAll(path); err != nil { // a folder cannot be replaced by a file
-			return "", err
-		}
-	}
-	return path + ": did not hold the initial weights of these settings, and is written again",
-		t.writeWeights(initialWeights)
-}
-
-// The files of weights.
-const (
-	initialWeights = "initial.safetensors"
-	finalWeights   = "weights.safetensors"
-)
-
-// writeWeights writes the weights as safetensors: convolutions [height, width, in, out], dense
-// layers [in, out]. A slim run keeps none. The metadata follow from the settings, so that a run
-// that was stopped ends with the same bytes.
-func (t *training) writeWeights(name string) error {
-	if t.Slim {
-		return nil
-	}
-	weights, err := t.trainer.Weights()
-	if err != nil {
-		return err
-	}
-	return t.dir.WriteFile(name, func(w io.Writer) error {
-		return safetensors.Write(w, weights, t.metadata)
-	})
 }

@@ -61,7 +61,7 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 		rowBytes *= 2
 	}
 	rest := float64(rowBytes*r.Epochs) + 1<<19
-	weights := 2 * params // initial and final
+	weights := float64(2+r.savedEpochs()) * params // initial, final, along the run
 	checkpoint := float64(saved) * params
 	kept := weights + 2*checkpoint + rest
 	if r.Slim {
@@ -106,6 +106,16 @@ func (r *experiment) checkMemory() error {
 		"%.2g GB is free: use a smaller -devices or -chunk", r.backend.Shares(), need/1e9, free/1e9)
 }
 
+// savedText says what the weights along the run take, if it keeps them.
+func (r *experiment) savedText() string {
+	n := r.savedEpochs()
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", of it %.2g GB for the weights of %d epochs",
+		float64(n)*4*float64(r.net.NumParams())/1e9, n)
+}
+
 // dryRun prints the whole configuration and the cost, and leaves nothing behind but the file of
 // -cost.
 func (r *experiment) dryRun(ctx context.Context, file string) error {
@@ -124,8 +134,8 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 	if share := r.diagnosisFLOP() / c.FLOP; share > 0 {
 		fmt.Fprintf(r.stdout, "          of it, up to %.0f%% for -diagnose\n", 100*share)
 	}
-	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB\n",
-		c.Memory/1e9, c.Disk/1e9)
+	fmt.Fprintf(r.stdout, "memory    about %.2g GB beside the program; disk at most %.2g GB%s\n",
+		c.Memory/1e9, c.Disk/1e9, r.savedText())
 	fmt.Fprintf(r.stdout, "time      about %s on this device\n",
 		(time.Duration(c.Seconds * float64(time.Second))).Round(time.Second))
 	if file == "" {

@@ -20,14 +20,15 @@ import (
 
 // The values of -diagnose. sharpness measures the curvature of the training loss, critical the
 // step at which the loss would rise, groups what the small-margin images and the others put into
-// the steps.
+// the steps, layers how long the steps of each stage are.
 const (
 	sharpness = "sharpness"
 	critical  = "critical"
 	byGroup   = "groups"
+	byLayer   = "layers"
 )
 
-var diagnoses = []string{sharpness, critical, byGroup}
+var diagnoses = []string{sharpness, critical, byGroup, byLayer}
 
 // diagnoses reports whether a value is among those of -diagnose.
 func (c *Config) diagnoses(what string) bool {
@@ -166,7 +167,7 @@ func (t *training) observe(ctx context.Context, epoch int, final bool) (o observ
 			return o, err
 		}
 	}
-	if t.parts != nil || o.diagnosed && t.diagnosesSteps() {
+	if t.parts != nil || o.diagnosed && (t.diagnosesSteps() || t.diagnoses(byLayer)) {
 		if o.before, err = t.trainer.Values(); err != nil {
 			return o, err
 		}
@@ -187,6 +188,13 @@ func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
 	ctx = context.WithoutCancel(ctx)
 	if t.parts != nil {
 		t.parts.take(t.trainer.Rule(), o.small, o.before)
+	}
+	if o.diagnosed && t.diagnoses(byLayer) {
+		after, err := t.trainer.Values()
+		if err != nil {
+			return err
+		}
+		o.values = append(o.values, stepsByLayer(t.net.Params(), o.before, after)...)
 	}
 	if o.diagnosed && t.diagnosesSteps() {
 		if err := t.diagnoseStep(ctx, o, eta); err != nil {

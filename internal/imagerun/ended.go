@@ -30,11 +30,11 @@ func derivedFiles() []string {
 // show prints the result of a run that has ended, if its files are as it left them. Damaged ones
 // that follow from the metrics are made anew.
 func (r *experiment) show(dir *rundir.Dir) error {
-	required, err := keptWeights(dir)
+	x, err := executionOf(dir)
 	if err != nil {
 		return err
 	}
-	remake, err := dir.Verify(derivedFiles(), required...)
+	remake, err := dir.Verify(derivedFiles(), x.keptWeights(dir.State())...)
 	if err != nil {
 		return err
 	}
@@ -48,23 +48,32 @@ func (r *experiment) show(dir *rundir.Dir) error {
 			dir.Path())}
 	}
 	fmt.Fprintln(r.stdout, "          is done; -fresh starts over")
+	if r.SaveWeightsEvery > 0 && r.SaveWeightsEvery != x.SaveWeightsEvery {
+		fmt.Fprintf(r.stdout, "          it was executed with -save-weights-every=%d, not %d\n",
+			x.SaveWeightsEvery, r.SaveWeightsEvery)
+	}
 	return r.report(dir)
 }
 
-// keptWeights are the files of weights that a run that is done must have.
-func keptWeights(dir *rundir.Dir) ([]string, error) {
+// executionOf is how a run was executed: not by this command, which may be slim when the run was
+// not.
+func executionOf(dir *rundir.Dir) (x Execution, err error) {
 	_, _, text, err := rundir.ReadConfig(dir.Path("config.json"))
 	if err != nil {
-		return nil, err
+		return x, err
 	}
-	var x Execution // not that of this command, which may be slim when the run was not
 	if err := json.Unmarshal(text, &x); err != nil {
-		return nil, fmt.Errorf("%s: execution: %w", dir.Path("config.json"), err)
+		return x, fmt.Errorf("%s: execution: %w", dir.Path("config.json"), err)
 	}
-	if x.Slim || dir.State() == rundir.Diverged {
-		return nil, nil
+	return x, nil
+}
+
+// keptWeights are the files of weights that a run that is done must have.
+func (x *Execution) keptWeights(state rundir.State) []string {
+	if x.Slim || state == rundir.Diverged {
+		return nil
 	}
-	return []string{initialWeights, finalWeights}, nil
+	return []string{initialWeights, finalWeights}
 }
 
 // remake makes the files that follow from the metrics anew, and seals the folder again.
@@ -141,7 +150,7 @@ func (r *experiment) finish(dir *rundir.Dir) error {
 	}
 	// An earlier process of the run may not have been slim.
 	var errs []error
-	for _, name := range []string{initialWeights, finalWeights, "checkpoints"} {
+	for _, name := range []string{initialWeights, finalWeights, epochsFolder, "checkpoints"} {
 		errs = append(errs, os.RemoveAll(dir.Path(name)))
 	}
 	return errors.Join(errs...)

@@ -83,7 +83,18 @@ func (t *training) copyFrom(done, checkpoint string) error {
 			return err
 		}
 	}
-	for _, name := range []string{initialWeights, "manifest.json", eventsFile} {
+	names := []string{initialWeights, "manifest.json", eventsFile}
+	for epoch := range len(rows) - 1 {
+		if t.savesEpoch(epoch) {
+			names = append(names, epochWeights(epoch))
+		}
+	}
+	if t.SaveWeightsEvery > 0 {
+		if err := os.MkdirAll(t.dir.Path(epochsFolder), 0o777); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
 		err := durable.CopyFile(t.dir.Path(name), filepath.Join(done, name))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

@@ -105,7 +105,8 @@ func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 		"the stability limit; takes up to 41 products, each as long as three gradients|critical: "+
 		"the multiple of each step from which on it raises the loss; takes about five "+
 		"gradients|groups: what the small-margin images and the others put into gradient and "+
-		"momentum, and the margins of both; several with commas")
+		"momentum, and the margins of both|layers: the length of each step relative to the "+
+		"weights', by stage; several with commas")
 	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
 		"epochs between diagnoses; 0: 10")
 	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,
@@ -161,6 +162,9 @@ func (c *Config) bindExecution(fs *flag.FlagSet) {
 		"it is needed")
 	fs.TextVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery,
 		"time between checkpoints, such as 30s; 0s: every step")
+	fs.IntVar(&c.SaveWeightsEvery, "save-weights-every", c.SaveWeightsEvery, "keep the weights of "+
+		"every so many epochs, of the first and of the last one, as weights/epoch-NNNNNN."+
+		"safetensors; 0: only the initial and the final ones")
 	fs.BoolVar(&c.Slim, "slim", c.Slim, "keep no checkpoints and no weights (*.safetensors) once "+
 		"the run is done or has diverged: for sweeps")
 	fs.StringVar(&c.Title, "name", c.Title, "what you call the run, in its manifest.json and "+
@@ -188,8 +192,8 @@ var (
 		"branch-scale", "precision", "eval-every", "seed", "diagnose", "diagnose-every",
 		"diagnose-images", "eigenvalues", "intervene", "intervene-at"})
 	executionFlags = []string{"backend", "devices", "chunk", "deterministic", "gpu-memory",
-		"preallocate", "checkpoint-every", "slim", "name", "tags", "runs", "data-dir",
-		"mirror", "offline"}
+		"preallocate", "checkpoint-every", "save-weights-every", "slim", "name", "tags", "runs",
+		"data-dir", "mirror", "offline"}
 )
 
 // Command is a parsed command line. It keeps the flags as they were given, since their defaults

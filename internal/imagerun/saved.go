@@ -30,7 +30,8 @@ type Saved struct {
 
 	isCheckpoint bool
 	state        rundir.State
-	step         int // of a checkpoint, once the network is open
+	step         int64 // of a checkpoint, once the network is open, or of weights along the run
+	along        bool  // the weights are those of a step along the run, of which the metrics know
 }
 
 // The values of a split of the images.
@@ -43,7 +44,21 @@ const (
 // FindSaved reads the configuration of a run and finds its final weights or a checkpoint, which is
 // the path of a folder or its name in the run's checkpoints. It checks the folder's SHA256SUMS.
 func FindSaved(folder, checkpoint string) (*Saved, error) {
-	s := &Saved{Folder: folder, isCheckpoint: checkpoint != ""}
+	s, err := openSaved(folder)
+	if err != nil {
+		return nil, err
+	}
+	if s.isCheckpoint = checkpoint != ""; s.isCheckpoint {
+		s.Path, err = s.checkpoint(checkpoint)
+	} else {
+		s.Path, err = s.final()
+	}
+	return s, err
+}
+
+// openSaved reads the configuration of a run.
+func openSaved(folder string) (*Saved, error) {
+	s := &Saved{Folder: folder}
 	path := filepath.Join(folder, "config.json")
 	settings, _, execution, err := rundir.ReadConfig(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -62,24 +77,15 @@ func FindSaved(folder, checkpoint string) (*Saved, error) {
 	if s.Facts, err = datasets.Describe(s.Data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if s.state, err = rundir.ReadState(folder); err != nil {
-		return nil, err
-	}
-	if s.isCheckpoint {
-		s.Path, err = s.checkpoint(checkpoint)
-	} else {
-		s.Path, err = s.final()
-	}
+	s.state, err = rundir.ReadState(folder)
 	return s, err
 }
 
 // final finds the final weights.
 func (s *Saved) final() (string, error) {
 	path := filepath.Join(s.Folder, finalWeights)
-	if s.state == rundir.Done || s.state == rundir.Diverged {
-		if err := rundir.Verify(s.Folder, derivedFiles()); err != nil {
-			return "", err
-		}
+	if err := s.verify(); err != nil {
+		return "", err
 	}
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return path, err
@@ -90,6 +96,14 @@ func (s *Saved) final() (string, error) {
 			filepath.Join(s.Folder, "config.json"))
 	}
 	return "", fmt.Errorf("%s is not there: the run is not done. %s", path, s.checkpoints())
+}
+
+// verify checks the files of a run that has ended.
+func (s *Saved) verify() error {
+	if s.state == rundir.Done || s.state == rundir.Diverged {
+		return rundir.Verify(s.Folder, derivedFiles())
+	}
+	return nil
 }
 
 // checkpoint finds a checkpoint by its path or its name.
@@ -191,7 +205,8 @@ func (s *Saved) Open(ctx context.Context, spec string, offline bool, images int,
 		return nil, err
 	}
 	if s.isCheckpoint {
-		s.step, _, err = c.trainer.Load(s.Path)
+		step, _, err := c.trainer.Load(s.Path)
+		s.step, s.along = int64(step), true
 		return c, err
 	}
 	return c, c.read(s.Path)
@@ -236,8 +251,8 @@ func (s *Saved) Recorded(split string) (loss, accuracy float64, found bool, err 
 		return 0, 0, false, err
 	}
 	row := rows[len(rows)-1] // at the final weights
-	if s.isCheckpoint {
-		i := slices.IndexFunc(rows, func(r rundir.Row) bool { return r.Step == int64(s.step) })
+	if s.along {
+		i := slices.IndexFunc(rows, func(r rundir.Row) bool { return r.Step == s.step })
 		// Sums over mini-batches are not at one point, except in the final row.
 		if i < 0 || split == TrainSplit && s.Batch > 0 && i < len(rows)-1 {
 			return 0, 0, false, nil

@@ -72,13 +72,15 @@ type Execution struct {
 	GPUMemory       float64      `json:"gpu_memory,omitempty"` // share of a GPU's; 0: XLA's own
 	Preallocate     bool         `json:"preallocate,omitempty"`
 	CheckpointEvery cli.Duration `json:"checkpoint_every"`
-	Slim            bool         `json:"slim"` // keep no weights once the run has ended
-	Title           string       `json:"name,omitempty"`
-	Tags            string       `json:"tags,omitempty"` // with commas
-	Runs            string       `json:"runs"`
-	DataDir         string       `json:"data_dir,omitempty"`
-	Mirror          string       `json:"mirror,omitempty"`
-	Offline         bool         `json:"offline"`
+	// SaveWeightsEvery is the number of epochs between the weights that the run keeps; 0: none.
+	SaveWeightsEvery int    `json:"save_weights_every,omitempty"`
+	Slim             bool   `json:"slim"` // keep no weights once the run has ended
+	Title            string `json:"name,omitempty"`
+	Tags             string `json:"tags,omitempty"` // with commas
+	Runs             string `json:"runs"`
+	DataDir          string `json:"data_dir,omitempty"`
+	Mirror           string `json:"mirror,omitempty"`
+	Offline          bool   `json:"offline"`
 }
 
 // Devices is a number of devices. 0, or auto, is the number that the backend chooses.
@@ -205,6 +207,7 @@ func (c *Config) Validate() error {
 			fmt.Sprintf("in [0, %d] epochs", c.Epochs), c.Warmup),
 		check("checkpoint-every", c.CheckpointEvery >= 0, "at least 0s",
 			time.Duration(c.CheckpointEvery)),
+		atLeast("save-weights-every", c.SaveWeightsEvery, 0),
 	); err != nil {
 		return err
 	}
@@ -219,6 +222,9 @@ func (c *Config) Validate() error {
 			"-opt=%s", c.Opt, c.Opt[1:])
 	case c.Offline && c.Mirror != "":
 		return fmt.Errorf("-offline and -mirror contradict each other: leave one out")
+	case c.Slim && c.SaveWeightsEvery > 0:
+		return fmt.Errorf("-slim keeps no weights, got -save-weights-every=%d: leave one out",
+			c.SaveWeightsEvery)
 	case c.Runs == "":
 		return fmt.Errorf("-runs must name a folder, got nothing")
 	}

@@ -108,6 +108,11 @@ func (t *training) step(ctx context.Context) (err error) {
 				return err
 			}
 		}
+		if t.savesEpoch(epoch) {
+			if err := t.writeEpoch(epoch); err != nil {
+				return err
+			}
+		}
 	}
 
 	eta := t.schedule.Rate(p.step)
@@ -184,7 +189,11 @@ func (t *training) end(ctx context.Context) (err error) {
 	if quantity != "" {
 		return t.diverged(quantity, value, p.step)
 	}
-	return errors.Join(t.writeWeights(finalWeights), t.log.writeManifest())
+	err = t.writeWeights(finalWeights)
+	if err == nil && t.SaveWeightsEvery > 0 {
+		err = t.writeEpoch(p.step / t.stepsPerEpoch)
+	}
+	return errors.Join(err, t.log.writeManifest())
 }
 
 // diverged is the error of a step with a quantity that is not finite.

@@ -195,20 +195,17 @@ func (d *Dir) moveAside() error {
 	}
 }
 
-// removeTemporary removes the temporary files of writes that were killed.
+// removeTemporary removes the temporary files and folders of writes that were killed.
 func (d *Dir) removeTemporary() error {
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if durable.IsTemporary(e.Name()) {
-			if err := os.RemoveAll(d.Path(e.Name())); err != nil {
-				return err
-			}
+	return filepath.WalkDir(d.path, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !durable.IsTemporary(e.Name()) {
+			return err
 		}
-	}
-	return nil
+		if err := os.RemoveAll(path); err != nil || !e.IsDir() {
+			return err
+		}
+		return fs.SkipDir
+	})
 }
 
 // writeConfig writes config.json, or checks that the existing one has the same settings.

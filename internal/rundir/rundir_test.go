@@ -298,6 +298,24 @@ func TestWriteFile(t *testing.T) {
 		"rundir: cannot write "+d.Path("state")+"/x: not a directory")
 }
 
+// Open removes what a killed process has left half written, in the run's folders as well.
+func TestRemovesTemporary(t *testing.T) {
+	d := open(t, spec(t.TempDir()))
+	must(t, os.MkdirAll(d.Path("weights", ".folder.tmp-1"), 0o777))
+	write(t, "half", d.Path(".config.json.tmp-1"))
+	write(t, "half", d.Path("weights", ".epoch.tmp-1"))
+	write(t, "half", d.Path("weights", ".folder.tmp-1", "file"))
+	write(t, "whole", d.Path("weights", "epoch"))
+	must(t, d.Close())
+	d = open(t, spec(filepath.Dir(d.Path())))
+	if entries, err := os.ReadDir(d.Path("weights")); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v in the folder, want one file", entries, err)
+	}
+	if _, err := os.Stat(d.Path(".config.json.tmp-1")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a temporary file is still there: %v", err)
+	}
+}
+
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"settings":{"rate":0.02,"schedule":{"kind":"cosine"}},"derived":null}`))
 	f.Add([]byte("{\"settings\":\n[]}"))
