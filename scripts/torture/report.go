@@ -84,7 +84,7 @@ func (c *campaign) reportDamages(b *strings.Builder) {
 		rows = append(rows, row)
 	}
 	fmt.Fprintf(b, "\n## Damages\n\n%d folders with one damaged file. Recovered: the command ends "+
-		"with the bytes of an undisturbed run.\nRefused: it names the file in one line, with a "+
-		"remedy. Wrong: anything else.\n\n%s", sum, markdown.Table(append([]string{"damage"},
+		"with the bytes of an undisturbed run.\nRefused: it names a file of the folder in one "+
+		"line. Wrong: anything else.\n\n%s", sum, markdown.Table(append([]string{"damage"},
 		outcomes...), rows))
 }
