@@ -84,10 +84,11 @@ func (a archive) obtain(ctx context.Context, o Options, dir string) (string, err
 	}
 	tarball := filepath.Join(dir, a.tarball)
 	file := fetch.File{URL: address, Path: tarball, SHA256: a.sha256, Size: a.size}
-	err = fetch.Get(ctx, file, fetch.Options{Out: o.Out})
+	advice := fmt.Sprintf("%s takes another source with -mirror=URL or the tarball with -from=%s",
+		a.command(o), a.tarball)
+	err = fetch.Get(ctx, file, fetch.Options{Out: o.Out, Advice: advice})
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w; %s takes another source with -mirror=URL or the tarball with "+
-			"-from=%s, and -data=%s needs none", err, a.command(o), a.tarball, miniName)
+		err = fmt.Errorf("%w; %s, and -data=%s needs none", err, advice, miniName)
 	}
 	return tarball, err
 }

@@ -19,6 +19,7 @@ var layers = [][]string{
 		"scripts/compare", "scripts/evaluate", "scripts/gpucheck", "scripts/interpolate",
 		"scripts/reference",
 		"scripts/download", "scripts/kubernetes", "scripts/parallel", "scripts/slurm",
+		"scripts/torture",
 		"datasets/internal/minigen"},
 	{"synthetic/table1"},
 	{"internal/study", "internal/sweep/sweeptest"},

@@ -7,20 +7,16 @@ package fetch
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -50,7 +46,15 @@ type Options struct {
 	Backoff time.Duration
 	// Stall is the time without a new byte after which a connection is given up. 0: 30 s.
 	Stall time.Duration
+	// Advice is said once when the download has taken ten minutes: where else the file is. Empty:
+	// nothing is said. A server that is slow is followed all the same.
+	Advice string
+
+	now func() time.Time // nil: time.Now
 }
+
+// patience is the time after which a download says its advice.
+const patience = 10 * time.Minute
 
 // Get downloads f, unless it is there with the right size and checksum. If another process is
 // downloading it, Get waits for that process. When ctx ends or the attempts are used up, the bytes
@@ -77,8 +81,12 @@ func Get(ctx context.Context, f File, o Options) error {
 	if o.Stall == 0 {
 		o.Stall = 30 * time.Second
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	o.Client = refusing(o.Client)
 	u, err := url.Parse(f.URL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if err != nil || !isHTTP(u) {
 		return fmt.Errorf("fetch: %q is not an http or https address", f.URL)
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o777); err != nil {
@@ -94,8 +102,9 @@ func Get(ctx context.Context, f File, o Options) error {
 	if Verify(f.Path, f.SHA256, f.Size) == nil {
 		return nil // the process that this one waited for has downloaded it
 	}
-	d := &download{File: f, Options: o, part: f.Path + ".part"}
+	d := &download{File: f, Options: o, part: f.Path + ".part", began: o.now()}
 	if err := d.run(ctx); err != nil {
+		d.removeEmpty()
 		return fmt.Errorf("fetch: %s: %w", u.Redacted(), err)
 	}
 	return nil
@@ -127,6 +136,8 @@ type download struct {
 	part    string        // the path PATH.part
 	bar     *progress.Bar // nil before the first answer
 	resumed bool          // the part began in an earlier attempt
+	began   time.Time
+	advised bool // the advice was said
 }
 
 // final marks an error that another attempt would not mend.
@@ -166,6 +177,7 @@ func (d *download) run(ctx context.Context) error {
 		wait = time.Duration(float64(wait) * (0.5 + rand.Float64()))
 		d.say(fmt.Sprintf("%s: %v; trying again in %v", d.Label, err,
 			wait.Round(100*time.Millisecond)))
+		d.advise(n)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -233,46 +245,6 @@ func (d *download) attempt(ctx context.Context) (have int64, err error) {
 	return d.receive(body, part, have)
 }
 
-// checkRange checks an answer with the bytes from have on, and returns the size of the whole file:
-// 0 if it is not known.
-func (d *download) checkRange(resp *http.Response, have int64) (total int64, err error) {
-	var from, to, all int64
-	header := resp.Header.Get("Content-Range")
-	if n, _ := fmt.Sscanf(header, "bytes %d-%d/%d", &from, &to, &all); n < 2 || from != have {
-		return 0, d.discard(fmt.Errorf("asked for the bytes from %d on, got %q", have, header))
-	}
-	if all > 0 && d.Size > 0 && all != d.Size {
-		return 0, final{d.discard(fmt.Errorf("the server's file has %d bytes, want %d; "+
-			"try another source", all, d.Size))}
-	}
-	return max(d.Size, all), nil
-}
-
-// checkUnsatisfiable checks the answer that the file has no bytes from have on. If the size was not
-// known, it may mean that the part is complete.
-func (d *download) checkUnsatisfiable(resp *http.Response, have int64) error {
-	var all int64
-	n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &all)
-	if n == 1 && all == have && d.Size == 0 {
-		return nil
-	}
-	return d.discard(fmt.Errorf("the server cannot continue at byte %d", have))
-}
-
-// checkWhole checks an answer with the whole file, and returns its size: not positive if it is not
-// known.
-func (d *download) checkWhole(resp *http.Response, body *bufio.Reader) (total int64, err error) {
-	if page := htmlPage(body); page != "" {
-		return 0, final{fmt.Errorf("got %s, want a file with sha256 %s; a proxy or a login may "+
-			"stand in between: try another source", page, d.SHA256)}
-	}
-	if d.Size > 0 && resp.ContentLength >= 0 && resp.ContentLength != d.Size {
-		return 0, final{fmt.Errorf("the server's file has %d bytes, want %d; try another source",
-			resp.ContentLength, d.Size)}
-	}
-	return max(d.Size, resp.ContentLength), nil
-}
-
 // restart empties the part and returns its new size, 0.
 func restart(part *os.File) (have int64, err error) {
 	if err := part.Truncate(0); err != nil {
@@ -299,6 +271,7 @@ func (d *download) receive(body io.Reader, part *os.File, have int64) (int64, er
 		}
 		have += int64(n)
 		d.bar.Add(int64(n))
+		d.advise(have)
 		switch {
 		case err == io.EOF && have < d.Size:
 			return have, fmt.Errorf("ended after %d of %d bytes", have, d.Size)
@@ -311,45 +284,6 @@ func (d *download) receive(body io.Reader, part *os.File, have int64) (int64, er
 			return have, fmt.Errorf("cut after %d bytes: %w", have, err)
 		}
 	}
-}
-
-// request asks for the bytes from an offset on. The response has the status 200, 206 or 416.
-func (d *download) request(ctx context.Context, from int64) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL, nil)
-	if err != nil {
-		return nil, final{err}
-	}
-	// Otherwise Go would decompress a file that the server wrongly declares as gzip-encoded.
-	req.Header.Set("Accept-Encoding", "identity")
-	if from > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
-	}
-	resp, err := d.Client.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = e.Err // without the address, which Get adds
-		}
-		var dns *net.DNSError
-		var cert *tls.CertificateVerificationError
-		if (errors.As(err, &dns) && dns.IsNotFound) || errors.As(err, &cert) {
-			err = final{err}
-		}
-		return nil, err
-	}
-	switch s := resp.StatusCode; {
-	case s == http.StatusOK, s == http.StatusPartialContent && from > 0,
-		s == http.StatusRequestedRangeNotSatisfiable && from > 0:
-		return resp, nil
-	case s >= 500, s == http.StatusTooManyRequests, s == http.StatusRequestTimeout:
-		err = errors.New(resp.Status)
-	default:
-		err = final{errors.New(resp.Status)}
-	}
-	resp.Body.Close()
-	return nil, err
 }
 
 // finish checks the complete part and moves it into place.
@@ -386,6 +320,25 @@ func (d *download) diskError(err error) error {
 	return err
 }
 
+// removeEmpty removes a part without a byte, which is of no use to a later process.
+func (d *download) removeEmpty() {
+	info, err := os.Lstat(d.part)
+	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		os.Remove(d.part) // a failure leaves an empty file
+	}
+}
+
+// advise says the advice once the download has taken long. have is the size of the part.
+func (d *download) advise(have int64) {
+	taken := d.now().Sub(d.began)
+	if d.Advice == "" || d.advised || taken < patience {
+		return
+	}
+	d.advised = true
+	d.say(fmt.Sprintf("%s: %d bytes are here after %v; %s", d.Label, have, taken.Round(time.Minute),
+		d.Advice))
+}
+
 func (d *download) say(text string) {
 	if d.bar != nil {
 		d.bar.Println(text)
@@ -412,19 +365,4 @@ func (w *watched) Read(p []byte) (int, error) {
 		err = context.Cause(w.ctx)
 	}
 	return n, err
-}
-
-var title = regexp.MustCompile(`(?is)<title[^>]*>\s*(.{0,80}?)\s*</title>`)
-
-// htmlPage describes a body that is an HTML page, and returns "" for any other body.
-func htmlPage(body *bufio.Reader) string {
-	head, _ := body.Peek(4096)
-	kind := http.DetectContentType(bytes.TrimPrefix(head, []byte("\ufeff")))
-	if !strings.HasPrefix(kind, "text/html") {
-		return ""
-	}
-	if m := title.FindSubmatch(head); m != nil {
-		return fmt.Sprintf("an HTML page (%q)", m[1])
-	}
-	return "an HTML page"
 }

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,6 +65,10 @@ func ignoreRange(w http.ResponseWriter, r *http.Request) {
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", code) }
+}
+
+func redirect(to string) http.HandlerFunc {
+	return http.RedirectHandler(to, http.StatusFound).ServeHTTP
 }
 
 func body(b []byte) http.HandlerFunc {
@@ -137,6 +142,10 @@ func TestGet(t *testing.T) {
 			err:      "503 Service Unavailable; gave up after 3 attempts"},
 		{name: "missing", serve: []http.HandlerFunc{status(404)}, requests: []string{""},
 			err: "404 Not Found"},
+		{name: "redirect to a file", serve: []http.HandlerFunc{redirect("file:///etc/passwd")},
+			requests: []string{""}, err: `redirected to "file:///etc/passwd", want an http or`},
+		{name: "redirect to itself", serve: []http.HandlerFunc{redirect("/file.bin")},
+			requests: make([]string, 10), err: "redirected 10 times; try another source"},
 		{name: "page", serve: []http.HandlerFunc{body(page)}, requests: []string{""},
 			err: `got an HTML page ("Sign in"), want a file with sha256 `},
 		{name: "page, size unknown", serve: []http.HandlerFunc{body(page)}, noSize: true,
@@ -213,6 +222,9 @@ func TestGet(t *testing.T) {
 			}
 			if _, err := os.Stat(f.Path + ".lock"); err == nil {
 				t.Error("the lock is left behind")
+			}
+			if info, err := os.Stat(f.Path + ".part"); err == nil && info.Size() == 0 {
+				t.Error("an empty part is left behind")
 			}
 		})
 	}
@@ -384,4 +396,33 @@ func TestProgressInPipe(t *testing.T) {
 	if strings.ContainsAny(out.String(), "\r\x1b") {
 		t.Errorf("control characters in %q", out.String())
 	}
+}
+
+// A server that brings a little with each attempt is followed for ever, but after ten minutes, of
+// which each attempt here takes six, the advice is said, once.
+func TestAdvice(t *testing.T) {
+	url, _ := script(t, cut(100_000, whole), cut(50_000, whole), cut(50_000, whole), whole)
+	var out bytes.Buffer
+	clock, attempts := time.Now(), 0
+	o := Options{Out: &out, Label: "file", Backoff: time.Millisecond, Advice: "look elsewhere",
+		now:    func() time.Time { return clock.Add(time.Duration(attempts) * 6 * time.Minute) },
+		Client: &http.Client{Transport: counting(func() { attempts++ })}}
+	if err := Get(t.Context(), File{URL: url, Path: filepath.Join(t.TempDir(), "f"),
+		SHA256: sum(content), Size: int64(len(content))}, o); err != nil {
+		t.Fatal(err)
+	}
+	// In the second attempt, after 12 minutes and with the first of its bytes.
+	advice := regexp.MustCompile(
+		`(?m)^file: 1[0-5]\d{4} bytes are here after 12m0s; look elsewhere$`)
+	if !advice.MatchString(out.String()) || strings.Count(out.String(), "elsewhere") != 1 {
+		t.Errorf("no advice, or more than one, in:\n%s", out.String())
+	}
+}
+
+// counting is a transport that calls a function before each request.
+type counting func()
+
+func (count counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	count()
+	return http.DefaultTransport.RoundTrip(r)
 }

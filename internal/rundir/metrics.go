@@ -68,11 +68,15 @@ func readMetrics(path string) (rows []Row, ends []int64, err error) {
 
 func parseMetrics(path string, b []byte) (rows []Row, ends []int64, err error) {
 	last, offset := int64(-1), int64(0)
+	quick := plainRows{names: map[string]string{}}
 	for line := range bytes.Lines(b) {
 		if line[len(line)-1] != '\n' {
 			break
 		}
-		row, err := parseRow(line)
+		row, ok := quick.parse(line)
+		if !ok {
+			row, err = parseRow(line)
+		}
 		if err == nil && row.Step <= last {
 			err = fmt.Errorf("step is %d, want more than %d as on the line before", row.Step, last)
 		}

@@ -146,6 +146,15 @@ func FuzzMetrics(f *testing.F) {
 	f.Add([]byte(" { \"a\" : \"+Inf\" , \"step\" : 3 } \r\n"), 3)
 	f.Add([]byte("\n"), 0)
 	f.Fuzz(func(t *testing.T, in []byte, cut int) {
+		quick := plainRows{names: map[string]string{}}
+		for line := range bytes.Lines(in) {
+			if got, ok := quick.parse(line); ok {
+				want, err := parseRow(line)
+				if err != nil || cmp.Diff(got, want, sameNumbers) != "" {
+					t.Errorf("%q: %+v, want %+v, %v", line, got, want, err)
+				}
+			}
+		}
 		rows, ends, err := parseMetrics("metrics.jsonl", in)
 		if err != nil {
 			return

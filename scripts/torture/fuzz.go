@@ -1,0 +1,82 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// fuzzing is the outcome of fuzzing a parser.
+type fuzzing struct {
+	name   string // the package's folder and the function
+	inputs string // number of executions
+	failed bool
+}
+
+// fuzzAll fuzzes each parser of the repository for a time.
+func (c *campaign) fuzzAll(ctx context.Context) error {
+	if c.fuzz == 0 || c.only != "" {
+		return nil
+	}
+	if _, err := os.Stat("go.mod"); errors.Is(err, fs.ErrNotExist) {
+		return errors.New("-fuzz: no go.mod is here: start in the repository's folder")
+	}
+	function := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
+	return filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || ctx.Err() != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, match := range function.FindAllSubmatch(source, -1) {
+			if err := c.fuzzOne(ctx, filepath.Dir(path), string(match[1])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// executions are in the lines that go test prints while it fuzzes.
+var executions = regexp.MustCompile(`execs: (\d+)`)
+
+// fuzzOne fuzzes a function of a package.
+func (c *campaign) fuzzOne(ctx context.Context, folder, name string) error {
+	test := exec.CommandContext(ctx, "go", "test", "./"+folder, "-run=^$", "-fuzz=^"+name+"$",
+		"-fuzztime="+c.fuzz.String())
+	out, err := test.CombinedOutput()
+	if ctx.Err() != nil {
+		return nil
+	}
+	inputs := "0"
+	if found := executions.FindAllSubmatch(out, -1); found != nil {
+		inputs = string(found[len(found)-1][1])
+	}
+	f := fuzzing{filepath.ToSlash(folder) + " " + name, inputs, err != nil}
+	c.fuzzed = append(c.fuzzed, f)
+	fmt.Fprintf(c.stdout, "fuzzed    %s: %s executions\n", f.name, f.inputs)
+	if err == nil {
+		return nil
+	}
+	if !strings.Contains(string(out), "--- FAIL: "+name) { // it was not built, say
+		return fmt.Errorf("%v: %w: %s", test, err, strings.TrimSpace(string(out)))
+	}
+	c.wrong = append(c.wrong, fmt.Sprintf("%s: %s", f.name, firstLines(string(out), 12)))
+	return nil
+}
+
+// firstLines are the first n lines of a text.
+func firstLines(text string, n int) string {
+	lines := strings.SplitN(text, "\n", n+1)
+	return strings.Join(lines[:min(n, len(lines))], "\n")
+}

@@ -1,0 +1,170 @@
+//go:build unix
+
+// Torture kills commands at random and chosen moments, damages the files of their folders, and
+// feeds their parsers nonsense, and counts what does not end as it should.
+//
+//	go run ./scripts/torture                                        a few minutes on 2 cores
+//	go run ./scripts/torture -kills=1000 -damages=1000 -fuzz=1m     an hour or two
+//	go run ./scripts/torture -seed=5 -only=kill-17                  one case again
+//
+// A killed run is started again until it is done, and must then have the bytes of an undisturbed
+// one. Victims are cifar on one device and on two, synthetic, and a study: its parent, a worker, or
+// all of its processes. A damaged run must end with the same bytes, or be refused in one line. The
+// victims are tiny and use the Go backend. What is done in a case follows from the seed and its
+// number alone; at which step the process then is depends on the machine. The folder of a case that
+// goes wrong is kept.
+//
+// With -out=FOLDER the tables are written to README.md there. A signal ends the campaign, and the
+// tables count what was done so far. The exit status is 1 if anything went wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"momentum/internal/cli"
+	"momentum/internal/durable"
+)
+
+func main() {
+	if command := os.Getenv(asVictim); command != "" {
+		os.Exit(act(command))
+	}
+	os.Exit(cli.Main("torture", run))
+}
+
+// options are the flags.
+type options struct {
+	kills, damages int
+	fuzz           time.Duration
+	seed           uint64
+	names          string // of the victims
+	only, out      string
+}
+
+func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
+	var o options
+	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
+	flags.IntVar(&o.kills, "kills", 60, "the `number` of kills")
+	flags.IntVar(&o.damages, "damages", 200, "the `number` of damaged folders: with 500, every "+
+		"kind of damage to every file")
+	flags.DurationVar(&o.fuzz, "fuzz", 0, "the `time` to fuzz each parser; run in the repository")
+	flags.Uint64Var(&o.seed, "seed", 0, "the `seed` of the cases (default: a new one)")
+	flags.StringVar(&o.names, "victims", allVictims, "the `commands` that are tortured")
+	flags.StringVar(&o.only, "only", "", "one `case` alone, such as kill-17 or damage-3")
+	flags.StringVar(&o.out, "out", "", "the `folder` of README.md with the tables")
+	if err := cli.Parse(flags, args, stdout, "torture kills commands, damages their folders and "+
+		"fuzzes their parsers."); err != nil {
+		return err
+	}
+	if o.kills < 0 || o.damages < 0 || o.fuzz < 0 {
+		return cli.Usagef("-kills, -damages and -fuzz must be at least 0, got %d, %d and %v",
+			o.kills, o.damages, o.fuzz)
+	}
+	kind, _, _ := strings.Cut(o.only, "-")
+	if o.only != "" && (kind != "kill" && kind != "damage" || o.seed == 0) {
+		return cli.Usagef("-only must be a case such as kill-17 or damage-3, with its -seed, got "+
+			"%q and -seed=%d", o.only, o.seed)
+	}
+	for _, name := range strings.Split(o.names, ",") {
+		if !slices.Contains(strings.Split(allVictims, ","), name) {
+			return cli.Usagef("-victims must be some of %s, got %q", allVictims, name)
+		}
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64N(1e9) + 1
+	}
+	fmt.Fprintf(stdout, "seed      %d\n", o.seed)
+	work, err := os.MkdirTemp("", "torture")
+	if err != nil {
+		return err
+	}
+	c := &campaign{options: o, work: work, stdout: stdout, began: time.Now(),
+		command: cli.CommandLine("go run ./scripts/torture", args...)}
+	if err := c.all(ctx); err != nil {
+		return errors.Join(err, os.RemoveAll(work))
+	}
+	return c.end()
+}
+
+// campaign is one invocation of the command.
+type campaign struct {
+	options
+	command string
+	work    string // the folder of everything below
+	stdout  io.Writer
+	began   time.Time
+	victims []*victim
+	killed  map[string]map[string]int // by victim and moment
+	runs    int                       // that were killed and have ended as they should
+	damaged map[string]map[string]int // by victim with its state and kind, and by outcome
+	fuzzed  []fuzzing
+	wrong   []string // what went wrong, with the case
+}
+
+// all executes the parts of the campaign until ctx ends.
+func (c *campaign) all(ctx context.Context) error {
+	if c.kills > 0 || c.damages > 0 {
+		if err := c.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	for _, part := range []func(context.Context) error{c.killAll, c.damageAll, c.fuzzAll} {
+		if err := part(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numbers are those of the cases of a kind, from first up to, but not including, last: all below n,
+// or the one that -only names.
+func (c *campaign) numbers(kind string, n int) (first, last int) {
+	if c.only == "" {
+		return 0, n
+	}
+	if _, err := fmt.Sscanf(c.only, kind+"-%d", &first); err != nil {
+		return 0, 0
+	}
+	return first, first + 1
+}
+
+// random is the generator of a case, which follows from the seed and the case's name.
+func (c *campaign) random(kind string, number int) *rand.Rand {
+	return rand.New(rand.NewPCG(c.seed, uint64(kind[0])<<32+uint64(number)))
+}
+
+// fail records that a case went wrong. Its folder is kept.
+func (c *campaign) fail(name, root, format string, args ...any) {
+	text := fmt.Sprintf("%s: %s", name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(c.stdout, "wrong     %s; see %s; -seed=%d -only=%s repeats it\n", text, root,
+		c.seed, name)
+	c.wrong = append(c.wrong, strings.ReplaceAll(text, c.work+string(os.PathSeparator), ""))
+}
+
+// end prints and writes the tables, and returns an error if anything went wrong.
+func (c *campaign) end() error {
+	text := c.report()
+	fmt.Fprint(c.stdout, "\n"+text)
+	if c.out != "" {
+		if err := os.MkdirAll(c.out, 0o777); err != nil {
+			return fmt.Errorf("-out: %w", err)
+		}
+		if err := durable.WriteBytes(filepath.Join(c.out, "README.md"), []byte(text)); err != nil {
+			return fmt.Errorf("-out: %w", err)
+		}
+	}
+	if len(c.wrong) > 0 {
+		return fmt.Errorf("%d case(s) went wrong, the first is %s", len(c.wrong), c.wrong[0])
+	}
+	return os.RemoveAll(c.work)
+}
