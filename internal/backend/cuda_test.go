@@ -129,7 +129,7 @@ func cudaMachine(t *testing.T) (machine, *served) {
 	other := zipped(t, "nvidia/other/lib/libother.so", "other", "nvidia/../../escaped", "")
 	x := index{
 		"jax-cuda13-pjrt": {"1.0": {"pjrt.whl": plugin}, "2.0": {"pjrt-2.0.whl": nil}},
-		"nvidia-nvvm":     {"13.0": {"lib.whl": lib, "lib-windows.whl": nil}, "13.1": {"n.whl": nil}},
+		"nvidia-nvvm":     {"13.0": {"lib.whl": lib, "lib-win.whl": nil}, "13.1": {"n.whl": nil}},
 		"nvidia-other":    {"1.0": {"other.whl": other}},
 	}.serve(t)
 	m := bare()
