@@ -103,7 +103,7 @@ func TestFirst(t *testing.T) {
 		b.Close()
 	}
 	r, printed := reportOf(t, "-first", "-backend=xla:cpu", "-width=1", "-images=10", "-chunks=4",
-		"-precision=bf16,tf32", "-limit=10m")
+		"-precision=bf16,tf32", "-limit=1h")
 	if len(r.Precisions) != 2 || r.Precisions[1].Skipped == "" {
 		t.Fatalf("got %+v, want bf16, and tf32 left out", r.Precisions)
 	}
