@@ -5,6 +5,7 @@ import (
 	_ "embed" // cuda_wheels.txt
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,7 +198,30 @@ func (m machine) installCUDA(ctx context.Context, o Options) (plugin string, err
 	if err != nil {
 		return "", err
 	}
-	home := filepath.Join(o.CacheDir, "jax-"+cuda+"-"+jaxVersion)
+	return m.install(ctx, wheels, filepath.Join(o.CacheDir, "jax-"+cuda+"-"+jaxVersion), o)
+}
+
+// compilerPackages are those of the wheels of a CUDA 13 installation that suffice to compile for a
+// GPU that is not there.
+var compilerPackages = []string{"jax-cuda13-pjrt", "nvidia-cuda-runtime", "nvidia-nvjitlink",
+	"nvidia-nvvm"}
+
+// installCompiler installs the wheels of compilerPackages (259 MB) in the cache folder, where
+// findCUDA does not look: this installation computes nothing.
+func (m machine) installCompiler(ctx context.Context, o Options) (plugin string, err error) {
+	wheels, err := m.cuda("cuda13")
+	if err != nil {
+		return "", err
+	}
+	wheels = slices.DeleteFunc(wheels, func(w wheel) bool {
+		return !slices.Contains(compilerPackages, w.pkg)
+	})
+	return m.install(ctx, wheels, filepath.Join(o.CacheDir, "compiler-cuda13-"+jaxVersion), o)
+}
+
+// install unpacks wheels in the folder home, completely or not at all.
+func (m machine) install(ctx context.Context, wheels []wheel, home string, o Options) (
+	plugin string, err error) {
 	lock, err := lockCache(ctx, home, o)
 	if err != nil {
 		return "", err
@@ -357,12 +381,22 @@ func (o Options) memory() string {
 // HasGPU reports whether there is an NVIDIA GPU that this process may use.
 func HasGPU() bool { return thisMachine().hasGPU() }
 
-// FindCUDA returns the path of a CUDA plugin on this machine, in the default folder of plugins or
-// installed by another program, or "".
-func FindCUDA(ctx context.Context) string {
-	dir, err := cacheDir("")
-	if err != nil {
-		return ""
+// CUDACompiler returns the path of a CUDA plugin that compiles for a GPU that is not there: in the
+// default folder of plugins or installed by another program, or else with the wheels that this
+// takes.
+func CUDACompiler(ctx context.Context, o Options) (plugin string, err error) {
+	return thisMachine().cudaCompiler(ctx, o)
+}
+
+func (m machine) cudaCompiler(ctx context.Context, o Options) (plugin string, err error) {
+	if o.Out == nil {
+		o.Out = io.Discard
 	}
-	return thisMachine().findCUDA(ctx, Options{CacheDir: dir})
+	if o.CacheDir, err = cacheDir(o.CacheDir); err != nil {
+		return "", err
+	}
+	if plugin = m.findCUDA(ctx, o); plugin != "" {
+		return plugin, nil
+	}
+	return m.installCompiler(ctx, o)
 }

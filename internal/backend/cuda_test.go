@@ -128,15 +128,15 @@ func cudaMachine(t *testing.T) (machine, *served) {
 		"lib.dist-info/RECORD", "")
 	other := zipped(t, "nvidia/other/lib/libother.so", "other", "nvidia/../../escaped", "")
 	x := index{
-		"jax-pjrt":     {"1.0": {"pjrt.whl": plugin}, "2.0": {"pjrt-2.0.whl": nil}},
-		"nvidia-lib":   {"13.0": {"lib.whl": lib, "lib-windows.whl": nil}, "13.1": {"n.whl": nil}},
-		"nvidia-other": {"1.0": {"other.whl": other}},
+		"jax-cuda13-pjrt": {"1.0": {"pjrt.whl": plugin}, "2.0": {"pjrt-2.0.whl": nil}},
+		"nvidia-nvvm":     {"13.0": {"lib.whl": lib, "lib-win.whl": nil}, "13.1": {"n.whl": nil}},
+		"nvidia-other":    {"1.0": {"other.whl": other}},
 	}.serve(t)
 	m := bare()
 	m.index = x.address
 	m.cuda = func(string) ([]wheel, error) {
-		return []wheel{{"jax-pjrt", "1.0", "pjrt.whl", sum(plugin)},
-			{"nvidia-lib", "13.0", "lib.whl", sum(lib)},
+		return []wheel{{"jax-cuda13-pjrt", "1.0", "pjrt.whl", sum(plugin)},
+			{"nvidia-nvvm", "13.0", "lib.whl", sum(lib)},
 			{"nvidia-other", "1.0", "other.whl", sum(other)}}, nil
 	}
 	return m, x
@@ -167,7 +167,7 @@ func TestInstallCUDA(t *testing.T) {
 			t.Errorf("files (-want +got):\n%s", diff)
 		}
 		if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.0" {
-			t.Errorf("nvidia-lib %s, want 13.0", content)
+			t.Errorf("nvidia-nvvm %s, want 13.0", content)
 		}
 		info, err := os.Stat(home + "/nvidia/cu/bin/ptxas")
 		if err == nil && info.Mode()&0o100 == 0 {
@@ -176,6 +176,30 @@ func TestInstallCUDA(t *testing.T) {
 		if n := x.downloads.Load(); n != 3 {
 			t.Errorf("%d downloads, want 3", n)
 		}
+	}
+}
+
+// To compile takes some of the wheels, in a folder where no GPU's plugin is looked for. A complete
+// installation serves too.
+func TestCUDACompiler(t *testing.T) {
+	m, x := cudaMachine(t)
+	o := Options{CacheDir: t.TempDir()}
+	for range 2 { // the second time it is installed already
+		plugin, err := m.cudaCompiler(t.Context(), o)
+		if err != nil || !strings.HasPrefix(plugin, o.CacheDir+"/compiler-cuda13-") {
+			t.Fatalf("got %s, %v, want a plugin in %s", plugin, err, o.CacheDir)
+		}
+	}
+	if n := x.downloads.Load(); n != 2 {
+		t.Errorf("%d downloads, want the plugin and one of two libraries", n)
+	}
+	if plugin := m.findCUDA(t.Context(), o); plugin != "" {
+		t.Errorf("%s is taken for a GPU's plugin", plugin)
+	}
+	all := filepath.Join(o.CacheDir, "jax-1/jax_plugins/xla_cuda13/xla_cuda_plugin.so")
+	write(t, all, "plugin")
+	if plugin, err := m.cudaCompiler(t.Context(), o); plugin != all {
+		t.Errorf("got %s, %v, want the complete installation %s", plugin, err, all)
 	}
 }
 

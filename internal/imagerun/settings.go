@@ -113,7 +113,7 @@ func (c *Config) useful(kind backend.Kind) int {
 	if images == 0 {
 		return 0
 	}
-	return descent.Parts(images, cmp.Or(c.Chunk, chunkOf[kind]))
+	return descent.Parts(images, c.fullChunk(kind))
 }
 
 // Derived is what follows from the settings and helps a reader. It is stored but not read back.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"momentum/datasets"
+	"momentum/internal/backend"
 )
 
 // randomConfig draws each field from values of which some are right, so that many configurations
@@ -124,5 +125,29 @@ func TestNormalizeGivesOneName(t *testing.T) {
 	two.Normalize()
 	if one.Settings == two.Settings {
 		t.Errorf("chunks of 5 and of 6 give the same settings %+v", one.Settings)
+	}
+}
+
+// In bf16 and tf32 a GPU takes twice the images of f32 at once, unless -chunk says how many.
+func TestFullChunk(t *testing.T) {
+	for _, c := range []struct {
+		kind      backend.Kind
+		precision string
+		chunk     int
+		want      int
+	}{
+		{backend.CUDA, "f32", 0, 1000}, {backend.CUDA, "tf32", 0, 2000},
+		{backend.CUDA, "bf16", 0, 2000}, {backend.CUDA, "bf16", 7, 7},
+		{backend.CPU, "bf16", 0, 32}, {backend.Go, "f32", 0, 16},
+	} {
+		var config Config
+		config.Precision, config.Chunk = c.precision, c.chunk
+		if got := config.fullChunk(c.kind); got != c.want {
+			t.Errorf("%s %s -chunk=%d: %d images, want %d", c.kind, c.precision, c.chunk, got,
+				c.want)
+		}
+		if got := config.chunk(c.kind, 5); got != 5 {
+			t.Errorf("%d images at once, want the 5 that there are", got)
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"momentum/internal/backend"
+	"momentum/internal/cli"
 	"momentum/internal/descent"
 	"momentum/internal/durable"
 	"momentum/internal/markdown"
@@ -133,7 +134,7 @@ func (t *compileTask) failed(err error) compiled {
 // compile compiles the graphs of a step for a described GPU, a child process for each task, and
 // prints a table.
 func compile(ctx context.Context, stdout, stderr io.Writer, o options) error {
-	plugin, why := o.cudaPlugin(ctx)
+	plugin, why := o.cudaPlugin(ctx, stderr)
 	if why != "" {
 		fmt.Fprintf(stdout, "skipped: %s\n", why)
 		return nil
@@ -179,7 +180,7 @@ func compile(ctx context.Context, stdout, stderr io.Writer, o options) error {
 }
 
 // cudaPlugin returns the path of the CUDA plugin to compile with, or why there is none.
-func (o options) cudaPlugin(ctx context.Context) (plugin, why string) {
+func (o options) cudaPlugin(ctx context.Context, stderr io.Writer) (plugin, why string) {
 	for _, tool := range []string{"cc", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", err.Error()
@@ -188,8 +189,9 @@ func (o options) cudaPlugin(ctx context.Context) (plugin, why string) {
 	if path, found := strings.CutPrefix(o.Backend, "xla:/"); found {
 		return "/" + path, ""
 	}
-	if plugin = backend.FindCUDA(ctx); plugin == "" {
-		return "", "there is no CUDA plugin on this machine: docs/gpu.md says how to get one"
+	plugin, err := backend.CUDACompiler(ctx, backend.Options{Out: stderr})
+	if err != nil {
+		return "", cli.Line(err)
 	}
 	return plugin, ""
 }

@@ -41,8 +41,8 @@ func TestCompile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles for a minute")
 	}
-	if backend.FindCUDA(t.Context()) == "" {
-		t.Skip("there is no CUDA plugin on this machine")
+	if _, err := backend.CUDACompiler(t.Context(), backend.Options{Offline: true}); err != nil {
+		t.Skipf("there is no CUDA plugin on this machine: %v", err)
 	}
 	out := filepath.Join(t.TempDir(), "compile.json")
 	var stdout bytes.Buffer
