@@ -34,10 +34,11 @@
 //     timed; a chunk that does not fit into memory is recorded as an error and is no failure;
 //  3. 20 full-batch steps in the paper's setting at the fastest chunk.
 //
-// The images of the paper's setting are CIFAR-10's from -data-dir or, without it, the 1,000 embedded
-// images repeated. Each of these steps is a process of its own, since NVIDIA's libraries either use
-// TF32 or not in a whole process, and is ended after 10 minutes. After each step the results so far
-// are written to -out as JSON. Where a command may take 10 minutes only, name one precision:
+// The images of the paper's setting are CIFAR-10's from -data-dir or, without it, the 1,000
+// embedded images repeated. Each of these steps is a process of its own, since NVIDIA's libraries
+// either use TF32 or not in a whole process, and is ended after 10 minutes. After each step the
+// results so far are written to -out as JSON. Where a command may take 10 minutes only, name one
+// precision:
 //
 //	./gpucheck -precision=bf16 -limit=9m30s -out=bf16.json
 //
