@@ -59,6 +59,9 @@ type Config struct {
 // quickN is the number of samples of the preset quick.
 const quickN = 1000
 
+// defaultD is d unless it is given.
+const defaultD = 30
+
 // presets lists what -preset may be.
 var presets = []string{"quick", "paper", "theory"}
 

@@ -74,7 +74,9 @@ func TestFlagsOverridePreset(t *testing.T) {
 		c.Seed != math.MaxUint64 {
 		t.Errorf("got %v", c.Settings)
 	}
-	if c.Out != "a/synthetic-paper" || r.preset != "paper" || c.Table1.Seed != c.Seed {
+	const out = "a/synthetic-paper-N=500-d=7-momentum=0.5-seed=18446744073709551615" +
+		"-small-margin=0.1"
+	if c.Out != out || r.preset != "paper" || c.Table1.Seed != c.Seed {
 		t.Errorf("out %q, preset %q, seed %d of Table 1", c.Out, r.preset, c.Table1.Seed)
 	}
 	// N = 32·10
@@ -99,7 +101,7 @@ func TestParts(t *testing.T) {
 		{"-table=1 -scales -mechanism -theory", []string{partTheory, partMechanism, partScales,
 			partTable1}},
 		{"-theory -map=false", []string{partTheory}},
-		{"-all -figure=2", allParts},
+		{"-all", allParts},
 		{"-preset=theory -theory -d=20", []string{partTheory}},
 	} {
 		if _, r := mustParse(t, strings.Fields(tt.args)...); !slices.Equal(r.parts, tt.want) {
@@ -113,6 +115,15 @@ func TestParts(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"-N=x", `invalid value "x" for flag -N: want a whole number`},
+		{"-all -figure=2", "-all has every part: leave out -all or the parts that you name"},
+		{"-map -lr=3", "-lr changes nothing in map: leave it out, or ask for a part that it " +
+			"changes"},
+		{"-map -gamma=0.5", "-momentum changes nothing in map"},
+		{"-theory -seeds=2", "-seeds changes nothing in theory"},
+		{"-figure=2 -N=10", "-N changes nothing in figure2"},
+		{"-table=1 -theory -filters=3 -lr=0.1 -seeds=3",
+			"-seeds changes nothing in theory, table1"},
+		{"-table-seeds=3", "-table-seeds changes nothing in figure3"},
 		{"-fast", "flag provided but not defined: -fast (see go run ./synthetic -h)"},
 		{"map", `unexpected argument "map": flags are written -name=value`},
 		{"-preset=huge", `-preset must be one of quick, paper, theory, got "huge"`},

@@ -48,6 +48,7 @@ with its work saved.
 type request struct {
 	preset string
 	parts  []string
+	named  bool // the command line names parts
 	all    bool // every part, and the page
 	fresh  bool
 	dryRun bool
@@ -82,7 +83,8 @@ func flagSet(c *Config, r *request, mu *float64) *flag.FlagSet {
 		"time between checkpoints, such as 30s; 0s: after every call")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
 	fs.StringVar(&c.Out, "out", c.Out,
-		"`folder` of pictures and tables; empty: synthetic-PRESET under -runs")
+		"`folder` of pictures and tables; empty: synthetic-PRESET under -runs, with the settings "+
+			"that differ from the preset's")
 	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
 	for name, second := range aliases {
 		cli.Alias(fs, name, second)
@@ -182,7 +184,7 @@ func defaultsOf(name string, d int) Config {
 // printManual prints the manual and the flags by group.
 func printManual(out io.Writer) {
 	defaults := func(name string) *flag.FlagSet {
-		c, r, mu := defaultsOf(name, 30), request{preset: presets[0]}, 0.0
+		c, r, mu := defaultsOf(name, defaultD), request{preset: presets[0]}, 0.0
 		return flagSet(&c, &r, &mu)
 	}
 	fs := defaults(presets[0])
@@ -200,15 +202,17 @@ func printManual(out io.Writer) {
 // parse turns arguments into settings: the preset's values, overridden by the flags.
 func parse(args []string) (Config, request, error) {
 	c, r, mu := Config{}, request{preset: presets[0]}, 0.0
+	var given, other []string // settings: given as flags, differing from the preset's
 	// The flags -preset and -d decide the defaults of the others, so the arguments are parsed
 	// twice.
 	for range 2 {
-		d := 30
+		d := defaultD
 		if c.D != 0 {
 			d = max(2, c.D)
 		}
 		c, r = defaultsOf(r.preset, d), request{preset: r.preset}
 		fs := flagSet(&c, &r, &mu)
+		given, other = nil, nil
 		if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 			return c, r, err
 		} else if err != nil {
@@ -227,16 +231,56 @@ func parse(args []string) (Config, request, error) {
 				"20,000 samples are 0.002", mu)
 		}
 		c.SmallMargin = int(math.Round(mu * float64(max(c.N, 0))))
+		fs.Visit(func(f *flag.Flag) {
+			if !slices.Contains(settingFlags, f.Name) && !slices.Contains(tableFlags, f.Name) {
+				return
+			}
+			given = append(given, f.Name)
+			if f.Value.String() != f.DefValue || f.Name == "d" && c.D != defaultD {
+				other = append(other, "-"+f.Name+"="+f.Value.String())
+			}
+		})
 	}
+	r.named = len(r.parts) > 0
 	r.parts = r.orderedParts()
 	c.Table1.Seed = c.Seed
 	if c.Out == "" {
-		c.Out = filepath.Join(c.Runs, "synthetic-"+r.preset)
+		c.Out = filepath.Join(c.Runs, "synthetic-"+r.preset+strings.Join(other, ""))
 	}
 	if err := c.validate(); err != nil {
 		return c, r, &cli.UsageError{Err: err}
 	}
-	return c, r, nil
+	return c, r, r.checkEffects(given)
+}
+
+// changes reports whether a setting changes a part of the command.
+func changes(part, name string) bool {
+	switch part {
+	case partTable1: // has data and rates of its own
+		return name == "seed" || slices.Contains(tableFlags, name)
+	case partFigure2: // two dimensions, no training
+		return slices.Contains([]string{"alpha", "beta", "sigma", "seed"}, name)
+	case partMap: // a grid of η and γ in the damped form, of one seed
+		return slices.Contains(settingFlags, name) &&
+			!slices.Contains([]string{"lr", "momentum", "form", "seeds"}, name)
+	case partTheory:
+		return slices.Contains(settingFlags, name) && name != "seeds"
+	}
+	return slices.Contains(settingFlags, name)
+}
+
+// checkEffects refuses flags that would change nothing.
+func (r request) checkEffects(given []string) error {
+	if r.all && r.named {
+		return cli.Usagef("-all has every part: leave out -all or the parts that you name")
+	}
+	for _, name := range given {
+		if !slices.ContainsFunc(r.parts, func(part string) bool { return changes(part, name) }) {
+			return cli.Usagef("-%s changes nothing in %s: leave it out, or ask for a part that it "+
+				"changes", name, strings.Join(r.parts, ", "))
+		}
+	}
+	return nil
 }
 
 // orderedParts are the parts asked for, or the default one, each once and in the order of -all.

@@ -104,7 +104,7 @@ func (c Config) plan(r request) []part {
 	for _, name := range r.parts {
 		p := part{name, c.Settings}
 		if r.all && c.N > quickN {
-			quick := preset("quick", 30)
+			quick := preset("quick", defaultD)
 			quick.Seed = c.Seed
 			switch {
 			case name == partMap:

@@ -60,7 +60,8 @@ func fails(t *testing.T, wantStatus int, want string, args ...string) {
 // neurons and 60 steps.
 func smallRun(root string, more ...string) []string {
 	return runtest.Changed([]string{"-backend=go", "-offline", "-N=60", "-small-margin=0.1",
-		"-d=8", "-P=3", "-m=2", "-T=60", "-test=50", "-runs=" + root}, more...)
+		"-d=8", "-P=3", "-m=2", "-T=60", "-test=50", "-runs=" + root,
+		"-out=" + filepath.Join(root, "synthetic-quick")}, more...)
 }
 
 // folder returns the path of the only run folder in root.
@@ -330,8 +331,8 @@ func TestGrowth(t *testing.T) {
 	root := t.TempDir()
 	succeed(t, "-preset=theory", "-backend=go", "-offline", "-d=16", "-T=2", "-test=10",
 		"-runs="+root)
-	table := strings.Split(strings.TrimSpace(runtest.Read(t, root, "synthetic-theory",
-		"growth.md")), "\n")
+	out := filepath.Join(root, "synthetic-theory-T=2-d=16-test=10")
+	table := strings.Split(strings.TrimSpace(runtest.Read(t, out, "growth.md")), "\n")
 	var ds []string
 	for _, line := range table[2:] {
 		ds = append(ds, strings.Join(strings.Split(line, " | ")[:2], " "))

@@ -55,8 +55,13 @@ type Writer struct {
 // name contains "tfevents". An existing file is cut off before its first record with a step after
 // keepUpToStep, or before its first torn or damaged record; the records before stay as they are,
 // with their wall times. A file that does not begin like an event file is an error and is not
-// changed.
+// changed. A link to nothing gives way to a file.
 func Open(path string, keepUpToStep int64) (*Writer, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("tbevents: %w", err)
+		}
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("tbevents: %w", err)

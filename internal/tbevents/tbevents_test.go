@@ -190,6 +190,22 @@ func TestTorn(t *testing.T) {
 	}
 }
 
+// A link to nothing is replaced: a write through it would make a file elsewhere.
+func TestDanglingLink(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "events.out.tfevents.0"), filepath.Join(dir, "nowhere")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path, 0).Close()
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("the file was made where the link points to")
+	}
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("not a file: %v, %v", info, err)
+	}
+}
+
 func TestForeignFile(t *testing.T) {
 	for _, content := range []string{"notes", strings.Repeat("notes", 100),
 		string(make([]byte, 100))} {
