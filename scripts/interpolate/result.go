@@ -159,7 +159,7 @@ func (r *result) picture(title string) figure.Picture {
 	if len(r.line) > 0 {
 		p.Panels = append(p.Panels, r.linePanels())
 	}
-	if len(r.byEpoch()) > 1 {
+	if len(r.byEpoch()) > 2 { // more than the first and the last
 		p.Panels = append(p.Panels, r.distancePanels())
 		if r.standardized {
 			p.Note = "Distances and cosine of the standardized weights, which the network uses."
