@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/rundir"
 	"momentum/internal/runtable"
 	"momentum/internal/runtest"
 )
@@ -106,6 +107,37 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// The loss of a falls from 4 over 2 to 1, and its accuracy rises from 10 over 20 to 40%: a loss of 1 is
+// reached at 40%, and √2, half-way in the logarithm, at 30%. b has 2 at 40% and nothing below.
+func TestAtLosses(t *testing.T) {
+	run := func(opt, seed string, losses, accuracies [3]float64) runtable.Run {
+		r := runtable.Run{State: rundir.Done,
+			Settings: map[string]string{"opt": opt, "lr": "1", "seed": seed}}
+		for i, loss := range losses {
+			r.Rows = append(r.Rows, rundir.Row{Step: int64(i), Values: []rundir.Value{
+				{Name: "epoch", X: float64(i)}, {Name: "loss", X: loss},
+				{Name: "test_accuracy", X: accuracies[i]}}})
+		}
+		return r
+	}
+	a := run("gd", "1", [3]float64{4, 2, 1}, [3]float64{0.1, 0.2, 0.4})
+	b := run("gdm", "1", [3]float64{4, 2, 3}, [3]float64{0.1, 0.4, 0.5})
+	other := run("gdm", "2", [3]float64{4, 2, 1}, [3]float64{0.1, 0.6, 0.5})
+	for level, want := range map[float64]float64{4: math.NaN(), 2: 20, math.Sqrt2: 30, 1: 40,
+		0.9: math.NaN()} {
+		if got := accuracyAt(a, level); math.Abs(got-want) > 1e-9 ||
+			math.IsNaN(got) != math.IsNaN(want) {
+			t.Errorf("at %g: %g%%, want %g", level, got, want)
+		}
+	}
+	table := atLosses([]runtable.Row{{a}, {b, other}}, []string{"A", "B"}, []float64{2, 1})
+	// 40 and 60, of which 40 is paired with 20; t = 12.706 and s = 10√2: ± 127.06.
+	want := [][]string{{"2", "20", "50 ± 127", "20 (1)"}, {"1", "40", "50 (1)", "none"}}
+	if !reflect.DeepEqual(table.Rows, want) {
+		t.Errorf("got %q, want %q", table.Rows, want)
+	}
+}
+
 // What differs beside the algorithm and its rate is in the name.
 func TestNames(t *testing.T) {
 	root := t.TempDir()
@@ -132,7 +164,7 @@ func TestManual(t *testing.T) {
 	if err := run(t.Context(), &help, t.Output(), []string{"-h"}); cli.Status(err) != cli.Done {
 		t.Error(err)
 	}
-	runtest.Manual(t, "compare", help.String(),
+	runtest.Manual(t, "compare", help.String(), "-at-loss list of training losses, in nats",
 		"-out the name of the picture and the page, without .svg (default compare)")
 }
 

@@ -9,7 +9,8 @@
 // accuracies on the training and on the evaluated images, the norm of the gradient and, where the
 // runs have them, the sharpness and the diagnosis of both groups of images. A run that ended early
 // keeps its last values. Runs that have not ended are drawn as far as they are, as curves of their
-// own.
+// own. Of several configurations a table gives the accuracies at equal training losses (-at-loss),
+// and by how much the later ones are above the first, paired by seed.
 package main
 
 import (
@@ -38,6 +39,10 @@ func main() { os.Exit(cli.Main("compare", run)) }
 func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	out := flags.String("out", "compare", "the name of the picture and the page, without .svg")
+	levels := []float64{1, 0.3, 0.1, 0.03}
+	flags.Func("at-loss", "`list` of training losses, in nats: the accuracies of several "+
+		"configurations where they first fall to these (default 1,0.3,0.1,0.03)",
+		cli.Floats(&levels))
 	runs, err := runtable.Arguments(flags, args, manual, stdout, stderr)
 	if err != nil {
 		return err
@@ -50,10 +55,16 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	settings := runtable.Differing(rows)
 	table := runtable.Table(rows, settings)
 	fmt.Fprint(stdout, table.Markdown())
+	tables := []page.Table{table}
+	if len(rows) > 1 {
+		t := atLosses(rows, names(rows), levels)
+		fmt.Fprintf(stdout, "\n%s\n\n%s", t.Title, t.Markdown())
+		tables = append(tables, t)
+	}
 	if err := picture(rows, settings).Write(*out); err != nil {
 		return err
 	}
-	if err := report(args, runs, rows, table, *out).Write(*out + ".html"); err != nil {
+	if err := report(args, runs, rows, tables, *out).Write(*out + ".html"); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "\npicture   %s.png\npage      %[1]s.html\n", *out)
@@ -80,7 +91,7 @@ var quantities = []quantity{
 	{"training accuracy", figure.Axis{Label: "training accuracy (%)"}, []string{"train_accuracy"},
 		100, percent},
 	{"accuracy on test or held-out images", figure.Axis{Label: "accuracy (%)"},
-		[]string{"test_accuracy", "held_out_accuracy"}, 100, percent},
+		accuracyColumns, 100, percent},
 	{"norm of the gradient", figure.Axis{Label: "‖gradient‖", Log: true}, []string{"grad_norm"}, 1,
 		figure.Geometric95},
 	{"sharpness", figure.Axis{Label: "sharpness", Log: true}, []string{"sharpness"}, 1,
@@ -131,23 +142,28 @@ func picture(rows []runtable.Row, settings []string) figure.Picture {
 
 // report is the page of a comparison, of which the picture has been drawn. args are those of the
 // command.
-func report(args []string, runs []runtable.Run, rows []runtable.Row, table page.Table,
+func report(args []string, runs []runtable.Run, rows []runtable.Row, tables []page.Table,
 	out string) page.Page {
-	settings := runtable.Differing(rows)
-	var names []string
-	for _, row := range rows {
-		names = append(names, name(row, rows, settings))
-	}
+	names := names(rows)
 	title := strings.Join(names, " beside ")
 	return page.Page{Title: "Comparison of runs", Text: title,
 		Command: cli.CommandLine("go run ./scripts/compare", args...),
 		Sections: []page.Section{
 			{Title: "Curves", Pictures: []page.Picture{{Path: out + ".svg", Title: title}}},
 			{Title: "Results", Text: "Means and 95% t intervals over the seeds that are done (n).",
-				Tables: []page.Table{table}},
+				Tables: tables},
 			{Title: "Settings", Tables: []page.Table{runtable.Settings(rows, names)}},
 			{Title: "Runs", Tables: []page.Table{runtable.Origins(runs)}},
 		}}
+}
+
+// names are those of all curves.
+func names(rows []runtable.Row) (names []string) {
+	settings := runtable.Differing(rows)
+	for _, row := range rows {
+		names = append(names, name(row, rows, settings))
+	}
+	return names
 }
 
 // name names a curve by its algorithm, its rate and what else differs between the rows. The form

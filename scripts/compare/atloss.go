@@ -1,0 +1,82 @@
+package main
+
+import (
+	"math"
+	"strconv"
+
+	"momentum/internal/page"
+	"momentum/internal/rundir"
+	"momentum/internal/runtable"
+	"momentum/internal/stats"
+)
+
+// accuracyColumns are those of the images that a run evaluates.
+var accuracyColumns = []string{"test_accuracy", "held_out_accuracy"}
+
+// accuracyAt is a run's accuracy in % where its training loss first falls to a level: between the
+// evaluation before and the one at or after, by the logarithm of the loss. NaN if it does not fall
+// so far.
+func accuracyAt(r runtable.Run, level float64) float64 {
+	loss := map[float64]float64{}
+	epochs, values := r.Series("loss")
+	for i, epoch := range epochs {
+		loss[epoch] = values[i]
+	}
+	for _, column := range accuracyColumns {
+		epochs, values := r.Series(column)
+		for i := 1; i < len(epochs); i++ {
+			before, after := loss[epochs[i-1]], loss[epochs[i]]
+			if before > level && level >= after {
+				share := math.Log(before/level) / math.Log(before/after)
+				return 100 * ((1-share)*values[i-1] + share*values[i])
+			}
+		}
+	}
+	return math.NaN()
+}
+
+// atLosses compares the rows at equal training losses: mean accuracies over the runs that are done,
+// and how far they are above those of the first row, paired by seed.
+func atLosses(rows []runtable.Row, names []string, levels []float64) page.Table {
+	t := page.Table{Title: "Accuracy at equal training loss, %", Head: []string{"training loss"}}
+	for i, name := range names {
+		t.Head = append(t.Head, name)
+		if i > 0 {
+			t.Head = append(t.Head, "minus the first")
+		}
+	}
+	for _, level := range levels {
+		cells := []string{strconv.FormatFloat(level, 'g', -1, 64)}
+		first := map[string]float64{}
+		for i, row := range rows {
+			var own, more []float64
+			for _, r := range row {
+				x := accuracyAt(r, level)
+				if r.State != rundir.Done || math.IsNaN(x) {
+					continue
+				}
+				own = append(own, x)
+				if i == 0 {
+					first[r.Seed()] = x
+				} else if y, found := first[r.Seed()]; found {
+					more = append(more, x-y)
+				}
+			}
+			cells = append(cells, counted(own, len(row)))
+			if i > 0 {
+				cells = append(cells, counted(more, len(row)))
+			}
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	return t
+}
+
+// counted is the mean of values with its interval, and how many they are if they are not all.
+func counted(values []float64, all int) string {
+	text := stats.Mean95(values).String()
+	if n := len(values); n > 0 && n != all {
+		text += " (" + strconv.Itoa(n) + ")"
+	}
+	return text
+}
