@@ -62,7 +62,7 @@ func (o *options) measureProgram(ctx context.Context, program, dir string, s set
 	if err := cmd.Run(); err != nil {
 		return sample{}, err
 	}
-	files, err := filepath.Glob(filepath.Join(runs, "*", "events.*"))
+	files, err := filepath.Glob(filepath.Join(runs, "*", "events.*.momentum"))
 	if err != nil || len(files) != 1 {
 		return sample{}, fmt.Errorf("%s: %d event files, want 1", runs, len(files))
 	}

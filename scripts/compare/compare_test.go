@@ -107,8 +107,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// The loss of a falls from 4 over 2 to 1, and its accuracy rises from 10 over 20 to 40%: a loss of 1
-// is reached at 40%, and √2, half-way in the logarithm, at 30%. b has 2 at 40% and nothing below.
+// The loss of a falls from 4 over 2 to 1, its accuracy rises from 10 over 20 to 40%: a loss of 1 is
+// reached at 40%, and √2, half-way in the logarithm, at 30%. b has 2 at 40% and nothing below.
 func TestAtLosses(t *testing.T) {
 	run := func(opt, seed string, losses, accuracies [3]float64) runtable.Run {
 		r := runtable.Run{State: rundir.Done,
