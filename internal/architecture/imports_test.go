@@ -29,11 +29,10 @@ var layers = [][]string{
 	{"internal/descent", "internal/provenance", "internal/runtest", "internal/backend/backendtest"},
 	{"internal/cli", "internal/figure", "models"},
 	{"internal/rundir", "internal/backend", "datasets"},
-	{"internal/fetch", "internal/page"},
+	{"internal/fetch", "internal/page", "internal/tbevents"},
 	{"internal/durable", "internal/lanczos", "internal/lockfile", "internal/markdown",
 		"internal/progress", "internal/runlist", "internal/safetensors", "internal/seeds",
-		"internal/slurmtest", "internal/smalldisk", "internal/stats", "internal/tbevents",
-		"internal/architecture"},
+		"internal/slurmtest", "internal/smalldisk", "internal/stats", "internal/architecture"},
 }
 
 // computing are the packages that may import GoMLX.

@@ -77,6 +77,17 @@ func Create(path string, write func(io.Writer) error) error {
 	return fill(path, os.O_EXCL, 0o666, write)
 }
 
+// Open opens a file for reading and writing, or creates it. A link to nothing gives way to a file,
+// since a write through it would make one elsewhere.
+func Open(path string) (*os.File, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+}
+
 // fill creates a file, or truncates it, as flag says, and flushes its content to disk.
 func fill(path string, flag int, perm fs.FileMode, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, perm)

@@ -98,6 +98,29 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// An existing file keeps its bytes, and a link to nothing is replaced.
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "file"), filepath.Join(dir, "nowhere")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"", "a"} {
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(f)
+		if _, err2 := f.WriteString("a"); err != nil || err2 != nil || string(got) != want {
+			t.Errorf("read %q, want %q: %v, %v", got, want, err, err2)
+		}
+		f.Close()
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("the file was made where the link points to")
+	}
+}
+
 func TestTemporaryName(t *testing.T) {
 	got := TemporaryName(filepath.Join("runs", "state"))
 	if want := filepath.Join("runs", fmt.Sprintf(".state.tmp-%d", os.Getpid())); got != want {

@@ -164,7 +164,7 @@ func (d *Dir) open(s Spec) error {
 		return err
 	}
 	var err error
-	d.metrics, err = os.OpenFile(d.Path(metricsFile), os.O_RDWR|os.O_CREATE, 0o666)
+	d.metrics, err = durable.Open(d.Path(metricsFile))
 	if err != nil {
 		return err
 	}

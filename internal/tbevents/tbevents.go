@@ -24,6 +24,8 @@ import (
 	"math"
 	"os"
 	"time"
+
+	"momentum/internal/durable"
 )
 
 const version = "brain.Event:2"
@@ -57,12 +59,7 @@ type Writer struct {
 // with their wall times. A file that does not begin like an event file is an error and is not
 // changed. A link to nothing gives way to a file.
 func Open(path string, keepUpToStep int64) (*Writer, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("tbevents: %w", err)
-		}
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := durable.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("tbevents: %w", err)
 	}
