@@ -35,17 +35,52 @@ type apart struct {
 	raw, used distance
 }
 
+// weights are the values of a weight set: its parameters, and as the network uses them.
+type weights struct{ raw, used []float64 }
+
+// read reads two weight sets.
+func read(both [2]*imagerun.Saved) (w [2]weights, err error) {
+	for i, s := range both {
+		net, err := s.Network(s.Facts.Classes)
+		if err != nil {
+			return w, err
+		}
+		if w[i].raw, err = s.Values(); err != nil {
+			return w, err
+		}
+		w[i].used = net.Effective(w[i].raw)
+	}
+	return w, nil
+}
+
+// readAt reads the weights of two runs before an epoch.
+func readAt(ends [2]*imagerun.Saved, epoch int) (w [2]weights, err error) {
+	var both [2]*imagerun.Saved
+	for i, s := range ends {
+		if both[i], err = imagerun.FindEpoch(s.Folder, epoch); err != nil {
+			return w, err
+		}
+	}
+	return read(both)
+}
+
+// measure measures two weight sets, of runs with these initial ones.
+func measure(w, initial [2]weights, epoch int) apart {
+	return apart{epoch: epoch, raw: distanceOf(w[0].raw, w[1].raw, initial[0].raw, initial[1].raw),
+		used: distanceOf(w[0].used, w[1].used, initial[0].used, initial[1].used)}
+}
+
 // distances are those of the ends and, of two runs, those at each epoch of which both have weights.
 func distances(ends [2]*imagerun.Saved) ([]apart, error) {
-	initial, err := at([2]string{ends[0].Folder, ends[1].Folder}, 0)
+	initial, err := readAt(ends, 0)
 	if err != nil {
 		return nil, err
 	}
-	of, err := measure(ends, initial, -1)
+	w, err := read(ends)
 	if err != nil {
 		return nil, err
 	}
-	all := []apart{of}
+	all := []apart{measure(w, initial, -1)}
 	if ends[0].Folder == ends[1].Folder {
 		return all, nil
 	}
@@ -59,41 +94,10 @@ func distances(ends [2]*imagerun.Saved) ([]apart, error) {
 		if !slices.Contains(epochs[1], epoch) {
 			continue
 		}
-		both, err := at([2]string{ends[0].Folder, ends[1].Folder}, epoch)
-		if err != nil {
+		if w, err = readAt(ends, epoch); err != nil {
 			return nil, err
 		}
-		if of, err = measure(both, initial, epoch); err != nil {
-			return nil, err
-		}
-		all = append(all, of)
+		all = append(all, measure(w, initial, epoch))
 	}
 	return all, nil
-}
-
-// at finds the weights of two runs before an epoch.
-func at(folders [2]string, epoch int) (both [2]*imagerun.Saved, err error) {
-	for i, folder := range folders {
-		if both[i], err = imagerun.FindEpoch(folder, epoch); err != nil {
-			return both, err
-		}
-	}
-	return both, nil
-}
-
-// measure reads two weight sets, and the initial ones of their runs.
-func measure(both, initial [2]*imagerun.Saved, epoch int) (apart, error) {
-	var raw, used [4][]float64
-	for i, s := range []*imagerun.Saved{both[0], both[1], initial[0], initial[1]} {
-		net, err := s.Network(s.Facts.Classes)
-		if err != nil {
-			return apart{}, err
-		}
-		if raw[i], err = s.Values(); err != nil {
-			return apart{}, err
-		}
-		used[i] = net.Effective(raw[i])
-	}
-	return apart{epoch: epoch, raw: distanceOf(raw[0], raw[1], raw[2], raw[3]),
-		used: distanceOf(used[0], used[1], used[2], used[3])}, nil
 }
