@@ -174,6 +174,13 @@ func TestRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	root := t.TempDir()
+	good := write(t, root, "done", map[string]any{"opt": "gd", "lr": 99, "seed": 1},
+		[3]float64{1, 1, 1})
+	err = run(t.Context(), t.Output(), t.Output(), []string{"-at-loss=1,0", good})
+	if cli.Status(err) != cli.BadUsage ||
+		!strings.Contains(err.Error(), "-at-loss must be positive, got 0") {
+		t.Error(err)
+	}
 	var folders []string
 	for i := range most + 1 {
 		folders = append(folders, write(t, root, "done", map[string]any{"opt": "gd", "lr": i,

@@ -47,6 +47,9 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
+	if low := slices.Min(levels); low <= 0 {
+		return cli.Usagef("-at-loss must be positive, got %g: name losses such as 0.1", low)
+	}
 	rows := runtable.Rows(runs)
 	if len(rows) > most {
 		return cli.Usagef("%d configurations are too many for one picture, want at most %d: name "+
