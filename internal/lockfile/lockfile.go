@@ -225,6 +225,9 @@ func look(path string) (h Holder, alive bool, err error) {
 	for deadline := time.Now().Add(torn); ; time.Sleep(10 * time.Millisecond) {
 		b, err := os.ReadFile(path)
 		if err != nil {
+			if link, e := os.Lstat(path); e == nil && link.Mode()&fs.ModeSymlink != 0 {
+				err = nil // no lock, and yet in the way: a link to nothing or to itself
+			}
 			return Holder{}, false, err
 		}
 		h = Holder{} // an earlier Unmarshal may have failed half-way

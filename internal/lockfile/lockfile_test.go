@@ -59,6 +59,39 @@ func write(t *testing.T, path string, h Holder) {
 	}
 }
 
+// A link to nothing exists for O_EXCL and does not exist for a reader. It is taken for the lock of
+// a dead process, as any file that is no lock.
+func TestDanglingLink(t *testing.T) {
+	for _, guard := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "lock")
+		links := []string{path}
+		if guard {
+			links = append(links, path+guardSuffix)
+		}
+		for _, link := range links {
+			if err := os.Symlink("nowhere", link); err != nil {
+				t.Skip(err)
+			}
+		}
+		if h, held, err := Held(path); held || err != nil {
+			t.Errorf("guard %v: held by %v, %v", guard, h, err)
+		}
+		l, err := Acquire(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+			t.Errorf("guard %v: the lock is %v, %v", guard, info, err)
+		}
+		if err := l.Release(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := os.ReadDir(filepath.Dir(path)); len(left) > 0 {
+			t.Errorf("guard %v: left behind: %v", guard, left)
+		}
+	}
+}
+
 func TestAcquireAndRelease(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	l, err := Acquire(path)

@@ -111,7 +111,8 @@ func (c *campaign) killedRun(ctx context.Context, number int) (int, error) {
 			c.killed[v.name][m.name]++
 			continue
 		case status == -1:
-			c.fail(name, root, "%s does not end", v.name)
+			c.fail(name, root, "%s after %d kill(s): does not end; see the stacks in %s.stderr",
+				v.name, kills, filepath.Base(root))
 		case status != cli.Done:
 			c.fail(name, root, "%s after %d kill(s): status %d, %s", v.name, kills, status, text)
 		default:

@@ -181,10 +181,12 @@ type process struct {
 	stderr string        // a file, so that no pipe outlives the process
 	ended  chan struct{} // closed at the end
 	killed bool          // by this program
+	hung   bool          // it did not end by itself
 }
 
-// hang is the time after which a command that does not end is wrong.
-const hang = 30 * time.Minute
+// hang is the time after which a command that does not end is wrong: hundreds of times what it
+// takes. It then writes the stacks of its goroutines to stderr.
+const hang = 5 * time.Minute
 
 // start starts a victim in a folder, which it makes if it is missing.
 func (v *victim) start(ctx context.Context, root string) (*process, error) {
@@ -200,15 +202,19 @@ func (v *victim) start(ctx context.Context, root string) (*process, error) {
 	p := &process{Cmd: exec.CommandContext(ctx, v.program, v.args...), cancel: cancel,
 		stderr: stderr.Name(), ended: make(chan struct{})}
 	p.Dir, p.Stderr = root, stderr
-	p.Env = append(os.Environ(), "NPROC=2", asVictim+"="+v.command)
+	p.Env = append(os.Environ(), "NPROC=2", "GOTRACEBACK=all", asVictim+"="+v.command)
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.Cancel = p.killGroup
+	p.Cancel = func() error { return p.Process.Signal(syscall.SIGQUIT) }
+	p.WaitDelay = 10 * time.Second
 	if err := p.Start(); err != nil {
 		cancel()
 		return nil, err
 	}
 	go func() {
 		p.Wait()
+		if p.hung = errors.Is(ctx.Err(), context.DeadlineExceeded); p.hung {
+			p.killGroup() // its workers
+		}
 		close(p.ended)
 	}()
 	return p, nil
@@ -217,14 +223,17 @@ func (v *victim) start(ctx context.Context, root string) (*process, error) {
 // killGroup kills the process and its workers.
 func (p *process) killGroup() error { return syscall.Kill(-p.Process.Pid, syscall.SIGKILL) }
 
-// end waits for the end of the process and returns its exit status, −1 if a signal killed it, and
-// what it wrote to stderr.
+// end waits for the end of the process and returns its exit status, −1 if a signal killed it or it
+// did not end, and what it wrote to stderr.
 func (p *process) end() (status int, stderr string) {
 	<-p.ended
 	p.cancel()
 	text, err := os.ReadFile(p.stderr)
 	if err != nil {
 		text = []byte(err.Error())
+	}
+	if p.hung {
+		return -1, string(text)
 	}
 	return p.ProcessState.ExitCode(), string(text)
 }
