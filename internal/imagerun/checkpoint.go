@@ -7,7 +7,6 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/descent"
-	"momentum/internal/rundir"
 )
 
 // position is where a run is: before a step, with the sums of the epoch so far.
@@ -73,17 +72,13 @@ func (t *training) saveOnStop(err error) error {
 }
 
 // resume writes the initial weights, unless they are there, and loads the newest undamaged
-// checkpoint up to which the metrics are whole. It cuts the metrics back to that point, to the rows
-// of the steps up to keep.
+// checkpoint up to which the metrics are as they were. It cuts the metrics back to that point, to
+// the rows of the steps up to keep.
 func (t *training) resume() (keep int64, err error) {
 	if t.dir.State() == "" && !t.fresh {
 		if err := t.extend(); err != nil {
 			return 0, err
 		}
-	}
-	rows, err := t.dir.Metrics()
-	if err != nil {
-		return 0, err
 	}
 	remade, err := t.writeInitial()
 	if err != nil {
@@ -91,9 +86,6 @@ func (t *training) resume() (keep int64, err error) {
 	}
 	found, warnings, err := t.dir.LoadCheckpoint(func(folder string) error {
 		// The trainer is the last, since it keeps what it has loaded.
-		if err := t.checkRows(folder, rows); err != nil {
-			return err
-		}
 		if t.parts != nil {
 			if err := t.parts.load(folder); err != nil {
 				return err
@@ -128,19 +120,4 @@ func (t *training) resume() (keep int64, err error) {
 	// The row of an epoch has the number of the epoch's first step.
 	keep = int64(t.position.step/t.stepsPerEpoch*t.stepsPerEpoch) - 1
 	return keep, t.dir.CutRows(keep)
-}
-
-// checkRows returns an error unless the metrics have the rows of all epochs before a checkpoint.
-func (t *training) checkRows(folder string, rows []rundir.Row) error {
-	step, err := rundir.CheckpointStep(folder)
-	if err != nil {
-		return err
-	}
-	for epoch := range int(step) / t.stepsPerEpoch {
-		want := int64(epoch * t.stepsPerEpoch)
-		if epoch >= len(rows) || rows[epoch].Step != want {
-			return fmt.Errorf("%s: has no row of step %d", t.dir.Path("metrics.jsonl"), want)
-		}
-	}
-	return nil
 }

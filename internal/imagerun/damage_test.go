@@ -105,6 +105,12 @@ func TestDamagedResult(t *testing.T) {
 	}
 }
 
+// otherDigit changes the last digit of a row: it is a row as before, with another number.
+func otherDigit(row string) string {
+	i := strings.LastIndexAny(row, "0123456789")
+	return row[:i] + string('0'+('9'-row[i])) + row[i+1:]
+}
+
 // Whatever is damaged in the folder of a run that was stopped, the run ends with the bytes of an
 // undisturbed one, or is refused with a remedy. It is long because it is a table of cases.
 func TestDamagedWhileStopped(t *testing.T) {
@@ -126,9 +132,12 @@ func TestDamagedWhileStopped(t *testing.T) {
 	}{
 		{"metrics.jsonl", "-", "", []string{newest, "step-00000002: the checkpoint cannot be " +
 			"used, starting from the first step: "}},
-		{"metrics.jsonl", "", "", []string{newest, "metrics.jsonl: has no row of step 0\n"}},
-		{"metrics.jsonl", rows[0] + rows[2], "", []string{newest,
-			"metrics.jsonl: has no row of step 1\n"}},
+		{"metrics.jsonl", "", "", []string{newest, "metrics.jsonl: has 0 bytes, want at least "}},
+		{"metrics.jsonl", rows[0] + rows[2], "", []string{newest, "metrics.jsonl: has "}},
+		{"metrics.jsonl", rows[0] + rows[1] + otherDigit(rows[2]), "2 of 4",
+			[]string{newest + "DIR/metrics.jsonl: the first "}},
+		{"metrics.jsonl", otherDigit(rows[0]) + rows[1] + rows[2], "", []string{newest,
+			"starting from the first step: DIR/metrics.jsonl: the first "}},
 		{"metrics.jsonl", rows[0] + rows[1] + rows[2][:9], "2 of 4", []string{newest}},
 		{"initial.safetensors", flipped(initial), "3 of 4",
 			[]string{"initial.safetensors: did not hold the initial weights"}},
@@ -158,7 +167,7 @@ func TestDamagedWhileStopped(t *testing.T) {
 				stderr)
 		}
 		for _, want := range tt.warnings {
-			if !strings.Contains(stderr, want) {
+			if want = strings.ReplaceAll(want, "DIR", dir); !strings.Contains(stderr, want) {
 				t.Errorf("%s %q: warnings %q, want %q", tt.file, tt.text, stderr, want)
 			}
 		}

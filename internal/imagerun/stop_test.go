@@ -110,7 +110,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 			return found[0]
 		}
 	}
-	bin, description, sums := one("*.bin"), one("*.json"), one("SHA256SUMS")
+	bin, description, sums := one("*.bin"), one("checkpoint-*.json"), one("SHA256SUMS")
 	write := func(path, content string) {
 		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
 			t.Fatal(err)

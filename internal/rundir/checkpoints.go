@@ -1,13 +1,16 @@
 package rundir
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -18,11 +21,21 @@ const (
 	checkpointsDir  = "checkpoints"
 	keptCheckpoints = 2 // the newest may be damaged, so the one before it is kept too
 	damagedSuffix   = ".damaged"
+
+	// historyFile is a file of a checkpoint, with the checksum of the metrics up to it.
+	historyFile = "metrics.json"
 )
 
-// SaveCheckpoint creates the folder checkpoints/step-NNNNNNNN. write puts files into it under a
-// temporary name; then SHA256SUMS is added, all files are flushed to disk, and only then the folder
-// gets its name. The two newest checkpoints are kept.
+// history is the beginning of metrics.jsonl: its rows before a step.
+type history struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// SaveCheckpoint creates the folder checkpoints/step-NNNNNNNN of the state before a step. write
+// puts files into it under a temporary name; then the checksum of the rows before the step and
+// SHA256SUMS are added, all files are flushed to disk, and only then the folder gets its name. The
+// two newest checkpoints are kept.
 func (d *Dir) SaveCheckpoint(step int64, write func(folder string) error) error {
 	if err := d.saveCheckpoint(step, write); err != nil {
 		return fmt.Errorf("rundir: cannot save the checkpoint of step %d: %w", step, err)
@@ -44,6 +57,9 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 		return err
 	}
 	if err := write(temporary); err != nil {
+		return err
+	}
+	if err := d.writeHistory(temporary, step); err != nil {
 		return err
 	}
 	if err := writeSums(temporary, func(string) bool { return true }); err != nil {
@@ -78,9 +94,64 @@ func (d *Dir) removeOldCheckpoints() error {
 	return nil
 }
 
+// writeHistory writes the checksum of the rows before a step into the folder of its checkpoint.
+func (d *Dir) writeHistory(folder string, step int64) error {
+	h := history{d.size, hex.EncodeToString(d.hash.Sum(nil))}
+	if d.last >= step {
+		rows, ends, err := readMetrics(d.Path(metricsFile))
+		if err != nil {
+			return err
+		}
+		h.Bytes = 0
+		for i, row := range rows {
+			if row.Step < step {
+				h.Bytes = ends[i]
+			}
+		}
+		if h.SHA256, err = d.hashRows(h.Bytes); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, historyFile), append(text, '\n'), 0o666)
+}
+
+// hashRows is the SHA-256 of the first bytes of metrics.jsonl.
+func (d *Dir) hashRows(size int64) (string, error) {
+	hash := sha256.New()
+	n, err := io.Copy(hash, io.NewSectionReader(d.metrics, 0, size))
+	if err == nil && n < size {
+		err = fmt.Errorf("%s: has %d bytes, want at least %d", d.Path(metricsFile), n, size)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), err
+}
+
+// checkHistory compares the rows before the step of a checkpoint with their checksum in it.
+func (d *Dir) checkHistory(folder string) error {
+	path := filepath.Join(folder, historyFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var want history
+	if err := json.Unmarshal(text, &want); err != nil || want.Bytes < 0 {
+		return fmt.Errorf("%s: %.80q, want a size and a checksum of the metrics", path, text)
+	}
+	got, err := d.hashRows(want.Bytes)
+	if err == nil && got != want.SHA256 {
+		err = fmt.Errorf("%s: the first %d bytes have SHA-256 %.12s…, want %.12s…",
+			d.Path(metricsFile), want.Bytes, got, want.SHA256)
+	}
+	return err
+}
+
 // LoadCheckpoint calls load with the folder of the newest checkpoint, and goes back to the one
-// before it if the checksums do not match or load returns an error. Such a checkpoint is set aside
-// as NAME.damaged and described in a warning. If none is left, found is false.
+// before it if its checksums or that of the rows before its step do not match, or load returns an
+// error. Such a checkpoint is set aside as NAME.damaged and described in a warning. If none is
+// left, found is false.
 func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnings []string,
 	err error) {
 	names, err := d.checkpoints()
@@ -89,7 +160,10 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 	}
 	for i, name := range slices.Backward(names) {
 		folder := d.Path(checkpointsDir, name)
-		damage := verify(folder)
+		damage := verify(folder, historyFile)
+		if damage == nil {
+			damage = d.checkHistory(folder)
+		}
 		if damage == nil {
 			damage = load(folder)
 		}
@@ -108,16 +182,6 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 		}
 	}
 	return false, warnings, nil
-}
-
-// CheckpointStep is the step of a checkpoint, by the name of its folder.
-func CheckpointStep(folder string) (int64, error) {
-	step, err := strconv.ParseInt(strings.TrimPrefix(filepath.Base(folder), "step-"), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("rundir: %s: not the name of a checkpoint, such as step-00000012",
-			folder)
-	}
-	return step, nil
 }
 
 // checkpoints lists the names of the checkpoints, oldest first, and removes the incomplete ones of

@@ -86,6 +86,41 @@ func TestDamagedCheckpointIsSetAside(t *testing.T) {
 	}
 }
 
+// A checkpoint is used only with the rows before its step as they were, whichever of them is
+// changed. Rows from that step on do not matter: the run writes them again.
+func TestRowsOfACheckpoint(t *testing.T) {
+	s := spec(t.TempDir())
+	for _, tt := range []struct{ metrics, want string }{
+		{"{\"step\":0,\"loss\":1}\n{\"step\":1,\"loss\":2}\n{\"step\":2,\"loss\":3}\n", "2"},
+		{"{\"step\":0,\"loss\":1}\n{\"step\":1,\"loss\":2}\n{\"step\":2,\"loss\":4}\n", "2"},
+		{"{\"step\":0,\"loss\":1}\n{\"step\":1,\"loss\":2}\n", "2"},
+		{"{\"step\":0,\"loss\":1}\n{\"step\":1,\"loss\":3}\n{\"step\":2,\"loss\":3}\n", "1"},
+		{"{\"step\":0,\"loss\":1}\n", "1"},
+		{"{\"step\":0,\"loss\":2}\n{\"step\":1,\"loss\":2}\n{\"step\":2,\"loss\":3}\n", ""},
+		{"", ""},
+	} {
+		s.Fresh = true
+		d := open(t, s)
+		for i := range int64(3) {
+			must(t, d.AppendRow(Row{i, []Value{{"loss", float64(i + 1)}}}))
+			if step := i; step > 0 { // the row of the checkpoint's own step is there, too
+				must(t, d.SaveCheckpoint(step, func(folder string) error {
+					path := filepath.Join(folder, "state")
+					return os.WriteFile(path, fmt.Append(nil, step), 0o666)
+				}))
+			}
+		}
+		must(t, d.Close())
+		must(t, os.WriteFile(d.Path(metricsFile), []byte(tt.metrics), 0o666))
+		s.Fresh = false
+		d = open(t, s)
+		if got, warnings := loaded(t, d); got != tt.want || (got == "2") != (warnings == nil) {
+			t.Errorf("%q: loaded %q, want %q; %q", tt.metrics, got, tt.want, warnings)
+		}
+		must(t, d.Close())
+	}
+}
+
 // A failed save leaves the older checkpoints and nothing else.
 func TestFailedSave(t *testing.T) {
 	d := saved(t, 1)

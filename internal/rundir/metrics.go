@@ -202,6 +202,7 @@ func (d *Dir) AppendRow(r Row) error {
 		return fmt.Errorf("rundir: %w", errors.Join(err, d.metrics.Truncate(d.size)))
 	}
 	d.size += int64(len(line))
+	d.hash.Write(line)
 	d.last = r.Step
 	return nil
 }
@@ -229,6 +230,10 @@ func (d *Dir) cutRows(afterStep int64) error {
 		d.size, d.last = ends[i], row.Step
 	}
 	if err := d.metrics.Truncate(d.size); err != nil {
+		return err
+	}
+	d.hash.Reset()
+	if _, err := io.Copy(d.hash, io.NewSectionReader(d.metrics, 0, d.size)); err != nil {
 		return err
 	}
 	return d.metrics.Sync()

@@ -31,6 +31,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"math"
@@ -74,10 +75,11 @@ type Dir struct {
 	path     string
 	lock     *lockfile.Lock // nil for a run that has ended on a read-only disk
 	state    State
-	setAside string   // where Fresh moved the old folder
-	metrics  *os.File // metrics.jsonl, unless the run has ended
-	size     int64    // bytes of metrics.jsonl, all in whole rows
-	last     int64    // step of its last row, -1 if it has none
+	setAside string    // where Fresh moved the old folder
+	metrics  *os.File  // metrics.jsonl, unless the run has ended
+	size     int64     // bytes of metrics.jsonl, all in whole rows
+	hash     hash.Hash // SHA-256 of these
+	last     int64     // step of its last row, -1 if it has none
 }
 
 // Name returns the name of the run folder for settings: LABEL-HASH, where HASH is the beginning of
@@ -104,7 +106,7 @@ func Open(s Spec) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: filepath.Join(s.Root, name), last: -1}
+	d := &Dir{path: filepath.Join(s.Root, name), hash: sha256.New(), last: -1}
 	if err := os.MkdirAll(s.Root, 0o777); err != nil {
 		return nil, fmt.Errorf("rundir: %w", err)
 	}

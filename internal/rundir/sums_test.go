@@ -46,7 +46,8 @@ func TestSeal(t *testing.T) {
 		names = append(names, strings.TrimSpace(line[64:]))
 	}
 	if got, want := strings.Join(names, " "), "checkpoints/step-00000001/SHA256SUMS "+
-		"checkpoints/step-00000001/w config.json metrics.jsonl state weights"; got != want {
+		"checkpoints/step-00000001/metrics.json checkpoints/step-00000001/w config.json "+
+		"metrics.jsonl state weights"; got != want {
 		t.Errorf("sums of %s, want %s", got, want)
 	}
 	if path, err := exec.LookPath("sha256sum"); err != nil {

@@ -21,8 +21,8 @@ func TestDamage(t *testing.T) {
 	want := result(t, l, 0)
 	folder := l.Folder(0)
 	files := runtest.Files(t, folder)
-	// config.json, metrics.jsonl, SHA256SUMS, state, weights, and two checkpoints of two files.
-	if len(files) != 9 {
+	// config.json, metrics.jsonl, SHA256SUMS, state, weights, and two checkpoints of three files.
+	if len(files) != 11 {
 		t.Errorf("%d files", len(files))
 	}
 	for _, name := range []string{"notes", ".state.tmp-1"} { // harmless

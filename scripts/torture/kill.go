@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"momentum/internal/cli"
+	"momentum/internal/durable"
 	"momentum/internal/rundir"
 )
 
@@ -84,6 +87,9 @@ func (c *campaign) killedRun(ctx context.Context, number int) (int, error) {
 	kills := 0
 	for left := 1 + random.IntN(6); ; left-- {
 		before := written(root)
+		if err := age(root); err != nil {
+			return kills, err
+		}
 		p, err := v.start(ctx, root)
 		if err != nil {
 			return kills, err
@@ -125,6 +131,24 @@ func (c *campaign) killedRun(ctx context.Context, number int) (int, error) {
 		}
 		return kills, nil
 	}
+}
+
+// age makes the temporary files of killed processes in the folder of the pictures two minutes
+// older: younger ones may be another machine's, and stay.
+func age(root string) error {
+	entries, err := os.ReadDir(filepath.Join(root, "out"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	old := time.Now().Add(-2 * time.Minute)
+	for _, e := range entries {
+		if durable.IsTemporary(e.Name()) {
+			if err := os.Chtimes(filepath.Join(root, "out", e.Name()), old, old); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // bad says what is wrong with the folder of a victim that is done, "" if nothing is.

@@ -78,8 +78,8 @@ func victims() []*victim {
 		{name: "cifar-2", command: "cifar", args: append(cifar[:len(cifar):len(cifar)],
 			"-devices=2")},
 		{name: "synthetic", command: "synthetic", program: "synthetic", args: []string{
-			"-backend=go", "-offline", "-N=60", "-small-margin=6", "-d=8", "-P=3", "-m=2", "-T=60",
-			"-test=50", "-checkpoint-every=0s", "-out=out"}},
+			"-backend=go", "-offline", "-N=60", "-small-margin=0.1", "-d=8", "-P=3", "-m=2",
+			"-T=60", "-test=50", "-checkpoint-every=0s", "-out=out"}},
 		{name: "study", command: "figure", study: true, args: []string{"-backend=go", "-offline",
 			"-chunk=5", "-jobs=2", "-out=out"}},
 	}
