@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"image/png"
 	"maps"
 	"os"
@@ -255,6 +256,31 @@ func TestLocked(t *testing.T) {
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What killed processes have left half written is removed, and nothing else.
+func TestRemoveTemporary(t *testing.T) {
+	out := t.TempDir()
+	killed := exec.Command(os.Args[0], "-test.run=^$")
+	if err := killed.Run(); err != nil {
+		t.Fatal(err)
+	}
+	half := fmt.Sprintf(".table.md.tmp-%d", killed.Process.Pid)
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{half, "trials-1/" + half, "table.md", "trials-1/runs.jsonl"} {
+		path := filepath.Join(out, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777),
+			os.WriteFile(path, nil, 0o666), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := removeTemporary(out); err != nil {
+		t.Fatal(err)
+	}
+	left := slices.Sorted(maps.Keys(runtest.Files(t, out)))
+	if want := []string{"table.md", "trials-1/runs.jsonl"}; !slices.Equal(left, want) {
+		t.Errorf("left: %q, want %q", left, want)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"momentum/internal/sweep"
 )
 
-// lock keeps other processes off the study.
+// lock keeps other processes off the study, and tidies up after killed ones.
 func (i *invocation) lock() (*lockfile.Lock, error) {
 	if err := os.MkdirAll(i.out, 0o777); err != nil {
 		return nil, err
@@ -23,8 +23,29 @@ func (i *invocation) lock() (*lockfile.Lock, error) {
 	lock, err := lockfile.Acquire(filepath.Join(i.out, "study.lock"))
 	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
 		return nil, fmt.Errorf("%s is worked on already, wait for it or stop it: %w", i.out, held)
+	} else if err != nil {
+		return nil, err
 	}
-	return lock, err
+	if err := removeTemporary(i.out); err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return lock, nil
+}
+
+// removeTemporary removes from the folder of a study, and from those of its stages, what killed
+// processes have left half written.
+func removeTemporary(out string) error {
+	entries, err := os.ReadDir(out)
+	if err != nil {
+		return err
+	}
+	err = durable.RemoveTemporary(out)
+	for _, e := range entries {
+		if e.IsDir() && !durable.IsTemporary(e.Name()) {
+			err = errors.Join(err, durable.RemoveTemporary(filepath.Join(out, e.Name())))
+		}
+	}
+	return err
 }
 
 // newLauncher returns the Launcher, whose runs are this program itself as a worker.

@@ -133,22 +133,21 @@ func (c *campaign) killedRun(ctx context.Context, number int) (int, error) {
 	}
 }
 
-// age makes the temporary files of killed processes in the folder of the pictures two minutes
+// age makes the temporary files of killed processes in the folder of pictures and lists two minutes
 // older: younger ones may be another machine's, and stay.
 func age(root string) error {
-	entries, err := os.ReadDir(filepath.Join(root, "out"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	old := time.Now().Add(-2 * time.Minute)
-	for _, e := range entries {
-		if durable.IsTemporary(e.Name()) {
-			if err := os.Chtimes(filepath.Join(root, "out", e.Name()), old, old); err != nil {
-				return err
-			}
+	err := filepath.WalkDir(filepath.Join(root, "out"), func(path string, e fs.DirEntry,
+		err error) error {
+		if err == nil && durable.IsTemporary(e.Name()) {
+			err = os.Chtimes(path, old, old)
 		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // bad says what is wrong with the folder of a victim that is done, "" if nothing is.
