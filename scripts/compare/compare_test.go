@@ -90,7 +90,7 @@ func TestCompare(t *testing.T) {
 	if err != nil || stderr.Len() > 0 {
 		t.Fatal(err, stderr.String())
 	}
-	if !strings.Contains(stdout.String(), "| R | 0.25 | 1 |") ||
+	if !strings.Contains(stdout.String(), "| R    | 0.25 |     1 |") ||
 		!strings.HasSuffix(stdout.String(), "picture   "+out+".png\npage      "+out+".html\n") {
 		t.Errorf("printed\n%s", &stdout)
 	}

@@ -24,6 +24,7 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/figure"
+	"momentum/internal/markdown"
 	"momentum/internal/page"
 	"momentum/internal/rundir"
 	"momentum/internal/runtable"
@@ -57,11 +58,11 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	}
 	settings := runtable.Differing(rows)
 	table := runtable.Table(rows, settings)
-	fmt.Fprint(stdout, table.Markdown())
+	fmt.Fprint(stdout, markdown.Align(table.Markdown()))
 	tables := []page.Table{table}
 	if len(rows) > 1 {
 		t := atLosses(rows, names(rows), levels)
-		fmt.Fprintf(stdout, "\n%s\n\n%s", t.Title, t.Markdown())
+		fmt.Fprintf(stdout, "\n%s\n\n%s", t.Title, markdown.Align(t.Markdown()))
 		tables = append(tables, t)
 	}
 	if err := picture(rows, settings).Write(*out); err != nil {

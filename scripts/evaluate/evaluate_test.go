@@ -120,7 +120,7 @@ func TestImage(t *testing.T) {
 	}
 
 	printed := evaluate(t, folder, "-image="+small)
-	rows := regexp.MustCompile(`(?m)^\| [a-z]+ \| \d+\.\d\d% \|$`).FindAllString(printed, -1)
+	rows := regexp.MustCompile(`(?m)^\| [a-z]+ *\| *\d+\.\d\d% \|$`).FindAllString(printed, -1)
 	if len(rows) != 10 {
 		t.Errorf("%d classes in\n%s", len(rows), printed)
 	}

@@ -34,6 +34,7 @@ import (
 	"momentum/internal/cli"
 	"momentum/internal/durable"
 	"momentum/internal/imagerun"
+	"momentum/internal/markdown"
 )
 
 func main() { os.Exit(cli.Main("evaluate", run)) }
@@ -154,7 +155,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	}
 	fmt.Fprintf(stdout, "images    %s, %s: %d\n\nloss %.4g, accuracy %s%s\n", o.data, o.split,
 		images.N(), r.loss, percent(r.accuracy), recorded)
-	fmt.Fprint(stdout, r.classTable(), r.confusionTable())
+	fmt.Fprint(stdout, markdown.Align(r.classTable()+r.confusionTable()))
 	return o.write(r, images, stdout)
 }
 
@@ -183,7 +184,7 @@ func (o *options) write(r *result, images *datasets.Images, stdout io.Writer) er
 		return err
 	}
 	rows := r.examples(examplesInRow)
-	fmt.Fprint(stdout, r.examplesTable(rows))
+	fmt.Fprint(stdout, markdown.Align(r.examplesTable(rows)))
 	if err := r.mosaic(rows, images).Write(o.out + "-images.png"); err != nil {
 		return err
 	}
@@ -209,6 +210,7 @@ func (o *options) classify(ctx context.Context, saved *imagerun.Saved, stdout,
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "image     %s%s\n\n%s", o.image, note, r.classesOf(0, 10))
+	fmt.Fprintf(stdout, "image     %s%s\n\n%s", o.image, note,
+		markdown.Align(r.classesOf(0, 10)))
 	return nil
 }

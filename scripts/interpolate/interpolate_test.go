@@ -91,7 +91,7 @@ func TestInterpolate(t *testing.T) {
 	gdm := train(t, "-opt=gdm", "-norm=weights", "-save-weights-every=1", "-eval-every=1")
 	out := filepath.Join(t.TempDir(), "result")
 	printed := interpolate(t, gd, gdm, "-points=2", "-from=-0.5", "-to=1.5", "-out="+out)
-	for _, want := range []string{"\nmeasured  t = 1, held-out: loss ", "\n| a, b | ",
+	for _, want := range []string{"\nmeasured  t = 1, held-out: loss ", "\n| a, b  | ",
 		"\nloss barrier ", fmt.Sprintf("\nfiles     %[1]s.csv, %[1]s-distances.csv, %[1]s.png, "+
 			"%[1]s.svg\n", out)} {
 		if !strings.Contains(printed, want) {

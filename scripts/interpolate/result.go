@@ -34,14 +34,14 @@ func (r *result) column(name string) string {
 
 // write prints the tables and writes the files.
 func (o *options) write(r *result, stdout io.Writer) error {
-	fmt.Fprintf(stdout, "\n%s", r.distanceTable())
+	fmt.Fprintf(stdout, "\n%s", markdown.Align(r.distanceTable()))
 	files := ""
 	save := func(ending string, write func(io.Writer) error) error {
 		files += ", " + o.out + ending
 		return durable.WriteFile(o.out+ending, write)
 	}
 	if len(r.line) > 0 {
-		fmt.Fprintf(stdout, "\n%s", r.lineTable())
+		fmt.Fprintf(stdout, "\n%s", markdown.Align(r.lineTable()))
 		height, at := barrier(r.line)
 		fmt.Fprintf(stdout, "\nloss barrier %.4g nats", height)
 		if height > 0 {

@@ -29,6 +29,7 @@ import (
 	"strings"
 
 	"momentum/internal/cli"
+	"momentum/internal/markdown"
 	"momentum/internal/rundir"
 	"momentum/internal/runtable"
 	"momentum/internal/stats"
@@ -72,7 +73,7 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	if *asCSV {
 		return writeCSV(stdout, runs, settings)
 	}
-	fmt.Fprint(stdout, runtable.Table(rows, settings).Markdown())
+	fmt.Fprint(stdout, markdown.Align(runtable.Table(rows, settings).Markdown()))
 	for i, a := range rows {
 		for _, b := range rows[i+1:] {
 			fmt.Fprint(stdout, difference(a, b))

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/markdown"
 	"momentum/internal/runtable"
 	"momentum/internal/runtest"
 )
@@ -184,7 +185,7 @@ func checkOutput(t *testing.T, args []string, want, wantErr string) {
 	if err := run(t.Context(), &out, &stderr, args); err != nil {
 		t.Fatal(err)
 	}
-	if out.String() != want {
+	if want = markdown.Align(want); out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}
 	if !strings.HasPrefix(stderr.String(), wantErr) || (wantErr == "") != (stderr.Len() == 0) {
