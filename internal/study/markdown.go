@@ -22,7 +22,22 @@ func (s *Study) tables(results []result, rows []row) []page.Table {
 	settings := s.settings(rows)
 	settings.Title = "The settings, each algorithm's own best of its trials on held-out training " +
 		"images"
-	return []page.Table{s.accuracies(rows), differences, settings}
+	accuracies := s.accuracies(rows)
+	if len(results) == 1 {
+		accuracies.Title = results[0].Title
+	}
+	return []page.Table{accuracies, differences, settings}
+}
+
+// table is a table whose first column is the comparison. It is left out where there is only one.
+func (s *Study) table(head []string, rows [][]string) page.Table {
+	if len(s.Cells) == 1 {
+		head = head[1:]
+		for i := range rows {
+			rows[i] = rows[i][1:]
+		}
+	}
+	return page.Table{Head: head, Rows: rows}
 }
 
 // markdown are the tables as Markdown, with notes on how to read them.
@@ -66,7 +81,7 @@ func (s *Study) accuracies(rows []row) page.Table {
 		}
 		lines = append(lines, line)
 	}
-	return page.Table{Head: titles, Rows: lines}
+	return s.table(titles, lines)
 }
 
 // early reports whether a run ended before its last epoch and without diverging.
@@ -121,8 +136,8 @@ func (s *Study) differences(results []result, rows []row) page.Table {
 		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
 			paperRatio, ratio, r.Status})
 	}
-	return page.Table{Head: []string{"", "measure", "difference", "paper", "ours", "ratio, paper",
-		"ratio, ours", "beside the paper"}, Rows: lines}
+	return s.table([]string{"", "measure", "difference", "paper", "ours", "ratio, paper",
+		"ratio, ours", "beside the paper"}, lines)
 }
 
 // settings is the table of the settings of all arms.
@@ -144,8 +159,8 @@ func (s *Study) settings(rows []row) page.Table {
 			fmt.Sprintf("%g", r.EtaEff), r.Schedule, strconv.Itoa(r.Epochs), protocol, trials,
 			heldOut, s.remark(r)})
 	}
-	return page.Table{Head: []string{"", "", "rule", "η", "η_eff", "schedule", "epochs at most",
-		"best of the", "settings tried", "held-out accuracy, %", ""}, Rows: lines}
+	return s.table([]string{"", "", "rule", "η", "η_eff", "schedule", "epochs at most",
+		"best of the", "settings tried", "held-out accuracy, %", ""}, lines)
 }
 
 // remark says what to keep in mind about a setting.
@@ -174,7 +189,11 @@ func (s *Study) notes(results []result) string {
 	var levels []string
 	for _, r := range results {
 		if level := r.level(); !math.IsNaN(level) {
-			levels = append(levels, fmt.Sprintf("%.3g (%s)", level, r.Title))
+			text := fmt.Sprintf("%.3g", level)
+			if len(results) > 1 {
+				text += " (" + r.Title + ")"
+			}
+			levels = append(levels, text)
 		}
 	}
 	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+

@@ -53,10 +53,11 @@ func (s *Study) mechanism(results []result) page.Table {
 			return o.Last("test_margin_q50_large_margin")
 		}},
 	}
-	t := page.Table{Head: []string{"", ""}}
+	head := []string{"", ""}
 	for _, q := range quantities {
-		t.Head = append(t.Head, q.title)
+		head = append(head, q.title)
 	}
+	var lines [][]string
 	for _, r := range results {
 		for _, a := range r.Arms {
 			diagnosed := slices.ContainsFunc(a.Outcomes, func(o imagerun.Outcome) bool {
@@ -70,10 +71,10 @@ func (s *Study) mechanism(results []result) page.Table {
 			for _, q := range quantities {
 				line = append(line, text(interval(a.values(q.value))))
 			}
-			t.Rows = append(t.Rows, line)
+			lines = append(lines, line)
 		}
 	}
-	return t
+	return s.table(head, lines)
 }
 
 // Texts of both reports.

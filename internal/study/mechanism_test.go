@@ -28,7 +28,7 @@ func TestMechanism(t *testing.T) {
 		{Name: "test_margin_q50_large_margin", X: 2.5}}}
 	all[0].Arms[momentum].Outcomes = []imagerun.Outcome{{Rows: []rundir.Row{
 		row(0, 1, 2, 0.25, 1, 0.5, 0), row(1, 2, 4, 0.75, 3, 1.5, 1), end}}}
-	want := "| mini | GD+M | 0.5 | 0.5 | 100 | 50 | 25 | -1.5 | 2.5 |"
+	want := "| GD+M | 0.5 | 0.5 | 100 | 50 | 25 | -1.5 | 2.5 |"
 	text := s.mechanism(all).Markdown()
 	if !strings.Contains(text, want) || strings.Contains(text, "| GD |") {
 		t.Errorf("no %q, or a row of GD in\n%s", want, text)

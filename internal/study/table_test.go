@@ -187,7 +187,7 @@ func TestAllDiverged(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(base + ".md")
-	if want := "| mini | GD+M | 84.68 | none, 3 diverged | none | none |"; err != nil ||
+	if want := "| GD+M | 84.68 | none, 3 diverged | none | none |"; err != nil ||
 		!strings.Contains(string(text), want) {
 		t.Errorf("no %q in\n%s", want, text)
 	}
@@ -197,5 +197,18 @@ func TestAllDiverged(t *testing.T) {
 	}
 	if err := s.curves(all[0]).Write(base); err != nil {
 		t.Errorf("curves: %v", err)
+	}
+}
+
+// The column of the comparison is there if there are several.
+func TestComparisonColumn(t *testing.T) {
+	for n, want := range map[int]string{
+		1: "| loss |\n|---|\n| 0.5 |\n", 2: "|  | loss |\n|---|---|\n| mini | 0.5 |\n",
+	} {
+		s := &Study{Cells: make([]Cell, n)}
+		got := s.table([]string{"", "loss"}, [][]string{{"mini", "0.5"}}).Markdown()
+		if got != want {
+			t.Errorf("%d comparison(s): %q, want %q", n, got, want)
+		}
 	}
 }

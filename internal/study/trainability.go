@@ -40,8 +40,8 @@ func (s *Study) trialsTable(results []result) page.Table {
 				strings.Join(heldOut, ", "), mark})
 		}
 	}
-	return page.Table{Head: []string{"", "", "η", "η_eff", "schedule", "λ",
-		"zero training error at epoch", "held-out accuracy, %", ""}, Rows: lines}
+	return s.table([]string{"", "", "η", "η_eff", "schedule", "λ",
+		"zero training error at epoch", "held-out accuracy, %", ""}, lines)
 }
 
 // algorithm is the usual name of an algorithm of a cell.

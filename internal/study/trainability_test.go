@@ -26,12 +26,12 @@ func TestTrialTables(t *testing.T) {
 	}}
 	s.label(&r, s.chooseAll(r))
 
-	want := "|  |  | η | η_eff | schedule | λ | zero training error at epoch | " +
-		"held-out accuracy, % |  |\n|---|---|---|---|---|---|---|---|---|\n" +
-		"| mini | GD | 0.1 | 0.1 | cosine | 0 | 1, 3 | 30.0, 40.0 | chosen |\n" +
-		"| mini | GD | 0.2 | 0.2 | cosine | 0 | never (90.0%) | 60.0 |  |\n" +
-		"| mini | GD+M | 0.01 | 0.1 | cosine | 0 | diverged at 1 |  |  |\n" +
-		"| mini | GD+M | 0.02 | 0.2 | cosine | 0 | 0, but 90.0% in the end, never (90.0%) | " +
+	want := "|  | η | η_eff | schedule | λ | zero training error at epoch | " +
+		"held-out accuracy, % |  |\n|---|---|---|---|---|---|---|---|\n" +
+		"| GD | 0.1 | 0.1 | cosine | 0 | 1, 3 | 30.0, 40.0 | chosen |\n" +
+		"| GD | 0.2 | 0.2 | cosine | 0 | never (90.0%) | 60.0 |  |\n" +
+		"| GD+M | 0.01 | 0.1 | cosine | 0 | diverged at 1 |  |  |\n" +
+		"| GD+M | 0.02 | 0.2 | cosine | 0 | 0, but 90.0% in the end, never (90.0%) | " +
 		"20.0, 10.0 | chosen |\n"
 	if got := s.trialsTable([]result{r}).Markdown(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
