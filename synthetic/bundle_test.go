@@ -123,7 +123,7 @@ func TestBand(t *testing.T) {
 	other := newRun([]int64{0, 5}, columns{"gd/c": {3, math.E * math.E}})
 	// t_{0.975} with one degree of freedom. For two numbers x and y, s/√2 is |x−y|/2.
 	const t95 = 12.7062
-	got := band("GD", figure.Blue, []trained{one, other}, "gd", "c", 100, false)
+	got := band("GD", figure.Blue, []trained{one, other}, "gd", "c", 100, figure.Mean95)
 	want := figure.Line{X: []float64{0, 5}, Y: []float64{200, 50 * (1 + math.E*math.E)},
 		Low: []float64{200 - 100*t95, 0}, High: []float64{200 + 100*t95, 0}}
 	half := 50 * (math.E*math.E - 1) * t95
@@ -143,7 +143,7 @@ func TestBand(t *testing.T) {
 	}
 
 	// On a logarithmic axis: the logarithms 0 and 2 have the mean 1 ± 12.7062.
-	got = band("GD", figure.Blue, []trained{one, other}, "gd", "c", 1, true)
+	got = band("GD", figure.Blue, []trained{one, other}, "gd", "c", 1, figure.Geometric95)
 	if math.Abs(math.Log(got.Y[1])-1) > 1e-9 || math.Abs(math.Log(got.High[1])-1-t95) > 1e-4 ||
 		math.Abs(math.Log(got.Low[1])-1+t95) > 1e-4 {
 		t.Errorf("logarithmic: %v, %v, %v", got.Low, got.Y, got.High)
@@ -153,7 +153,11 @@ func TestBand(t *testing.T) {
 	broken := newRun([]int64{0, 5}, columns{"gd/c": {3, -1}})
 	broken.rows[0].Values[0].X = math.NaN()
 	for _, log := range []bool{false, true} {
-		line := band("GD", figure.Blue, []trained{one, broken}, "gd", "c", 1, log)
+		var summary figure.Summary = figure.Mean95
+		if log {
+			summary = figure.Geometric95
+		}
+		line := band("GD", figure.Blue, []trained{one, broken}, "gd", "c", 1, summary)
 		if len(line.X) != 2 || !math.IsNaN(line.Y[0]) || !math.IsNaN(line.High[0]) ||
 			math.IsNaN(line.Y[1]) != log { // −1 has no logarithm
 			t.Errorf("logarithmic %t: %v between %v and %v", log, line.Y, line.Low, line.High)
@@ -164,7 +168,7 @@ func TestBand(t *testing.T) {
 	}
 
 	// One run has no interval.
-	check(band("GD", figure.Blue, []trained{one}, "gd", "c", 2, true),
+	check(band("GD", figure.Blue, []trained{one}, "gd", "c", 2, figure.Geometric95),
 		figure.Line{X: []float64{0, 5, 9}, Y: []float64{2, 2, 14}})
 }
 

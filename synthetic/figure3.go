@@ -88,13 +88,14 @@ func (s Settings) drawFigure3(runs []trained, base string) error {
 	for _, t := range runs {
 		last = max(last, float64(t.lastStep()))
 	}
-	panel := func(title, label, column string, scale float64, y figure.Axis) figure.Panel {
+	panel := func(title, label, column string, scale float64, y figure.Axis,
+		summary figure.Summary) figure.Panel {
 		y.Label = label
 		return figure.Panel{
 			Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1, High: last}, Y: y,
 			Lines: []figure.Line{
-				band("GD", figure.Blue, runs, "gd", column, scale, y.Log),
-				band("GD+M", figure.Vermilion, runs, "gdm", column, scale, y.Log),
+				band("GD", figure.Blue, runs, "gd", column, scale, summary),
+				band("GD+M", figure.Vermilion, runs, "gdm", column, scale, summary),
 			},
 		}
 	}
@@ -106,9 +107,10 @@ func (s Settings) drawFigure3(runs []trained, base string) error {
 			"%g. %s; %d test samples, each tried with either margin.", s.Alpha, s.Beta, s.Sigma,
 			s.Sigma0, s.SmallMargin, s.Lambda, overSeeds(s.Seeds), s.Test),
 		Panels: [][]figure.Panel{{
-			panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true}),
-			panel("(b) large margin", "test accuracy (%)", "test_1", 100, accuracy),
-			panel("(c) small margin", "test accuracy (%)", "test_2", 100, accuracy),
+			panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true},
+				figure.Geometric95),
+			panel("(b) large margin", "test accuracy (%)", "test_1", 100, accuracy, percent),
+			panel("(c) small margin", "test accuracy (%)", "test_2", 100, accuracy, percent),
 		}},
 		Width: 9.6,
 	}.Write(base)

@@ -111,7 +111,7 @@ func (m rateMap) draw(base string) error {
 		Low: m.etas[0] / edge, High: m.etas[len(m.etas)-1] * edge}
 	y := figure.Axis{Label: "1/(1−γ), steps remembered", Log: true}
 	// Along a diagonal the undamped rate, η(1−γ), stays the same.
-	var guides []figure.Line
+	var guides, unnamed []figure.Line
 	for _, undamped := range []float64{0.0001, 0.001, 0.01, 0.1, 1} {
 		guides = append(guides, figure.Line{Name: fmt.Sprintf("undamped η = %g", undamped),
 			Dashed: true,
@@ -122,11 +122,25 @@ func (m rateMap) draw(base string) error {
 	// stops, the weights still move by η/(1−γ) times its last value.
 	guides = append(guides, figure.Line{Name: "η/(1−γ) = 10",
 		X: []float64{10 / shortest, 10 / longest}, Y: []float64{shortest, longest}})
+	for _, g := range guides {
+		g.Name = "" // the names would cover cells
+		unnamed = append(unnamed, g)
+	}
 	panel := func(title, label, column string, scale float64, h figure.Heat) figure.Panel {
 		h.X, h.Y, h.Z, h.Label = m.etas, memory, m.values(column, scale), label
-		return figure.Panel{Title: title, X: x, Y: y, Heat: &h, Guides: guides}
+		return figure.Panel{Title: title, X: x, Y: y, Heat: &h, Guides: unnamed}
 	}
-	smallMargin := 100 * float64(max(1, m.SmallMargin)) / float64(m.N) // %
+	accuracy := panel("(a) small-margin test accuracy", "%", "test_2", 100,
+		figure.Heat{Low: 50, High: 100})
+	accuracy.Guides = guides
+	largest := 100 / float64(m.N) // one sample, in %
+	for _, row := range m.values("error", 100) {
+		for _, x := range row {
+			if !math.IsNaN(x) {
+				largest = max(largest, x)
+			}
+		}
+	}
 	return figure.Picture{
 		Title: fmt.Sprintf("What (η, γ) ends with: N = %d, %d small-margin samples, at most %d "+
 			"steps", m.N, m.SmallMargin, m.T),
@@ -134,12 +148,11 @@ func (m rateMap) draw(base string) error {
 			"error and a mean loss of at most %g nats on Z1 and on Z2, or else step %d. The "+
 			"lowest row is GD. "+
 			"Vertically the damped rate and with it the effective rate stay the same, along "+
-			"dashed lines the undamped rate does.", m.Stop, m.T),
+			"dashed lines the undamped rate, along the other line η/(1−γ), how far the weights "+
+			"move on when the gradient stops.", m.Stop, m.T),
 		Panels: [][]figure.Panel{
-			{panel("(a) small-margin test accuracy", "%", "test_2", 100,
-				figure.Heat{Low: 50, High: 100}),
-				panel("(b) training error", "%", "error", 100,
-					figure.Heat{Low: 0, High: smallMargin})},
+			{accuracy, panel("(b) training error", "%", "error", 100,
+				figure.Heat{Low: 0, High: largest})},
 			{panel("(c) c", "c", "c", 1, figure.Heat{Log: true}),
 				panel("(d) largest |Ξ| on Z2", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
 		},

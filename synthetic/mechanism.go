@@ -211,28 +211,35 @@ func (m mechanismRuns) notes() string {
 
 func (m mechanismRuns) draw(base string) error {
 	colors := []figure.Category{figure.Blue, figure.Vermilion, figure.Green, figure.Purple,
-		figure.Orange, figure.Sky, figure.Black, figure.Green, figure.Purple}
-	panel := func(title, label, column string, scale float64, y figure.Axis, from,
-		to int) figure.Panel {
+		figure.Orange, figure.Sky, figure.Black, figure.Blue, figure.Blue}
+	panel := func(title, label, column string, scale float64, y figure.Axis,
+		summary figure.Summary, from, to int) figure.Panel {
 		y.Label = label
 		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1,
 			High: float64(max(2, m.T))}, Y: y}
 		for i := from; i < to; i++ {
-			p.Lines = append(p.Lines, band(m.interventions[i].name, colors[i], m.main,
-				m.interventions[i].lane.Name, column, scale, y.Log))
+			line := band(m.interventions[i].name, colors[i], m.main, m.interventions[i].lane.Name,
+				column, scale, summary)
+			line.Dashed = i == len(m.interventions)-1 // of a color with the one before
+			p.Lines = append(p.Lines, line)
 		}
 		return p
 	}
-	accuracy, n := figure.Axis{Low: 0, High: 102}, len(m.interventions)
+	accuracy := func(title string, from, to int) figure.Panel {
+		return panel(title, "small-margin test accuracy (%)", "test_2", 100,
+			figure.Axis{Low: 0, High: 102}, percent, from, to)
+	}
+	feature := func(title string, from, to int) figure.Panel {
+		return panel(title, "c", "c", 1, figure.Axis{Log: true}, figure.Geometric95, from, to)
+	}
+	n := len(m.interventions)
 	return figure.Picture{
 		Title: fmt.Sprintf("What carries the feature over: N = %d", m.N),
 		Note: overSeeds(m.Seeds) + ". The moment of an intervention is the fit of Z1, the " +
 			"first step before which the mean of ℓ over Z1 is below " + fmt.Sprint(m.Fitted) + ".",
 		Panels: [][]figure.Panel{
-			{panel("(a)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 0, 4),
-				panel("(b)", "small-margin test accuracy (%)", "test_2", 100, accuracy, 4, n)},
-			{panel("(c)", "c", "c", 1, figure.Axis{Log: true}, 0, 4),
-				panel("(d)", "c", "c", 1, figure.Axis{Log: true}, 4, n)},
+			{accuracy("(a) the buffer", 0, 4), accuracy("(b) phases", 4, n)},
+			{feature("(c) the buffer", 0, 4), feature("(d) phases", 4, n)},
 		},
 		Width: 10.5, Height: 6.4,
 	}.Write(base)

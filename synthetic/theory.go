@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"momentum/internal/cubic"
 	"momentum/internal/figure"
@@ -82,12 +83,17 @@ func (s Settings) drawTheory(t trained, base string) error {
 			line("ν1, GD+M", figure.Vermilion, "gdm", "nu_1", 1, false),
 			line("ν2, GD+M", figure.Orange, "gdm", "nu_2", 1, true)}}
 	gd, gdm := t.strongest("gd", s.M), t.strongest("gdm", s.M)
+	along := []figure.Line{
+		line("G, GD", figure.Blue, "gd", fmt.Sprintf("G%d", gd), -1, false),
+		line("G, GD+M", figure.Orange, "gdm", fmt.Sprintf("G%d", gdm), -1, true),
+		line("M, GD+M", figure.Vermilion, "gdm", fmt.Sprintf("M%d", gdm), -1, false)}
+	largest := 1.0
+	for _, l := range along {
+		largest = max(largest, slices.Max(l.Y))
+	}
 	momentum := figure.Panel{Title: "(d) along w*", X: x,
-		Y: figure.Axis{Label: "G, M", Log: true, Low: 1e-6, High: 3}, Lines: []figure.Line{
-			line("G, GD", figure.Blue, "gd", fmt.Sprintf("G%d", gd), -1, false),
-			line("G, GD+M", figure.Orange, "gdm", fmt.Sprintf("G%d", gdm), -1, true),
-			line("M, GD+M", figure.Vermilion, "gdm", fmt.Sprintf("M%d", gdm), -1, false)},
-		Guides: []figure.Line{level(math.Sqrt(1-s.Gamma)/s.Alpha, "√(1−γ)/α")}}
+		Y:     figure.Axis{Label: "G, M", Log: true, Low: 1e-6, High: 1.2 * largest},
+		Lines: along, Guides: []figure.Line{level(math.Sqrt(1-s.Gamma)/s.Alpha, "√(1−γ)/α")}}
 	return figure.Picture{
 		Title: fmt.Sprintf("The theory watched: N = %d, d = %d, %s, η = %g, γ = %g, seed %d", s.N,
 			s.D, s.Form, s.Eta, s.Gamma, t.Data.Seed),

@@ -8,7 +8,6 @@ import (
 	"momentum/internal/cubic"
 	"momentum/internal/figure"
 	"momentum/internal/rundir"
-	"momentum/internal/stats"
 )
 
 // trained is a bundle with the rows of its run folder.
@@ -88,11 +87,10 @@ func stepRange(runs []trained) string {
 	return fmt.Sprintf("%d to %d", low, high)
 }
 
-// band is the mean of a lane's column over runs, with its 95% t interval. On a logarithmic axis
-// both are those of the logarithm. Where a seed has no value, because it diverged, the band has a
-// gap.
+// band is the summary of a lane's column over runs, such as its mean with its 95% t interval. Where
+// a seed has no value, because it diverged, the band has a gap.
 func band(name string, color figure.Category, runs []trained, lane, column string, scale float64,
-	log bool) figure.Line {
+	summary figure.Summary) figure.Line {
 	var curves []figure.Curve
 	for _, t := range runs {
 		x, y := t.series(lane, column)
@@ -101,13 +99,14 @@ func band(name string, color figure.Category, runs []trained, lane, column strin
 		}
 		curves = append(curves, figure.Curve{X: x, Y: y})
 	}
-	var summary figure.Summary = figure.Mean95
-	if log {
-		summary = stats.Geometric95
-	}
 	line := figure.Band(curves, summary)
 	line.Name, line.Color = name, color
 	return line
+}
+
+// percent summarizes accuracies: an interval ends at 0 and 100%.
+func percent(values []float64) (low, mean, high float64) {
+	return figure.Within(0, 100)(values)
 }
 
 // overSeeds describes the curves of a figure.

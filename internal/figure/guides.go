@@ -15,7 +15,8 @@ const guideSize = 7.0 // of the guides' names
 var guideColor = color.Gray{Y: 0x30}
 
 // guides draws the guides, dark between white edges, which are visible on any color. Each name
-// stands as near to the end of its guide as the panel and the earlier names allow.
+// stands on its guide, or else, near the edge of the panel, above or below it, as near to the end
+// as the panel and the earlier names allow.
 func (p panel) guides() {
 	style := textStyle(guideSize, draw.XCenter, yMiddle)
 	var occupied []vg.Rectangle
@@ -31,8 +32,25 @@ func (p panel) guides() {
 			continue
 		}
 		half := vg.Point{X: style.Width(l.Name)/2 + 1.5, Y: guideSize/2 + 1}
+		if box, ok := p.room(waypoints(lines), half, occupied); ok {
+			p.SetColor(color.White)
+			p.Fill(box.Path())
+			p.FillText(style, box.Min.Add(half), l.Name)
+			occupied = append(occupied, box)
+		}
+	}
+}
+
+// room is a box of a size, given by its half, for the name of a guide along the way.
+func (p panel) room(way []vg.Point, half vg.Point, occupied []vg.Rectangle) (vg.Rectangle, bool) {
+	beside := half.Y + 1
+	for _, shift := range []vg.Length{0, beside, -beside} {
 		edge := vg.Point{X: 6, Y: 6}
-		for _, center := range waypoints(lines) {
+		if shift != 0 {
+			edge.Y = 0
+		}
+		for _, v := range way {
+			center := v.Add(vg.Point{Y: shift})
 			box := vg.Rectangle{Min: center.Sub(half), Max: center.Add(half)}
 			overlaps := func(r vg.Rectangle) bool {
 				return box.Min.X < r.Max.X && r.Min.X < box.Max.X && box.Min.Y < r.Max.Y &&
@@ -40,14 +58,11 @@ func (p panel) guides() {
 			}
 			if p.Contains(box.Min.Sub(edge)) && p.Contains(box.Max.Add(edge)) &&
 				!slices.ContainsFunc(occupied, overlaps) {
-				p.SetColor(color.White)
-				p.Fill(box.Path())
-				p.FillText(style, center, l.Name)
-				occupied = append(occupied, box)
-				break
+				return box, true
 			}
 		}
 	}
+	return vg.Rectangle{}, false
 }
 
 // waypoints returns points on the lines at most two points apart, from the end of the last line to

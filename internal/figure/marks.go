@@ -66,13 +66,23 @@ func (p panel) marks() {
 	for _, t := range p.Panel.markTexts(p.Size().X) {
 		style := textStyle(labelSize, draw.XCenter, yMiddle)
 		style.Color = cmp.Or[color.Color](t.Color, markColor)
-		top, middle := p.Max.Y, p.Max.Y+stripHeight*(vg.Length(t.row)+0.5)
-		if t.row > 0 {
-			top = middle + labelSize/3
-		}
+		middle, top := t.heights()
 		x := p.Min.X + t.position
 		dashes := draw.LineStyle{Color: style.Color, Width: 0.8, Dashes: []vg.Length{3, 2}}
-		p.StrokeLine2(dashes, x, p.Min.Y, x, top)
-		p.FillText(style, vg.Point{X: p.Min.X + (t.start+t.end)/2, Y: middle}, t.Label)
+		p.StrokeLine2(dashes, x, p.Min.Y, x, p.Max.Y+top)
+		p.FillText(style, vg.Point{X: p.Min.X + (t.start+t.end)/2, Y: p.Max.Y + middle}, t.Label)
 	}
+}
+
+// heights are those of the middle of the text and of the end of the line, above the axes. The line
+// ends beside its text, or below it if the text lies across, as near the right end it does.
+func (t markText) heights() (middle, end vg.Length) {
+	middle = stripHeight * (vg.Length(t.row) + 0.5)
+	switch {
+	case t.row == 0:
+		return middle, 0
+	case t.start < t.position && t.position < t.end:
+		return middle, middle - labelSize/2
+	}
+	return middle, middle + labelSize/3
 }

@@ -75,6 +75,26 @@ func TestMarkTexts(t *testing.T) {
 	}
 }
 
+// The line of a mark does not strike its own text, also where the right end pushes the text over
+// it.
+func TestMarkBelowItsText(t *testing.T) {
+	p := Panel{X: Axis{Low: 0, High: 100}, Marks: []Mark{{X: 10, Label: "GD fits Z1"},
+		{X: 86, Label: "GD+M fits all of Z2"}, {X: 88, Label: "GD fits Z2"}}}
+	across := 0
+	for _, m := range p.markTexts(190) {
+		middle, end := m.heights()
+		if m.start < m.position && m.position < m.end {
+			across++
+			if end > middle-labelSize/2 {
+				t.Errorf("the line of %q strikes it", m.Label)
+			}
+		}
+	}
+	if across != 2 {
+		t.Errorf("%d texts lie across their lines, want those of Z2", across)
+	}
+}
+
 // The rows of the legend are no wider than the panel, and contain every name once.
 func TestLegendRows(t *testing.T) {
 	p := Panel{Lines: []Line{{Name: "GD"}, {}, {Name: "GD+M"}, {Name: "a longer name"}},
