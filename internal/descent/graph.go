@@ -28,6 +28,7 @@ type programs struct {
 	gather     *Exec // pixels of all images, indices [n] int32 → pixels of n images
 	product    *Exec // weights, direction, images, 1/B, sums of gradients → sums of gradients
 	logits     *Exec // weights, pixels → logits [n, classes]
+	square     *Exec // sums → squared norm of the gradients
 }
 
 // compile compiles the graphs of a trainer for chunks of full size, all at once, unless it is Lazy.
@@ -42,6 +43,7 @@ func (t *Trainer) compile(client compute.Backend) (*programs, error) {
 		gather:     must(NewExec(client, gatherGraph)).WithName("gather"),
 		product:    must(NewExec(client, t.productGraph)).WithName("product"),
 		logits:     must(NewExec(client, t.logitsGraph)).WithName("logits"),
+		square:     must(NewExec(client, t.squareGraph)).WithName("square"),
 	}
 	if t.Lazy {
 		return p, nil

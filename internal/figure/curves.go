@@ -74,6 +74,7 @@ type curves struct {
 	gradients     []Line // norms, by group of images
 	decrease      []Line // of the small-margin images' loss in a step, to first order
 	steps         []Line // ‖step‖/‖weights‖, by layer
+	noise         []Line // scale of the gradient noise, in images
 	diverged      bool
 	divergedStep  int64
 	divergedEpoch float64
@@ -126,6 +127,7 @@ func newCurves(rows []rundir.Row) curves {
 		{"decrease_small_margin_by_past_large", Line{Name: "by its past", Color: Green}},
 	})
 	c.steps = relativeSteps(rows)
+	c.noise = diagnosis(rows, []columnLine{{"noise_scale", Line{Color: Blue}}})
 	for _, a := range accuracies {
 		if a.present {
 			c.accuracies = append(c.accuracies, a.line)
@@ -198,6 +200,10 @@ func (c *curves) picture() Picture {
 	if len(c.steps) > 0 {
 		p.Panels = append(p.Panels, []Panel{
 			{X: epochs, Y: Axis{Label: "‖step‖ / ‖weights‖", Log: true}, Lines: c.steps}})
+	}
+	if len(c.noise) > 0 {
+		p.Panels = append(p.Panels, []Panel{
+			{X: epochs, Y: Axis{Label: "noise scale (images)", Log: true}, Lines: c.noise}})
 	}
 	p.Height += 2.3 * float64(len(p.Panels)-1)
 	return p

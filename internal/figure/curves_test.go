@@ -252,6 +252,11 @@ func TestCurvaturePanel(t *testing.T) {
 		panels[3][0].Lines[0].Name != "stage1" || panels[3][0].Lines[1].Y[0] != 0.2 {
 		t.Errorf("steps by layer have the panels %+v", panels)
 	}
+	rows[2].Values = append(rows[2].Values, rundir.Value{Name: "noise_scale", X: 70})
+	c = newCurves(rows)
+	if panels = c.picture().Panels; len(panels) != 5 || panels[4][0].Lines[0].Y[0] != 70 {
+		t.Errorf("the noise of the gradient has the panels %+v", panels)
+	}
 	for i := range rows {
 		rows[i].Values = rows[i].Values[:2]
 	}

@@ -20,15 +20,17 @@ import (
 
 // The values of -diagnose. sharpness measures the curvature of the training loss, critical the
 // step at which the loss would rise, groups what the small-margin images and the others put into
-// the steps, layers how long the steps of each stage are.
+// the steps, layers how long the steps of each stage are, noise how much the gradients of images
+// differ.
 const (
 	sharpness = "sharpness"
 	critical  = "critical"
 	byGroup   = "groups"
 	byLayer   = "layers"
+	noise     = "noise"
 )
 
-var diagnoses = []string{sharpness, critical, byGroup, byLayer}
+var diagnoses = []string{sharpness, critical, byGroup, byLayer, noise}
 
 // diagnoses reports whether a value is among those of -diagnose.
 func (c *Config) diagnoses(what string) bool {
@@ -60,7 +62,7 @@ func (c *Config) normalizeDiagnosis() {
 	} else {
 		c.Eigenvalues = 0
 	}
-	if !c.diagnoses(sharpness) && !c.diagnoses(critical) {
+	if !c.diagnoses(sharpness) && !c.diagnoses(critical) && !c.diagnoses(noise) {
 		c.DiagnoseImages = 0
 	}
 	switch c.Intervene {
@@ -100,6 +102,10 @@ func (c *Config) validateDiagnosis() error {
 			"-small-margin=0"),
 		needs(flag, value, c.Norm != "batch", "a loss that is a sum over images, which batch "+
 			"normalization does not have", "-norm=batch"),
+		needs("diagnose", noise, !c.diagnoses(noise) || c.Norm != "batch", "a loss that is a sum "+
+			"over images, which batch normalization does not have", "-norm=batch"),
+		needs("diagnose", noise, !c.diagnoses(noise) || c.DiagnoseImages != 1 && c.Images != 1,
+			"at least two images", "1"),
 		needs(flag, value, c.Clip == 0, "gradients that add up: leave -clip out",
 			fmt.Sprintf("-clip=%g", c.Clip)),
 		check("diagnose-every", c.DiagnoseEvery >= 0, "at least 1 epoch", c.DiagnoseEvery),
@@ -141,6 +147,9 @@ func (r *experiment) diagnosisFLOP() (flop float64) {
 	if r.diagnoses(critical) {
 		const evaluations = 12 // about
 		flop += diagnoses * float64(r.diagnosed.N) * (r.stepFLOP + evaluations*r.forwardFLOP)
+	}
+	if r.diagnoses(noise) {
+		flop += diagnoses * float64(r.noiseData.N) * r.stepFLOP
 	}
 	if r.diagnoses(byGroup) {
 		flop += diagnoses * (float64(r.train.N)*r.stepFLOP +
@@ -216,6 +225,12 @@ func (t *training) diagnose(ctx context.Context, epoch int, o *observation) (err
 	var values []rundir.Value
 	if t.diagnoses(sharpness) {
 		if o.top, values, err = t.curvature(ctx, epoch); err != nil {
+			return err
+		}
+		o.values = append(o.values, values...)
+	}
+	if t.diagnoses(noise) {
+		if values, err = t.gradientNoise(ctx); err != nil {
 			return err
 		}
 		o.values = append(o.values, values...)

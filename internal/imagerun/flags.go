@@ -106,12 +106,13 @@ func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 		"the multiple of each step from which on it raises the loss; takes about five "+
 		"gradients|groups: what the small-margin images and the others put into gradient and "+
 		"momentum, and the margins of both|layers: the length of each step relative to the "+
-		"weights', by stage; several with commas")
+		"weights', by stage|noise: how much the gradients of images differ, as variance and as "+
+		"batch size; takes a gradient; several with commas")
 	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
 		"epochs between diagnoses; 0: 10")
 	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,
-		"sharpness and critical step of the loss of this many training images only, from the "+
-			"start; 0: all")
+		"sharpness, critical step and noise of the loss of this many training images only, "+
+			"from the start; 0: all")
 	fs.IntVar(&c.Eigenvalues, "eigenvalues", c.Eigenvalues, "how many eigenvalues; 0: 1")
 	fs.StringVar(&c.Intervene, "intervene", c.Intervene, "experiment on gdm's momentum, with "+
 		"-small-margin: reset (the buffer is emptied once the large-margin images are fitted)|"+

@@ -34,6 +34,7 @@ type experiment struct {
 	net            *models.Network
 	train, eval    *descent.Data
 	diagnosed      *descent.Data // of the training images, for the sharpness
+	noiseData      *descent.Data // the same in other chunks, for the noise of gradients
 	groups         groupImages
 	fresh          bool              // an existing run folder is set aside
 	metadata       map[string]string // of the files of weights
@@ -126,6 +127,9 @@ func (r *experiment) open(ctx context.Context) error {
 		return err
 	}
 	if r.diagnosed, err = r.diagnosedImages(trainSet, l); err != nil {
+		return err
+	}
+	if r.noiseData, err = r.noiseImages(trainSet); err != nil {
 		return err
 	}
 	if r.groups, err = r.newGroupImages(trainSet, l); err != nil {
