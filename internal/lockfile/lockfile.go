@@ -112,6 +112,20 @@ func Held(path string) (h Holder, held bool, err error) {
 	return h, held, nil
 }
 
+// RemoveDead removes the lock at path if its holder has died, and nothing else.
+func RemoveDead(path string) error {
+	_, alive, err := look(path)
+	if err == nil && !alive {
+		err = evict(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*HeldError)) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("lockfile: %w", err)
+	}
+	return nil
+}
+
 // Release gives up the lock. Further calls do nothing.
 func (l *Lock) Release() error {
 	l.stop()

@@ -92,6 +92,29 @@ func TestDanglingLink(t *testing.T) {
 	}
 }
 
+// RemoveDead removes the lock of a dead process and leaves that of a living one.
+func TestRemoveDead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if err := RemoveDead(path); err != nil {
+		t.Error(err)
+	}
+	cmd := holder(t, path)
+	if err := RemoveDead(path); err != nil {
+		t.Error(err)
+	}
+	if _, held, err := Held(path); !held || err != nil {
+		t.Errorf("held %v, %v", held, err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if err := RemoveDead(path); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestAcquireAndRelease(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	l, err := Acquire(path)

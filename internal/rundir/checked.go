@@ -33,6 +33,7 @@ func verifyOnce(folder string, required ...string) error {
 	if old, err := os.ReadFile(path); err == nil && string(old) == before {
 		return nil
 	}
+	_ = durable.RemoveTemporary(folder) // of a process that was killed as it wrote that file
 	for _, s := range sums {
 		if err := s.check(folder); err != nil {
 			return err

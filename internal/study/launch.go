@@ -26,15 +26,15 @@ func (i *invocation) lock() (*lockfile.Lock, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if err := removeTemporary(i.out); err != nil {
+	if err := tidyUp(i.out); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
 	return lock, nil
 }
 
-// removeTemporary removes from the folder of a study, and from those of its stages, what killed
-// processes have left half written.
-func removeTemporary(out string) error {
+// tidyUp removes from the folder of a study, and from those of its stages, what killed processes
+// have left.
+func tidyUp(out string) error {
 	entries, err := os.ReadDir(out)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func removeTemporary(out string) error {
 	err = durable.RemoveTemporary(out)
 	for _, e := range entries {
 		if e.IsDir() && !durable.IsTemporary(e.Name()) {
-			err = errors.Join(err, durable.RemoveTemporary(filepath.Join(out, e.Name())))
+			err = errors.Join(err, sweep.Tidy(filepath.Join(out, e.Name())))
 		}
 	}
 	return err

@@ -39,8 +39,8 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// What killed processes have left half written is removed, and nothing else.
-func TestRemoveTemporary(t *testing.T) {
+// What killed processes have left is removed, and nothing else.
+func TestTidyUp(t *testing.T) {
 	out := t.TempDir()
 	killed := exec.Command(os.Args[0], "-test.run=^$")
 	if err := killed.Run(); err != nil {
@@ -48,14 +48,15 @@ func TestRemoveTemporary(t *testing.T) {
 	}
 	half := fmt.Sprintf(".table.md.tmp-%d", killed.Process.Pid)
 	old := time.Now().Add(-time.Hour)
-	for _, name := range []string{half, "trials-1/" + half, "table.md", "trials-1/runs.jsonl"} {
+	for _, name := range []string{half, "trials-1/" + half, "table.md", "trials-1/runs.jsonl",
+		"trials-1/sweep.lock"} { // an empty lock is nobody's
 		path := filepath.Join(out, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777),
 			os.WriteFile(path, nil, 0o666), os.Chtimes(path, old, old)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := removeTemporary(out); err != nil {
+	if err := tidyUp(out); err != nil {
 		t.Fatal(err)
 	}
 	left := slices.Sorted(maps.Keys(runtest.Files(t, out)))

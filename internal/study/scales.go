@@ -32,7 +32,7 @@ func Scales(differences ...Scale) []Scale {
 			"data": "cifar10", "model": "resnet18", "width": "8",
 			"parameterizations": "weights", "images": "2048", "holdout": "5000",
 			"epochs": "300", "warmup": "15", "until-loss": "0.01", "eval-every": "50",
-			"clip": "1", // without it neither algorithm fits in every seed: docs/trainability.md
+			"clip":  "1", // without it neither algorithm fits in every seed: docs/trainability.md
 			"rates": "0.25,0.5,1", "trial-seeds": "2", "schedules": "cosine",
 			"weight-decays": "0.002", "grow": "1", "seeds": "5", "longer": "10",
 		}},

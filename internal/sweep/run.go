@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"momentum/internal/durable"
 	"momentum/internal/lockfile"
 	"momentum/internal/rundir"
 )
@@ -35,7 +36,7 @@ type Options struct {
 // One process at a time may work on a sweep. The error says how many runs failed or did not end,
 // and what to do about it.
 func (l *List) Run(ctx context.Context, launcher Launcher, o Options) (err error) {
-	lock, err := lockfile.Acquire(filepath.Join(l.Dir, "sweep.lock"))
+	lock, err := lockfile.Acquire(filepath.Join(l.Dir, lockName))
 	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
 		return fmt.Errorf("sweep: %s is worked on already, wait for it or stop it: %w", l.Dir, held)
 	} else if err != nil {
@@ -83,6 +84,15 @@ func (l *List) Run(ctx context.Context, launcher Launcher, o Options) (err error
 	}
 	return l.missing(all, o.Retry)
 }
+
+// Tidy removes from the folder of a sweep the lock of a process that was killed, which nobody takes
+// over once there is nothing left to execute, and files that it has left half written.
+func Tidy(dir string) error {
+	return errors.Join(durable.RemoveTemporary(dir), lockfile.RemoveDead(filepath.Join(dir,
+		lockName)))
+}
+
+const lockName = "sweep.lock"
 
 // startable reports whether a run in this state is started.
 func startable(state State, retry bool) bool {

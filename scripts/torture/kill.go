@@ -133,12 +133,11 @@ func (c *campaign) killedRun(ctx context.Context, number int) (int, error) {
 	}
 }
 
-// age makes the temporary files of killed processes in the folder of pictures and lists two minutes
-// older: younger ones may be another machine's, and stay.
+// age makes the temporary files of killed processes two minutes older: younger ones may be another
+// machine's, and stay.
 func age(root string) error {
 	old := time.Now().Add(-2 * time.Minute)
-	err := filepath.WalkDir(filepath.Join(root, "out"), func(path string, e fs.DirEntry,
-		err error) error {
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && durable.IsTemporary(e.Name()) {
 			err = os.Chtimes(path, old, old)
 		}
