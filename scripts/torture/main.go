@@ -8,11 +8,11 @@
 //	go run ./scripts/torture -seed=5 -only=kill-17                  one case again
 //
 // A killed run is started again until it is done, and must then have the bytes of an undisturbed
-// one. Victims are cifar on one device and on two, synthetic, and a study: its parent, a worker, or
-// all of its processes. A damaged run must end with the same bytes, or be refused in one line. The
-// victims are tiny and use the Go backend. What is done in a case follows from the seed and its
-// number alone; at which step the process then is depends on the machine. The folder of a case that
-// goes wrong is kept.
+// one. Victims are cifar on one device, on two, and with VGG-19 on mini-batches; synthetic; and a
+// study: its parent, a worker, or all of its processes. A damaged run must end with the same bytes,
+// or be refused in one line. The victims are tiny and use the Go backend. What is done in a case
+// follows from the seed and its number alone; at which step the process then is depends on the
+// machine. The folder of a case that goes wrong is kept.
 //
 // With -out=FOLDER the tables are written to README.md there. A signal ends the campaign, and the
 // tables count what was done so far. The exit status is 1 if anything went wrong.

@@ -32,7 +32,7 @@ func TestShortCampaign(t *testing.T) {
 	out := t.TempDir()
 	var stdout bytes.Buffer
 	err := run(t.Context(), &stdout, &stdout, []string{"-seed=1", "-kills=10",
-		"-damages=20", "-victims=cifar,cifar-2,synthetic", "-out=" + out})
+		"-damages=20", "-victims=cifar,cifar-2,sgdm,synthetic", "-out=" + out})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stdout.String())
 	}
@@ -102,7 +102,7 @@ func TestUsage(t *testing.T) {
 		"-kills=-1":            "-kills, -damages and -fuzz must be at least 0, got -1",
 		"-only=kill-3":         "-only must be a case such as kill-17 or damage-3, with its -seed",
 		"-only=fuzz-3 -seed=1": "-only must be a case such as",
-		"-victims=gdm":         `-victims must be some of cifar,cifar-2,synthetic,study, got "gdm"`,
+		"-victims=gdm":         "-victims must be some of " + allVictims + `, got "gdm"`,
 		"more":                 `unexpected argument "more"`,
 	} {
 		var out bytes.Buffer

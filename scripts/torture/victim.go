@@ -77,6 +77,9 @@ func victims() []*victim {
 		{name: "cifar", command: "cifar", args: cifar},
 		{name: "cifar-2", command: "cifar", args: append(cifar[:len(cifar):len(cifar)],
 			"-devices=2")},
+		{name: "sgdm", command: "cifar", args: []string{"-preset=tiny", "-backend=go", "-offline",
+			"-model=vgg19", "-width=1", "-images=5", "-holdout=5", "-chunk=3", "-opt=sgdm",
+			"-batch=2", "-epochs=6", "-eval-every=1", "-lr=0.01", "-checkpoint-every=0s"}},
 		{name: "synthetic", command: "synthetic", program: "synthetic", args: []string{
 			"-backend=go", "-offline", "-N=60", "-small-margin=0.1", "-d=8", "-P=3", "-m=2",
 			"-T=60", "-test=50", "-checkpoint-every=0s", "-out=out"}},
@@ -118,7 +121,7 @@ func (c *campaign) prepare(ctx context.Context) error {
 }
 
 // allVictims are the names of all.
-const allVictims = "cifar,cifar-2,synthetic,study"
+const allVictims = "cifar,cifar-2,sgdm,synthetic,study"
 
 // build builds a command of the repository and returns its path.
 func (c *campaign) build(ctx context.Context, command string) (string, error) {
