@@ -68,6 +68,7 @@ func TestDamagedCheckpointIsSetAside(t *testing.T) {
 		},
 		"truncated": func(f string) error { return os.Truncate(filepath.Join(f, "state"), 0) },
 		"file":      func(f string) error { return os.Remove(filepath.Join(f, "state")) },
+		"history":   func(f string) error { return os.Remove(filepath.Join(f, historyFile)) },
 		"sums":      func(f string) error { return os.Remove(filepath.Join(f, sumsFile)) },
 		"no sums":   func(f string) error { return os.Truncate(filepath.Join(f, sumsFile), 0) },
 	} {
@@ -118,6 +119,17 @@ func TestRowsOfACheckpoint(t *testing.T) {
 			t.Errorf("%q: loaded %q, want %q; %q", tt.metrics, got, tt.want, warnings)
 		}
 		must(t, d.Close())
+	}
+}
+
+// A checkpoint of an earlier version, which has no checksum of the rows, is used as it is.
+func TestCheckpointWithoutHistory(t *testing.T) {
+	d := saved(t, 1)
+	folder := d.Path(checkpointsDir, "step-00000001")
+	must(t, os.Remove(filepath.Join(folder, historyFile)))
+	must(t, writeSums(folder, func(name string) bool { return name != sumsFile }))
+	if got, warnings := loaded(t, d); got != "1" || warnings != nil {
+		t.Errorf("loaded %q, %q", got, warnings)
 	}
 }
 
