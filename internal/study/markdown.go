@@ -50,7 +50,7 @@ func (s *Study) markdown(results []result, rows []row) string {
 		b.WriteString(t.Markdown())
 	}
 	fmt.Fprintf(&b, "\n%s\n", s.notes(results))
-	return b.String()
+	return strings.TrimPrefix(b.String(), "\n")
 }
 
 // accuracies is the table of all measures of all arms.
