@@ -89,8 +89,8 @@ func TestDiagnoseSettings(t *testing.T) {
 		t.Errorf("a diagnosis that is off has settings: %+v", c.Settings)
 	}
 	for want, args := range map[string][]string{
-		"-diagnose must be some of sharpness, critical, groups, layers, with commas, got " +
-			`"flatness"`: {"-diagnose=flatness"},
+		"-diagnose must be some of sharpness, critical, groups, layers, noise, with commas, " +
+			`got "flatness"`: {"-diagnose=flatness"},
 		"-diagnose=sharpness needs the full batch, on which gd and gdm step, got -opt=sgd": {
 			"-diagnose=sharpness", "-opt=sgd"},
 		"-diagnose-every must be at least 1 epoch, got -1": {"-diagnose=sharpness",

@@ -55,7 +55,8 @@ func TestRun(t *testing.T) {
 	}
 	slices.Sort(names)
 	pattern := `SHA256SUMS checkpoints/step-00000004/SHA256SUMS ` +
-		`checkpoints/step-00000004/\S+\.bin checkpoints/step-00000004/\S+\.json ` +
+		`checkpoints/step-00000004/\S+\.bin checkpoints/step-00000004/checkpoint-\S+\.json ` +
+		`checkpoints/step-00000004/metrics.json ` +
 		`config.json curves.png curves.svg events.out.tfevents.0.hparams ` +
 		`events.out.tfevents.0.momentum initial.safetensors ` +
 		`manifest.json metrics.csv metrics.jsonl report.html state weights.safetensors`
