@@ -315,3 +315,14 @@ func TestDivergedLaneAlone(t *testing.T) {
 		}
 	}
 }
+
+// What is not finite, because a run diverged, does not set the end of an axis.
+func TestLargest(t *testing.T) {
+	lists := [][]float64{{0.5, math.NaN(), 3}, {math.Inf(1), -7}, nil}
+	if got := largest(1, lists...); got != 3 {
+		t.Errorf("%v, want 3", got)
+	}
+	if got := largest(4, lists...); got != 4 {
+		t.Errorf("%v, want 4", got)
+	}
+}

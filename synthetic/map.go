@@ -133,14 +133,7 @@ func (m rateMap) draw(base string) error {
 	accuracy := panel("(a) small-margin test accuracy", "%", "test_2", 100,
 		figure.Heat{Low: 50, High: 100})
 	accuracy.Guides = guides
-	largest := 100 / float64(m.N) // one sample, in %
-	for _, row := range m.values("error", 100) {
-		for _, x := range row {
-			if !math.IsNaN(x) {
-				largest = max(largest, x)
-			}
-		}
-	}
+	oneSample := 100 / float64(m.N) // in %
 	return figure.Picture{
 		Title: fmt.Sprintf("What (η, γ) ends with: N = %d, %d small-margin samples, at most %d "+
 			"steps", m.N, m.SmallMargin, m.T),
@@ -152,7 +145,7 @@ func (m rateMap) draw(base string) error {
 			"move on when the gradient stops.", m.Stop, m.T),
 		Panels: [][]figure.Panel{
 			{accuracy, panel("(b) training error", "%", "error", 100,
-				figure.Heat{Low: 0, High: largest})},
+				figure.Heat{Low: 0, High: largest(oneSample, m.values("error", 100)...)})},
 			{panel("(c) c", "c", "c", 1, figure.Heat{Log: true}),
 				panel("(d) largest |Ξ| on Z2", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
 		},

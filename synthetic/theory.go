@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"momentum/internal/cubic"
 	"momentum/internal/figure"
@@ -87,12 +86,9 @@ func (s Settings) drawTheory(t trained, base string) error {
 		line("G, GD", figure.Blue, "gd", fmt.Sprintf("G%d", gd), -1, false),
 		line("G, GD+M", figure.Orange, "gdm", fmt.Sprintf("G%d", gdm), -1, true),
 		line("M, GD+M", figure.Vermilion, "gdm", fmt.Sprintf("M%d", gdm), -1, false)}
-	largest := 1.0
-	for _, l := range along {
-		largest = max(largest, slices.Max(l.Y))
-	}
 	momentum := figure.Panel{Title: "(d) along w*", X: x,
-		Y:     figure.Axis{Label: "G, M", Log: true, Low: 1e-6, High: 1.2 * largest},
+		Y: figure.Axis{Label: "G, M", Log: true, Low: 1e-6,
+			High: 1.2 * largest(1, along[0].Y, along[1].Y, along[2].Y)},
 		Lines: along, Guides: []figure.Line{level(math.Sqrt(1-s.Gamma)/s.Alpha, "√(1−γ)/α")}}
 	return figure.Picture{
 		Title: fmt.Sprintf("The theory watched: N = %d, d = %d, %s, η = %g, γ = %g, seed %d", s.N,

@@ -109,6 +109,18 @@ func percent(values []float64) (low, mean, high float64) {
 	return figure.Within(0, 100)(values)
 }
 
+// largest is the largest finite number of some lists, or least if there is none above it.
+func largest(least float64, lists ...[]float64) float64 {
+	for _, list := range lists {
+		for _, x := range list {
+			if x > least && !math.IsInf(x, 1) {
+				least = x
+			}
+		}
+	}
+	return least
+}
+
 // overSeeds describes the curves of a figure.
 func overSeeds(n int) string {
 	if n == 1 {

@@ -26,6 +26,14 @@ func (n Noise) Scale() float64 { return n.Variance / n.Gradient }
 // Σ_c n_c ‖G_c − ∇L‖²/(K−1), as between the K groups of an analysis of variance. It takes as long
 // as a gradient in chunks of that size.
 func (t *Trainer) GradientNoise(ctx context.Context, d *Data) (n Noise, err error) {
+	chunks := 0
+	for _, p := range slices.Concat(d.shares...) {
+		chunks += len(p.chunks)
+	}
+	if chunks < 2 {
+		return n, fmt.Errorf("descent: the noise of gradients needs at least 2 chunks, got %d",
+			chunks)
+	}
 	nodes := make([][]node[sums], len(t.replicas))
 	weighted := make([]float64, len(t.replicas)) // Σ n_c ‖G_c‖²
 	err = t.each(ctx, func(goOn check, i int, r *replica) {
@@ -34,14 +42,6 @@ func (t *Trainer) GradientNoise(ctx context.Context, d *Data) (n Noise, err erro
 	})
 	if err != nil {
 		return n, err
-	}
-	chunks := 0
-	for _, p := range slices.Concat(d.shares...) {
-		chunks += len(p.chunks)
-	}
-	if chunks < 2 {
-		return n, fmt.Errorf("descent: the noise of gradients needs at least 2 chunks, got %d",
-			chunks)
 	}
 	totals, err := t.meet(ctx, nodes)
 	if err != nil {
@@ -67,10 +67,9 @@ func (r *replica) squares(goOn check, d *Data, parts []part, imageWeight *tensor
 	var counts []float64
 	for _, p := range parts {
 		s := r.call(r.zero, nil)
-		for _, c := range p.chunks {
-			goOn()
-			kept := slices.Concat(r.weights, r.arguments(d, c), []*tensors.Tensor{imageWeight})
-			one := r.call(r.accumulate, r.call(r.zero, nil), kept...)
+		for i, c := range p.chunks {
+			alone := []part{{p.index, p.chunks[i : i+1]}}
+			one := r.sum(goOn, d, alone, imageWeight, func(int) {})[0].value
 			norms = append(norms, r.call(r.square, nil, one...)[0])
 			counts = append(counts, float64(c.n))
 			s = r.addSums(s, one)
@@ -85,10 +84,4 @@ func (r *replica) squares(goOn check, d *Data, parts []part, imageWeight *tensor
 }
 
 // squareGraph is the squared norm of the gradients among sums.
-func (t *Trainer) squareGraph(args []*Node) *Node {
-	sum := ScalarZero(args[0].Graph(), args[0].DType())
-	for _, x := range args[:len(t.params)] {
-		sum = Add(sum, L2NormSquare(x))
-	}
-	return sum
-}
+func (t *Trainer) squareGraph(args []*Node) *Node { return squaredNorm(args[:len(t.params)]) }

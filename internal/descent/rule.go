@@ -110,16 +110,21 @@ func (r Rule) clip(gradients []*Node, n numbers) []*Node {
 	if r.Clip == 0 {
 		return gradients
 	}
-	square := ScalarZero(n.clip.Graph(), n.clip.DType())
-	for _, g := range gradients {
-		square = Add(square, L2NormSquare(g))
-	}
-	factor := Div(n.clip, Max(n.clip, Sqrt(square)))
+	factor := Div(n.clip, Max(n.clip, Sqrt(squaredNorm(gradients))))
 	clipped := make([]*Node, len(gradients))
 	for i, g := range gradients {
 		clipped[i] = Mul(g, factor)
 	}
 	return clipped
+}
+
+// squaredNorm is that of all values of a list together.
+func squaredNorm(list []*Node) *Node {
+	square := ScalarZero(list[0].Graph(), list[0].DType())
+	for _, x := range list {
+		square = Add(square, L2NormSquare(x))
+	}
+	return square
 }
 
 // update builds one step of the rule for one parameter. It takes the weights, the gradient of the

@@ -88,6 +88,7 @@ func (c *Config) validateDiagnosis() error {
 		groups = "intervene=" + c.Intervene
 	}
 	flag, value, _ := strings.Cut(groups, "=")
+	const additive = "a loss that is a sum over images, which batch normalization does not have"
 	return cmp.Or(
 		check("diagnose", c.Diagnose == "" || !slices.ContainsFunc(strings.Split(c.Diagnose, ","),
 			func(word string) bool { return !slices.Contains(diagnoses, word) }),
@@ -100,10 +101,8 @@ func (c *Config) validateDiagnosis() error {
 		needs("intervene", c.Intervene, c.Opt == "gdm", "-opt=gdm", "-opt="+c.Opt),
 		needs(flag, value, c.SmallMargin > 0, "two groups of images: add -small-margin=0.1",
 			"-small-margin=0"),
-		needs(flag, value, c.Norm != "batch", "a loss that is a sum over images, which batch "+
-			"normalization does not have", "-norm=batch"),
-		needs("diagnose", noise, !c.diagnoses(noise) || c.Norm != "batch", "a loss that is a sum "+
-			"over images, which batch normalization does not have", "-norm=batch"),
+		needs(flag, value, c.Norm != "batch", additive, "-norm=batch"),
+		needs("diagnose", noise, !c.diagnoses(noise) || c.Norm != "batch", additive, "-norm=batch"),
 		needs("diagnose", noise, !c.diagnoses(noise) || c.DiagnoseImages != 1 && c.Images != 1,
 			"at least two images", "1"),
 		needs(flag, value, c.Clip == 0, "gradients that add up: leave -clip out",
@@ -120,14 +119,32 @@ func (c *Config) validateDiagnosis() error {
 }
 
 // diagnosedImages are the training images whose loss is diagnosed.
-func (r *experiment) diagnosedImages(train *datasets.Images, l descent.Layout) (*descent.Data,
-	error) {
-	n := r.DiagnoseImages
-	if n == 0 || n >= train.N() {
-		return r.train, nil
+func (r *experiment) diagnosedImages(train *datasets.Images) *datasets.Images {
+	if n := r.DiagnoseImages; n > 0 && n < train.N() {
+		return train.Slice(0, n)
 	}
+	return train
+}
+
+// copyDiagnosed copies the diagnosed images to the devices, unless they are there in chunks of the
+// same size: for the noise of gradients in chunks of their own.
+func (r *experiment) copyDiagnosed(train *datasets.Images, l descent.Layout) (err error) {
+	set := r.diagnosedImages(train)
 	l.Random = false
-	return descent.NewData(r.backend, train.Slice(0, n), l)
+	if r.diagnosed = r.train; set != train {
+		if r.diagnosed, err = descent.NewData(r.backend, set, l); err != nil {
+			return err
+		}
+	}
+	if !r.diagnoses(noise) {
+		return nil
+	}
+	if l.Chunk = max(1, min(noiseChunk, set.N()/2)); l.Chunk == r.diagnosed.Chunk {
+		r.noiseData = r.diagnosed
+		return nil
+	}
+	r.noiseData, err = descent.NewData(r.backend, set, l)
+	return err
 }
 
 // diagnosisFLOP is the most that the diagnoses and interventions of the run take.

@@ -126,10 +126,7 @@ func (r *experiment) open(ctx context.Context) error {
 	if r.train, err = descent.NewData(r.backend, trainSet, l); err != nil {
 		return err
 	}
-	if r.diagnosed, err = r.diagnosedImages(trainSet, l); err != nil {
-		return err
-	}
-	if r.noiseData, err = r.noiseImages(trainSet); err != nil {
+	if err := r.copyDiagnosed(trainSet, l); err != nil {
 		return err
 	}
 	if r.groups, err = r.newGroupImages(trainSet, l); err != nil {

@@ -1,12 +1,10 @@
 package rundir
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -95,38 +93,21 @@ func (d *Dir) removeOldCheckpoints() error {
 }
 
 // writeHistory writes the checksum of the rows before a step into the folder of its checkpoint.
-func (d *Dir) writeHistory(folder string, step int64) error {
-	h := history{d.size, hex.EncodeToString(d.hash.Sum(nil))}
+func (d *Dir) writeHistory(folder string, step int64) (err error) {
+	size, sum := d.size, d.hash
 	if d.last >= step {
-		rows, ends, err := readMetrics(d.Path(metricsFile))
-		if err != nil {
+		if size, _, err = d.rowsUpTo(step - 1); err != nil {
 			return err
 		}
-		h.Bytes = 0
-		for i, row := range rows {
-			if row.Step < step {
-				h.Bytes = ends[i]
-			}
-		}
-		if h.SHA256, err = d.hashRows(h.Bytes); err != nil {
+		if sum, err = d.hashRows(size); err != nil {
 			return err
 		}
 	}
-	text, err := json.Marshal(h)
+	text, err := json.Marshal(history{size, hex.EncodeToString(sum.Sum(nil))})
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(folder, historyFile), append(text, '\n'), 0o666)
-}
-
-// hashRows is the SHA-256 of the first bytes of metrics.jsonl.
-func (d *Dir) hashRows(size int64) (string, error) {
-	hash := sha256.New()
-	n, err := io.Copy(hash, io.NewSectionReader(d.metrics, 0, size))
-	if err == nil && n < size {
-		err = fmt.Errorf("%s: has %d bytes, want at least %d", d.Path(metricsFile), n, size)
-	}
-	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // checkHistory compares the rows before the step of a checkpoint with their checksum in it. There
@@ -143,12 +124,15 @@ func (d *Dir) checkHistory(folder string) error {
 	if err := json.Unmarshal(text, &want); err != nil || want.Bytes < 0 {
 		return fmt.Errorf("%s: %.80q, want a size and a checksum of the metrics", path, text)
 	}
-	got, err := d.hashRows(want.Bytes)
-	if err == nil && got != want.SHA256 {
-		err = fmt.Errorf("%s: the first %d bytes have SHA-256 %.12s…, want %.12s…",
+	sum, err := d.hashRows(want.Bytes)
+	if err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want.SHA256 {
+		return fmt.Errorf("%s: the first %d bytes have SHA-256 %.12s…, want %.12s…",
 			d.Path(metricsFile), want.Bytes, got, want.SHA256)
 	}
-	return err
+	return nil
 }
 
 // LoadCheckpoint calls load with the folder of the newest checkpoint, and goes back to the one

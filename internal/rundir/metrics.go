@@ -2,10 +2,12 @@ package rundir
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"os"
@@ -218,25 +220,42 @@ func (d *Dir) CutRows(afterStep int64) error {
 
 // cutRows also removes a torn last line, and finds the size of the file and its last step.
 func (d *Dir) cutRows(afterStep int64) error {
-	rows, ends, err := readMetrics(d.Path(metricsFile))
+	size, last, err := d.rowsUpTo(afterStep)
 	if err != nil {
 		return fmt.Errorf("%w; %s", err, remedy)
 	}
-	d.size, d.last = 0, -1
-	for i, row := range rows {
-		if row.Step > afterStep {
-			break
-		}
-		d.size, d.last = ends[i], row.Step
-	}
+	d.size, d.last = size, last
 	if err := d.metrics.Truncate(d.size); err != nil {
 		return err
 	}
-	d.hash.Reset()
-	if _, err := io.Copy(d.hash, io.NewSectionReader(d.metrics, 0, d.size)); err != nil {
+	if d.hash, err = d.hashRows(d.size); err != nil {
 		return err
 	}
 	return d.metrics.Sync()
+}
+
+// rowsUpTo returns the bytes of the rows up to a step, and the step of the last of them: -1 if
+// there is none.
+func (d *Dir) rowsUpTo(step int64) (size, last int64, err error) {
+	rows, ends, err := readMetrics(d.Path(metricsFile))
+	last = -1
+	for i, row := range rows {
+		if row.Step > step {
+			break
+		}
+		size, last = ends[i], row.Step
+	}
+	return size, last, err
+}
+
+// hashRows returns the SHA-256 of the first bytes of metrics.jsonl, which there must be.
+func (d *Dir) hashRows(size int64) (hash.Hash, error) {
+	h := sha256.New()
+	n, err := io.Copy(h, io.NewSectionReader(d.metrics, 0, size))
+	if err == nil && n < size {
+		err = fmt.Errorf("%s: has %d bytes, want at least %d", d.Path(metricsFile), n, size)
+	}
+	return h, err
 }
 
 // WriteCSV writes metrics.csv: the rows of metrics.jsonl below a header that names all values in

@@ -106,7 +106,7 @@ func Open(s Spec) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: filepath.Join(s.Root, name), hash: sha256.New(), last: -1}
+	d := &Dir{path: filepath.Join(s.Root, name), last: -1}
 	if err := os.MkdirAll(s.Root, 0o777); err != nil {
 		return nil, fmt.Errorf("rundir: %w", err)
 	}

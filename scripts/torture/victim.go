@@ -215,9 +215,10 @@ func (v *victim) start(ctx context.Context, root string) (*process, error) {
 	}
 	go func() {
 		p.Wait()
-		if p.hung = errors.Is(ctx.Err(), context.DeadlineExceeded); p.hung {
+		if ctx.Err() != nil {
 			p.killGroup() // its workers
 		}
+		p.hung = errors.Is(ctx.Err(), context.DeadlineExceeded)
 		close(p.ended)
 	}()
 	return p, nil
