@@ -44,7 +44,15 @@ func (i *invocation) borrow(results []result) (best [][chosen]choice, err error)
 				i.study.TrialsOf, err)
 		}
 		i.study.Rates = r.rates
-		best = append(best, i.study.chooseAll(*r))
+		choices := i.study.chooseAll(*r)
+		for n, p := range i.study.Protocols {
+			if choices[momentum+n].tried == 0 {
+				return nil, fmt.Errorf("%s: no trials with momentum of %s on a grid of %s, as "+
+					"-protocol=%s has it: give the -protocol of that study",
+					i.study.TrialsOf, r.Title, p.symbol(), p)
+			}
+		}
+		best = append(best, choices)
 	}
 	return best, nil
 }

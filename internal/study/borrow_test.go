@@ -3,6 +3,7 @@ package study
 import (
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,8 @@ import (
 // one of other images or networks is refused.
 func borrowed(t *testing.T, root string, finals *sweep.List) {
 	t.Helper()
-	plan := func(args ...string) (*sweep.List, error) {
-		folder := filepath.Join(root, "borrowed")
+	plan := func(name string, args ...string) (*sweep.List, error) {
+		folder := filepath.Join(root, name)
 		args = append([]string{"plan", "-out=" + folder, "-backend=go", "-offline", "-chunk=5",
 			"-runs=" + filepath.Join(root, "runs")}, args...)
 		err := tiny().Run(t.Context(), io.Discard, io.Discard, args)
@@ -24,7 +25,7 @@ func borrowed(t *testing.T, root string, finals *sweep.List) {
 		return sweep.Read(filepath.Join(folder, "final"), filepath.Join(root, "runs"))
 	}
 	out := filepath.Join(root, "out")
-	l, err := plan("-trials-of="+out, "-rates=7")
+	l, err := plan("borrowed", "-trials-of="+out, "-rates=7")
 	if err != nil || len(l.Runs) != len(finals.Runs) {
 		t.Fatalf("%v, %v; want %d final runs", err, l, len(finals.Runs))
 	}
@@ -33,13 +34,25 @@ func borrowed(t *testing.T, root string, finals *sweep.List) {
 			t.Errorf("final run %s, want %s", r.Name, finals.Runs[i].Name)
 		}
 	}
+	// A study of one protocol: what takes its trials has that protocol too, unless told otherwise.
+	effective := filepath.Join(root, "effective")
+	if _, err := plan("effective", "-protocol=effective"); err != nil {
+		t.Fatal(err)
+	}
+	_, o, err := tiny().parse([]string{"-trials-of=" + effective})
+	if err != nil || !slices.Equal(o.study.Protocols, []Protocol{Effective}) {
+		t.Errorf("%v, protocols %v; want those of the other study", err, o.study.Protocols)
+	}
 	for want, args := range map[string][]string{
+		"no trials with momentum of CIFAR-10 sample (5 images), WideResNet-16-1 of width 1 with " +
+			"centered weights, full batch on a grid of η, as -protocol=eta has it": {
+			"-trials-of=" + effective, "-protocol=both"},
 		"no trials of CIFAR-10 sample (5 images), WideResNet-16-1 of width 2": {
 			"-trials-of=" + out, "-width=2"},
 		"no trials: want the folder of a study": {"-trials-of=" + root},
 		"absent: no such file or directory":     {"-trials-of=" + filepath.Join(root, "absent")},
 	} {
-		if _, err := plan(args...); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := plan("borrowed", args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", args, err, want)
 		}
 	}

@@ -118,8 +118,8 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.IntVar(&s.Longer, "longer", 10,
 		"a control without momentum has this many times the epochs; 0: no such control")
 	fs.StringVar(&s.TrialsOf, "trials-of", "", "`folder` of another study, such as "+
-		"sweeps/figure1-medium, whose trials choose the settings in place of new ones: of the "+
-		"same images, without their small margin, network and epochs")
+		"sweeps/figure1-medium, whose trials choose the settings in place of new ones, by its "+
+		"protocols and rules: of the same images, without their small margin, network and epochs")
 	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
 		"choose", "grow", "trials-of", "seeds", "longer"}
 }
@@ -182,6 +182,13 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	if scratch.out != "" {
 		places := slices.Concat(groups[3].Names, []string{"jobs", "gpus", "runs-per-gpu"})
 		if err := f.remind(scratch.out, given, places); err != nil {
+			return verb, nil, &cli.UsageError{Err: err}
+		}
+	}
+	if folder := given["trials-of"]; folder != "" {
+		chosenBy := []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays",
+			"holdout", "choose"}
+		if err := remindOfTrials(folder, given, chosenBy); err != nil {
 			return verb, nil, &cli.UsageError{Err: err}
 		}
 	}

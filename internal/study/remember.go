@@ -26,20 +26,13 @@ type remembered struct {
 // remind adds to the given flags those that the study in a folder remembers. Flags that say where
 // runs are executed are left out if the launcher is given anew.
 func (f *Figure) remind(folder string, given map[string]string, places []string) error {
-	path := filepath.Join(folder, rememberedFile)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
+	old, err := recall(folder)
+	if err != nil {
 		return err
 	}
-	var old remembered
-	if err := json.Unmarshal(text, &old); err != nil {
-		return fmt.Errorf("%s: %w: delete it, and give the flags of the study", path, err)
-	}
-	if old.Command != f.Name {
+	if old.Command != "" && old.Command != f.Name {
 		return fmt.Errorf("%s: the study is of %s, not of %s: name another folder with -out",
-			path, old.Command, f.Name)
+			filepath.Join(folder, rememberedFile), old.Command, f.Name)
 	}
 	_, elsewhere := given["launcher"]
 	for name, value := range old.Flags {
@@ -48,6 +41,36 @@ func (f *Figure) remind(folder string, given map[string]string, places []string)
 		}
 	}
 	return nil
+}
+
+// remindOfTrials adds to the given flags those by which the study in a folder chose its settings,
+// for a study that takes its trials.
+func remindOfTrials(folder string, given map[string]string, selection []string) error {
+	other, err := recall(folder)
+	if err != nil {
+		return fmt.Errorf("-trials-of: %w", err)
+	}
+	for name, value := range other.Flags {
+		if _, ok := given[name]; !ok && slices.Contains(selection, name) {
+			given[name] = value
+		}
+	}
+	return nil
+}
+
+// recall reads what the study in a folder remembers: nothing, if there is none.
+func recall(folder string) (old remembered, err error) {
+	path := filepath.Join(folder, rememberedFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return old, nil
+	} else if err != nil {
+		return old, err
+	}
+	if err := json.Unmarshal(text, &old); err != nil {
+		return old, fmt.Errorf("%s: %w: delete it, and give the flags of the study", path, err)
+	}
+	return old, nil
 }
 
 // remember writes the flags of the study into its folder.
