@@ -18,19 +18,22 @@ type Axis struct {
 	Low, High float64 // both 0: taken from the data and the guides
 	Log       bool    // values that are not positive are left out
 
-	// Names stand at 0, 1, 2, … in place of numbers. Where there is no room for all of them, every
-	// second one, or third one and so on, is left out.
+	// Names stand at 0, 1, 2, … or, if it is not nil, At, in place of numbers. Where there is no
+	// room for all of them, every second one, or third one and so on, is left out.
 	Names []string
+	At    []float64
 }
 
 // minSpan is the least distance between the ends of an axis, and half the least end of a
 // logarithmic axis. It keeps the computations away from denormal numbers, which have fewer digits.
 const minSpan = 1e-300
 
-// check refuses ends between which nothing can be drawn.
+// check refuses ends between which nothing can be drawn, and names without a place.
 func (a Axis) check() error {
 	length := a.High - a.Low
 	switch {
+	case a.At != nil && len(a.At) != len(a.Names):
+		return fmt.Errorf("%d names at %d places, want as many", len(a.Names), len(a.At))
 	case a.automatic():
 	case !(length > minSpan+1e-9*max(math.Abs(a.Low), math.Abs(a.High))) || math.IsInf(length, 0):
 		return fmt.Errorf("from %g to %g, want low < high, finite and not almost equal", a.Low,
@@ -113,7 +116,8 @@ func (a Axis) Around(curves []Curve) Axis {
 }
 
 // axes returns the panel's axes with their ends, which are the edges of a heat map if there is one.
-// Otherwise x spans the curves exactly, or with some space around them if there are also points.
+// Otherwise x spans the curves exactly, or with some space around them if there are also points or
+// bars.
 // The y axis spans, with some space, everything that lies between the ends of x.
 func (p Panel) axes() (x, y Axis) {
 	if p.Heat != nil {
@@ -132,11 +136,17 @@ func (p Panel) axes() (x, y Axis) {
 	for _, q := range p.Points {
 		add(q.X, q.Y)
 	}
-	x = p.X.fitted(filter(xs, func(i int) bool { return p.Y.shows(ys[i]) }), len(p.Points) == 0)
+	exact := len(p.Points) == 0 && !p.hasBars()
+	x = p.X.fitted(filter(xs, func(i int) bool { return p.Y.shows(ys[i]) }), exact)
 	y = p.Y.fitted(filter(ys, func(i int) bool {
 		return x.shows(xs[i]) && x.Low <= xs[i] && xs[i] <= x.High
 	}), false)
 	return x, y
+}
+
+// hasBars reports whether a line has bars.
+func (p Panel) hasBars() bool {
+	return slices.ContainsFunc(p.Lines, func(l Line) bool { return l.Bars })
 }
 
 // filter returns the values at the indices for which keep is true.
@@ -180,11 +190,15 @@ func (a Axis) names(length vg.Length, size func(label string) vg.Length) (ticks 
 		ticks = nil
 		end, fits := vg.Length(math.Inf(-1)), true
 		for i := 0; i < len(a.Names); i += every {
+			value := float64(i)
+			if a.At != nil {
+				value = a.At[i]
+			}
 			half := size(a.Names[i]) / 2
-			middle := vg.Length(a.position(float64(i))) * length
+			middle := vg.Length(a.position(value)) * length
 			fits = fits && end <= middle-half
 			end = middle + half
-			ticks = append(ticks, plot.Tick{Value: float64(i), Label: a.Names[i]})
+			ticks = append(ticks, plot.Tick{Value: value, Label: a.Names[i]})
 		}
 		if fits {
 			break

@@ -14,9 +14,9 @@ const guideSize = 7.0 // of the guides' names
 
 var guideColor = color.Gray{Y: 0x30}
 
-// guides draws the guides, dark between white edges, which are visible on any color. Each name
-// stands on its guide, or else, near the edge of the panel, above or below it, as near to the end
-// as the panel and the earlier names allow.
+// guides draws the guides, dark between white edges, which are visible on any color, or without
+// edges, which would cut bars. Each name stands on its guide, or else, near the edge of the panel,
+// above or below it, as near to the end as the panel and the earlier names allow.
 func (p panel) guides() {
 	style := textStyle(guideSize, draw.XCenter, yMiddle)
 	var occupied []vg.Rectangle
@@ -26,7 +26,9 @@ func (p panel) guides() {
 		for _, s := range p.segments(l.X, l.Y) {
 			lines = append(lines, p.clip(p.path(l.X, l.Y, s))...)
 		}
-		p.StrokeLines(draw.LineStyle{Color: color.White, Width: 2}, lines...)
+		if !p.Panel.hasBars() {
+			p.StrokeLines(draw.LineStyle{Color: color.White, Width: 2}, lines...)
+		}
 		p.StrokeLines(lineStyle(l, style.Color, 0.8), lines...)
 		if l.Name == "" {
 			continue

@@ -23,7 +23,7 @@ func (p Panel) entries() []entry {
 	for i, l := range p.Lines {
 		ink := colorOf(l.Color, i)
 		all = append(all, entry{l.Name, func(c draw.Canvas, end vg.Point) {
-			if l.Low != nil {
+			if l.Low != nil && !l.Bars {
 				c.SetColor(translucent(ink))
 				c.Fill(sampleBox(end, 3).Path())
 			}

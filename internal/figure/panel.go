@@ -34,11 +34,12 @@ type panel struct {
 	Panel       Panel     // what to draw there
 	left        vg.Length // width of the labels on the left
 	textHeight  vg.Length // height of the texts above
+	shift       vg.Length // of points to the right
 }
 
 // newPanel draws the axes into the canvas: x at the bottom, y on the left.
 func newPanel(c draw.Canvas, contents Panel, left, right, textHeight vg.Length) panel {
-	p := panel{draw.Crop(c, left, -right, belowAxes, 0), contents, left, textHeight}
+	p := panel{draw.Crop(c, left, -right, belowAxes, 0), contents, left, textHeight, 0}
 	x, y := contents.X, contents.Y
 
 	grid := draw.LineStyle{Color: gridColor, Width: 0.6}
@@ -85,7 +86,7 @@ func (p panel) draw() {
 		p.band(l, colorOf(l.Color, i))
 	}
 	for i, l := range slices.Backward(p.Panel.Lines) {
-		p.curve(l, colorOf(l.Color, i))
+		p.beside(i).curve(l, colorOf(l.Color, i))
 	}
 	for i, q := range p.Panel.Points {
 		for j := range q.X {
@@ -104,8 +105,26 @@ func colorOf(c color.Color, index int) color.Color {
 	return cmp.Or[color.Color](c, Category(index))
 }
 
+// beside is the panel as a line sees it: one with bars stands beside the others with bars.
+func (p panel) beside(line int) panel {
+	const apart = 3.5
+	var first, n int
+	for i, l := range p.Panel.Lines {
+		if l.Bars {
+			n++
+			if i < line {
+				first++
+			}
+		}
+	}
+	if p.Panel.Lines[line].Bars {
+		p.shift = apart * (vg.Length(first) - vg.Length(n-1)/2)
+	}
+	return p
+}
+
 func (p panel) point(x, y float64) vg.Point {
-	return vg.Point{X: p.X(p.Panel.X.position(x)), Y: p.Y(p.Panel.Y.position(y))}
+	return vg.Point{X: p.X(p.Panel.X.position(x)) + p.shift, Y: p.Y(p.Panel.Y.position(y))}
 }
 
 func (p panel) shows(x, y float64) bool { return p.Panel.X.shows(x) && p.Panel.Y.shows(y) }
@@ -138,7 +157,7 @@ func (p panel) path(x, y []float64, segment [2]int) []vg.Point {
 
 // band fills the area between l.Low and l.High.
 func (p panel) band(l Line, c color.Color) {
-	if l.Low == nil {
+	if l.Low == nil || l.Bars {
 		return
 	}
 	for _, s := range p.segments(l.X, l.Low, l.High) {
@@ -151,14 +170,34 @@ func (p panel) band(l Line, c color.Color) {
 	}
 }
 
-// curve draws a line. If it has few points they get dots, because a single point makes no line.
+// bars draws the bars of a line.
+func (p panel) bars(l Line, c color.Color) {
+	style := draw.LineStyle{Color: c, Width: 0.8}
+	const half = vg.Length(1.6)
+	for _, s := range p.segments(l.X, l.Low, l.High) {
+		for i := s[0]; i < s[1]; i++ {
+			low, high := p.point(l.X[i], l.Low[i]), p.point(l.X[i], l.High[i])
+			side := vg.Point{X: half}
+			for _, stroke := range [][]vg.Point{{low, high}, {low.Sub(side), low.Add(side)},
+				{high.Sub(side), high.Add(side)}} {
+				p.StrokeLines(style, p.clip(stroke)...)
+			}
+		}
+	}
+}
+
+// curve draws a line, with its bars. If it has few points they get dots, because a single point
+// makes no line.
 func (p panel) curve(l Line, c color.Color) {
 	style := lineStyle(l, c, 1.25)
 	glyph := draw.GlyphStyle{Color: c, Radius: 1.6, Shape: draw.CircleGlyph{}}
+	if l.Bars && l.Low != nil {
+		p.bars(l, c)
+	}
 	for _, s := range p.segments(l.X, l.Y) {
 		points := p.path(l.X, l.Y, s)
 		p.StrokeLines(style, p.clip(points)...)
-		if (len(l.X) > dotLimit || l.Dashed) && len(points) > 1 {
+		if (len(l.X) > dotLimit || l.Dashed) && len(points) > 1 && !l.Bars {
 			continue
 		}
 		for _, center := range points {

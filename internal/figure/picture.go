@@ -57,6 +57,10 @@ type Line struct {
 	X, Y      []float64
 	Low, High []float64 // ends of the translucent band; both nil: no band
 	Dashed    bool
+
+	// Bars from Low to High stand at each point in place of the band. Lines with bars are drawn
+	// next to each other, some points of the page apart, and all their points have dots.
+	Bars bool
 }
 
 // Points are dots without a line between them.

@@ -167,9 +167,28 @@ func oneLegend() Picture {
 			"a name so long that the legend has a second row for it"), panel("fourth", "GD")}}}
 }
 
+// bars has two lines with bars beside each other, which are partly cut off, and one with a band.
+func bars() Picture {
+	x := []float64{512, 1000, 2048}
+	return Picture{Title: "bars", Panels: [][]Panel{{{
+		X: Axis{Label: "training images", Log: true, At: x,
+			Names: []string{"512", "1,000", "2,048"}},
+		Y: Axis{Label: "test accuracy (%)", Low: 25, High: 45},
+		Lines: []Line{
+			{Name: "GD", X: x, Y: []float64{28, 34, 39}, Low: []float64{24, 33, 37},
+				High: []float64{30, 35, 41}, Bars: true},
+			{Name: "GD+M", X: x[1:], Y: []float64{34, 40}, Low: []float64{33, 38},
+				High: []float64{35, 46}, Bars: true, Dashed: true},
+			{Name: "band", X: x, Y: []float64{30, 30, 30}, Low: []float64{29, 29, 28},
+				High: []float64{31, 31, 32}},
+		},
+		Guides: []Line{{Name: "a guide", X: []float64{512, 2048}, Y: []float64{27, 27}}},
+	}}}}
+}
+
 func TestPictures(t *testing.T) {
 	for name, p := range map[string]Picture{"training": training(), "phases": phases(),
-		"legend": oneLegend()} {
+		"legend": oneLegend(), "bars": bars()} {
 		t.Run(name, func(t *testing.T) {
 			svg, png := write(t, p)
 			again, image := write(t, p)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
@@ -67,20 +68,24 @@ func (s *Study) against(results []result, a against) []figure.Picture {
 func (s *Study) picture(cells []result, a against) figure.Picture {
 	m := s.Measures[0]
 	last := func(o imagerun.Outcome) float64 { return m.value(o.Last) }
-	x := figure.Axis{Label: a.label, Log: true}
-	accuracy := figure.Panel{Title: m.Title, X: x, Y: figure.Axis{Label: m.Title + " (%)"}}
-	gain := figure.Panel{Title: "what momentum adds", X: x, Y: figure.Axis{Label: "points"}}
-	second := slices.ContainsFunc(cells, func(r result) bool { return r.Arms[etaGrid].exists() })
 	var xs []float64
 	for _, r := range cells {
 		xs = append(xs, a.value(r))
 	}
+	x := figure.Axis{Label: a.label, Log: true, At: slices.Sorted(slices.Values(xs))}
+	for _, v := range x.At {
+		x.Names = append(x.Names, strconv.Itoa(int(v)))
+	}
+	accuracy := figure.Panel{Title: m.Title, X: x, Y: figure.Axis{Label: m.Title + " (%)"}}
+	gain := figure.Panel{Title: "what momentum adds", X: x, Y: figure.Axis{Label: "points"}}
+	second := slices.ContainsFunc(cells, func(r result) bool { return r.Arms[etaGrid].exists() })
 	for arm := range arms {
 		if !slices.ContainsFunc(cells, func(r result) bool { return r.Arms[arm].exists() }) {
 			continue
 		}
 		title := s.armTitle(arm, second, "gd")
-		l := figure.Line{Name: title, Color: colors[arm], Dashed: arm >= sameRate}
+		l := figure.Line{Name: title, Color: colors[arm], Dashed: arm >= sameRate,
+			Bars: true}
 		d := l
 		d.Name = ""
 		if plus, minus, ok := pair(arm); ok && minus == plain {
@@ -102,18 +107,17 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 	}
 	ends := []float64{slices.Min(xs), slices.Max(xs)}
 	gain.Guides = []figure.Line{{X: ends, Y: []float64{0, 0}}}
-	guides := ""
 	if paper, ok := m.paper(cells[0].Cell); ok && a.name == images.name {
 		y := paper[momentum] - paper[plain]
-		gain.Guides = append(gain.Guides, figure.Line{X: ends, Y: []float64{y, y}})
-		guides = fmt.Sprintf(" The black lines are 0 and the paper's difference, %+.2f.", y)
+		gain.Guides = append(gain.Guides, figure.Line{X: ends, Y: []float64{y, y},
+			Name: fmt.Sprintf("paper (all images): %+.2f", y)})
 	}
 	return figure.Picture{
 		Title:     fmt.Sprintf("%s, %s: %s", cells[0].Subject, a.other(cells[0].Cell), m.Title),
 		OneLegend: true, Panels: [][]figure.Panel{{accuracy, gain}},
-		Note: fmt.Sprintf("%d seeds, at the last step; bands are 95%% t intervals. What momentum "+
+		Note: fmt.Sprintf("%d seeds, at the last step; bars are 95%% t intervals. What momentum "+
 			"adds is its accuracy minus that of GD, paired by seed, in the color of the momentum; "+
-			"dashed: minus the control of that color.%s", s.Seeds, guides),
+			"dashed: minus the control of that color.", s.Seeds),
 	}
 }
 
