@@ -189,21 +189,17 @@ func TestTexts(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	x := table{Head: []string{"", "GD"}}
-	x.add("σ, long", "1.5")
-	x.add("b", "none")
+	x := table{Head: []string{"", "GD", "seen"}}
+	x.add("σ, long", "1.5", "yes")
+	x.add("b", "none", "1 of 2")
 	var out strings.Builder
 	x.print(&out)
-	if want := "           GD\nσ, long   1.5\nb        none\n"; out.String() != want {
+	want := "           GD  seen\nσ, long   1.5  yes\nb        none  1 of 2\n"
+	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
-	x.Text = true
-	out.Reset()
-	x.print(&out)
-	if want := "         GD\nσ, long  1.5\nb        none\n"; out.String() != want {
-		t.Errorf("got\n%swant\n%s", out.String(), want)
-	}
-	if want := "|  | GD |\n|---|---|\n| σ, long | 1.5 |\n| b | none |\n"; x.markdown() != want {
+	want = "|  | GD | seen |\n|---|---|---|\n| σ, long | 1.5 | yes |\n| b | none | 1 of 2 |\n"
+	if x.markdown() != want {
 		t.Errorf("got\n%swant\n%s", x.markdown(), want)
 	}
 }
@@ -215,16 +211,15 @@ func TestPage(t *testing.T) {
 	write(t, `<svg xmlns="http://www.w3.org/2000/svg"/>`, picture)
 	p := report{Command: "a -b && c", Settings: "N < 5"}
 	p.add(section{Title: "c < 1 & <script>", Text: `"α" > β`, Pictures: []string{picture, picture}})
-	p.add(section{Title: "second", Table: table{Head: []string{"a"}, Rows: [][]string{{"<b>"}},
-		Text: true}})
+	p.add(section{Title: "second", Table: table{Head: []string{"a"}, Rows: [][]string{{"<b>"}}}})
 	if err := p.write(path); err != nil {
 		t.Fatal(err)
 	}
 	content := runtest.Page(t, path)
 	for _, want := range []string{
 		"<h2>c &lt; 1 &amp; &lt;script&gt;</h2>", "<p>&#34;α&#34; &gt; β</p>", "<p>N &lt; 5</p>",
-		`<table class="text">`, "<td>&lt;b&gt;</td>", "<h2>second</h2>",
-		"<pre>a -b &amp;&amp; c</pre>",
+		"<td>&lt;b&gt;</td>", "<h2>second</h2>",
+		"a -b &amp;&amp; c</pre>",
 	} {
 		if !strings.Contains(content, want) {
 			t.Errorf("the page lacks %s", want)

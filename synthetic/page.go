@@ -22,13 +22,11 @@ type section struct {
 type table struct {
 	Head []string
 	Rows [][]string
-	Text bool // cells are text: all columns to the left
 }
 
 func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// print writes the table with aligned columns: the first to the left, the others to the right
-// unless they are text.
+// print writes the table with aligned columns: numbers to the right, texts to the left.
 func (t table) print(w io.Writer) {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
@@ -36,6 +34,7 @@ func (t table) print(w io.Writer) {
 			widths[i] = max(widths[i], len([]rune(cell)))
 		}
 	}
+	right := markdown.Numeric(t.Rows)
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
 		var line strings.Builder
 		for i, cell := range row {
@@ -43,10 +42,10 @@ func (t table) print(w io.Writer) {
 			switch {
 			case i == 0:
 				line.WriteString(cell + pad)
-			case t.Text:
-				line.WriteString("  " + cell + pad)
-			default:
+			case right[i]:
 				line.WriteString("  " + pad + cell)
+			default:
+				line.WriteString("  " + cell + pad)
 			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
@@ -80,8 +79,7 @@ func (r *report) write(path string) error {
 			shown.Pictures = append(shown.Pictures, page.Picture{Path: path, Title: s.Title})
 		}
 		if len(s.Table.Rows) > 0 {
-			shown.Tables = []page.Table{{Head: s.Table.Head, Rows: s.Table.Rows,
-				Text: s.Table.Text}}
+			shown.Tables = []page.Table{{Head: s.Table.Head, Rows: s.Table.Rows}}
 		}
 		p.Sections = append(p.Sections, shown)
 	}

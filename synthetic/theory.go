@@ -17,7 +17,7 @@ func (s *session) theory(ctx context.Context, set Settings) (section, error) {
 		return section{}, err
 	}
 	claims := append(set.claimsGD(runs[0]), set.claimsGDM(runs[0])...)
-	result := table{Head: []string{"where", "claim", "predicted", "measured", "seen"}, Text: true}
+	result := table{Head: []string{"where", "claim", "predicted", "measured", "seen"}}
 	seen := 0
 	for _, c := range claims {
 		mark := "no"

@@ -132,7 +132,7 @@ func (c *Config) settingArgs() (args []string) {
 
 // settingsTable are all settings of a run and what follows from them.
 func (r *experiment) settingsTable() (page.Table, error) {
-	t := page.Table{Head: []string{"setting", "value"}, Text: true}
+	t := page.Table{Head: []string{"setting", "value"}}
 	for _, v := range []any{r.Settings, struct {
 		Rule          string  `json:"rule"`
 		EffectiveRate float64 `json:"η_eff"`
@@ -157,7 +157,7 @@ func (r *experiment) settingsTable() (page.Table, error) {
 func originTable(manifest string) page.Table {
 	var m Manifest
 	provenance.Read(manifest, &m)
-	t := page.Table{Head: []string{"", ""}, Text: true}
+	t := page.Table{Head: []string{"", ""}}
 	for _, p := range m.Properties() {
 		if p[1] != "" {
 			t.Rows = append(t.Rows, p[:])

@@ -22,14 +22,15 @@ func TestPage(t *testing.T) {
 		t.Fatalf("pages %q", found)
 	}
 	page := runtest.Page(t, found[0])
-	for _, want := range []string{"<td>training images</td><td>13</td><td>", "After 4 epochs; zero",
+	for _, want := range []string{`<td>training images</td><td class="number">13</td>`,
+		"After 4 epochs; zero",
 		`<figure role="img"`, "<svg ", "<tr><td>lr</td><td>0.1</td></tr>",
 		"<tr><td>η<sub>eff</sub></td><td>", "<tr><td>revision</td>", "<tr><td>backend</td>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
-	command := regexp.MustCompile("<pre>go run ./cifar (.*)</pre>").FindStringSubmatch(page)
+	command := regexp.MustCompile(">go run ./cifar (.*)</pre>").FindStringSubmatch(page)
 	if command == nil {
 		t.Fatal("the page has no command")
 	}

@@ -2,6 +2,7 @@
 package markdown
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -19,12 +20,38 @@ func Table(titles []string, rows [][]string) string {
 	return b.String()
 }
 
+// Numeric says which columns of a table are numbers, which stand to the right: not the first, and
+// only those of which each cell is empty, begins with a number or is a word in place of one.
+func Numeric(rows [][]string) []bool {
+	if len(rows) == 0 {
+		return nil
+	}
+	all := make([]bool, len(rows[0]))
+	for i := 1; i < len(all); i++ {
+		empty := true
+		all[i] = true
+		for _, cells := range rows {
+			all[i] = all[i] && (cells[i] == "" || numeric.MatchString(cells[i]))
+			empty = empty && cells[i] == ""
+		}
+		all[i] = all[i] && !empty
+	}
+	return all
+}
+
+var numeric = regexp.MustCompile(`^([+−-]?\.?[0-9]|(none|never|diverged|not|NaN)\b|–)`)
+
 // Align pads the cells of the tables in a text, so that their columns stand below each other in a
-// terminal: the first column to the left, the others to the right. It remains Markdown.
+// terminal: numbers to the right, texts to the left. It remains Markdown.
 func Align(text string) string {
 	var out strings.Builder
 	var table [][]string // the lines of a table, as cells
 	flush := func() {
+		var rows [][]string
+		if len(table) > 2 { // titles, rule, rows
+			rows = table[2:]
+		}
+		right := Numeric(rows)
 		widths := make([]int, len(slices.MaxFunc(append(table, nil), byLength)))
 		for _, cells := range table {
 			for i, cell := range cells {
@@ -39,10 +66,10 @@ func Align(text string) string {
 				switch {
 				case isRule(cell):
 					out.WriteString("|" + strings.Repeat("-", widths[i]+2))
-				case i == 0:
-					out.WriteString("| " + cell + pad + " ")
-				default:
+				case i < len(right) && right[i]:
 					out.WriteString("| " + pad + cell + " ")
+				default:
+					out.WriteString("| " + cell + pad + " ")
 				}
 			}
 			out.WriteString("|\n")

@@ -1,6 +1,9 @@
 package markdown
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestTable(t *testing.T) {
 	got := Table([]string{"", "GD"}, [][]string{{"loss", "0.5"}, {"error", ""}})
@@ -11,14 +14,15 @@ func TestTable(t *testing.T) {
 }
 
 func TestAlign(t *testing.T) {
-	text := "Two:\n\n" + Table([]string{"rule", "η"}, [][]string{{"gd", "0.05"}, {"GD+M γ", "1"}}) +
+	text := "Two:\n\n" + Table([]string{"rule", "η", "schedule"}, [][]string{
+		{"gd", "0.05", "cosine"}, {"GD+M γ", "1", ""}}) +
 		"\nend\n" + Table([]string{"a"}, [][]string{{""}})
 	want := `Two:
 
-| rule   |    η |
-|--------|------|
-| gd     | 0.05 |
-| GD+M γ |    1 |
+| rule   |    η | schedule |
+|--------|------|----------|
+| gd     | 0.05 | cosine   |
+| GD+M γ |    1 |          |
 
 end
 | a |
@@ -27,5 +31,16 @@ end
 `
 	if got := Align(text); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestNumeric(t *testing.T) {
+	for cell, want := range map[string]bool{"0.5 ± 0.1 (5)": true, "−1.5": true, "+8.85": true,
+		"-.5": true, "": true, "none": true, "never, 120": true, "not by 138": true, "–": true,
+		"nothing": false, "-lr=1": false, "gd": false, "(1)": false, "η": false} {
+		rows := [][]string{{"1", "2", ""}, {"1", cell, ""}}
+		if got, want := Numeric(rows), []bool{false, want, false}; !slices.Equal(got, want) {
+			t.Errorf("%q: %v, want %v", cell, got, want)
+		}
 	}
 }

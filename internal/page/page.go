@@ -45,12 +45,11 @@ type Picture struct {
 	Title string // for readers who do not see it
 }
 
-// Table is rows of cells under a head.
+// Table is rows of cells under a head. Columns of numbers stand to the right, texts to the left.
 type Table struct {
 	Title string // above it; may be empty
 	Head  []string
 	Rows  [][]string
-	Text  bool // cells are text: all columns to the left, else all but the first to the right
 }
 
 // Markdown is the table, without its title, as Markdown.
@@ -62,7 +61,8 @@ var pageTemplate string
 // Write writes the page. The same page gives the same bytes.
 func (p Page) Write(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"paragraphs": paragraphs, "picture": picture, "text": text, "cell": cell, "long": long,
+		"paragraphs": paragraphs, "picture": picture, "text": text, "cell": cell, "class": class,
+		"numeric": markdown.Numeric,
 	}).Parse(pageTemplate)
 	if err != nil {
 		return err
@@ -116,5 +116,14 @@ var hyphen = regexp.MustCompile(`(^|[\s(])-([\d.])`)
 // cell is the text of a cell, with true minus signs.
 func cell(s string) template.HTML { return text(hyphen.ReplaceAllString(s, "$1−$2")) }
 
-// long reports whether the text of a cell may be broken into lines: a number may not.
-func long(s string) bool { return utf8.RuneCountInString(s) > 36 }
+// class is the class of a cell in a column, of numbers or not: a long text may be broken into
+// lines, a number may not.
+func class(numeric []bool, column int, s string) (name string) {
+	if column < len(numeric) && numeric[column] {
+		name = "number"
+	}
+	if utf8.RuneCountInString(s) > 36 {
+		name = strings.TrimSpace(name + " long")
+	}
+	return name
+}

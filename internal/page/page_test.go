@@ -33,7 +33,7 @@ func example(t *testing.T) Page {
 			{Title: "tables", Tables: []Table{
 				{Title: "<u>", Head: []string{"a", "η_eff"}, Rows: [][]string{
 					{"<b>", "-1.5 (-2, -.5)"}, {"cifar10-mini", "2026-11-26"}}},
-				{Head: []string{"x"}, Text: true, Rows: [][]string{{strings.Repeat("long ", 8)}}},
+				{Head: []string{"x"}, Rows: [][]string{{strings.Repeat("long ", 8)}}},
 			}, Notes: "in the end </p>"},
 		}}
 }

@@ -144,7 +144,7 @@ func Table(rows []Row, settings []string) page.Table {
 // Settings is the table of all settings of the rows, whose titles head the columns. The seeds of a
 // row stand in one cell.
 func Settings(rows []Row, titles []string) page.Table {
-	t := page.Table{Head: append([]string{"setting"}, titles...), Text: true}
+	t := page.Table{Head: append([]string{"setting"}, titles...)}
 	var names []string
 	for _, row := range rows {
 		for _, name := range row[0].order {
@@ -173,8 +173,7 @@ func Settings(rows []Row, titles []string) page.Table {
 
 // Origins is the table of where runs are and what made them.
 func Origins(runs []Run) page.Table {
-	t := page.Table{Head: []string{"folder", "state", "epochs", "revision", "backend", "device"},
-		Text: true}
+	t := page.Table{Head: []string{"folder", "state", "epochs", "revision", "backend", "device"}}
 	for _, r := range runs {
 		var m imagerun.Manifest
 		provenance.Read(filepath.Join(r.Folder, "manifest.json"), &m)

@@ -17,18 +17,15 @@ type against struct {
 	name  string // of the picture's file
 	label string // of the axis
 	value func(result) float64
-	other func(Cell) string // the title of the other property, which all cells share
-	only  func(*Cell)       // clears the property: cells that differ in nothing else are the same
+	only  func(*Cell) // clears the property: cells that differ in nothing else are the same
 }
 
 var (
 	images = against{name: "images", label: "training images",
 		value: func(r result) float64 { return float64(r.Images) },
-		other: func(c Cell) string { return batchTitle(c.Base.Batch) },
 		only:  func(c *Cell) { c.Images = 0 }}
 	batches = against{name: "batch", label: "images per step",
 		value: func(r result) float64 { return float64(cmp.Or(r.Base.Batch, r.Images)) },
-		other: func(c Cell) string { return fmt.Sprintf("%d images", c.Images) },
 		only:  func(c *Cell) { c.Base.Batch, c.Base.Opt = 0, "" }}
 )
 
@@ -112,8 +109,13 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		gain.Guides = append(gain.Guides, figure.Line{X: ends, Y: []float64{y, y},
 			Name: fmt.Sprintf("paper (all images): %+.2f", y)})
 	}
+	var all []Cell
+	for _, r := range cells {
+		all = append(all, r.Cell)
+	}
+	common, _ := distinguish(all)
 	return figure.Picture{
-		Title:     fmt.Sprintf("%s, %s: %s", cells[0].Subject, a.other(cells[0].Cell), m.Title),
+		Title:     common + ": " + m.Title,
 		OneLegend: true, Panels: [][]figure.Panel{{accuracy, gain}},
 		Note: fmt.Sprintf("%d seeds, at the last step; bars are 95%% t intervals. What momentum "+
 			"adds is its accuracy minus that of GD, paired by seed, in the color of the momentum; "+

@@ -44,10 +44,10 @@ func borrowed(t *testing.T, root string, finals *sweep.List) {
 		t.Errorf("%v, protocols %v; want those of the other study", err, o.study.Protocols)
 	}
 	for want, args := range map[string][]string{
-		"no trials with momentum of CIFAR-10 sample (5 images), WideResNet-16-1 of width 1 with " +
+		"no trials with momentum of CIFAR-10 sample, 5 images, WideResNet-16-1 of width 1 with " +
 			"centered weights, full batch on a grid of η, as -protocol=eta has it": {
 			"-trials-of=" + effective, "-protocol=both"},
-		"no trials of CIFAR-10 sample (5 images), WideResNet-16-1 of width 2": {
+		"no trials of CIFAR-10 sample, 5 images, WideResNet-16-1 of width 2": {
 			"-trials-of=" + out, "-width=2"},
 		"no trials: want the folder of a study": {"-trials-of=" + root},
 		"absent: no such file or directory":     {"-trials-of=" + filepath.Join(root, "absent")},

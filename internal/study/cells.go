@@ -124,14 +124,13 @@ func (o *options) cell(data, model, parameterization string, images, batch int) 
 	}
 	network := fmt.Sprintf("%s of width %d%s", networkTitle(c.Model), c.Width,
 		parameterizations[slices.Index(parameterizationNames(), parameterization)].title)
+	names := [4]string{facts.Title, fmt.Sprintf("%d images", all), network, batchTitle(c.Batch)}
 	return Cell{
 		Key:  fmt.Sprintf("%s-%s-%s-%d-%s", data, model, parameterization, all, key),
 		Base: c, Images: all, Classes: facts.Classes, Parameterization: parameterization,
 		Paper: Setting{Data: strings.TrimSuffix(data, "-mini"),
 			Model: strings.Split(model, "-")[0], Batch: c.Batch},
-		Subject: facts.Title + ", " + network,
-		Title: fmt.Sprintf("%s (%d images), %s, %s", facts.Title, all, network,
-			batchTitle(c.Batch)),
+		Names: names, Title: strings.Join(names[:], ", "),
 	}, nil
 }
 
@@ -149,4 +148,25 @@ func batchTitle(batch int) string {
 		return "full batch"
 	}
 	return fmt.Sprintf("batch %d", batch)
+}
+
+// distinguish splits the titles of a study's cells: into what all have in common, and, by title,
+// into what tells each from the others. Of a single cell all is common.
+func distinguish(cells []Cell) (common string, own map[string]string) {
+	var shared []string
+	differing := map[string][]string{}
+	for i, name := range cells[0].Names {
+		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Names[i] != name }) {
+			shared = append(shared, name)
+			continue
+		}
+		for _, c := range cells {
+			differing[c.Title] = append(differing[c.Title], c.Names[i])
+		}
+	}
+	own = map[string]string{}
+	for title, names := range differing {
+		own[title] = strings.Join(names, ", ")
+	}
+	return strings.Join(shared, ", "), own
 }

@@ -23,18 +23,22 @@ func (s *Study) tables(results []result, rows []row) []page.Table {
 	settings.Title = "The settings, each algorithm's own best of its trials on held-out training " +
 		"images"
 	accuracies := s.accuracies(rows)
-	if len(results) == 1 {
-		accuracies.Title = results[0].Title
-	}
+	accuracies.Title, _ = distinguish(s.Cells)
 	return []page.Table{accuracies, differences, settings}
 }
 
-// table is a table whose first column is the comparison. It is left out where there is only one.
+// table is a table whose first column is the title of the comparison, of which it keeps what tells
+// this one from the others. With a single comparison there is no such column.
 func (s *Study) table(head []string, rows [][]string) page.Table {
+	_, own := distinguish(s.Cells)
 	if len(s.Cells) == 1 {
 		head = head[1:]
-		for i := range rows {
+	}
+	for i := range rows {
+		if len(s.Cells) == 1 {
 			rows[i] = rows[i][1:]
+		} else {
+			rows[i][0] = own[rows[i][0]]
 		}
 	}
 	return page.Table{Head: head, Rows: rows}
@@ -133,11 +137,19 @@ func (s *Study) differences(results []result, rows []row) page.Table {
 		if r.Ratio != nil {
 			ratio = fmt.Sprintf("%.3f", *r.Ratio)
 		}
-		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
-			paperRatio, ratio, r.Status})
+		line := []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference), paperRatio, ratio,
+			r.Status}
+		if len(s.Measures) == 1 {
+			line = slices.Delete(line, 1, 2)
+		}
+		lines = append(lines, line)
 	}
-	return s.table([]string{"", "measure", "difference", "paper", "ours", "ratio, paper",
-		"ratio, ours", "beside the paper"}, lines)
+	titles := []string{"", "measure", "difference", "paper", "ours", "ratio, paper", "ratio, ours",
+		"beside the paper"}
+	if len(s.Measures) == 1 {
+		titles = slices.Delete(titles, 1, 2)
+	}
+	return s.table(titles, lines)
 }
 
 // settings is the table of the settings of all arms.
@@ -187,11 +199,12 @@ func (s *Study) remark(r row) string {
 // notes say how to read the tables.
 func (s *Study) notes(results []result) string {
 	var levels []string
+	_, own := distinguish(s.Cells)
 	for _, r := range results {
 		if level := r.level(); !math.IsNaN(level) {
 			text := fmt.Sprintf("%.3g", level)
 			if len(results) > 1 {
-				text += " (" + r.Title + ")"
+				text += " (" + own[r.Title] + ")"
 			}
 			levels = append(levels, text)
 		}
@@ -199,7 +212,7 @@ func (s *Study) notes(results []result) string {
 	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+
 		"training loss\" is the accuracy at the first evaluation at which the training loss is at "+
 		"most the largest\nat which a seed of the two algorithms ends with zero training error "+
-		"(or ends, if none has): %s nats. %s\nBeside the paper: \"reproduced\", our interval "+
+		"(or ends, if none has): %s nats.\n\n%s\n\nBeside the paper: \"reproduced\", our interval "+
 		"holds the paper's difference and leaves out 0 (or, where the paper's is less than a "+
 		"point, has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
 		"paper's side, and the paper's difference; \"opposite\", it leaves out 0 on the other "+
@@ -256,9 +269,14 @@ func (s *Study) rule() string {
 // stability explains the failures of GD at the effective rate of momentum, if there were any.
 func (s *Study) stability(results []result) string {
 	var cells []string
+	_, own := distinguish(s.Cells)
 	for _, r := range results {
 		if words := r.beyond(); words != "" {
-			cells = append(cells, fmt.Sprintf("%s: %s %s", r.Title, r.Arms[sameRate].Title, words))
+			words = r.Arms[sameRate].Title + " " + words
+			if len(results) > 1 {
+				words = own[r.Title] + ": " + words
+			}
+			cells = append(cells, words)
 		}
 	}
 	if len(cells) == 0 {

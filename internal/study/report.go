@@ -218,5 +218,5 @@ func provenanceTable(results []result) page.Table {
 	for _, property := range slices.Sorted(maps.Keys(text)) {
 		lines = append(lines, []string{property, text[property]})
 	}
-	return page.Table{Head: []string{"", ""}, Rows: lines, Text: true}
+	return page.Table{Head: []string{"", ""}, Rows: lines}
 }

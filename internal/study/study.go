@@ -78,11 +78,13 @@ func (p Protocol) symbol() string {
 // and a batch size.
 type Cell struct {
 	Key   string // names its files, such as "cifar10-resnet18-weights-512-full"
-	Title string // such as "CIFAR-10 (512 images), ResNet-18 of width 8, full batch"
+	Title string // such as "CIFAR-10, 512 images, ResNet-18 of width 8, full batch"
+	// Names are the parts of the title: the set of images, their number, the network with its
+	// parameterization, and the batch.
+	Names [4]string
 	// Base is the configuration without the rule, the rate, the schedule, the weight decay and the
 	// seed. Its algorithm is gd or sgd.
 	Base             imagerun.Config
-	Subject          string // the images and the network, such as "CIFAR-10, ResNet-18 of width 8"
 	Images           int    // for training
 	Parameterization string // one of parameterizations
 	Classes          int

@@ -14,7 +14,8 @@ func two() *Study {
 	base := imagerun.Preset("tiny", "gd")
 	return &Study{
 		Name: "figure", Title: "A figure", Cells: []Cell{{Key: "mini", Title: "mini", Base: base,
-			Images: 64, Parameterization: "weights", Subject: "Mini",
+			Images: 64, Parameterization: "weights",
+			Names: [4]string{"mini", "64 images", "ResNet-18", "full batch"},
 			Paper: Setting{Data: "cifar10", Model: "resnet18"}}},
 		Measures: []Measure{{Column: "test_accuracy", Title: "test accuracy",
 			Paper: map[Setting][2]float64{{Data: "cifar10", Model: "resnet18"}: {75.83, 84.68}}}},

@@ -200,15 +200,29 @@ func TestAllDiverged(t *testing.T) {
 	}
 }
 
-// The column of the comparison is there if there are several.
+// The column of the comparison is there if there are several, with what tells each from the others.
 func TestComparisonColumn(t *testing.T) {
-	for n, want := range map[int]string{
-		1: "| loss |\n|---|\n| 0.5 |\n", 2: "|  | loss |\n|---|---|\n| mini | 0.5 |\n",
+	cell := func(title string, names ...string) Cell {
+		return Cell{Title: title, Names: [4]string(names)}
+	}
+	a := cell("a", "CIFAR-10", "512 images", "ResNet-18", "full batch")
+	b := cell("b", "CIFAR-10", "1000 images", "ResNet-18", "full batch")
+	c := cell("c", "CIFAR-10", "1000 images", "ResNet-18", "batch 32")
+	for _, tt := range []struct {
+		cells        []Cell
+		common, want string
+	}{
+		{[]Cell{a}, "CIFAR-10, 512 images, ResNet-18, full batch", "| loss |\n|---|\n| 0.5 |\n"},
+		{[]Cell{a, b}, "CIFAR-10, ResNet-18, full batch",
+			"|  | loss |\n|---|---|\n| 512 images | 0.5 |\n"},
+		{[]Cell{a, b, c}, "CIFAR-10, ResNet-18",
+			"|  | loss |\n|---|---|\n| 512 images, full batch | 0.5 |\n"},
 	} {
-		s := &Study{Cells: make([]Cell, n)}
-		got := s.table([]string{"", "loss"}, [][]string{{"mini", "0.5"}}).Markdown()
-		if got != want {
-			t.Errorf("%d comparison(s): %q, want %q", n, got, want)
+		s := &Study{Cells: tt.cells}
+		got := s.table([]string{"", "loss"}, [][]string{{"a", "0.5"}}).Markdown()
+		if common, _ := distinguish(tt.cells); got != tt.want || common != tt.common {
+			t.Errorf("%d comparison(s): %q, %q, want %q, %q", len(tt.cells), common, got, tt.common,
+				tt.want)
 		}
 	}
 }
