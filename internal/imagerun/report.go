@@ -134,10 +134,11 @@ func (c *Config) settingArgs() (args []string) {
 func (r *experiment) settingsTable() (page.Table, error) {
 	t := page.Table{Head: []string{"setting", "value"}}
 	for _, v := range []any{r.Settings, struct {
-		Rule          string  `json:"rule"`
-		EffectiveRate float64 `json:"η_eff"`
-		Parameters    int     `json:"parameters"`
-	}{r.ruleName(), r.derived().EffectiveRate, r.net.NumParams()}} {
+		Rule          string      `json:"rule"`
+		EffectiveRate json.Number `json:"η_eff"`
+		Parameters    int         `json:"parameters"`
+	}{r.ruleName(), json.Number(fmt.Sprintf("%.6g", r.derived().EffectiveRate)),
+		r.net.NumParams()}} {
 		object, err := json.Marshal(v)
 		if err != nil {
 			return t, err

@@ -30,11 +30,12 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
-	command := regexp.MustCompile(">go run ./cifar (.*)</pre>").FindStringSubmatch(page)
+	command := regexp.MustCompile("(?s)>go run ./cifar (.*?)</pre>").FindStringSubmatch(page)
 	if command == nil {
 		t.Fatal("the page has no command")
 	}
-	checkName(t, strings.Fields(command[1]), filepath.Base(filepath.Dir(found[0])))
+	args := strings.Fields(strings.ReplaceAll(command[1], "\\\n", ""))
+	checkName(t, args, filepath.Base(filepath.Dir(found[0])))
 }
 
 // The flags of a configuration give the same settings as the configuration, by any preset.

@@ -62,7 +62,7 @@ var pageTemplate string
 func (p Page) Write(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"paragraphs": paragraphs, "picture": picture, "text": text, "cell": cell, "class": class,
-		"numeric": markdown.Numeric,
+		"numeric": markdown.Numeric, "lines": lines,
 	}).Parse(pageTemplate)
 	if err != nil {
 		return err
@@ -126,4 +126,29 @@ func class(numeric []bool, column int, s string) (name string) {
 		name = strings.TrimSpace(name + " long")
 	}
 	return name
+}
+
+// lines are the lines of a command as a shell takes them: broken between its arguments, but not
+// within the quotes of cli.CommandLine.
+func lines(command string) string {
+	const width = 92
+	var b strings.Builder
+	column, quoted := 0, false
+	for i, word := range strings.Split(command, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i > 0 && !quoted && column+1+n > width:
+			b.WriteString(" \\\n    ")
+			column = 4
+		case i > 0:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += n
+		if (strings.Count(word, "'")-strings.Count(word, `\'`))%2 == 1 {
+			quoted = !quoted
+		}
+	}
+	return b.String()
 }

@@ -26,7 +26,8 @@ func example(t *testing.T) Page {
 			t.Fatal(err)
 		}
 	}
-	return Page{Title: "c < 1 & <script>", Text: `"α" > β` + "\n\nsecond", Command: "a -b='c' && d",
+	return Page{Title: "c < 1 & <script>", Text: `"α" > β` + "\n\nsecond",
+		Command: "a -b='c' && " + strings.Repeat("-long=flag ", 10) + "d",
 		Sections: []Section{
 			{Title: "<i>", Text: "the rate η_eff", Pictures: []Picture{{svg, `"a" & b`},
 				{png, `"c" < d`}}},
@@ -80,6 +81,26 @@ func TestMissingPicture(t *testing.T) {
 		}
 		if content, err := os.ReadFile(path); err != nil || string(content) != "earlier" {
 			t.Errorf("the earlier page is %q, %v", content, err)
+		}
+	}
+}
+
+// A command is broken between its arguments alone: joined again, it is the same.
+func TestLines(t *testing.T) {
+	long := strings.Repeat("x", 79)
+	for command, want := range map[string]string{
+		"go run ./cifar -a":                     "go run ./cifar -a",
+		"go run -a=" + long + " -b":             "go run -a=" + long + " -b",
+		"go run -a=" + long + " -bc":            "go run -a=" + long + " \\\n    -bc",
+		"go '-tags=" + long + " b c' d":         "go '-tags=" + long + " b c' \\\n    d",
+		`go '-name=it'\''s ` + long + " b c' d": `go '-name=it'\''s ` + long + " b c' \\\n    d",
+	} {
+		got := lines(command)
+		if got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", command, got, want)
+		}
+		if joined := strings.ReplaceAll(got, "\\\n    ", ""); joined != command {
+			t.Errorf("joined: %s, want %s", joined, command)
 		}
 	}
 }
