@@ -112,7 +112,7 @@ func (t *Trainer) logitsGraph(args []*Node) *Node {
 }
 
 // updateGraph applies the rule to the sums. The stats are the scores, and the norms of the
-// gradient as it was used, of the step, and of the weights before it.
+// gradient as it was used, of the step, and of the weights before it, and the factor of clipping.
 func (t *Trainer) updateGraph(args []*Node) []*Node {
 	n := len(t.params)
 	in := cutter(args)
@@ -123,7 +123,7 @@ func (t *Trainer) updateGraph(args []*Node) []*Node {
 	}
 	gradients, scores, values := in.take(n), in.take(1)[0], in.take(1)[0]
 	rule := numbersOf(values)
-	gradients = t.rule.clip(gradients, rule)
+	gradients, factor := t.rule.clip(gradients, rule)
 	var newWeights, newMomentum []*Node
 	zero := ScalarZero(values.Graph(), values.DType())
 	grad2, update2, param2 := zero, zero, zero // squared norms
@@ -141,8 +141,8 @@ func (t *Trainer) updateGraph(args []*Node) []*Node {
 		update2 = Add(update2, L2NormSquare(Sub(updated, w)))
 		param2 = Add(param2, L2NormSquare(w))
 	}
-	norms := Stack([]*Node{Sqrt(grad2), Sqrt(update2), Sqrt(param2)}, 0)
-	return append(append(newWeights, newMomentum...), Concatenate([]*Node{scores, norms}, 0))
+	more := Stack([]*Node{Sqrt(grad2), Sqrt(update2), Sqrt(param2), factor}, 0)
+	return append(append(newWeights, newMomentum...), Concatenate([]*Node{scores, more}, 0))
 }
 
 // zeroGraph makes sums of zero.

@@ -105,17 +105,17 @@ func numbersOf(vector *Node) numbers {
 	return numbers{at(0), at(1), at(2), at(3), at(4)}
 }
 
-// clip scales gradients down to the largest norm of the rule, if they have a larger one together.
-func (r Rule) clip(gradients []*Node, n numbers) []*Node {
+// clip scales gradients down to the largest norm of the rule, if they have a larger one together,
+// by a factor, a scalar: 1 if they have not.
+func (r Rule) clip(gradients []*Node, n numbers) (clipped []*Node, factor *Node) {
 	if r.Clip == 0 {
-		return gradients
+		return gradients, OnesLike(n.clip)
 	}
-	factor := Div(n.clip, Max(n.clip, Sqrt(squaredNorm(gradients))))
-	clipped := make([]*Node, len(gradients))
-	for i, g := range gradients {
-		clipped[i] = Mul(g, factor)
+	factor = Div(n.clip, Max(n.clip, Sqrt(squaredNorm(gradients))))
+	for _, g := range gradients {
+		clipped = append(clipped, Mul(g, factor))
 	}
-	return clipped
+	return clipped, factor
 }
 
 // squaredNorm is that of all values of a list together.

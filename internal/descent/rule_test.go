@@ -78,17 +78,19 @@ func TestRuleValidate(t *testing.T) {
 // Gradients (3, 0) and 4 have the norm 5: at most 2.5 halves them, 10 leaves them as they are.
 func TestClip(t *testing.T) {
 	b := goBackend(t)
-	for _, c := range []struct{ limit, first, second float64 }{
-		{2.5, 1.5, 2}, {10, 3, 4},
+	for _, c := range []struct{ limit, first, second, factor float64 }{
+		{2.5, 1.5, 2, 0.5}, {10, 3, 4, 1}, {0, 3, 4, 1},
 	} {
 		rule := Rule{Form: Undamped, Clip: c.limit}
 		out := graph.MustNewExec(b.Backend, func(in []*graph.Node) []*graph.Node {
-			return rule.clip(in[:2], numbersOf(in[2]))
+			clipped, factor := rule.clip(in[:2], numbersOf(in[2]))
+			return append(clipped[:2:2], factor)
 		}).MustCall([]float64{3, 0}, []float64{4}, rule.numbers(1))
 		first, second := out[0].Value().([]float64), out[1].Value().([]float64)
-		if first[0] != c.first || first[1] != 0 || second[0] != c.second {
-			t.Errorf("norm at most %v: %v and %v, want %v and %v", c.limit, first, second, c.first,
-				c.second)
+		if first[0] != c.first || first[1] != 0 || second[0] != c.second ||
+			out[2].Value() != c.factor {
+			t.Errorf("norm at most %v: %v and %v, factor %v, want %+v", c.limit, first, second,
+				out[2].Value(), c)
 		}
 	}
 	if (Rule{Form: Damped, Clip: -1}).Validate() == nil {

@@ -28,6 +28,7 @@ type Stats struct {
 	GradNorm   float64 // ‖∇L + λw‖₂, with ∇L clipped if the rule says so
 	UpdateNorm float64 // ‖Δw‖₂, the length of the step
 	ParamNorm  float64 // ‖w‖₂
+	ClipFactor float64 // by which the rule scaled ∇L down: 1 if it did not
 	Ended      bool    // Options.Until ended the run: no step was taken, and there are no norms
 }
 

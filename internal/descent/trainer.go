@@ -160,7 +160,7 @@ func (t *Trainer) step(ctx context.Context, shares [][]part, size int, eta float
 	}
 	t.steps++
 	return Stats{Score: scoreOf(stats), GradNorm: stats[4], UpdateNorm: stats[5],
-		ParamNorm: stats[6]}, nil
+		ParamNorm: stats[6], ClipFactor: stats[7]}, nil
 }
 
 // sums adds up the gradients and the scores of parts of a set of images, by device, the gradients

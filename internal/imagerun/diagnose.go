@@ -105,8 +105,6 @@ func (c *Config) validateDiagnosis() error {
 		needs("diagnose", noise, !c.diagnoses(noise) || c.Norm != "batch", additive, "-norm=batch"),
 		needs("diagnose", noise, !c.diagnoses(noise) || c.DiagnoseImages != 1 && c.Images != 1,
 			"at least two images", "1"),
-		needs(flag, value, c.Clip == 0, "gradients that add up: leave -clip out",
-			fmt.Sprintf("-clip=%g", c.Clip)),
 		check("diagnose-every", c.DiagnoseEvery >= 0, "at least 1 epoch", c.DiagnoseEvery),
 		check("diagnose-images", c.DiagnoseImages >= 0 &&
 			(c.Images == 0 || c.DiagnoseImages <= c.Images),
@@ -213,7 +211,7 @@ func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
 	stats descent.Stats) error {
 	ctx = context.WithoutCancel(ctx)
 	if t.parts != nil {
-		t.parts.take(t.trainer.Rule(), o.small, o.before)
+		t.parts.take(t.trainer.Rule(), stats.ClipFactor, o.small, o.before)
 	}
 	if o.diagnosed && t.diagnoses(byLayer) {
 		after, err := t.trainer.Values()
@@ -228,7 +226,7 @@ func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
 		}
 	}
 	if o.diagnosed && t.diagnoses(byGroup) {
-		buffer, err := t.bufferByGroup(o, eta)
+		buffer, err := t.bufferByGroup(o, eta, stats.ClipFactor)
 		if err != nil {
 			return err
 		}

@@ -57,10 +57,10 @@ type parts struct{ small, decay []float64 }
 func newParts(n int) *parts { return &parts{small: make([]float64, n), decay: make([]float64, n)} }
 
 // take follows the buffer through the step of a rule from some weights, at which the small-margin
-// images' part of ∇L is the gradient.
-func (p *parts) take(r descent.Rule, gradient, weights []float64) {
+// images' part of ∇L is the gradient. The rule clipped ∇L by a factor.
+func (p *parts) take(r descent.Rule, factor float64, gradient, weights []float64) {
 	for i := range p.small {
-		p.small[i] = round32(r.Gamma*p.small[i] + r.Gain()*gradient[i])
+		p.small[i] = round32(r.Gamma*p.small[i] + r.Gain()*factor*gradient[i])
 		p.decay[i] = round32(r.Gamma*p.decay[i] + r.Gain()*r.WeightDecay*weights[i])
 	}
 }
@@ -159,9 +159,11 @@ func (t *training) marginsByGroup(ctx context.Context) (values []rundir.Value, e
 	return values, nil
 }
 
-// bufferByGroup is about the buffer b after a step at rate eta: the norms of its parts, its
-// cosines, and what it takes, to first order, from the mean loss of the small-margin images.
-func (t *training) bufferByGroup(o *observation, eta float64) (values []rundir.Value, err error) {
+// bufferByGroup is about the buffer b after a step at rate eta that clipped ∇L by a factor: the
+// norms of its parts, its cosines, and what it takes, to first order, from the mean loss of the
+// small-margin images.
+func (t *training) bufferByGroup(o *observation, eta, factor float64) (values []rundir.Value,
+	err error) {
 	rule := t.trainer.Rule()
 	p := t.parts
 	b, err := t.trainer.Momentum()
@@ -169,15 +171,15 @@ func (t *training) bufferByGroup(o *observation, eta float64) (values []rundir.V
 		return nil, err
 	}
 	if !t.Rule().HasMomentum() {
-		b = slices.Clone(o.large)
-		floats.Add(b, p.small)
+		b = slices.Clone(p.small)
+		floats.AddScaled(b, factor, o.large)
 		floats.Add(b, p.decay)
 	}
 	large := slices.Clone(b) // the rest of the buffer
 	floats.Sub(large, p.small)
 	floats.Sub(large, p.decay)
 	past := slices.Clone(large) // without this step's gradient
-	floats.AddScaled(past, -rule.Gain(), o.large)
+	floats.AddScaled(past, -rule.Gain()*factor, o.large)
 	// The mean loss of the small-margin images has the gradient N/N_small · o.small.
 	scale := eta * float64(t.train.N) / float64(t.groups.small.N)
 	values = []rundir.Value{

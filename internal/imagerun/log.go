@@ -104,6 +104,9 @@ func (l *runLog) epoch(p position, epoch int, eta float64, s descent.Stats,
 		rundir.Value{Name: "grad_norm", X: s.GradNorm},
 		rundir.Value{Name: "update_norm", X: s.UpdateNorm},
 		rundir.Value{Name: "param_norm", X: s.ParamNorm}, rundir.Value{Name: "rate", X: eta})
+	if l.Clip > 0 {
+		values = append(values, rundir.Value{Name: "clip_factor", X: s.ClipFactor})
+	}
 	return l.row(int64(epoch*l.stepsPerEpoch), append(values, diagnosis...))
 }
 
