@@ -10,6 +10,63 @@ import (
 	"strings"
 )
 
+// settingsFile is a config.json, or a line of a list of runs, as JSON that was not read yet.
+type settingsFile struct {
+	place               string
+	settings, execution json.RawMessage
+}
+
+// parseSettingsFile reads a config.json. Unknown fields are refused; "derived" is not read.
+func parseSettingsFile(path string, data []byte) (settingsFile, error) {
+	var file struct {
+		Settings, Derived, Execution json.RawMessage
+	}
+	f := settingsFile{place: "-config: " + path}
+	if err := decode(f.place, "", data, &file); err != nil {
+		return f, fmt.Errorf("%w; want {\"settings\": {…}, \"execution\": {…}} as in a run "+
+			"folder's config.json", err)
+	}
+	f.settings, f.execution = file.Settings, file.Execution
+	return f, f.decode(new(Config))
+}
+
+// decode reads the settings and the execution over c. The settings that a run wrote leave out some
+// that are 0: they are not the preset's.
+func (f settingsFile) decode(c *Config) error {
+	if whole(f.settings) {
+		c.Settings = Settings{}
+	}
+	for _, part := range []struct {
+		name string
+		text json.RawMessage
+		into any
+	}{{"settings", f.settings, &c.Settings}, {"execution", f.execution, &c.Execution}} {
+		if len(part.text) == 0 {
+			continue
+		}
+		if err := decode(f.place, part.name, part.text, part.into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole reports whether settings have all that is written whatever its value.
+func whole(settings json.RawMessage) bool {
+	var given, always map[string]json.RawMessage
+	zero, err := json.Marshal(Settings{})
+	if err != nil || json.Unmarshal(zero, &always) != nil ||
+		json.Unmarshal(settings, &given) != nil {
+		return false
+	}
+	for name := range always {
+		if _, ok := given[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // decode reads one JSON object over v, and refuses fields that v does not have. name is the
 // object's own, such as settings, or empty.
 func decode(place, name string, data []byte, v any) error {

@@ -2,7 +2,6 @@ package imagerun
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -216,12 +215,6 @@ type Command struct {
 	run     string            // the name of the run of task
 }
 
-// settingsFile is a config.json, or a line of a list of runs, as JSON that was not read yet.
-type settingsFile struct {
-	place               string
-	settings, execution json.RawMessage
-}
-
 // flags binds a command, and a configuration beside it, to the flags of a new flag set.
 func (cmd *Command) flags(c *Config) *flag.FlagSet {
 	fs := c.flags()
@@ -413,36 +406,5 @@ func (cmd *Command) readFile() error {
 	cmd.run = run.Name
 	cmd.content = settingsFile{place: fmt.Sprintf("%s:%d", cmd.file, cmd.task+1),
 		settings: run.Settings, execution: run.Execution}
-	return nil
-}
-
-// parseSettingsFile reads a config.json. Unknown fields are refused; "derived" is not read.
-func parseSettingsFile(path string, data []byte) (settingsFile, error) {
-	var file struct {
-		Settings, Derived, Execution json.RawMessage
-	}
-	f := settingsFile{place: "-config: " + path}
-	if err := decode(f.place, "", data, &file); err != nil {
-		return f, fmt.Errorf("%w; want {\"settings\": {…}, \"execution\": {…}} as in a run "+
-			"folder's config.json", err)
-	}
-	f.settings, f.execution = file.Settings, file.Execution
-	return f, f.decode(new(Config))
-}
-
-// decode reads the settings and the execution over c.
-func (f settingsFile) decode(c *Config) error {
-	for _, part := range []struct {
-		name string
-		text json.RawMessage
-		into any
-	}{{"settings", f.settings, &c.Settings}, {"execution", f.execution, &c.Execution}} {
-		if len(part.text) == 0 {
-			continue
-		}
-		if err := decode(f.place, part.name, part.text, part.into); err != nil {
-			return err
-		}
-	}
 	return nil
 }
