@@ -19,8 +19,8 @@ const dpi = 200 // of the PNG
 // axes of each row and of each column line up.
 //
 // Texts may contain the characters of Liberation Sans, which include Greek letters, ℓ, ∂, ∑, ‖, ×
-// and ≤, but not ∇, ⟨, ⟩, ∈, ∝, ≫ and 𝒢. They may also contain ⁰ to ⁹, ⁺, ⁻, ᵀ, ⁿ, ₀ to ₉, ₊, ₋, ᵢ,
-// ⱼ, ₖ, ᵣ and ₜ. The eff of η_eff becomes an index.
+// and ≤, but not ⟨, ⟩, ∈, ∝, ≫ and 𝒢. They may also contain ⁰ to ⁹, ⁺, ⁻, ᵀ, ⁿ, ₀ to ₉, ₊, ₋, ᵢ,
+// ⱼ, ₖ, ᵣ and ₜ. The eff of η_eff becomes an index, and ∇ grad.
 type Picture struct {
 	Title  string    // in bold at the top, reduced to the width of the page; may be empty
 	Note   string    // in small letters below the panels, broken into lines; may be empty

@@ -38,7 +38,7 @@ func fit(style text.Style, s string, room vg.Length) text.Style {
 
 // scripts is a text handler that draws Unicode superscripts and subscripts as small digits and
 // letters, because the font has few of these characters and spaces them too widely. It also draws
-// the eff of η_eff as an index.
+// the eff of η_eff as an index, and grad for ∇.
 type scripts struct{ text.Handler }
 
 const (
@@ -81,6 +81,8 @@ func split(s string) []piece {
 		p := piece{string(r), 1, 0}
 		if strings.HasPrefix(s[i:], effIndex) && strings.HasSuffix(s[:i], "η") {
 			p, size = piece{strings.TrimPrefix(effIndex, "_"), 0.75, -0.15}, len(effIndex)
+		} else if r == '∇' {
+			p.text = "grad "
 		} else if letter, ok := translate(r, superscripts, superLetters); ok {
 			p = piece{string(letter), 0.75, 0.48}
 		} else if letter, ok := translate(r, subscripts, subLetters); ok {
