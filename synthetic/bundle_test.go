@@ -219,7 +219,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"<h2>c &lt; 1 &amp; &lt;script&gt;</h2>", "<p>&#34;α&#34; &gt; β</p>", "<p>N &lt; 5</p>",
 		"<td>&lt;b&gt;</td>", "<h2>second</h2>",
-		"a -b &amp;&amp; c</pre>",
+		`<pre tabindex="0">a -b &amp;&amp; c</pre>`,
 	} {
 		if !strings.Contains(content, want) {
 			t.Errorf("the page lacks %s", want)

@@ -39,14 +39,13 @@ func (t table) print(w io.Writer) {
 		var line strings.Builder
 		for i, cell := range row {
 			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
-			switch {
-			case i == 0:
-				line.WriteString(cell + pad)
-			case right[i]:
-				line.WriteString("  " + pad + cell)
-			default:
-				line.WriteString("  " + cell + pad)
+			if right[i] {
+				pad, cell = "", pad+cell
 			}
+			if i > 0 {
+				line.WriteString("  ")
+			}
+			line.WriteString(cell + pad)
 		}
 		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 	}

@@ -117,8 +117,7 @@ func (a Axis) Around(curves []Curve) Axis {
 
 // axes returns the panel's axes with their ends, which are the edges of a heat map if there is one.
 // Otherwise x spans the curves exactly, or with some space around them if there are also points or
-// bars.
-// The y axis spans, with some space, everything that lies between the ends of x.
+// bars. The y axis spans, with some space, everything that lies between the ends of x.
 func (p Panel) axes() (x, y Axis) {
 	if p.Heat != nil {
 		return p.X.fitted(edges(p.Heat.X, p.X.Log), true),

@@ -22,15 +22,16 @@ func TestPage(t *testing.T) {
 		t.Fatalf("pages %q", found)
 	}
 	page := runtest.Page(t, found[0])
-	for _, want := range []string{`<td>training images</td><td class="number">13</td>`,
-		"After 4 epochs; zero",
+	for _, want := range []string{"After 4 epochs; zero",
+		`<td>training images</td><td class="number">13</td><td class="number">`,
 		`<figure role="img"`, "<svg ", "<tr><td>lr</td><td>0.1</td></tr>",
 		"<tr><td>η<sub>eff</sub></td><td>", "<tr><td>revision</td>", "<tr><td>backend</td>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
-	command := regexp.MustCompile("(?s)>go run ./cifar (.*?)</pre>").FindStringSubmatch(page)
+	shown := regexp.MustCompile(`(?s)<pre tabindex="0">go run ./cifar (.*?)</pre>`)
+	command := shown.FindStringSubmatch(page)
 	if command == nil {
 		t.Fatal("the page has no command")
 	}

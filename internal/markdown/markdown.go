@@ -2,6 +2,7 @@
 package markdown
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,23 +21,22 @@ func Table(titles []string, rows [][]string) string {
 	return b.String()
 }
 
-// Numeric says which columns of a table are numbers, which stand to the right: not the first, and
+// Numeric has the columns of a table that are numbers, which stand to the right: not the first, and
 // only those of which each cell is empty, begins with a number or is a word in place of one.
-func Numeric(rows [][]string) []bool {
-	if len(rows) == 0 {
-		return nil
-	}
-	all := make([]bool, len(rows[0]))
-	for i := 1; i < len(all); i++ {
-		empty := true
-		all[i] = true
-		for _, cells := range rows {
-			all[i] = all[i] && (cells[i] == "" || numeric.MatchString(cells[i]))
-			empty = empty && cells[i] == ""
+func Numeric(rows [][]string) map[int]bool {
+	numbers, texts := map[int]bool{}, map[int]bool{0: true}
+	for _, cells := range rows {
+		for i, cell := range cells {
+			switch {
+			case numeric.MatchString(cell):
+				numbers[i] = true
+			case cell != "":
+				texts[i] = true
+			}
 		}
-		all[i] = all[i] && !empty
 	}
-	return all
+	maps.DeleteFunc(numbers, func(i int, _ bool) bool { return texts[i] })
+	return numbers
 }
 
 var numeric = regexp.MustCompile(`^([+−-]?\.?[0-9]|(none|never|diverged|not|NaN)\b|–)`)
@@ -47,11 +47,7 @@ func Align(text string) string {
 	var out strings.Builder
 	var table [][]string // the lines of a table, as cells
 	flush := func() {
-		var rows [][]string
-		if len(table) > 2 { // titles, rule, rows
-			rows = table[2:]
-		}
-		right := Numeric(rows)
+		right := Numeric(table[min(2, len(table)):]) // below the titles and the rule
 		widths := make([]int, len(slices.MaxFunc(append(table, nil), byLength)))
 		for _, cells := range table {
 			for i, cell := range cells {
@@ -66,7 +62,7 @@ func Align(text string) string {
 				switch {
 				case isRule(cell):
 					out.WriteString("|" + strings.Repeat("-", widths[i]+2))
-				case i < len(right) && right[i]:
+				case right[i]:
 					out.WriteString("| " + pad + cell + " ")
 				default:
 					out.WriteString("| " + cell + pad + " ")

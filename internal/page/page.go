@@ -118,8 +118,8 @@ func cell(s string) template.HTML { return text(hyphen.ReplaceAllString(s, "$1âˆ
 
 // class is the class of a cell in a column, of numbers or not: a long text may be broken into
 // lines, a number may not.
-func class(numeric []bool, column int, s string) (name string) {
-	if column < len(numeric) && numeric[column] {
+func class(numeric map[int]bool, column int, s string) (name string) {
+	if numeric[column] {
 		name = "number"
 	}
 	if utf8.RuneCountInString(s) > 36 {

@@ -117,7 +117,7 @@ func TestStudy(t *testing.T) {
 		}
 	}
 	page := runtest.Page(t, out, "report.html")
-	for _, want := range []string{">go run ./scripts/figure</pre>",
+	for _, want := range []string{`<pre tabindex="0">go run ./scripts/figure</pre>`,
 		"<td>GD, 2 times the epochs",
 		"<h2>All trials</h2>", "<td>revision</td>", "<td>chosen</td>"} {
 		if !strings.Contains(page, want) {

@@ -31,17 +31,21 @@ func (s *Study) tables(results []result, rows []row) []page.Table {
 // this one from the others. With a single comparison there is no such column.
 func (s *Study) table(head []string, rows [][]string) page.Table {
 	_, own := distinguish(s.Cells)
-	if len(s.Cells) == 1 {
-		head = head[1:]
+	for _, row := range rows {
+		row[0] = own[row[0]]
 	}
-	for i := range rows {
-		if len(s.Cells) == 1 {
-			rows[i] = rows[i][1:]
-		} else {
-			rows[i][0] = own[rows[i][0]]
-		}
+	if len(s.Cells) == 1 {
+		head, rows = without(0, head, rows)
 	}
 	return page.Table{Head: head, Rows: rows}
+}
+
+// without is a table without one of its columns.
+func without(column int, head []string, rows [][]string) ([]string, [][]string) {
+	for i := range rows {
+		rows[i] = slices.Delete(rows[i], column, column+1)
+	}
+	return slices.Delete(head, column, column+1), rows
 }
 
 // markdown are the tables as Markdown, with notes on how to read them.
@@ -59,12 +63,8 @@ func (s *Study) markdown(results []result, rows []row) string {
 
 // accuracies is the table of all measures of all arms.
 func (s *Study) accuracies(rows []row) page.Table {
-	titles := []string{"", "", "paper, %", "ours, %", "at equal training loss, %",
+	titles := []string{"", "", "", "paper, %", "ours, %", "at equal training loss, %",
 		"training accuracy, %", "zero training error at epoch"}
-	several := len(s.Measures) > 1
-	if several {
-		titles = slices.Insert(titles, 2, "")
-	}
 	early := slices.ContainsFunc(rows, row.early)
 	if early {
 		titles = append(titles, "ended at epoch")
@@ -75,15 +75,15 @@ func (s *Study) accuracies(rows []row) page.Table {
 		if r.Diverged > 0 {
 			ours += fmt.Sprintf(", %d diverged", r.Diverged)
 		}
-		line := []string{r.Cell, r.Arm, percent(r.Paper), ours, withN(r.Equal), text(r.Train),
-			epochs(r.Zero)}
-		if several {
-			line = slices.Insert(line, 2, r.Measure)
-		}
+		line := []string{r.Cell, r.Arm, r.Measure, percent(r.Paper), ours, withN(r.Equal),
+			text(r.Train), epochs(r.Zero)}
 		if early {
 			line = append(line, epochs(r.Ended))
 		}
 		lines = append(lines, line)
+	}
+	if len(s.Measures) == 1 {
+		titles, lines = without(2, titles, lines)
 	}
 	return s.table(titles, lines)
 }
@@ -137,17 +137,13 @@ func (s *Study) differences(results []result, rows []row) page.Table {
 		if r.Ratio != nil {
 			ratio = fmt.Sprintf("%.3f", *r.Ratio)
 		}
-		line := []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference), paperRatio, ratio,
-			r.Status}
-		if len(s.Measures) == 1 {
-			line = slices.Delete(line, 1, 2)
-		}
-		lines = append(lines, line)
+		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
+			paperRatio, ratio, r.Status})
 	}
 	titles := []string{"", "measure", "difference", "paper", "ours", "ratio, paper", "ratio, ours",
 		"beside the paper"}
 	if len(s.Measures) == 1 {
-		titles = slices.Delete(titles, 1, 2)
+		titles, lines = without(1, titles, lines)
 	}
 	return s.table(titles, lines)
 }

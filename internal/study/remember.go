@@ -35,11 +35,9 @@ func (f *Figure) remind(folder string, given map[string]string, places []string)
 			filepath.Join(folder, rememberedFile), old.Command, f.Name)
 	}
 	_, elsewhere := given["launcher"]
-	for name, value := range old.Flags {
-		if _, ok := given[name]; !ok && !(elsewhere && slices.Contains(places, name)) {
-			given[name] = value
-		}
-	}
+	old.addTo(given, func(name string) bool {
+		return !(elsewhere && slices.Contains(places, name))
+	})
 	return nil
 }
 
@@ -50,12 +48,17 @@ func remindOfTrials(folder string, given map[string]string, selection []string) 
 	if err != nil {
 		return fmt.Errorf("-trials-of: %w", err)
 	}
-	for name, value := range other.Flags {
-		if _, ok := given[name]; !ok && slices.Contains(selection, name) {
+	other.addTo(given, func(name string) bool { return slices.Contains(selection, name) })
+	return nil
+}
+
+// addTo adds the flags that are wanted to the given ones, of which none is changed.
+func (r remembered) addTo(given map[string]string, wanted func(name string) bool) {
+	for name, value := range r.Flags {
+		if _, ok := given[name]; !ok && wanted(name) {
 			given[name] = value
 		}
 	}
-	return nil
 }
 
 // recall reads what the study in a folder remembers: nothing, if there is none.
