@@ -14,6 +14,7 @@ import (
 	"momentum/internal/cubic"
 	"momentum/internal/descent"
 	"momentum/internal/figure"
+	"momentum/internal/page"
 	"momentum/internal/rundir"
 	"momentum/internal/runtest"
 	"momentum/internal/stats"
@@ -188,38 +189,25 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	x := table{Head: []string{"", "GD", "seen"}}
-	x.add("σ, long", "1.5", "yes")
-	x.add("b", "none", "1 of 2")
-	var out strings.Builder
-	x.print(&out)
-	want := "           GD  seen\nσ, long   1.5  yes\nb        none  1 of 2\n"
-	if out.String() != want {
-		t.Errorf("got\n%swant\n%s", out.String(), want)
-	}
-	want = "|  | GD | seen |\n|---|---|---|\n| σ, long | 1.5 | yes |\n| b | none | 1 of 2 |\n"
-	if x.markdown() != want {
-		t.Errorf("got\n%swant\n%s", x.markdown(), want)
-	}
-}
-
 // The page is one file that needs no other, and shows all characters as text.
 func TestPage(t *testing.T) {
 	dir := t.TempDir()
 	picture, path := filepath.Join(dir, "a.svg"), filepath.Join(dir, "page.html")
 	write(t, `<svg xmlns="http://www.w3.org/2000/svg"/>`, picture)
-	p := report{Command: "a -b && c", Settings: "N < 5"}
-	p.add(section{Title: "c < 1 & <script>", Text: `"α" > β`, Pictures: []string{picture, picture}})
-	p.add(section{Title: "second", Table: table{Head: []string{"a"}, Rows: [][]string{{"<b>"}}}})
-	if err := p.write(path); err != nil {
+	p := report("a -b && c", "N < 5")
+	p.Sections = []page.Section{
+		{Title: "c < 1 & <script>", Text: `"α" > β`,
+			Pictures: []page.Picture{{Path: picture}, {Path: picture}}},
+		{Title: "second", Tables: []page.Table{{Head: []string{"a"}, Rows: [][]string{{"<b>"}}}}},
+	}
+	if err := p.Write(path); err != nil {
 		t.Fatal(err)
 	}
 	content := runtest.Page(t, path)
 	for _, want := range []string{
 		"<h2>c &lt; 1 &amp; &lt;script&gt;</h2>", "<p>&#34;α&#34; &gt; β</p>", "<p>N &lt; 5</p>",
 		"<td>&lt;b&gt;</td>", "<h2>second</h2>",
-		`<pre tabindex="0">a -b &amp;&amp; c</pre>`,
+		`<pre tabindex="0">a -b &amp;&amp; c</pre>`, `aria-label="c &lt; 1 &amp; &lt;script&gt;"`,
 	} {
 		if !strings.Contains(content, want) {
 			t.Errorf("the page lacks %s", want)
@@ -228,8 +216,8 @@ func TestPage(t *testing.T) {
 	if strings.Count(content, "<svg ") != 2 {
 		t.Errorf("the page lacks two pictures:\n%s", content)
 	}
-	p.Sections[0].Pictures = []string{filepath.Join(dir, "absent.svg")}
-	if err := p.write(path); err == nil || !strings.Contains(err.Error(), "absent.svg") {
+	p.Sections[0].Pictures = []page.Picture{{Path: filepath.Join(dir, "absent.svg")}}
+	if err := p.Write(path); err == nil || !strings.Contains(err.Error(), "absent.svg") {
 		t.Errorf("without its picture: %v", err)
 	}
 	if runtest.Read(t, path) != content {
@@ -249,7 +237,7 @@ func TestDiverged(t *testing.T) {
 	if status != cli.Diverged || m == nil {
 		t.Fatalf("status %d, %q", status, stderr)
 	}
-	if !regexp.MustCompile(`(?m)^training error, % +NaN +\d`).MatchString(stdout) {
+	if !regexp.MustCompile(`(?m)^\| training error, % +\| NaN \| +\d`).MatchString(stdout) {
 		t.Errorf("the table does not show that GD has no result:\n%s", stdout)
 	}
 	for _, name := range []string{"figure3.png", "figure3.svg", "figure3.md"} {

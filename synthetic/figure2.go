@@ -5,16 +5,17 @@ import (
 	"fmt"
 
 	"momentum/internal/figure"
+	"momentum/internal/page"
 )
 
 // figure2 is the paper's Figure 2: samples with two patches, one along w* and the other along one
 // noise direction, in the plane of both. It needs no training.
-func (s *session) figure2(_ context.Context, set Settings) (section, error) {
+func (s *session) figure2(_ context.Context, set Settings) (page.Section, error) {
 	spec := set.spec(set.Seed)
 	spec.D, spec.P, spec.N, spec.SmallMargin = 2, 2, 200, 40
 	m, err := spec.Draw("figure2")
 	if err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	// In two dimensions the noise is a multiple of n, the unit vector orthogonal to w*.
 	n := []float64{-m.Feature[1], m.Feature[0]}
@@ -52,15 +53,15 @@ func (s *session) figure2(_ context.Context, set Settings) (section, error) {
 		Width: 6.4, Height: 4,
 	}.Write(base)
 	if err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
-	return section{
+	return page.Section{
 		Title: "Figure 2: the data",
 		Text: "Each sample has one signal patch, a multiple c of the feature w*, and noise " +
 			"patches orthogonal to it. Large-margin samples (squares) lie at c = yα, far from " +
 			"each other compared with the noise; small-margin samples (circles) lie at c = yβ, " +
 			"where the noise is larger than the signal and so is an easier way to fit them.",
-		Pictures: []string{base + ".svg"},
+		Pictures: []page.Picture{{Path: base + ".svg"}},
 	}, nil
 }

@@ -7,26 +7,26 @@ import (
 	"momentum/internal/cli"
 	"momentum/internal/cubic"
 	"momentum/internal/figure"
+	"momentum/internal/page"
 	"momentum/internal/stats"
 )
 
 // figure3 is the paper's Figure 3: training loss and test accuracy on either margin, for GD and
 // GD+M from the same initial weights.
-func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
+func (s *session) figure3(ctx context.Context, set Settings) (page.Section, error) {
 	var bundles []bundle
 	for i := range set.Seeds {
 		bundles = append(bundles, set.pair(set.Seed+uint64(i)))
 	}
 	runs, err := s.train(ctx, "Figure 3", bundles)
 	if err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	result := figure3Table(runs)
-	fmt.Fprintln(s.stdout)
-	result.print(s.stdout)
+	s.print(result)
 	base := s.out("figure3")
 	if err := set.drawFigure3(runs, base); err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 
@@ -39,10 +39,10 @@ func (s *session) figure3(ctx context.Context, set Settings) (section, error) {
 		fmt.Sprintf("GD has learned c = %s of the feature, with noise |Ξ| of at most %s on Z2; "+
 			"GD+M has c = %s and |Ξ| of at most %s.",
 			result.Rows[4][1], result.Rows[5][1], result.Rows[4][2], result.Rows[5][2])
-	shown := section{Title: "Figure 3: GD and GD+M", Text: text, Table: result,
-		Pictures: []string{base + ".svg"}}
-	if err := s.writeText("figure3.md", result.markdown()); err != nil {
-		return section{}, err
+	shown := page.Section{Title: "Figure 3: GD and GD+M", Text: text, Tables: []page.Table{result},
+		Pictures: []page.Picture{{Path: base + ".svg"}}}
+	if err := s.writeText("figure3.md", result.Markdown()); err != nil {
+		return page.Section{}, err
 	}
 	for _, t := range runs {
 		for _, l := range t.Lanes {
@@ -64,8 +64,8 @@ func (s Settings) pair(seed uint64) bundle {
 }
 
 // figure3Table compares GD and GD+M at the last step.
-func figure3Table(runs []trained) table {
-	t := table{Head: []string{"", "GD", "GD+M", "GD+M − GD"}}
+func figure3Table(runs []trained) page.Table {
+	t := page.Table{Head: []string{"", "GD", "GD+M", "GD+M − GD"}}
 	for _, row := range []struct {
 		name, column string
 		scale        float64
@@ -77,7 +77,7 @@ func figure3Table(runs []trained) table {
 	} {
 		gd := lastValues(runs, "gd", row.column, row.scale)
 		gdm := lastValues(runs, "gdm", row.column, row.scale)
-		t.add(row.name, stats.Mean95(gd).String(), stats.Mean95(gdm).String(),
+		t.Add(row.name, stats.Mean95(gd).String(), stats.Mean95(gdm).String(),
 			stats.Mean95(stats.Paired(gdm, gd)).String())
 	}
 	return t

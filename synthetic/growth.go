@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"slices"
 
+	"momentum/internal/page"
 	"momentum/internal/stats"
 )
 
 // growth is -preset=theory: everything scales with d as in the theory.
-func (s *session) growth(ctx context.Context, set Settings) (section, error) {
+func (s *session) growth(ctx context.Context, set Settings) (page.Section, error) {
 	var ds []int
 	for d := set.D; d >= max(3, set.D/8); d /= 2 { // with d = 2, β would be above α
 		ds = append(ds, d)
@@ -30,31 +31,30 @@ func (s *session) growth(ctx context.Context, set Settings) (section, error) {
 	}
 	runs, err := s.train(ctx, "theory", bundles)
 	if err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
-	result := table{Head: []string{"d", "N", "α", "β", "σ", "σ0", "γ", "small-margin acc., GD, %",
-		"GD+M, %", "c, GD", "c, GD+M", "1/α", "1/β", "|Ξ|, GD", "|Ξ|, GD+M",
-		"training error, GD, %", "GD+M, %"}}
+	result := page.Table{Head: []string{"d", "N", "α", "β", "σ", "σ0", "γ",
+		"small-margin acc., GD, %", "GD+M, %", "c, GD", "c, GD+M", "1/α", "1/β", "|Ξ|, GD",
+		"|Ξ|, GD+M", "training error, GD, %", "GD+M, %"}}
 	for k, v := range settings {
 		mean := func(lane, column string, scale float64) string {
 			return stats.Mean95(lastValues(runs[k*set.Seeds:][:set.Seeds], lane, column,
 				scale)).String()
 		}
-		result.add(fmt.Sprint(v.D), fmt.Sprint(v.N), short(v.Alpha), short(v.Beta), short(v.Sigma),
+		result.Add(fmt.Sprint(v.D), fmt.Sprint(v.N), short(v.Alpha), short(v.Beta), short(v.Sigma),
 			short(v.Sigma0), fmt.Sprintf("%.4g", v.Gamma), mean("gd", "test_2", 100),
 			mean("gdm", "test_2", 100), mean("gd", "c", 1), mean("gdm", "c", 1),
 			short(1/v.Alpha), short(1/v.Beta), mean("gd", "xi_max_2", 1),
 			mean("gdm", "xi_max_2", 1), mean("gd", "error", 100), mean("gdm", "error", 100))
 	}
-	fmt.Fprintln(s.stdout)
-	result.print(s.stdout)
-	if err := s.writeText("growth.md", result.markdown()); err != nil {
-		return section{}, err
+	s.print(result)
+	if err := s.writeText("growth.md", result.Markdown()); err != nil {
+		return page.Section{}, err
 	}
-	return section{
+	return page.Section{
 		Title: "Everything scaled with d",
 		Text: "α, β, σ, σ0, μ, N and γ follow d as in the paper's theory, with β = α/(√d ln d), " +
 			"σ0 = √(ln d / d)/10, γ = 1 − ln d/(10 d), N = 32 d and 4 small-margin samples.",
-		Table: result,
+		Tables: []page.Table{result},
 	}, nil
 }

@@ -23,6 +23,7 @@ import (
 	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/durable"
+	"momentum/internal/page"
 )
 
 func main() { os.Exit(cli.Main("synthetic", run)) }
@@ -63,13 +64,13 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return fmt.Errorf("-out: %w", err)
 	}
 
-	experiments := map[string]func(context.Context, Settings) (section, error){
+	experiments := map[string]func(context.Context, Settings) (page.Section, error){
 		partFigure2: s.figure2, partFigure3: s.figure3, partTheory: s.theory,
 		partMechanism: s.mechanism, partScales: s.scales,
 		partTable1: s.gaussianTable, partMap: s.etaGammaMap,
 	}
-	page := report{Command: cli.CommandLine("go run ./synthetic", args...),
-		Settings: strings.ReplaceAll(settings, "\n", "\n\n")}
+	report := report(cli.CommandLine("go run ./synthetic", args...),
+		strings.ReplaceAll(settings, "\n", "\n\n"))
 	var diverged error // of the parts with a run that diverged; the other parts go on
 	for _, p := range c.plan(r) {
 		section, err := experiments[p.name](ctx, p.settings)
@@ -78,11 +79,11 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		} else if err != nil {
 			return err
 		}
-		page.add(section)
+		report.Sections = append(report.Sections, section)
 	}
 	if r.all {
 		path := s.out("synthetic.html")
-		if err := page.write(path); err != nil {
+		if err := report.Write(path); err != nil {
 			return err
 		}
 		fmt.Fprintf(stdout, "page      %s\n", path)

@@ -9,6 +9,7 @@ import (
 	"momentum/internal/cubic"
 	"momentum/internal/descent"
 	"momentum/internal/figure"
+	"momentum/internal/page"
 )
 
 // grid is the domain of the map: 16 rates, and 8 momenta, each of which remembers about twice as
@@ -35,7 +36,7 @@ const learned = 0.95
 
 // etaGammaMap trains a grid of (η, γ), all in the damped form, and draws the final state of each
 // setting. A bundle has all momenta of two rates, since settings of one rate take about as long.
-func (s *session) etaGammaMap(ctx context.Context, set Settings) (section, error) {
+func (s *session) etaGammaMap(ctx context.Context, set Settings) (page.Section, error) {
 	etas, gammas := set.grid()
 	// A limit for 128 settings: 10,000 steps with 20,000 samples take a quarter of an hour.
 	set.T = min(set.T, 20000, max(1000, int(2e8)/set.N))
@@ -55,7 +56,7 @@ func (s *session) etaGammaMap(ctx context.Context, set Settings) (section, error
 	}
 	runs, err := s.train(ctx, "map", bundles)
 	if err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	m := rateMap{set, etas, gammas, func(eta, gamma float64) laneRow {
 		return runs[slices.Index(etas, eta)/2].final(name(eta, gamma))
@@ -71,30 +72,30 @@ type rateMap struct {
 }
 
 // showMap draws the map, and writes its settings and what they have learned.
-func (s *session) showMap(m rateMap) (section, error) {
+func (s *session) showMap(m rateMap) (page.Section, error) {
 	base := s.out(fmt.Sprintf("map-N%d", m.N))
 	if err := m.draw(base); err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 	if err := s.writeText(fmt.Sprintf("map-N%d.csv", m.N), m.csv()); err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	result := m.table()
 	fmt.Fprintf(s.stdout, "\nlearned: small-margin test accuracy of at least %g%%, without "+
 		"training error\n", 100*learned)
-	result.print(s.stdout)
-	if err := s.writeText(fmt.Sprintf("map-N%d.md", m.N), result.markdown()); err != nil {
-		return section{}, err
+	s.print(result)
+	if err := s.writeText(fmt.Sprintf("map-N%d.md", m.N), result.Markdown()); err != nil {
+		return page.Section{}, err
 	}
-	return section{
+	return page.Section{
 		Title: fmt.Sprintf("The map over (η, γ), N = %d", m.N),
 		Text: fmt.Sprintf("What each of %d × %d settings ends with. Momentum is one way to learn "+
 			"the small margin, a large rate is another: plain GD learns it from η = %s on, GD+M "+
 			"with γ = %g from η = %s on.",
 			len(m.etas), len(m.gammas), optional(m.leastRate(0)), paperGamma,
 			optional(m.leastRate(paperGamma))),
-		Table: result, Pictures: []string{base + ".svg"},
+		Tables: []page.Table{result}, Pictures: []page.Picture{{Path: base + ".svg"}},
 	}, nil
 }
 
@@ -188,8 +189,8 @@ func (m rateMap) csv() string {
 }
 
 // table has, for each momentum, the smallest rate that learns the small margin, and how many do.
-func (m rateMap) table() table {
-	t := table{Head: []string{"γ", "1/(1−γ)", "least η that learns Z2", "its undamped η",
+func (m rateMap) table() page.Table {
+	t := page.Table{Head: []string{"γ", "1/(1−γ)", "least η that learns Z2", "its undamped η",
 		"η that do", "η that diverge"}}
 	for _, gamma := range m.gammas {
 		learn, diverge := 0, 0
@@ -201,7 +202,7 @@ func (m rateMap) table() table {
 			}
 		}
 		least := m.leastRate(gamma)
-		t.add(fmt.Sprint(gamma), fmt.Sprintf("%.3g", 1/(1-gamma)), optional(least),
+		t.Add(fmt.Sprint(gamma), fmt.Sprintf("%.3g", 1/(1-gamma)), optional(least),
 			optional(least*(1-gamma)), fmt.Sprintf("%d of %d", learn, len(m.etas)),
 			fmt.Sprint(diverge))
 	}

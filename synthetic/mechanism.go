@@ -6,6 +6,7 @@ import (
 
 	"momentum/internal/cubic"
 	"momentum/internal/figure"
+	"momentum/internal/page"
 	"momentum/internal/stats"
 )
 
@@ -85,30 +86,29 @@ type mechanismRuns struct {
 
 // mechanism tests whether momentum does what the theory says: by interventions, and by controls in
 // which there must be no gap.
-func (s *session) mechanism(ctx context.Context, set Settings) (section, error) {
+func (s *session) mechanism(ctx context.Context, set Settings) (page.Section, error) {
 	m, err := s.trainMechanism(ctx, set)
 	if err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	result := m.table()
-	fmt.Fprintln(s.stdout)
-	result.print(s.stdout)
+	s.print(result)
 	for k, c := range m.controls {
 		fmt.Fprintf(s.stdout, "control   %s: GD+M − GD = %s points of %s test accuracy\n", c.name,
 			m.gaps[k], c.margin())
 	}
-	if err := s.writeText("mechanism.md", result.markdown()+"\n"+m.notes()); err != nil {
-		return section{}, err
+	if err := s.writeText("mechanism.md", result.Markdown()+"\n"+m.notes()); err != nil {
+		return page.Section{}, err
 	}
 	base := s.out("mechanism")
 	if err := m.draw(base); err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 	accuracy := func(lane string) stats.Interval {
 		return stats.Mean95(lastValues(m.main, lane, "test_2", 100))
 	}
-	return section{
+	return page.Section{
 		Title: "Is it the momentum? Interventions and controls",
 		Text: fmt.Sprintf("If momentum works by carrying the gradients of Z1 over into the time "+
 			"in which only Z2 is left, then taking that away must close the gap. Small-margin "+
@@ -123,7 +123,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (section, error) 
 			accuracy("gd"), accuracy("gdm"), accuracy("reset"), accuracy("apart"),
 			accuracy("phase1"), accuracy("phase2"), accuracy("raised"),
 			m.gaps[0], m.gaps[1], m.gaps[2], m.gaps[3]),
-		Table: result, Pictures: []string{base + ".svg"},
+		Tables: []page.Table{result}, Pictures: []page.Picture{{Path: base + ".svg"}},
 	}, nil
 }
 
@@ -173,14 +173,14 @@ func (c control) margin() string {
 	return map[string]string{"test_1": "large-margin", "test_2": "small-margin"}[c.column]
 }
 
-func (m mechanismRuns) table() table {
-	t := table{Head: []string{"", "small-margin test acc., %", "large-margin, %",
+func (m mechanismRuns) table() page.Table {
+	t := page.Table{Head: []string{"", "small-margin test acc., %", "large-margin, %",
 		"training error, %", "c", "largest |Ξ| on Z2"}}
 	row := func(name string, runs []trained, lane string) {
 		cell := func(column string, scale float64) string {
 			return stats.Mean95(lastValues(runs, lane, column, scale)).String()
 		}
-		t.add(name, cell("test_2", 100), cell("test_1", 100), cell("error", 100), cell("c", 1),
+		t.Add(name, cell("test_2", 100), cell("test_1", 100), cell("error", 100), cell("c", 1),
 			cell("xi_max_2", 1))
 	}
 	for _, i := range m.interventions {

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"momentum/internal/figure"
+	"momentum/internal/page"
 	"momentum/internal/stats"
 )
 
@@ -45,32 +46,31 @@ func (w *sweep) add(x float64, s Settings, name string) {
 
 // scales varies d, β and γ one at a time, or with -preset=theory d alone and everything with it,
 // and draws what should scale with them.
-func (s *session) scales(ctx context.Context, set Settings) (section, error) {
+func (s *session) scales(ctx context.Context, set Settings) (page.Section, error) {
 	if s.request.preset == "theory" {
 		return s.growth(ctx, set)
 	}
 	sweeps := set.sweeps()
 	if err := s.trainSweeps(ctx, set, sweeps); err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	base := s.out("scales")
 	if err := set.drawScales(sweeps, base); err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
 	result := scalesTable(sweeps)
-	fmt.Fprintln(s.stdout)
-	result.print(s.stdout)
-	if err := s.writeText("scales.md", result.markdown()); err != nil {
-		return section{}, err
+	s.print(result)
+	if err := s.writeText("scales.md", result.Markdown()); err != nil {
+		return page.Section{}, err
 	}
-	return section{
+	return page.Section{
 		Title: "How the scales move",
 		Text: "The theory predicts orders of magnitude: GD stops at c ≈ 1/α and memorizes noise, " +
 			"GD+M goes on to c ≈ 1/β while its noise stays at its initial size σ0 σ √d, and the " +
 			"momentum along w* is about √(1−γ)/α when Z1 is learned. Here one constant at a time " +
 			"is varied and the others are those of Figure 3.",
-		Table: result, Pictures: []string{base + ".svg"},
+		Tables: []page.Table{result}, Pictures: []page.Picture{{Path: base + ".svg"}},
 	}, nil
 }
 
@@ -191,15 +191,15 @@ func (s Settings) drawScales(sweeps []sweep, base string) error {
 	}.Write(base)
 }
 
-func scalesTable(sweeps []sweep) table {
-	t := table{Head: []string{"", "c, GD", "c, GD+M", "1/α", "1/β", "|Ξ|, GD", "|Ξ|, GD+M",
+func scalesTable(sweeps []sweep) page.Table {
+	t := page.Table{Head: []string{"", "c, GD", "c, GD+M", "1/α", "1/β", "|Ξ|, GD", "|Ξ|, GD+M",
 		"σ0 σ √d", "small-margin acc., GD, %", "GD+M, %"}}
 	for _, w := range sweeps {
 		for k, v := range w.settings {
 			mean := func(lane, column string, scale float64) string {
 				return stats.Mean95(lastValues(w.runs[k], lane, column, scale)).String()
 			}
-			t.add(w.names[k], mean("gd", "c", 1), mean("gdm", "c", 1), short(1/v.Alpha),
+			t.Add(w.names[k], mean("gd", "c", 1), mean("gdm", "c", 1), short(1/v.Alpha),
 				short(1/v.Beta), mean("gd", "xi_max_2", 1), mean("gdm", "xi_max_2", 1),
 				short(v.initialNoise()), mean("gd", "test_2", 100), mean("gdm", "test_2", 100))
 		}

@@ -138,7 +138,7 @@ func TestFigure3(t *testing.T) {
 		tableRow("training error, %", "error", 100), tableRow("training loss, nats", "loss", 1),
 		tableRow("large-margin test accuracy, %", "test_1", 100),
 		tableRow("small-margin test accuracy, %", "test_2", 100),
-		tableRow("c, largest ⟨w_r, w*⟩", "c", 1), tableRow("largest |Ξ| on Z2", "xi_max_2", 1),
+		tableRow("c, largest ⟨w_r, w*⟩", "c", 1), tableRow(`largest \|Ξ\| on Z2`, "xi_max_2", 1),
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("figure3.md without %q:\n%s", want, table)
@@ -152,8 +152,8 @@ func TestFigure3(t *testing.T) {
 		`descent   GD and GD\+M damped, γ = 0.99, λ = 0; η = 0.2, η_eff = 0.2 for GD\+M; ` +
 			`at most 15 steps`,
 		``,
-		` +GD +GD\+M +GD\+M − GD`,
-		`training error, % +\S+ +\S+ +\S+`,
+		`\| +\| +GD \| +GD\+M \| +GD\+M − GD \|`, `\|-+\|-+\|-+\|-+\|`,
+		`\| training error, % +\| +\S+ \| +\S+ \| +\S+ \|`,
 	} {
 		line := strings.Split(stdout, "\n")[i]
 		if !regexp.MustCompile("^" + want + "$").MatchString(line) {

@@ -7,17 +7,18 @@ import (
 
 	"momentum/internal/cubic"
 	"momentum/internal/figure"
+	"momentum/internal/page"
 )
 
 // theory is the checklist of the theorems and lemmas, for GD and GD+M of the first seed of Figure
 // 3.
-func (s *session) theory(ctx context.Context, set Settings) (section, error) {
+func (s *session) theory(ctx context.Context, set Settings) (page.Section, error) {
 	runs, err := s.train(ctx, "theory", []bundle{set.pair(set.Seed)})
 	if err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	claims := append(set.claimsGD(runs[0]), set.claimsGDM(runs[0])...)
-	result := table{Head: []string{"where", "claim", "predicted", "measured", "seen"}}
+	result := page.Table{Head: []string{"where", "claim", "predicted", "measured", "seen"}}
 	seen := 0
 	for _, c := range claims {
 		mark := "no"
@@ -25,19 +26,18 @@ func (s *session) theory(ctx context.Context, set Settings) (section, error) {
 			mark = "yes"
 			seen++
 		}
-		result.add(c.Where, c.What, c.Predicted, c.Measured, mark)
+		result.Add(c.Where, c.What, c.Predicted, c.Measured, mark)
 	}
-	fmt.Fprintln(s.stdout)
-	result.print(s.stdout)
-	if err := s.writeText("theory.md", result.markdown()); err != nil {
-		return section{}, err
+	s.print(result)
+	if err := s.writeText("theory.md", result.Markdown()); err != nil {
+		return page.Section{}, err
 	}
 	base := s.out("theory")
 	if err := set.drawTheory(runs[0], base); err != nil {
-		return section{}, err
+		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
-	return section{
+	return page.Section{
 		Title: "The theory as a checklist",
 		Text: fmt.Sprintf("What Theorems 3.1 and 3.2 and Lemmas 4.1 to 5.5 say of one run of GD "+
 			"and one of GD+M, and what was measured: %d of %d are seen. "+
@@ -45,7 +45,7 @@ func (s *session) theory(ctx context.Context, set Settings) (section, error) {
 			"open; c counts as of order 1/α or 1/β by which of them is nearer. "+
 			"Each algorithm is taken at the same η and, in the damped form, the same effective "+
 			"rate.", seen, len(claims), order),
-		Table: result, Pictures: []string{base + ".svg"},
+		Tables: []page.Table{result}, Pictures: []page.Picture{{Path: base + ".svg"}},
 	}, nil
 }
 

@@ -93,8 +93,8 @@ func (r *experiment) writePage(dir *rundir.Dir) error {
 	if _, ok := last.Get(r.evalColumn(testLoss)); ok {
 		t := page.Table{Head: []string{"", "images", "loss, nats", "accuracy, %"}}
 		for _, l := range r.result(last) {
-			t.Rows = append(t.Rows, []string{l.name, strconv.Itoa(l.images),
-				fmt.Sprintf("%.4g", l.loss), fmt.Sprintf("%.2f", 100*l.accuracy)})
+			t.Add(l.name, strconv.Itoa(l.images),
+				fmt.Sprintf("%.4g", l.loss), fmt.Sprintf("%.2f", 100*l.accuracy))
 		}
 		epoch, _ := last.Get(epochColumn)
 		result.Text = fmt.Sprintf("After %g epochs; %s.", epoch, zeroErrorText(rows))
@@ -148,7 +148,7 @@ func (r *experiment) settingsTable() (page.Table, error) {
 			return t, err
 		}
 		for _, name := range names {
-			t.Rows = append(t.Rows, []string{name, values[name]})
+			t.Add(name, values[name])
 		}
 	}
 	return t, nil
@@ -161,7 +161,7 @@ func originTable(manifest string) page.Table {
 	t := page.Table{Head: []string{"", ""}}
 	for _, p := range m.Properties() {
 		if p[1] != "" {
-			t.Rows = append(t.Rows, p[:])
+			t.Add(p[:]...)
 		}
 	}
 	return t

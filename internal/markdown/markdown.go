@@ -9,10 +9,17 @@ import (
 	"unicode/utf8"
 )
 
-// Table is a table: the titles of its columns, a rule, and its rows.
+// Table is a table: the titles of its columns, a rule, and its rows. A | within a cell, as in |Ξ|,
+// is written as \|, since it would begin another cell.
 func Table(titles []string, rows [][]string) string {
 	var b strings.Builder
-	row := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	row := func(cells []string) {
+		b.WriteString("|")
+		for _, cell := range cells {
+			b.WriteString(" " + strings.ReplaceAll(cell, "|", `\|`) + " |")
+		}
+		b.WriteString("\n")
+	}
 	row(titles)
 	b.WriteString("|" + strings.Repeat("---|", len(titles)) + "\n")
 	for _, cells := range rows {
@@ -41,8 +48,8 @@ func Numeric(rows [][]string) map[int]bool {
 
 var numeric = regexp.MustCompile(`^([+−-]?\.?[0-9]|(none|never|diverged|not|NaN)\b|–)`)
 
-// Align pads the cells of the tables in a text, so that their columns stand below each other in a
-// terminal: numbers to the right, texts to the left. It remains Markdown.
+// Align pads the cells of the tables in a text for a terminal, so that their columns stand below
+// each other: numbers to the right, texts to the left, and \| as the | that it means.
 func Align(text string) string {
 	var out strings.Builder
 	var table [][]string // the lines of a table, as cells
@@ -79,15 +86,18 @@ func Align(text string) string {
 			out.WriteString(line)
 			continue
 		}
-		cells := strings.Split(row[1:len(row)-1], "|")
+		cells := strings.Split(strings.ReplaceAll(row[1:len(row)-1], `\|`, pipe), "|")
 		for i, cell := range cells {
-			cells[i] = strings.TrimSpace(cell)
+			cells[i] = strings.ReplaceAll(strings.TrimSpace(cell), pipe, "|")
 		}
 		table = append(table, cells)
 	}
 	flush()
 	return out.String()
 }
+
+// pipe stands for \| while a line is split into cells: no text has this character.
+const pipe = "\x00"
 
 // isRule reports whether a cell is that of the line below the titles.
 func isRule(cell string) bool { return cell == "---" }

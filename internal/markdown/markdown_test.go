@@ -1,6 +1,11 @@
 package markdown
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
 
 func TestTable(t *testing.T) {
 	got := Table([]string{"", "GD"}, [][]string{{"loss", "0.5"}, {"error", ""}})
@@ -28,6 +33,57 @@ end
 `
 	if got := Align(text); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// A | within a cell does not begin another one, and a terminal shows it as it is.
+func TestPipe(t *testing.T) {
+	table := Table([]string{"", "|Ξ|, GD"}, [][]string{{"-opt=gd|gdm", "1.5"}})
+	want := "|  | \\|Ξ\\|, GD |\n|---|---|\n| -opt=gd\\|gdm | 1.5 |\n"
+	if table != want {
+		t.Errorf("got\n%swant\n%s", table, want)
+	}
+	want = `|             | |Ξ|, GD |
+|-------------|---------|
+| -opt=gd|gdm |     1.5 |
+`
+	if got := Align(table); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// Each row of a table in the documents has as many cells as its titles: otherwise it is no table, or
+// a cell is lost.
+func TestDocuments(t *testing.T) {
+	tables := 0
+	for _, pattern := range []string{"README.md", "docs/*.md", "results/*/*.md"} {
+		paths, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(pattern)))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, paths, err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			titles := 0 // of the table that the line before belongs to
+			for i, line := range strings.Split(string(text), "\n") {
+				line = strings.ReplaceAll(strings.TrimSpace(line), `\|`, "")
+				cells := strings.Count(line, "|") - 1
+				switch {
+				case !strings.HasPrefix(line, "|"):
+					titles = 0
+				case titles == 0:
+					titles = cells
+					tables++
+				case cells != titles:
+					t.Errorf("%s:%d has %d cells, want %d", path, i+1, cells, titles)
+				}
+			}
+		}
+	}
+	if tables < 50 {
+		t.Errorf("%d tables, want at least 50", tables)
 	}
 }
 

@@ -42,7 +42,7 @@ type Section struct {
 // Picture is a file to show.
 type Picture struct {
 	Path  string // .svg, which becomes part of the page as it is, or .png
-	Title string // for readers who do not see it
+	Title string // for readers who do not see it; empty: the section's
 }
 
 // Table is rows of cells under a head. Columns of numbers stand to the right, texts to the left.
@@ -51,6 +51,9 @@ type Table struct {
 	Head  []string
 	Rows  [][]string
 }
+
+// Add adds a row.
+func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
 // Markdown is the table, without its title, as Markdown.
 func (t Table) Markdown() string { return markdown.Table(t.Head, t.Rows) }
@@ -85,8 +88,8 @@ func paragraphs(s string) (all []string) {
 	return all
 }
 
-// picture is a picture's file as HTML.
-func picture(p Picture) (template.HTML, error) {
+// picture is a picture's file as HTML, with a title for readers who do not see it.
+func picture(p Picture, title string) (template.HTML, error) {
 	content, err := os.ReadFile(p.Path)
 	if err != nil {
 		return "", err
@@ -100,7 +103,7 @@ func picture(p Picture) (template.HTML, error) {
 		return template.HTML(bytes.TrimSpace(content[start:])), nil
 	case ".png":
 		return template.HTML(fmt.Sprintf(`<img alt="%s" src="data:image/png;base64,%s" />`,
-			html.EscapeString(p.Title), base64.StdEncoding.EncodeToString(content))), nil
+			html.EscapeString(title), base64.StdEncoding.EncodeToString(content))), nil
 	}
 	return "", fmt.Errorf("%s: want a .svg or a .png", p.Path)
 }

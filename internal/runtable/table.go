@@ -166,7 +166,7 @@ func Settings(rows []Row, titles []string) page.Table {
 			}
 			line = append(line, cell)
 		}
-		t.Rows = append(t.Rows, line)
+		t.Add(line...)
 	}
 	return t
 }
@@ -177,8 +177,8 @@ func Origins(runs []Run) page.Table {
 	for _, r := range runs {
 		var m imagerun.Manifest
 		provenance.Read(filepath.Join(r.Folder, "manifest.json"), &m)
-		t.Rows = append(t.Rows, []string{r.Folder, string(r.State), strconv.Itoa(r.Epochs()),
-			m.Revision, m.Backend, m.Device})
+		t.Add(r.Folder, string(r.State), strconv.Itoa(r.Epochs()),
+			m.Revision, m.Backend, m.Device)
 	}
 	return t
 }

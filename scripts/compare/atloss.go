@@ -67,7 +67,7 @@ func atLosses(rows []runtable.Row, names []string, levels []float64) page.Table 
 				cells = append(cells, counted(more, len(row)))
 			}
 		}
-		t.Rows = append(t.Rows, cells)
+		t.Add(cells...)
 	}
 	return t
 }
