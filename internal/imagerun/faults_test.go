@@ -19,9 +19,11 @@ import (
 func TestSettingsThatDoNotFit(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs")
 	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of "+
-		"cifar10-mini, got 1001 + 10", testArgs(root, "-images=1001")...)
+		"cifar10-mini, got 1001 + 10: use -images=990 or fewer",
+		testArgs(root, "-images=1001")...)
 	fails(t, cli.BadUsage, "-images + -holdout must be at most the 1000 training images of "+
-		"cifar10-mini, got 0 + 1000", testArgs(root, "-images=0", "-holdout=1000")...)
+		"cifar10-mini, got 0 + 1000: use a smaller -holdout",
+		testArgs(root, "-images=0", "-holdout=1000")...)
 	fails(t, cli.BadUsage, "-batch must be at most the 13 training images, got 14: use a smaller "+
 		"one, or -opt=gdm", testArgs(root, "-opt=sgdm", "-batch=14")...)
 	fails(t, cli.BadUsage, "-precision=tf32 needs a GPU, got the backend go: use -precision=f32",

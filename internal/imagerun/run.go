@@ -168,10 +168,6 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 	if images == 0 {
 		images = train.N() - c.Holdout
 	}
-	if images < 1 || images+c.Holdout > train.N() {
-		return nil, nil, cli.Usagef("-images + -holdout must be at most the %d training images of "+
-			"%s, got %d + %d", train.N(), c.Data, c.Images, c.Holdout)
-	}
 	eval = test
 	if c.Holdout > 0 {
 		eval = train.Slice(train.N()-c.Holdout, train.N())

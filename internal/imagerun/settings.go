@@ -192,6 +192,7 @@ func (c *Config) Validate() error {
 		oneOf("init", c.Init, models.Inits()),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
 		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
+		CheckImages(c.Data, c.Images, c.Holdout),
 		c.validateSmallMargin(), c.validateDiagnosis(),
 		atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
 		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
@@ -241,6 +242,25 @@ func (c *Config) Validate() error {
 			"for example -chunk=128")
 	}
 	return backend.Parse(c.Backend)
+}
+
+// CheckImages returns an error if a set has too few training images for as many to train on, 0 for
+// all others, and as many held out.
+func CheckImages(data string, images, holdout int) error {
+	facts, err := datasets.Describe(data)
+	if err != nil {
+		return err
+	}
+	most := facts.Train - holdout // to train on
+	if most >= 1 && images <= most {
+		return nil
+	}
+	remedy := fmt.Sprintf("use -images=%d or fewer", most)
+	if most < 1 {
+		remedy = "use a smaller -holdout"
+	}
+	return fmt.Errorf("-images + -holdout must be at most the %d training images of %s, got %d + "+
+		"%d: %s", facts.Train, data, images, holdout, remedy)
 }
 
 // validateSmallMargin is the part of Validate about small-margin images.

@@ -52,8 +52,8 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// Each row of a table in the documents has as many cells as its titles: otherwise it is no table, or
-// a cell is lost.
+// Each row of a table in the documents has as many cells as its titles: otherwise it is no table,
+// or a cell is lost.
 func TestDocuments(t *testing.T) {
 	tables := 0
 	for _, pattern := range []string{"README.md", "docs/*.md", "results/*/*.md"} {

@@ -100,9 +100,8 @@ func (o *options) cell(data, model, parameterization string, images, batch int) 
 	if c.Images == 0 {
 		smallest -= o.study.Holdout // of a trial, if the final runs use all images
 	}
-	if all+o.study.Holdout > facts.Train && c.Images > 0 || smallest < 1 {
-		return Cell{}, fmt.Errorf("-images + -holdout must be at most the %d training images of "+
-			"%s, got %d + %d", facts.Train, data, c.Images, o.study.Holdout)
+	if err := imagerun.CheckImages(data, images, o.study.Holdout); err != nil {
+		return Cell{}, err
 	}
 	if batch > smallest && batch < all {
 		return Cell{}, fmt.Errorf("batches must be of at most the %d images that a trial trains "+

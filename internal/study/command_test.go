@@ -290,13 +290,14 @@ func TestUsage(t *testing.T) {
 		{"-images=5,5", "is asked for twice"},
 		{"-images=5,-1", `"-1" is not a whole number of at least 1 or 0`},
 		{"-images=5,2000", "-images + -holdout must be at most the 1000 training images of " +
-			"cifar10-mini, got 2000 + 5"},
+			"cifar10-mini, got 2000 + 5: use -images=995 or fewer"},
 		{"-norm=batch", "not defined: -norm"},
 		{"-clip=-1", "-clip must be finite and not negative, got -1"},
 		{"-until-loss=-1", "-until-loss must be finite and not negative, got -1"},
 		{"-holdout=996", "-images + -holdout must be at most the 1000 training images of " +
-			"cifar10-mini, got 5 + 996"},
-		{"-images=0 -holdout=1000", "-images + -holdout must be at most the 1000"},
+			"cifar10-mini, got 5 + 996: use -images=4 or fewer"},
+		{"-images=0 -holdout=1000", "-images + -holdout must be at most the 1000 training images " +
+			"of cifar10-mini, got 0 + 1000: use a smaller -holdout"},
 		{"-launcher=slurm -time=1m", "the time limit of a task must be at least 5m"},
 		{"-launcher=slurm -concurrent=-1",
 			"tasks at a time and GPUs of each must be at least 0, got -1 and 1"},
