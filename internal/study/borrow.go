@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"momentum/internal/imagerun"
 	"momentum/internal/sweep"
@@ -14,7 +15,7 @@ import (
 
 // borrow fills the results with the trials of another study, in the folder of -trials-of, and
 // returns the best settings of each cell by them. The other study's cells may differ in the small
-// margin alone.
+// margin and in the loss at which their runs end, alone.
 func (i *invocation) borrow(results []result) (best [][chosen]choice, err error) {
 	trials, err := readTrials(i.study.TrialsOf, i.base.Runs)
 	if err != nil {
@@ -44,6 +45,7 @@ func (i *invocation) borrow(results []result) (best [][chosen]choice, err error)
 				i.study.TrialsOf, err)
 		}
 		i.study.Rates = r.rates
+		i.study.otherTrials = difference(r.trials[0].configs[0].Settings, r.Base.Settings)
 		choices := i.study.chooseAll(*r)
 		for n, p := range i.study.Protocols {
 			if choices[momentum+n].tried == 0 {
@@ -57,14 +59,32 @@ func (i *invocation) borrow(results []result) (best [][chosen]choice, err error)
 	return best, nil
 }
 
-// comparable are the settings that a cell fixes, less the small margin.
+// difference says in what the trials of another study differ from the runs of this one.
+func difference(other, own imagerun.Settings) string {
+	var all []string
+	if own.SmallMargin > 0 && other.SmallMargin == 0 {
+		all = append(all, "whose training images have no small margin")
+	}
+	switch {
+	case other.UntilLoss == own.UntilLoss:
+	case other.UntilLoss == 0:
+		all = append(all, "whose runs take all epochs")
+	default:
+		all = append(all, fmt.Sprintf("whose runs end when all training images are fitted with a "+
+			"loss of %g", other.UntilLoss))
+	}
+	return strings.Join(all, " and ")
+}
+
+// comparable are the settings that a cell fixes, less the small margin and the loss at which runs
+// end.
 func comparable(c imagerun.Config) imagerun.Settings {
 	s := c.Settings
 	s.Opt, s.Form, s.Momentum, s.Rate = "", "", 0, 0
 	s.Schedule, s.WeightDecay, s.Seed = "", 0, 0
 	s.Holdout, s.EvalEvery, s.GhostBatch = 0, 0, 0
 	s.SmallMargin, s.SmallMarginFactor, s.SmallMarginNoise = 0, 0, 0
-	s.SmallMarginShuffle, s.SmallMarginSeed = "", 0
+	s.SmallMarginShuffle, s.SmallMarginSeed, s.UntilLoss = "", 0, 0
 	s.Diagnose, s.DiagnoseEvery, s.DiagnoseImages, s.Eigenvalues = "", 0, 0, 0
 	return s
 }

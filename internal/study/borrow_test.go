@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"momentum/internal/imagerun"
 	"momentum/internal/sweep"
 )
 
@@ -34,6 +35,25 @@ func borrowed(t *testing.T, root string, finals *sweep.List) {
 			t.Errorf("final run %s, want %s", r.Name, finals.Runs[i].Name)
 		}
 	}
+	// The same settings for all epochs.
+	if l, err = plan("whole", "-trials-of="+out, "-until-loss=0"); err != nil ||
+		len(l.Runs) != len(finals.Runs) {
+		t.Fatalf("-until-loss=0: %v, %v; want %d final runs", err, l, len(finals.Runs))
+	}
+	for i, r := range l.Runs {
+		c, err := imagerun.ConfigOf(r)
+		of, otherErr := imagerun.ConfigOf(finals.Runs[i])
+		if err != nil || otherErr != nil {
+			t.Fatal(err, otherErr)
+		}
+		if of.UntilLoss == 0 {
+			t.Fatal("the other study's runs take all epochs, too")
+		}
+		of.UntilLoss, of.EvalEvery = 0, c.EvalEvery // with -longer, a curve has as many points
+		if c.Settings != of.Settings {
+			t.Errorf("got %+v, want %+v", c.Settings, of.Settings)
+		}
+	}
 	// A study of one protocol: what takes its trials has that protocol too, unless told otherwise.
 	effective := filepath.Join(root, "effective")
 	if _, err := plan("effective", "-protocol=effective"); err != nil {
@@ -54,6 +74,25 @@ func borrowed(t *testing.T, root string, finals *sweep.List) {
 	} {
 		if _, err := plan("borrowed", args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+	}
+}
+
+// A study says in what the trials that it takes differ from its runs.
+func TestDifference(t *testing.T) {
+	plain, small := imagerun.Settings{UntilLoss: 0.01}, imagerun.Settings{SmallMargin: 0.1}
+	for _, c := range []struct {
+		other, own imagerun.Settings
+		want       string
+	}{
+		{plain, plain, ""},
+		{imagerun.Settings{}, plain, "whose runs take all epochs"},
+		{imagerun.Settings{}, small, "whose training images have no small margin"},
+		{plain, small, "whose training images have no small margin and whose runs end when all " +
+			"training images are fitted with a loss of 0.01"},
+	} {
+		if got := difference(c.other, c.own); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
 }

@@ -119,7 +119,8 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 		"a control without momentum has this many times the epochs; 0: no such control")
 	fs.StringVar(&s.TrialsOf, "trials-of", "", "`folder` of another study, such as "+
 		"sweeps/figure1-medium, whose trials choose the settings in place of new ones, by its "+
-		"protocols and rules: of the same images, without their small margin, network and epochs")
+		"protocols and rules: of the same images, without their small margin, network and "+
+		"epochs; -until-loss may differ")
 	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
 		"choose", "grow", "trials-of", "seeds", "longer"}
 }

@@ -241,8 +241,11 @@ func (s *Study) selection() string {
 		seeds, s.Holdout, numbers(s.Rates), strings.Join(s.Schedules, ", "),
 		numbers(s.WeightDecays), s.rule())
 	if s.TrialsOf != "" {
-		text = fmt.Sprintf("The trials are those of another study, %s, whose training images have "+
-			"no small margin. There: %s", filepath.Base(s.TrialsOf), text)
+		of := filepath.Base(s.TrialsOf)
+		if s.otherTrials != "" {
+			of += ", " + s.otherTrials
+		}
+		text = fmt.Sprintf("The trials are those of another study, %s. There: %s", of, text)
 	}
 	for _, p := range s.Protocols {
 		text += map[Protocol]string{

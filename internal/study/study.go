@@ -49,6 +49,8 @@ type Study struct {
 	TrialSeeds   int    // settings are tried with seed 1, those that may be chosen up to TrialSeeds
 	Seeds        int    // number of seeds of the final runs, which follow
 	Longer       int    // factor on the epochs of a control; 0: no such control
+
+	otherTrials string // in what those of TrialsOf differ from the runs of this study
 }
 
 // The settings that can be chosen.
