@@ -105,7 +105,7 @@ func nameOf(t *testing.T, opt string) string {
 func TestSeeds(t *testing.T) {
 	root := t.TempDir()
 	args := []string{"-preset=tiny", "-backend=go", "-epochs=2", "-model=wrn16-1", "-width=1",
-		"-images=5", "-holdout=10", "-chunk=5", "-seed=7", "-runs=" + root}
+		"-images=5", "-holdout=10", "-chunk=5", "-opt=gdm", "-seed=7", "-runs=" + root}
 	stdout := succeed(t, append(args, "-seeds=3", "-name=first", "-tags=a,b")...)
 	folders, err := filepath.Glob(root + "/*-s[789]-*[0-9a-f]")
 	if err != nil || len(folders) != 3 {
@@ -115,6 +115,15 @@ func TestSeeds(t *testing.T) {
 		"\n| rule", "| 3 | "} {
 		if !strings.Contains(stdout, line) {
 			t.Errorf("no %q in\n%s", line, stdout)
+		}
+	}
+	// The seeds share compiled graphs and nothing else: each gives the bytes of a run by itself.
+	alone := t.TempDir()
+	succeed(t, runtest.Changed(args, "-seed=9", "-runs="+alone)...)
+	for _, file := range []string{"weights.safetensors", "metrics.csv"} {
+		path := filepath.Join(filepath.Base(folders[2]), file)
+		if runtest.Read(t, alone, path) != runtest.Read(t, root, path) {
+			t.Errorf("%s of seed 9 differs from that of a run by itself", file)
 		}
 	}
 	if again := succeed(t, append(args, "-seeds=3")...); strings.Count(again, "is done") != 3 {

@@ -73,26 +73,39 @@ func NewTrainer(b *backend.Backend, net *models.Network, rule Rule, train *Data,
 	}
 	own := *net // the caller's stays as it is
 	own.ForCPU = b.Kind == backend.CPU
-	t := &Trainer{Options: o, net: &own, rule: rule, train: train, params: net.Params(),
-		gamma: rule.Gamma}
+	t := &Trainer{Options: o, net: &own, rule: rule, train: train, params: net.Params()}
 	err := backend.Try("descent", func() {
-		initial := net.Init(o.Seed)
 		compiled := map[compute.Backend]*programs{}
 		for i, device := range b.Devices {
 			if compiled[device.Client] == nil {
 				compiled[device.Client] = must(t.compile(device.Client))
 			}
-			r := &replica{index: i, device: device, programs: compiled[device.Client]}
+			t.replicas = append(t.replicas,
+				&replica{index: i, device: device, programs: compiled[device.Client]})
+		}
+	})
+	if err != nil {
+		return t, err
+	}
+	return t, t.Restart(o.Seed)
+}
+
+// Restart begins another run, from the network's initial weights for a seed: as a new trainer does,
+// but without compiling anything.
+func (t *Trainer) Restart(seed uint64) error {
+	t.Seed, t.gamma, t.steps = seed, t.rule.Gamma, 0
+	return backend.Try("descent: initial weights", func() {
+		initial := t.net.Init(seed)
+		for _, r := range t.replicas {
+			r.weights, r.momentum = nil, nil
 			for j, p := range t.params {
-				r.weights = append(r.weights, tensorOf(o.Precision, initial[j], p.Shape...))
-				if rule.HasMomentum() {
+				r.weights = append(r.weights, tensorOf(t.Precision, initial[j], p.Shape...))
+				if t.rule.HasMomentum() {
 					r.momentum = append(r.momentum, tensors.FromShape(t.shape(p)))
 				}
 			}
-			t.replicas = append(t.replicas, r)
 		}
 	})
-	return t, err
 }
 
 // Rule is the rule of the next step.

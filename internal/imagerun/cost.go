@@ -30,7 +30,7 @@ type Cost struct {
 // cost measures one chunk on every device.
 func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	began := time.Now()
-	trainer, err := r.newTrainer(nil)
+	trainer, err := r.startTrainer(nil)
 	if err != nil {
 		return Cost{}, err
 	}

@@ -182,7 +182,7 @@ func byHand(t *testing.T, c Config) (losses []float64) {
 	if r.groups, err = r.newGroupImages(train, l); err != nil {
 		t.Fatal(err)
 	}
-	tr, err := r.newTrainer(nil)
+	tr, err := r.startTrainer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ type experiment struct {
 	diagnosed      *descent.Data // of the training images, for the sharpness
 	noiseData      *descent.Data // the same in other chunks, for the noise of gradients
 	groups         groupImages
+	trainer        *descent.Trainer  // of the run, and of the next seed's
 	fresh          bool              // an existing run folder is set aside
 	metadata       map[string]string // of the files of weights
 	folder         string            // of the run, once it is open

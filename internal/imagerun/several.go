@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
@@ -29,20 +28,22 @@ func (cmd *Command) checkSeveral(c *Config) error {
 	return nil
 }
 
-// several executes the runs of all seeds, one after the other, each in its own folder. A run that
-// diverges does not keep the others from their work.
+// several executes the runs of all seeds, one after the other, each in its own folder. They share
+// the images on the devices and the compiled graphs. A run that diverges does not keep the others
+// from their work.
 func (cmd *Command) several(ctx context.Context, be *backend.Backend, c Config,
 	stdout, stderr io.Writer) error {
+	r := &experiment{Config: c, backend: be, fresh: cmd.fresh, stdout: stdout, stderr: stderr}
+	if err := r.open(ctx); err != nil {
+		return err
+	}
 	var diverged error
 	for i := range cmd.seeds {
+		r.Seed, r.folder = c.Seed+uint64(i), ""
 		if cmd.seeds > 1 {
-			fmt.Fprintf(stdout, "\nseed      %d (%d of %d)\n", c.Seed, i+1, cmd.seeds)
+			fmt.Fprintf(stdout, "\nseed      %d (%d of %d)\n", r.Seed, i+1, cmd.seeds)
 		}
-		r := &experiment{Config: c, backend: be, fresh: cmd.fresh, stdout: stdout, stderr: stderr}
-		err := r.open(ctx)
-		if err == nil {
-			err = r.run(ctx)
-		}
+		err := r.run(ctx)
 		if r.folder != "" {
 			cmd.Folders = append(cmd.Folders, r.folder)
 		}
@@ -52,9 +53,6 @@ func (cmd *Command) several(ctx context.Context, be *backend.Backend, c Config,
 		} else if err != nil {
 			return err
 		}
-		c.Seed++
-		r = nil
-		debug.FreeOSMemory() // and the devices': the next run loads its images anew
 	}
 	return diverged
 }

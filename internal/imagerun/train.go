@@ -17,7 +17,6 @@ import (
 type training struct {
 	*experiment
 	dir      *rundir.Dir
-	trainer  *descent.Trainer
 	log      *runLog
 	schedule descent.Schedule
 	position position
@@ -39,7 +38,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	t := &training{experiment: r, dir: dir}
 	t.bar = progress.Steps(r.stdout, "images", r.Epochs*r.train.N)
 	defer t.bar.Close()
-	if t.trainer, err = r.newTrainer(t.advance); err != nil {
+	if _, err := r.startTrainer(t.advance); err != nil {
 		return err
 	}
 	if r.tracksGroups() {
@@ -75,15 +74,20 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	return t.end(ctx)
 }
 
-// newTrainer starts from the initial weights.
-func (r *experiment) newTrainer(onChunk func(images int)) (*descent.Trainer, error) {
+// startTrainer makes a trainer with the initial weights, or takes that of the seed before.
+func (r *experiment) startTrainer(onChunk func(images int)) (t *descent.Trainer, err error) {
+	if t = r.trainer; t != nil {
+		t.OnChunk = onChunk
+		return t, t.Restart(r.Seed)
+	}
 	o := descent.Options{Precision: descent.Precision(r.Precision), Seed: r.Seed, OnChunk: onChunk}
 	if r.UntilLoss > 0 {
 		o.Until = func(s descent.Score) bool {
 			return s.Correct == r.train.N && s.Loss <= r.UntilLoss
 		}
 	}
-	return descent.NewTrainer(r.backend, r.net, r.Rule(), r.train, o)
+	r.trainer, err = descent.NewTrainer(r.backend, r.net, r.Rule(), r.train, o)
+	return r.trainer, err
 }
 
 // steps is the number of steps of the whole run.
