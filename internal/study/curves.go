@@ -55,8 +55,10 @@ func (s *Study) curves(r result) figure.Picture {
 		panels[i+1].Y = accuracies
 	}
 	note := fmt.Sprintf("%d seeds: means and their 95%% t intervals, those of the loss on its "+
-		"logarithm. A seed that ended before others keeps its last value.",
-		len(r.Arms[plain].Outcomes))
+		"logarithm.", len(r.Arms[plain].Outcomes))
+	if r.Base.UntilLoss > 0 {
+		note += " A seed that ended before others keeps its last value."
+	}
 	for _, a := range r.Arms[:chosen] {
 		if !a.exists() {
 			continue
