@@ -194,7 +194,7 @@ func TestPage(t *testing.T) {
 	dir := t.TempDir()
 	picture, path := filepath.Join(dir, "a.svg"), filepath.Join(dir, "page.html")
 	write(t, `<svg xmlns="http://www.w3.org/2000/svg"/>`, picture)
-	p := report("a -b && c", "N < 5")
+	p := newReport("a -b && c", "N < 5")
 	p.Sections = []page.Section{
 		{Title: "c < 1 & <script>", Text: `"α" > β`,
 			Pictures: []page.Picture{{Path: picture}, {Path: picture}}},

@@ -69,7 +69,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		partMechanism: s.mechanism, partScales: s.scales,
 		partTable1: s.gaussianTable, partMap: s.etaGammaMap,
 	}
-	report := report(cli.CommandLine("go run ./synthetic", args...),
+	report := newReport(cli.CommandLine("go run ./synthetic", args...),
 		strings.ReplaceAll(settings, "\n", "\n\n"))
 	var diverged error // of the parts with a run that diverged; the other parts go on
 	for _, p := range c.plan(r) {

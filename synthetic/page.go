@@ -14,8 +14,8 @@ const introduction = "Full-batch gradient descent (GD) and gradient descent with
 	"learning”: a cubic convolutional network, samples with a large margin (Z1) and a few with a " +
 	"small one (Z2)."
 
-// report is synthetic.html, without its sections: settings are paragraphs.
-func report(command, settings string) page.Page {
+// newReport is synthetic.html, without its sections: settings are paragraphs.
+func newReport(command, settings string) page.Page {
 	return page.Page{Title: "The synthetic world", Text: introduction + "\n\n" + settings,
 		Command: command}
 }

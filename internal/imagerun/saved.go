@@ -163,6 +163,9 @@ func (s *Saved) Images(ctx context.Context, data, split string, e Execution,
 		return nil, cli.Usagef("-split=held-out: the run held out no images of %s: use train or "+
 			"test", data)
 	}
+	if err := CheckImages(c.Data, c.Images, c.Holdout); err != nil {
+		return nil, &cli.UsageError{Err: fmt.Errorf("%s: %w", s.Folder, err)}
+	}
 	train, eval, err := load(ctx, c, stderr)
 	if split == TrainSplit {
 		return train, err

@@ -130,6 +130,14 @@ func TestSavedImages(t *testing.T) {
 			t.Errorf("%s, %s: %v, want %s", tt.data, tt.split, err, tt.want)
 		}
 	}
+	// A settings file that somebody has changed.
+	s.Config.Images, s.Folder = 1001, "runs/a"
+	_, err = s.Images(t.Context(), "cifar10-mini", TrainSplit, Execution{}, t.Output())
+	if want := "runs/a: -images + -holdout must be at most the 1000 training images of " +
+		"cifar10-mini, got 1001 + 0: use -images=1000 or fewer"; cli.Status(err) != cli.BadUsage ||
+		err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
 }
 
 // What is not there, or not as the run left it, is said in one line with a remedy.

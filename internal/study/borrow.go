@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,7 +46,8 @@ func (i *invocation) borrow(results []result) (best [][chosen]choice, err error)
 				i.study.TrialsOf, err)
 		}
 		i.study.Rates = r.rates
-		i.study.otherTrials = difference(r.trials[0].configs[0].Settings, r.Base.Settings)
+		i.study.otherTrials = cmp.Or(i.study.otherTrials,
+			difference(r.trials[0].configs[0].Settings, r.Base.Settings))
 		choices := i.study.chooseAll(*r)
 		for n, p := range i.study.Protocols {
 			if choices[momentum+n].tried == 0 {
