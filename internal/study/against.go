@@ -12,7 +12,7 @@ import (
 	"momentum/internal/stats"
 )
 
-// against is a property of cells against which a picture draws accuracies.
+// against is a property of cells against which a picture draws accuracies, if it is a number.
 type against struct {
 	name  string // of the picture's file
 	label string // of the axis
@@ -24,7 +24,8 @@ var (
 	images = against{name: "images", label: "training images",
 		value: func(r result) float64 { return float64(r.Images) },
 		only:  func(c *Cell) { c.Images = 0 }}
-	batches = against{name: "batch", label: "images per step",
+	parameterization = against{only: func(c *Cell) { c.Parameterization = "" }}
+	batches          = against{name: "batch", label: "images per step",
 		value: func(r result) float64 { return float64(cmp.Or(r.Base.Batch, r.Images)) },
 		only:  func(c *Cell) { c.Base.Batch, c.Base.Opt = 0, "" }}
 )

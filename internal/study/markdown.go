@@ -13,8 +13,8 @@ import (
 	"momentum/internal/stats"
 )
 
-// tables are the tables for people: accuracies, differences, settings. The titles of the last two
-// are the beginnings of sentences.
+// tables are the tables for people: accuracies, differences, settings. The titles of all
+// but the first are the beginnings of sentences.
 func (s *Study) tables(results []result, rows []row) []page.Table {
 	differences := s.differences(results, rows)
 	differences.Title = "What momentum adds, in points, paired by seed, and the ratio of the two " +
@@ -24,7 +24,12 @@ func (s *Study) tables(results []result, rows []row) []page.Table {
 		"images"
 	accuracies := s.accuracies(rows)
 	accuracies.Title, _ = distinguish(s.Cells)
-	return []page.Table{accuracies, differences, settings}
+	all := []page.Table{accuracies, differences}
+	if contrasts := s.contrastTable(rows); len(contrasts.Rows) > 0 {
+		contrasts.Title = "How much more momentum adds, in points, paired by seed"
+		all = append(all, contrasts)
+	}
+	return append(all, settings)
 }
 
 // table is a table whose first column is the title of the comparison, of which it keeps what tells
@@ -129,7 +134,7 @@ func (s *Study) differences(results []result, rows []row) page.Table {
 		for _, m := range s.Measures {
 			if m.Title == r.Measure && r.Status != "" {
 				numbers, _ := m.paper(cellOf(results, r.Cell))
-				paper = fmt.Sprintf("%+.2f", numbers[momentum]-numbers[plain])
+				paper = points(numbers[momentum] - numbers[plain])
 				paperRatio = fmt.Sprintf("%.2f", numbers[momentum]/numbers[plain])
 			}
 		}
@@ -320,6 +325,9 @@ func withN(i *stats.Interval) string {
 	}
 	return fmt.Sprintf("%s (%d)", i, i.N)
 }
+
+// points is a difference of the paper.
+func points(x float64) string { return fmt.Sprintf("%+.2f", x) }
 
 func percent(x *float64) string {
 	if x == nil {

@@ -14,8 +14,8 @@
 // A figure's command is data ([Figure]). Its parts, in the order of a run: flags.go reads the
 // options; cells.go makes the comparisons; stages.go goes through the stages, with borrow.go,
 // launch.go and cost.go; select.go chooses; result.go reads the run folders; table.go, markdown.go,
-// csv.go, curves.go, grid.go, against.go, trainability.go, mechanism.go, report.go and partial.go
-// write what people look at; remember.go keeps the flags.
+// csv.go, contrast.go, curves.go, grid.go, against.go, trainability.go, mechanism.go, report.go and
+// partial.go write what people look at; remember.go keeps the flags.
 package study
 
 import (

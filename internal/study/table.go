@@ -31,6 +31,7 @@ type row struct {
 	Of         string          `json:"difference_of,omitempty"`
 	Difference *stats.Interval `json:"difference"`
 	Ratio      *float64        `json:"ratio"` // of the means
+	More       []contrast      `json:"more,omitempty"`
 
 	Status   string          `json:"status,omitempty"`   // of the difference, beside the paper's
 	Train    *stats.Interval `json:"train_accuracy"`     // %, at the last step
@@ -64,7 +65,7 @@ type row struct {
 // rows are all numbers of a study.
 func (s *Study) rows(results []result) []row {
 	var all []row
-	for _, r := range results {
+	for k, r := range results {
 		level := r.level()
 		for i, a := range r.Arms {
 			if !a.exists() {
@@ -73,6 +74,7 @@ func (s *Study) rows(results []result) []row {
 			facts := a.facts().text()
 			for _, m := range s.Measures {
 				w := s.row(r, i, m, level)
+				w.More = s.contrasts(results, k, i, m)
 				w.Revision, w.Device, w.Precision = facts["revision"], facts["device"],
 					facts["precision"]
 				all = append(all, w)
@@ -104,17 +106,17 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 		w.Zero, w.Ended = append(w.Zero, o.ZeroError()), append(w.Ended, o.Epochs())
 		w.Seeds = append(w.Seeds, number(values[j]))
 	}
-	var paired []float64
-	if plus, minus, ok := pair(index); ok {
+	paired, ok := r.paired(index, m)
+	if ok {
+		plus, minus, _ := pair(index)
 		a, b := r.Arms[plus], r.Arms[minus]
-		x, y := a.values(last), b.values(last)
-		paired = stats.Known(stats.Paired(x, y))
-		w.Of, w.Difference, w.Ratio = a.Title+" − "+b.Title, interval(paired), number(ratio(x, y))
+		w.Of, w.Difference = a.Title+" − "+b.Title, interval(paired)
+		w.Ratio = number(ratio(a.values(last), b.values(last)))
 	}
 	if paper, ok := m.paper(r.Cell); ok && index < chosen {
 		w.Paper = &paper[min(index, momentum)]
 		if index != momentum {
-			w.Status = status(paper[momentum]-paper[plain], stats.Mean95(paired))
+			w.Status = status(paper[momentum]-paper[plain], stats.Mean95(stats.Known(paired)))
 		}
 	}
 	if index == sameRate {
