@@ -125,7 +125,7 @@ func (r *experiment) writeHParams(dir *rundir.Dir) error {
 	if err := json.Unmarshal(text, &settings); err != nil {
 		return err
 	}
-	settings["rule"], settings["eta_eff"] = r.ruleName(), r.Rule().EffectiveRate(r.Rate)
+	settings["rule"], settings["eta_eff"] = r.RuleName(), r.Rule().EffectiveRate(r.Rate)
 	return durable.WriteFile(dir.Path(settingsEvents), func(w io.Writer) error {
 		return tbevents.WriteHParams(w, settings)
 	})

@@ -137,7 +137,7 @@ func (r *experiment) settingsTable() (page.Table, error) {
 		Rule          string      `json:"rule"`
 		EffectiveRate json.Number `json:"η_eff"`
 		Parameters    int         `json:"parameters"`
-	}{r.ruleName(), json.Number(fmt.Sprintf("%.6g", r.derived().EffectiveRate)),
+	}{r.RuleName(), json.Number(fmt.Sprintf("%.6g", r.derived().EffectiveRate)),
 		r.net.NumParams()}} {
 		object, err := json.Marshal(v)
 		if err != nil {

@@ -142,7 +142,7 @@ func (r *experiment) open(ctx context.Context) error {
 		"per image and step\n", r.Model, r.Width, r.Norm, r.Init, r.net.NumParams(),
 		r.stepFLOP/1e9)
 	fmt.Fprintf(r.stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)%s\n",
-		r.ruleName(), r.Rate, r.Schedule, r.Rule().EffectiveRate(r.Rate), r.Epochs,
+		r.RuleName(), r.Rate, r.Schedule, r.Rule().EffectiveRate(r.Rate), r.Epochs,
 		r.stepsPerEpoch, r.untilText())
 	return nil
 }
@@ -254,21 +254,13 @@ func (r *experiment) evalName() string {
 	return "test images"
 }
 
-// ruleName is the usual name of the rule: on mini-batches GD is SGD.
-func (r *experiment) ruleName() string {
-	if r.Batch > 0 {
-		return "S" + r.Rule().String()
-	}
-	return r.Rule().String()
-}
-
 // derived is stored beside the settings.
 func (r *experiment) derived() Derived {
 	return Derived{
 		Title: fmt.Sprintf("%s, %d images%s, %s width %d: %s, η = %g %s, seed %d", r.Data,
-			r.train.N, smallMarginCount(r.train), r.Model, r.Width, r.ruleName(), r.Rate,
+			r.train.N, smallMarginCount(r.train), r.Model, r.Width, r.RuleName(), r.Rate,
 			r.Schedule, r.Seed),
-		Rule: r.ruleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate),
+		Rule: r.RuleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate),
 		Parameters: r.net.NumParams(), Chunk: r.chunk, TrainImages: r.train.N,
 		EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch, EvalEvery: r.every,
 		EpochFLOP: r.stepFLOP * float64(r.train.N),

@@ -303,6 +303,14 @@ func (c *Config) Rule() descent.Rule {
 		Clip: c.Clip}
 }
 
+// RuleName is the usual name of the rule: on mini-batches GD is SGD.
+func (c *Config) RuleName() string {
+	if c.Batch > 0 {
+		return "S" + c.Rule().String()
+	}
+	return c.Rule().String()
+}
+
 // Network builds the network of the settings.
 func (c *Config) Network(classes int) (*models.Network, error) {
 	return models.New(models.Config{Model: c.Model, Width: c.Width, Norm: c.Norm,

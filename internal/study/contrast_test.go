@@ -25,6 +25,7 @@ func TestContrasts(t *testing.T) {
 		change(&r.Cell)
 		r.Arms = [arms]arm{plain: r.Arms[plain], momentum: r.Arms[momentum]}
 		r.Arms[momentum].Outcomes = withMomentum
+		r.Arms[plain].Config.Batch = r.Base.Batch
 		return r
 	}
 	small := other("batches", func(c *Cell) {
@@ -62,6 +63,9 @@ func TestContrasts(t *testing.T) {
 	if got.Than != "full" || got.Points.Mean != -8.5 || got.Points.N != 2 || got.Paper != nil {
 		t.Errorf("batch normalization: %+v (%v), want −8.5 of 2 and no number of the paper", got,
 			got.Points)
+	}
+	if got := rows[0].Rule; !strings.HasPrefix(got, "SGD") {
+		t.Errorf("the rule on mini-batches is %q, want SGD", got)
 	}
 	want := "| ResNet-18, full batch | ResNet-18, batch 128 | GD+M − GD | +9.09 | " +
 		"9.7 ± 1.4 (3) | reproduced |"

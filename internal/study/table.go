@@ -99,7 +99,7 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 		Measure: m.Title,
 		Ours:    interval(values), Level: number(level), Equal: interval(equal),
 		Train: interval(train), Diverged: a.diverged(),
-		Rule: c.Rule().String(), Rate: c.Rate, EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)),
+		Rule: c.RuleName(), Rate: c.Rate, EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)),
 		Schedule: c.Schedule, Decay: c.WeightDecay, Epochs: c.Epochs, Batch: c.Batch,
 	}
 	for j, o := range a.Outcomes {
