@@ -3,6 +3,8 @@ package markdown
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,11 +54,12 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// Each row of a table in the documents has as many cells as its titles: otherwise it is no table,
-// or a cell is lost.
-func TestDocuments(t *testing.T) {
-	tables := 0
-	for _, pattern := range []string{"README.md", "docs/*.md", "results/*/*.md"} {
+// documents are the Markdown files of the repository, by path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, pattern := range []string{"README.md", "docs/*.md", "results/*.md", "results/*/*.md",
+		"scripts/*/*.md"} {
 		paths, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(pattern)))
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, paths, err)
@@ -66,24 +69,72 @@ func TestDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			titles := 0 // of the table that the line before belongs to
-			for i, line := range strings.Split(string(text), "\n") {
-				line = strings.ReplaceAll(strings.TrimSpace(line), `\|`, "")
-				cells := strings.Count(line, "|") - 1
-				switch {
-				case !strings.HasPrefix(line, "|"):
-					titles = 0
-				case titles == 0:
-					titles = cells
-					tables++
-				case cells != titles:
-					t.Errorf("%s:%d has %d cells, want %d", path, i+1, cells, titles)
-				}
+			texts[path] = string(text)
+		}
+	}
+	return texts
+}
+
+// Each row of a table in the documents has as many cells as its titles: otherwise it is no table,
+// or a cell is lost.
+func TestDocumentTables(t *testing.T) {
+	tables := 0
+	for path, text := range documents(t) {
+		titles := 0 // of the table that the line before belongs to
+		for i, line := range strings.Split(text, "\n") {
+			line = strings.ReplaceAll(strings.TrimSpace(line), `\|`, "")
+			cells := strings.Count(line, "|") - 1
+			switch {
+			case !strings.HasPrefix(line, "|"):
+				titles = 0
+			case titles == 0:
+				titles = cells
+				tables++
+			case cells != titles:
+				t.Errorf("%s:%d has %d cells, want %d", path, i+1, cells, titles)
 			}
 		}
 	}
 	if tables < 50 {
 		t.Errorf("%d tables, want at least 50", tables)
+	}
+}
+
+// Each link of a document to a file leads to one, and one to a heading to a heading of that file.
+func TestDocumentLinks(t *testing.T) {
+	texts := documents(t)
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
+	dropped := regexp.MustCompile(`[^\p{L}\p{N}_ -]`) // by GitHub, from a heading's anchor
+	links := 0
+	for path, text := range texts {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(file, "://") {
+				continue
+			}
+			links++
+			target := path
+			if file != "" {
+				target = filepath.Join(filepath.Dir(path), filepath.FromSlash(file))
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", path, m[1], err)
+			}
+			if anchor == "" || filepath.Ext(target) != ".md" {
+				continue
+			}
+			if !slices.ContainsFunc(heading.FindAllStringSubmatch(texts[target], -1),
+				func(h []string) bool {
+					name := dropped.ReplaceAllString(strings.ToLower(h[1]), "")
+					return strings.ReplaceAll(name, " ", "-") == anchor
+				}) {
+				t.Errorf("%s links to %s, which is not a heading there", path, m[1])
+			}
+		}
+	}
+	if links < 100 {
+		t.Errorf("%d links, want at least 100", links)
 	}
 }
 
