@@ -91,9 +91,8 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		}
 		for i, r := range cells {
 			addInterval(&l, xs[i], r.arm(arm).values(last), 0, 100)
-			if plus, minus, ok := pair(arm); ok {
-				addInterval(&d, xs[i], stats.Paired(r.arm(plus).values(last),
-					r.arm(minus).values(last)), -100, 100)
+			if points, ok := r.paired(arm, m); ok {
+				addInterval(&d, xs[i], points, -100, 100)
 			}
 		}
 		sortByX(&l)

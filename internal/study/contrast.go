@@ -3,7 +3,6 @@ package study
 import (
 	"slices"
 
-	"momentum/internal/imagerun"
 	"momentum/internal/page"
 	"momentum/internal/stats"
 )
@@ -49,17 +48,6 @@ func (s *Study) contrasts(results []result, cell, arm int, m Measure) (all []con
 		all = append(all, c)
 	}
 	return all
-}
-
-// paired is the difference in the row of an arm, by seed: NaN where a run has diverged. ok is false
-// if the row has none.
-func (r result) paired(arm int, m Measure) (points []float64, ok bool) {
-	plus, minus, ok := pair(arm)
-	if !ok || !r.Arms[arm].exists() {
-		return nil, false
-	}
-	last := func(o imagerun.Outcome) float64 { return m.value(o.Last) }
-	return stats.Paired(r.Arms[plus].values(last), r.Arms[minus].values(last)), true
 }
 
 // contrastTable is the table of all contrasts, without rows if there are none.

@@ -64,6 +64,13 @@ func TestContrasts(t *testing.T) {
 		t.Errorf("batch normalization: %+v (%v), want −8.5 of 2 and no number of the paper", got,
 			got.Points)
 	}
+	// The choice by the second protocol, −1, −1 and 0. With mini-batches it is that of the first.
+	full.Arms[etaGrid].Outcomes = []imagerun.Outcome{ended(0.1, 1, 0.69, 1), ended(0.1, 1, 0.71, 1),
+		ended(0.1, 1, 0.74, 1)}
+	second := s.contrasts([]result{small, full}, 1, etaGrid, s.Measures[0])
+	if len(second) != 1 || math.Abs(second[0].Points.Mean+1) > 1e-9 {
+		t.Errorf("the second choice: %+v, want −1 point", second)
+	}
 	if got := rows[0].Rule; !strings.HasPrefix(got, "SGD") {
 		t.Errorf("the rule on mini-batches is %q, want SGD", got)
 	}

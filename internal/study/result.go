@@ -61,6 +61,17 @@ func pair(arm int) (minuend, subtrahend int, ok bool) {
 	return momentum, arm, true
 }
 
+// paired is the difference in the row of an arm, by seed: NaN where a run has diverged. ok is false
+// if the row has none.
+func (r result) paired(arm int, m Measure) (points []float64, ok bool) {
+	plus, minus, ok := pair(arm)
+	if !ok || !r.arm(plus).exists() || !r.arm(minus).exists() {
+		return nil, false
+	}
+	last := func(o imagerun.Outcome) float64 { return m.value(o.Last) }
+	return stats.Paired(r.arm(plus).values(last), r.arm(minus).values(last)), true
+}
+
 // ratio is the mean of a over the mean of b, over the seeds for which both are numbers.
 func ratio(a, b []float64) float64 {
 	var x, y float64
