@@ -111,16 +111,40 @@ func zeroError(rows []rundir.Row) int {
 	return -1
 }
 
-// AtLoss is the value of a column at the first evaluation with a training loss of at most level,
-// NaN if there is none.
+// AtLoss is the value of a column where the training loss first falls to a level: between the
+// evaluation before and the one at or below, by the logarithm of the loss. NaN if it does not fall
+// so far.
 func (o Outcome) AtLoss(level float64, column string) float64 {
+	before, value := math.NaN(), math.NaN() // at the evaluation before
 	for _, row := range o.Rows {
 		loss, measured := row.Get(lossColumn)
-		if x, evaluated := row.Get(column); measured && evaluated && loss <= level {
+		x, evaluated := row.Get(column)
+		if !measured || !evaluated {
+			continue
+		}
+		if loss <= level {
+			if before > level && loss > 0 {
+				share := math.Log(before/level) / math.Log(before/loss)
+				return (1-share)*value + share*x
+			}
 			return x
 		}
+		before, value = loss, x
 	}
 	return math.NaN()
+}
+
+// LeastLoss is the least training loss at which a column was measured, NaN if the run has diverged.
+func (o Outcome) LeastLoss(column string) float64 {
+	least := math.NaN()
+	for _, row := range o.Rows {
+		loss, measured := row.Get(lossColumn)
+		if _, evaluated := row.Get(column); measured && evaluated && !o.Diverged &&
+			!(loss >= least) {
+			least = loss
+		}
+	}
+	return least
 }
 
 // Series returns the epochs and values of a column, as far as it was measured.

@@ -44,13 +44,20 @@ func TestOutcome(t *testing.T) {
 	if !o.Fitted() || o.ZeroError() != 1 {
 		t.Errorf("fitted %v, zero error at epoch %d; want true and 1", o.Fitted(), o.ZeroError())
 	}
-	// The loss of epoch 1 is low enough, but nothing was evaluated then.
-	for _, tt := range []struct{ level, want float64 }{{2, 0.25}, {0.5, 0.5}, {0.2, 0.75},
-		{0.1, math.NaN()}} {
+	// The loss of epoch 1 is low enough, but nothing was evaluated then. From 2 to 0.25 are three
+	// halvings.
+	for _, tt := range []struct{ level, want float64 }{{3, 0.25}, {2, 0.25}, {1, 0.25 + 0.25/3},
+		{0.5, 0.25 + 0.5/3}, {0.25, 0.5}, {0.125, 0.75}, {0.1, math.NaN()}} {
 		got := o.AtLoss(tt.level, "test_accuracy")
-		if got != tt.want && !(math.IsNaN(got) && math.IsNaN(tt.want)) {
+		if !(math.Abs(got-tt.want) < 1e-15) && !(math.IsNaN(got) && math.IsNaN(tt.want)) {
 			t.Errorf("at a loss of %v: %v, want %v", tt.level, got, tt.want)
 		}
+	}
+	// The least loss need not be the last one.
+	risen := Outcome{Rows: append(slices.Clone(o.Rows[:3]), o.Rows[0])}
+	if a, b := o.LeastLoss("test_accuracy"), risen.LeastLoss("test_accuracy"); a != 0.125 ||
+		b != 0.25 {
+		t.Errorf("least losses %v and %v, want 0.125 and 0.25", a, b)
 	}
 	epochs, values := o.Series("test_accuracy")
 	if !slices.Equal(epochs, []float64{0, 2, 3}) || !slices.Equal(values,

@@ -24,7 +24,7 @@ type row struct {
 
 	Ours  *stats.Interval `json:"ours"`          // %, at the last step
 	Seeds []*float64      `json:"seeds"`         // %, by seed; null: diverged
-	Equal *stats.Interval `json:"at_equal_loss"` // %, at the first training loss of at most Level
+	Equal *stats.Interval `json:"at_equal_loss"` // %, where the training loss falls to Level
 	Level *float64        `json:"equal_loss"`    // nats; null: all seeds diverged
 
 	// Points, paired by seed: an arm with momentum minus one without, such as "GD+M − GD".
@@ -66,7 +66,7 @@ type row struct {
 func (s *Study) rows(results []result) []row {
 	var all []row
 	for k, r := range results {
-		level := r.level()
+		level := r.level(s.Measures[0].Column)
 		for i, a := range r.Arms {
 			if !a.exists() {
 				continue

@@ -13,23 +13,12 @@ import (
 // accuracyColumns are those of the images that a run evaluates.
 var accuracyColumns = []string{"test_accuracy", "held_out_accuracy"}
 
-// accuracyAt is a run's accuracy in % where its training loss first falls to a level: between the
-// evaluation before and the one at or after, by the logarithm of the loss. NaN if it does not fall
-// so far.
+// accuracyAt is a run's accuracy in % where its training loss first falls to a level, NaN if it does
+// not fall so far.
 func accuracyAt(r runtable.Run, level float64) float64 {
-	loss := map[float64]float64{}
-	epochs, values := r.Series("loss")
-	for i, epoch := range epochs {
-		loss[epoch] = values[i]
-	}
 	for _, column := range accuracyColumns {
-		epochs, values := r.Series(column)
-		for i := 1; i < len(epochs); i++ {
-			before, after := loss[epochs[i-1]], loss[epochs[i]]
-			if before > level && level >= after {
-				share := math.Log(before/level) / math.Log(before/after)
-				return 100 * ((1-share)*values[i-1] + share*values[i])
-			}
+		if x := r.AtLoss(level, column); !math.IsNaN(x) {
+			return 100 * x
 		}
 	}
 	return math.NaN()
