@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"slices"
 
 	"momentum/internal/page"
@@ -45,6 +46,9 @@ func (s *Study) contrasts(results []result, cell, arm int, m Measure) (all []con
 			paper := mine[momentum] - mine[plain] - (theirs[momentum] - theirs[plain])
 			c.Paper, c.Status = &paper, status(paper, stats.Mean95(stats.Known(points)))
 		}
+		if arm == sameRate {
+			c.Status = untrained(cmp.Or(r.beyond(), results[first].beyond()))
+		}
 		all = append(all, c)
 	}
 	return all
@@ -65,7 +69,7 @@ func (s *Study) contrastTable(rows []row) page.Table {
 		}
 	}
 	titles := []string{"", "than with", "measure", "difference", "paper", "ours",
-		"beside the paper"}
+		"beside the paper, or a remark"}
 	if len(s.Measures) == 1 {
 		titles, lines = without(2, titles, lines)
 	}

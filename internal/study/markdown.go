@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -143,10 +144,10 @@ func (s *Study) differences(results []result, rows []row) page.Table {
 			ratio = fmt.Sprintf("%.3f", *r.Ratio)
 		}
 		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
-			paperRatio, ratio, r.Status})
+			paperRatio, ratio, cmp.Or(r.Status, untrained(r.Beyond))})
 	}
 	titles := []string{"", "measure", "difference", "paper", "ours", "ratio, paper", "ratio, ours",
-		"beside the paper"}
+		"beside the paper, or a remark"}
 	if len(s.Measures) == 1 {
 		titles, lines = without(1, titles, lines)
 	}
@@ -176,6 +177,15 @@ func (s *Study) settings(rows []row) page.Table {
 		"best of the", "settings tried", "held-out accuracy, %", ""}, lines)
 }
 
+// untrained is the remark on a difference from a control whose networks did not all train, by what
+// result.beyond says of it.
+func untrained(beyond string) string {
+	if beyond == "" {
+		return ""
+	}
+	return "of a control that " + beyond
+}
+
 // remark says what to keep in mind about a setting.
 func (s *Study) remark(r row) string {
 	var remarks []string
@@ -202,7 +212,7 @@ func (s *Study) notes(results []result) string {
 	var levels []string
 	_, own := distinguish(s.Cells)
 	for _, r := range results {
-		if level := r.level(); !math.IsNaN(level) {
+		if level := r.level(s.Measures[0].Column); !math.IsNaN(level) {
 			text := fmt.Sprintf("%.3g", level)
 			if len(results) > 1 {
 				text += " (" + own[r.Title] + ")"
@@ -211,9 +221,9 @@ func (s *Study) notes(results []result) string {
 		}
 	}
 	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+
-		"training loss\" is the accuracy at the first evaluation at which the training loss is at "+
-		"most the largest\nat which a seed of the two algorithms ends with zero training error "+
-		"(or ends, if none has): %s nats.\n\n%s\n\nBeside the paper: \"reproduced\", our interval "+
+		"training loss\" is the accuracy where the training loss first falls to the least to which "+
+		"all seeds\nof the two algorithms come that end with zero training error (to which all come, "+
+		"if none does): %s nats; between two evaluations by the logarithm of the loss.\n\n%s\n\nBeside the paper: \"reproduced\", our interval "+
 		"holds the paper's difference and leaves out 0 (or, where the paper's is less than a "+
 		"point, has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
 		"paper's side, and the paper's difference; \"opposite\", it leaves out 0 on the other "+
@@ -290,10 +300,10 @@ func (s *Study) stability(results []result) string {
 	if s.Form == string(descent.Damped) {
 		limit = "2(1+γ)/((1−γ)η)"
 	}
-	return fmt.Sprintf("%s. That is what a rate beyond the stability limit of GD does: GD is "+
-		"stable up to a sharpness of 2/η, %s GD+M at its η up to %s, which is (1+γ)/(1−γ) = "+
-		"%.3g times as much at the same effective rate.", strings.Join(cells, "; "), s.Form, limit,
-		(1+s.Gamma)/(1-s.Gamma))
+	return fmt.Sprintf("%s. What momentum adds there is no gain over a trained network. A rate "+
+		"beyond the stability limit of GD would do that: GD is stable up to a sharpness of 2/η, %s "+
+		"GD+M at its η up to %s, which is (1+γ)/(1−γ) = %.3g times as much at the same effective "+
+		"rate.", strings.Join(cells, "; "), s.Form, limit, (1+s.Gamma)/(1-s.Gamma))
 }
 
 // cellOf is the cell with a title.

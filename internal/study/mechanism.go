@@ -1,6 +1,7 @@
 package study
 
 import (
+	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/floats"
@@ -69,7 +70,12 @@ func (s *Study) mechanism(results []result) page.Table {
 			}
 			line := []string{r.Title, a.Title}
 			for _, q := range quantities {
-				line = append(line, text(interval(a.values(q.value))))
+				line = append(line, withN(interval(a.values(func(o imagerun.Outcome) float64 {
+					if o.Diverged {
+						return math.NaN()
+					}
+					return q.value(o)
+				}))))
 			}
 			lines = append(lines, line)
 		}
@@ -81,7 +87,7 @@ func (s *Study) mechanism(results []result) page.Table {
 const (
 	mechanismTitle = "What both groups of images put into the steps"
 	mechanismText  = "Sums and means over the diagnosed steps, mean ± 95% t interval over the " +
-		"seeds. What a step takes from the small-margin images' mean training loss is, to first " +
+		"seeds that did not diverge (n). What a step takes from the small-margin images' mean training loss is, to first " +
 		"order, the sum of three parts of the momentum buffer: the large-margin images', their " +
 		"own, and the weight decay's. The past is the first without the gradient of the step; " +
 		"without momentum there is none. Margins are logits of the label less the largest " +

@@ -26,9 +26,10 @@ func TestMechanism(t *testing.T) {
 	end := rundir.Row{Step: 2, Values: []rundir.Value{{Name: "epoch", X: 2},
 		{Name: "test_margin_q50_small_margin", X: -1.5},
 		{Name: "test_margin_q50_large_margin", X: 2.5}}}
-	all[0].Arms[momentum].Outcomes = []imagerun.Outcome{{Rows: []rundir.Row{
-		row(0, 1, 2, 0.25, 1, 0.5, 0), row(1, 2, 4, 0.75, 3, 1.5, 1), end}}}
-	want := "| GD+M | 0.5 | 0.5 | 100 | 50 | 25 | -1.5 | 2.5 |"
+	all[0].Arms[momentum].Outcomes = []imagerun.Outcome{
+		{Rows: []rundir.Row{row(0, 1, 2, 0.25, 1, 0.5, 0), row(1, 2, 4, 0.75, 3, 1.5, 1), end}},
+		{Rows: []rundir.Row{row(0, 9, 2, 0.5, 1, 0.5, 0)}, Diverged: true}} // counts nowhere
+	want := "| GD+M | 0.5 (1) | 0.5 (1) | 100 (1) | 50 (1) | 25 (1) | -1.5 (1) | 2.5 (1) |"
 	text := s.mechanism(all).Markdown()
 	if !strings.Contains(text, want) || strings.Contains(text, "| GD |") {
 		t.Errorf("no %q, or a row of GD in\n%s", want, text)

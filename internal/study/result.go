@@ -83,19 +83,19 @@ func ratio(a, b []float64) float64 {
 	return x / y
 }
 
-// level is the training loss at which the arms of a cell are compared: the largest at which a seed
-// of the two algorithms ends with zero training error, so that all of those reach it. If none has
-// zero training error, it is the largest at which one ends.
-func (r result) level() float64 {
-	fitted, largest := math.NaN(), math.NaN()
+// level is the training loss at which the arms of a cell are compared: the least that every seed of
+// the two algorithms comes to that ends with zero training error. If none does, it is the least that
+// every seed comes to.
+func (r result) level(column string) float64 {
+	fitted, all := math.NaN(), math.NaN()
 	for _, a := range r.Arms[:chosen] {
 		for _, o := range a.Outcomes {
-			loss := o.Last("loss")
+			loss := o.LeastLoss(column)
 			if math.IsNaN(loss) {
 				continue
 			}
-			if !(loss <= largest) {
-				largest = loss
+			if !(loss <= all) {
+				all = loss
 			}
 			if !(loss <= fitted) && o.Fitted() {
 				fitted = loss
@@ -103,7 +103,7 @@ func (r result) level() float64 {
 		}
 	}
 	if math.IsNaN(fitted) {
-		return largest
+		return all
 	}
 	return fitted
 }
@@ -210,23 +210,25 @@ func (s *Study) armTitle(i int, second bool, opt string) string {
 }
 
 // beyond says in how many seeds the control at the effective rate of momentum diverged, or ended
-// with a training loss far above that of momentum. It is empty if there are none.
+// with training errors where GD or GD+M ended with none. It is empty if there are none.
 func (r result) beyond() string {
-	control, withMomentum := r.Arms[sameRate], r.Arms[momentum]
-	const far = 10
-	above := 0
+	control := r.Arms[sameRate]
+	unfitted := 0
 	for i, o := range control.Outcomes {
-		if o.Last("loss") > far*withMomentum.Outcomes[i].Last("loss") {
-			above++
+		if !o.Diverged && !o.Fitted() &&
+			(r.Arms[plain].Outcomes[i].Fitted() || r.Arms[momentum].Outcomes[i].Fitted()) {
+			unfitted++
 		}
 	}
 	var words []string
-	if n := control.diverged(); n > 0 {
-		words = append(words, fmt.Sprintf("diverged in %d of %d seeds", n, len(control.Outcomes)))
-	}
-	if above > 0 {
-		words = append(words, fmt.Sprintf("ended with more than %d times the training loss of "+
-			"momentum in %d of %d seeds", far, above, len(control.Outcomes)))
+	for _, w := range []struct {
+		n    int
+		what string
+	}{{control.diverged(), "diverged"}, {unfitted, "did not fit all training images"}} {
+		if w.n > 0 {
+			words = append(words, fmt.Sprintf("%s in %d of %d seeds", w.what, w.n,
+				len(control.Outcomes)))
+		}
 	}
 	return strings.Join(words, " and ")
 }

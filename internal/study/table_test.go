@@ -108,6 +108,26 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// A control at chance where the others fit is marked in the row of its difference: seed 1 diverged,
+// seed 2 has training errors where GD has none, seed 3 fits.
+func TestUntrainedControl(t *testing.T) {
+	s := two()
+	all := results(t, s)
+	all[0].Arms[sameRate].Outcomes = []imagerun.Outcome{diverged(), ended(0.1, 0.9, 0.10, 1),
+		ended(0.1, 1, 0.70, 1)}
+	all[0].Arms[momentum].Outcomes[1] = ended(0.1, 0.9, 0.81, 1)
+	want := "GD+M − GD at the effective rate of GD+M |  | 43 ± 356 (2) |  | 2.075 | of a control " +
+		"that diverged in 1 of 3 seeds and did not fit all training images in 1 of 3 seeds |"
+	if text := s.markdown(all, s.rows(all)); !strings.Contains(text, want) {
+		t.Errorf("want %s\n%s", want, text)
+	}
+	// Without a seed of GD or GD+M that fits, there is nothing to fall behind.
+	all[0].Arms[plain].Outcomes[1] = ended(0.1, 0.9, 0.72, 1)
+	if got := all[0].beyond(); got != "diverged in 1 of 3 seeds" {
+		t.Errorf("the control %q", got)
+	}
+}
+
 // The choice of GD+M by the same grid of η is an arm of its own beside the other, with its
 // difference to GD (−1, −1, 0: −0.67 ± 1.43) and the paper's verdict. Where both choices are one
 // setting, its arm has both names.
