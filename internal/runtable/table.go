@@ -40,8 +40,10 @@ func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr
 }
 
 // ReadAll reads run folders. What is no folder, such as a lock file, is skipped; a folder that
-// cannot be read as a run on images gets a line on stderr.
+// cannot be read as a run on images gets a line on stderr, and so does one with the settings and
+// the seed of an earlier one, such as NAME.old-1 beside NAME: it would count twice.
 func ReadAll(folders []string, stderr io.Writer) (runs []Run) {
+	places := map[string]string{} // folders, by configuration and seed
 	for _, folder := range folders {
 		if info, err := os.Stat(folder); err == nil && !info.IsDir() {
 			continue
@@ -51,6 +53,12 @@ func ReadAll(folders []string, stderr io.Writer) (runs []Run) {
 			fmt.Fprintf(stderr, "left out: %s\n", cli.Line(err))
 			continue
 		}
+		key := r.Without() + " seed " + r.Seed()
+		if first, found := places[key]; found {
+			fmt.Fprintf(stderr, "left out: %s: the same settings and seed as %s\n", folder, first)
+			continue
+		}
+		places[key] = folder
 		runs = append(runs, r)
 	}
 	return runs

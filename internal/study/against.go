@@ -76,12 +76,16 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 	}
 	accuracy := figure.Panel{Title: m.Title, X: x, Y: figure.Axis{Label: m.Title + " (%)"}}
 	gain := figure.Panel{Title: "what momentum adds", X: x, Y: figure.Axis{Label: "points"}}
+	opt := cells[0].Base.Opt
+	if slices.ContainsFunc(cells, func(r result) bool { return r.Base.Opt != opt }) {
+		opt = "gd"
+	}
 	second := slices.ContainsFunc(cells, func(r result) bool { return r.Arms[etaGrid].exists() })
 	for arm := range arms {
 		if !slices.ContainsFunc(cells, func(r result) bool { return r.Arms[arm].exists() }) {
 			continue
 		}
-		title := s.armTitle(arm, second, "gd")
+		title := s.armTitle(arm, second, opt)
 		l := figure.Line{Name: title, Color: colors[arm], Dashed: arm >= sameRate,
 			Bars: true}
 		d := l

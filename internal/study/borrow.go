@@ -22,6 +22,10 @@ func (i *invocation) borrow(results []result) (best [][chosen]choice, err error)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := sweep.Read(filepath.Join(i.study.TrialsOf, "final"), i.base.Runs); err != nil {
+		return nil, fmt.Errorf("-trials-of: its trials are not known to be complete: %w: execute "+
+			"the rest of that study first", err)
+	}
 	for k := range results {
 		r := &results[k]
 		for _, t := range trials {
@@ -45,15 +49,14 @@ func (i *invocation) borrow(results []result) (best [][chosen]choice, err error)
 			return nil, fmt.Errorf("%s: %w: execute the rest of that study first",
 				i.study.TrialsOf, err)
 		}
-		i.study.Rates = r.rates
 		i.study.otherTrials = cmp.Or(i.study.otherTrials,
 			difference(r.trials[0].configs[0].Settings, r.Base.Settings))
 		choices := i.study.chooseAll(*r)
 		for n, p := range i.study.Protocols {
-			if choices[momentum+n].tried == 0 {
-				return nil, fmt.Errorf("%s: no trials with momentum of %s on a grid of %s, as "+
-					"-protocol=%s has it: give the -protocol of that study",
-					i.study.TrialsOf, r.Title, p.symbol(), p)
+			if tried := choices[momentum+n].tried; tried < choices[plain].tried {
+				return nil, fmt.Errorf("%s: %d trials with momentum of %s on the grid of %s that "+
+					"-protocol=%s has, want %d, as many as without: give the -protocol of that "+
+					"study", i.study.TrialsOf, tried, r.Title, p.symbol(), p, choices[plain].tried)
 			}
 		}
 		best = append(best, choices)
@@ -84,7 +87,7 @@ func comparable(c imagerun.Config) imagerun.Settings {
 	s := c.Settings
 	s.Opt, s.Form, s.Momentum, s.Rate = "", "", 0, 0
 	s.Schedule, s.WeightDecay, s.Seed = "", 0, 0
-	s.Holdout, s.EvalEvery, s.GhostBatch = 0, 0, 0
+	s.Holdout, s.EvalEvery = 0, 0
 	s.SmallMargin, s.SmallMarginFactor, s.SmallMarginNoise = 0, 0, 0
 	s.SmallMarginShuffle, s.SmallMarginSeed, s.UntilLoss = "", 0, 0
 	s.Diagnose, s.DiagnoseEvery, s.DiagnoseImages, s.Eigenvalues = "", 0, 0, 0

@@ -79,6 +79,10 @@ func (f *Figure) cells(o *options) ([]Cell, error) {
 		if err != nil {
 			return nil, err
 		}
+		if o.part == "b" && c.Base.Batch == 0 {
+			return nil, fmt.Errorf("-part=b at this scale has mini-batches of %d images, as many "+
+				"as the %d of %s or more: ask for more -images", batches[0], c.Images, c.Title)
+		}
 		c.Paper.Batch = cmp.Or(paperBatch, c.Paper.Batch)
 		cells = append(cells, c)
 	}

@@ -161,6 +161,29 @@ func TestStudy(t *testing.T) {
 
 	borrowed(t, calm, finals)
 
+	// Flags of other final runs are refused, and not remembered.
+	for range 2 {
+		if _, err = start(t.Context(), calm, "plan", "-seeds=1"); err == nil ||
+			!strings.Contains(err.Error(), "a list with other settings: epochs is 4, want 2") {
+			t.Errorf("a plan of fewer seeds in the same folder: %v", err)
+		}
+	}
+	if stdout, err = start(t.Context(), calm, "collect"); err != nil {
+		t.Errorf("collect after a plan that was refused: %v\n%s", err, stdout)
+	}
+	// A stage that was not planned yet is no error of the report.
+	if err := os.Rename(filepath.Join(out, "final"), filepath.Join(calm, "final")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start(t.Context(), calm, "collect"); err == nil ||
+		!strings.Contains(err.Error(), "final: not planned yet") ||
+		!strings.Contains(runtest.Read(t, out, "report.md"), "trials-1: 3 of 3 runs have ended.") {
+		t.Errorf("a study whose final runs were not planned: %v", err)
+	}
+	if err := os.Rename(filepath.Join(calm, "final"), filepath.Join(out, "final")); err != nil {
+		t.Fatal(err)
+	}
+
 	// Killed in the middle of a stage, stopped in the middle of another, a run damaged; and then
 	// let go on.
 	root := t.TempDir()

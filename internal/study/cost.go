@@ -9,14 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"momentum/internal/imagerun"
-	"momentum/internal/runlist"
 	"momentum/internal/sweep"
 )
 
@@ -45,7 +43,9 @@ func (s *Study) size() (n counts, growth int, err error) {
 	if s.Longer > 0 {
 		n.longer = s.Seeds
 	}
-	if len(s.Rates) > 1 { // two rates on both sides, for GD and for GD+M by each protocol
+	if s.TrialsOf != "" {
+		n.trials = 0
+	} else if len(s.Rates) > 1 { // two rates on both sides, for GD and for GD+M by each protocol
 		growth = s.Grow * 2 * 2 * (1 + len(s.Protocols)) * len(s.Schedules) *
 			len(s.WeightDecays) * s.TrialSeeds
 	}
@@ -61,15 +61,21 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(i.stdout, "study     %d comparison(s), in each at most %d trials (settings of "+
-		"GD: %d, of GD+M: %d; seeds: %d), at most %d final runs (%d seeds of GD, GD+M by each "+
-		"protocol and GD at the effective rate of GD+M)", len(s.Cells), n.trials, n.settings[0],
-		n.settings[1], s.TrialSeeds, n.finals, s.Seeds)
+	fmt.Fprintf(i.stdout, "study     %d comparison(s), in each at most ", len(s.Cells))
+	if n.trials > 0 {
+		fmt.Fprintf(i.stdout, "%d trials (settings of GD: %d, of GD+M: %d; seeds: %d), at most ",
+			n.trials, n.settings[0], n.settings[1], s.TrialSeeds)
+	}
+	fmt.Fprintf(i.stdout, "%d final runs (%d seeds of GD, GD+M by each protocol and GD at the "+
+		"effective rate of GD+M)", n.finals, s.Seeds)
 	if n.longer > 0 {
 		fmt.Fprintf(i.stdout, " and %d of %d times the epochs", n.longer, s.Longer)
 	}
-	fmt.Fprintf(i.stdout, "; at most %d more trials where a best rate lies at the edge of the "+
-		"grid\n", growth)
+	if growth > 0 {
+		fmt.Fprintf(i.stdout, "; at most %d more trials where a best rate lies at the edge of "+
+			"the grid", growth)
+	}
+	fmt.Fprintln(i.stdout)
 
 	units := float64(n.trials + n.finals + n.longer*s.Longer) // of a cell, each as long as a trial
 	flop := 0.0
@@ -90,14 +96,9 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 
 	jobs, _ := i.slots()
 	seconds, disk := 0.0, 0.0
-	for k, cell := range s.Cells {
+	for _, cell := range s.Cells {
 		fmt.Fprintf(i.stdout, "          measuring a step of %s …\n", cell.Title)
-		trials, err := s.trials(k, s.Rates)
-		if err != nil {
-			return err
-		}
-		// The last has momentum, which takes a little more memory and time.
-		c, err := i.measure(ctx, l, trials[len(trials)-1].configs[0])
+		c, err := i.measure(ctx, l, cell)
 		if e := (*exec.ExitError)(nil); errors.As(err, &e) && !e.Exited() {
 			fmt.Fprintf(i.stdout, "          the process that measures was killed (%s), so there "+
 				"is no estimate of the time\n", e.ProcessState)
@@ -120,16 +121,27 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 // update and evaluation, some for two sizes of a chunk.
 const executables = 3
 
-// measure is the mean cost of the run, by as many workers at once as the study executes, each with
-// the threads and the GPU that it has then: two that share a core or its memory are slower than one
-// alone.
-func (i *invocation) measure(ctx context.Context, l *sweep.List, run imagerun.Config) (
-	imagerun.Cost, error) {
-	name, err := run.Name()
-	if err != nil {
-		return imagerun.Cost{}, err
+// measure is the mean cost of a run of a cell, by as many workers at once as the study executes,
+// each with the threads and the GPU that it has then: two that share a core or its memory are
+// slower than one alone.
+func (i *invocation) measure(ctx context.Context, l *sweep.List, cell Cell) (imagerun.Cost,
+	error) {
+	index := -1
+	for k, r := range l.Runs {
+		c, err := imagerun.ConfigOf(r)
+		if err != nil {
+			return imagerun.Cost{}, err
+		}
+		// One with momentum, which takes a little more memory and time.
+		if comparable(c) == comparable(cell.Base) && imagerun.HasMomentum(c.Opt) {
+			index = k
+			break
+		}
 	}
-	index := slices.IndexFunc(l.Runs, func(r runlist.Run) bool { return r.Name == name })
+	if index < 0 {
+		return imagerun.Cost{}, fmt.Errorf("%s: no run of %s with momentum: remove the file, it "+
+			"is written again", l.Path(), cell.Title)
+	}
 	program, err := i.program()
 	if err != nil {
 		return imagerun.Cost{}, err
@@ -147,8 +159,8 @@ func (i *invocation) measure(ctx context.Context, l *sweep.List, run imagerun.Co
 	for slot := range jobs {
 		g.Go(func() error {
 			file := filepath.Join(dir, strconv.Itoa(slot))
-			cmd := exec.CommandContext(ctx, program, worker, "-config="+l.Path(),
-				"-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)
+			cmd := exec.CommandContext(ctx, program, append(append([]string{worker}, i.share()...),
+				"-config="+l.Path(), "-task="+strconv.Itoa(index), "-dry-run", "-cost="+file)...)
 			cmd.Env = pool.Env(slot)
 			if out, err := cmd.CombinedOutput(); ctx.Err() != nil {
 				return ctx.Err()

@@ -28,18 +28,19 @@ type options struct {
 
 	parameterizations []string
 
-	study    Study
-	protocol string          // both, or one of Protocol
-	rule     imagerun.Config // of which form and momentum are those with momentum
-	part     string          // of the figure: a, or b for mini-batches
-	batches  []int
-	out      string
-	launcher string
-	dryRun   bool
-	failFast bool
-	given    map[string]string // flags, given now or remembered, by name
-	command  string            // that executes the study anywhere
-	pool     struct {
+	study     Study
+	protocol  string          // both, or one of Protocol
+	rule      imagerun.Config // of which form and momentum are those with momentum
+	part      string          // of the figure: a, or b for mini-batches
+	batches   []int
+	out       string
+	launcher  string
+	dryRun    bool
+	failFast  bool
+	given     map[string]string // flags, given now or remembered, by name
+	selection map[string]string // values of selectionFlags
+	command   string            // that executes the study anywhere
+	pool      struct {
 		jobs   int
 		gpus   string
 		perGPU int
@@ -119,8 +120,8 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 		"a control without momentum has this many times the epochs; 0: no such control")
 	fs.StringVar(&s.TrialsOf, "trials-of", "", "`folder` of another study, such as "+
 		"sweeps/figure1-medium, whose trials choose the settings in place of new ones, by its "+
-		"protocols and rules: of the same images, without their small margin, network and "+
-		"epochs; -until-loss may differ")
+		"rules: of the same images, without their small margin, network and epochs; -until-loss "+
+		"may differ")
 	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
 		"choose", "grow", "trials-of", "seeds", "longer"}
 }
@@ -128,10 +129,11 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 func (o *options) executionFlags(fs *flag.FlagSet) []string {
 	fs.StringVar(&o.out, "out", "",
 		"`folder` of this study; empty: sweeps/NAME, with the flags that differ from the scale's")
-	fs.BoolVar(&o.dryRun, "dry-run", false, "write the list, estimate the cost, and stop")
+	fs.BoolVar(&o.dryRun, "dry-run", false, "as plan: write a list, estimate the cost, and stop")
 	fs.StringVar(&o.launcher, "launcher", "local", "local|slurm: where runs are executed")
 	fs.IntVar(&o.pool.jobs, "jobs", 0,
-		"runs at a time; 0: one for each GPU, or two on a CPU with at least two cores")
+		"runs at a time; 0: one for each of -gpus, one on the first GPU without that flag, or two "+
+			"on a CPU with at least two cores")
 	fs.StringVar(&o.pool.gpus, "gpus", "",
 		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
 	fs.IntVar(&o.pool.perGPU, "runs-per-gpu", 1, "runs at a time on each GPU, which share its "+
@@ -187,9 +189,7 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 		}
 	}
 	if folder := given["trials-of"]; folder != "" {
-		chosenBy := []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays",
-			"holdout", "choose"}
-		if err := remindOfTrials(folder, given, chosenBy); err != nil {
+		if err := remindOfTrials(folder, given); err != nil {
 			return verb, nil, &cli.UsageError{Err: err}
 		}
 	}
@@ -251,6 +251,10 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 			return nil, fmt.Errorf("%s: scale %s: -%s=%s: %w", f.Name, scale.Name, name, value, err)
 		}
 	}
+	o.selection = map[string]string{}
+	for _, name := range selectionFlags {
+		o.selection[name] = fs.Lookup(name).Value.String()
+	}
 	s := &o.study
 	s.Name, s.Title, s.Measures = f.Name, f.title(o), f.Measures
 	s.Gamma, s.Form = o.rule.Momentum, o.rule.Form
@@ -260,9 +264,6 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 	}
 	if err := o.validate(given); err != nil {
 		return nil, &cli.UsageError{Err: err}
-	}
-	if o.pool.perGPU > 1 && o.base.GPUMemory == 0 {
-		o.base.GPUMemory = 0.9 / float64(o.pool.perGPU) // a tenth is left to the driver
 	}
 	other := variant(fs, scale, slices.Concat(groups[0].Names, groups[1].Names))
 	if o.out == "" {

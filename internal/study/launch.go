@@ -54,7 +54,7 @@ func (i *invocation) newLauncher() (sweep.Launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := []string{program, worker}
+	command := append([]string{program, worker}, i.share()...)
 	if i.launcher == "slurm" {
 		l := i.slurm
 		l.Command, l.Flags, l.Stdout = command, strings.Fields(i.sbatch), i.stdout
@@ -78,6 +78,16 @@ func (o *options) slots() (jobs int, gpus []string) {
 		return o.pool.perGPU, nil
 	}
 	return min(2, runtime.GOMAXPROCS(0)), nil
+}
+
+// share are the flags of a worker that shares its GPU with others: an equal part of its memory, of
+// which a tenth is left to the driver, unless the user says how much a run takes. It is no part of
+// the lists, so that a study can move to other GPUs.
+func (o *options) share() []string {
+	if o.pool.perGPU <= 1 || o.base.GPUMemory > 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("-gpu-memory=%.3g", 0.9/float64(o.pool.perGPU))}
 }
 
 // program returns the absolute path of a copy of this program in the study's folder, where the

@@ -20,8 +20,14 @@ const rememberedFile = "study.json"
 // remembered is its content.
 type remembered struct {
 	Command string            `json:"command"` // such as figure1
-	Flags   map[string]string `json:"flags"`   // by name
+	Flags   map[string]string `json:"flags"`   // that were given, by name
+	// Selection are the values of the flags by which settings are chosen, given or not.
+	Selection map[string]string `json:"selection"`
 }
+
+// selectionFlags say which trials a study has and how they choose.
+var selectionFlags = []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays",
+	"holdout", "choose"}
 
 // remind adds to the given flags those that the study in a folder remembers. Flags that say where
 // runs are executed are left out if the launcher is given anew.
@@ -35,30 +41,38 @@ func (f *Figure) remind(folder string, given map[string]string, places []string)
 			filepath.Join(folder, rememberedFile), old.Command, f.Name)
 	}
 	_, elsewhere := given["launcher"]
-	old.addTo(given, func(name string) bool {
-		return !(elsewhere && slices.Contains(places, name))
-	})
+	for name, value := range old.Flags { // of the given ones none is changed
+		if _, ok := given[name]; !ok && !(elsewhere && slices.Contains(places, name)) {
+			given[name] = value
+		}
+	}
 	return nil
 }
 
 // remindOfTrials adds to the given flags those by which the study in a folder chose its settings,
-// for a study that takes its trials.
-func remindOfTrials(folder string, given map[string]string, selection []string) error {
+// for a study that takes its trials. One of its protocols may be given, nothing else.
+func remindOfTrials(folder string, given map[string]string) error {
 	other, err := recall(folder)
 	if err != nil {
 		return fmt.Errorf("-trials-of: %w", err)
 	}
-	other.addTo(given, func(name string) bool { return slices.Contains(selection, name) })
-	return nil
-}
-
-// addTo adds the flags that are wanted to the given ones, of which none is changed.
-func (r remembered) addTo(given map[string]string, wanted func(name string) bool) {
-	for name, value := range r.Flags {
-		if _, ok := given[name]; !ok && wanted(name) {
-			given[name] = value
+	if other.Command != "" && len(other.Selection) == 0 {
+		return fmt.Errorf("-trials-of: %s: no selection, as an earlier version has left it: "+
+			"execute that study once more, nothing is trained again",
+			filepath.Join(folder, rememberedFile))
+	}
+	for _, name := range selectionFlags {
+		its, known := other.Selection[name]
+		own, isGiven := given[name]
+		switch {
+		case known && !isGiven:
+			given[name] = its
+		case known && own != its && name != "protocol":
+			return fmt.Errorf("-%s: got %s, but the trials of %s have %s: leave it out", name, own,
+				folder, its)
 		}
 	}
+	return nil
 }
 
 // recall reads what the study in a folder remembers: nothing, if there is none.
@@ -81,6 +95,6 @@ func (i *invocation) remember() error {
 	return durable.WriteFile(filepath.Join(i.out, rememberedFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		return e.Encode(remembered{i.Figure.Name, i.given})
+		return e.Encode(remembered{i.Figure.Name, i.given, i.selection})
 	})
 }

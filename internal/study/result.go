@@ -84,8 +84,8 @@ func ratio(a, b []float64) float64 {
 }
 
 // level is the training loss at which the arms of a cell are compared: the least that every seed of
-// the two algorithms comes to that ends with zero training error. If none does, it is the least that
-// every seed comes to.
+// the two algorithms comes to that ends with zero training error. If none does, it is the least
+// that every seed comes to.
 func (r result) level(column string) float64 {
 	fitted, all := math.NaN(), math.NaN()
 	for _, a := range r.Arms[:chosen] {

@@ -67,7 +67,7 @@ func (s *Study) contenders(trials []trial, outcomes [][]imagerun.Outcome, withMo
 		tried++
 		c := s.judge(t, outcomes[i])
 		switch {
-		case c.diverged == len(c.bySeed):
+		case c.diverged == len(t.configs): // in every seed
 		case len(all) == 0 || compare(c, all[0]) == 0:
 			all = append(all, c)
 		case compare(c, all[0]) < 0:

@@ -107,8 +107,22 @@ func TestBothProtocols(t *testing.T) {
 				tt.next/10)
 		}
 		// The trials that the growth adds are as many for both algorithms and protocols.
-		if n := len(s.effectiveRates(Eta, true, tt.grows)); n != len(tt.grows) {
-			t.Errorf("%s: %d rates, want %d", tt.name, n, len(tt.grows))
+		more, err := s.trials(0, tt.grows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := func(withMomentum bool, rates []float64) (n int) {
+			for _, u := range more {
+				if u.momentum == withMomentum && slices.Contains(rates, u.effectiveRate) {
+					n++
+				}
+			}
+			return n
+		}
+		if n := [3]int{count(false, tt.grows), count(true, tt.grows),
+			count(true, s.effectiveRates(Eta, true, tt.grows))}; n != [3]int{len(tt.grows),
+			len(tt.grows), len(tt.grows)} {
+			t.Errorf("%s: the growth adds %v trials, want %d each", tt.name, n, len(tt.grows))
 		}
 	}
 }
@@ -281,5 +295,15 @@ func TestFurtherSeeds(t *testing.T) {
 		t.Errorf("chose %v, fitted %d, and %v, fitted %d; want 0.1, 1, 0.2 and 2",
 			best[plain].effectiveRate, best[plain].fits, best[momentum].effectiveRate,
 			best[momentum].fits)
+	}
+	// Where every setting of an algorithm diverged with the first seed, all get the second.
+	if r.trials, err = s.trials(0, s.Rates); err != nil {
+		t.Fatal(err)
+	}
+	r.tried = [][]imagerun.Outcome{{diverged()}, {diverged()}, {diverged()}, {miss}, {fit}, {miss}}
+	if got := s.further(&r); len(got) != 4 || got[0].Seed != 2 || got[2].Rate != 0.4 ||
+		got[3].Opt != "gdm" || got[3].Seed != 2 {
+		t.Errorf("after a first seed that diverged: %+v, want seed 2 of all of GD and one of GD+M",
+			got)
 	}
 }

@@ -151,21 +151,29 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	dir := filepath.Join(i.out, name)
 	if i.readOnly {
 		if _, err := sweep.Read(dir, i.base.Runs); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf(
-				"%s: not planned yet: go run ./scripts/%s with the same flags plans it",
-				dir, i.Figure.Name)
+			err := fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags plans "+
+				"it", dir, i.Figure.Name)
+			if len(i.lists) > 0 {
+				err = fmt.Errorf("%w: %w", errMissing, err)
+			}
+			return err
 		}
 	}
 	l, err := sweep.Plan(dir, i.base.Runs, runs)
 	if err != nil {
 		return err
 	}
-	if !i.readOnly && len(i.lists) == 0 {
+	i.lists = append(i.lists, stageList{l, name})
+	// The flags of a study that has further lists are known to be theirs once the last one agrees.
+	planned, err := filepath.Glob(filepath.Join(i.out, "*", filepath.Base(l.Path())))
+	if err != nil {
+		return err
+	}
+	if !i.readOnly && (name == "final" || len(planned) <= len(i.lists)) {
 		if err := i.remember(); err != nil {
 			return err
 		}
 	}
-	i.lists = append(i.lists, stageList{l, name})
 	return stage(ctx, name, l)
 }
 
@@ -199,7 +207,7 @@ func (i *invocation) executeRuns(ctx context.Context, stage string, l *sweep.Lis
 	if err != nil {
 		return err
 	}
-	if stage == "trials-1" && missing == len(l.Runs) {
+	if len(i.lists) == 1 && missing == len(l.Runs) {
 		if err := i.printCost(ctx, l); err != nil {
 			return err
 		}
@@ -208,7 +216,8 @@ func (i *invocation) executeRuns(ctx context.Context, stage string, l *sweep.Lis
 		Stderr: i.stderr})
 }
 
-// plan prints the cost of a stage, and ends at the first whose runs have not all ended.
+// plan ends at the first stage whose runs have not all ended. If it is the first of all, it prints
+// the cost of the study.
 func (i *invocation) plan(ctx context.Context, stage string, l *sweep.List) error {
 	err := i.complete(ctx, stage, l)
 	if err == nil {
@@ -218,7 +227,7 @@ func (i *invocation) plan(ctx context.Context, stage string, l *sweep.List) erro
 		return err
 	}
 	fmt.Fprintf(i.stdout, "%-9s %d runs: %s\n", stage, len(l.Runs), l.Path())
-	if stage == "trials-1" {
+	if len(i.lists) == 1 {
 		if err := i.printCost(ctx, l); err != nil {
 			return err
 		}

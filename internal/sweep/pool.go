@@ -104,8 +104,9 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) e
 	}
 	slots.Wait()
 	if ctx.Err() != nil && context.Cause(ctx) != errFailFast && t.n < t.total {
-		return fmt.Errorf("sweep: %w with %d of %d runs ended; the same command goes on",
+		stopped := fmt.Errorf("sweep: %w with %d of %d runs ended; the same command goes on",
 			cli.ErrStopped, t.n, t.total)
+		return errors.Join(stopped, first)
 	}
 	return first
 }

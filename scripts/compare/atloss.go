@@ -13,8 +13,8 @@ import (
 // accuracyColumns are those of the images that a run evaluates.
 var accuracyColumns = []string{"test_accuracy", "held_out_accuracy"}
 
-// accuracyAt is a run's accuracy in % where its training loss first falls to a level, NaN if it does
-// not fall so far.
+// accuracyAt is a run's accuracy in % where its training loss first falls to a level, NaN if it
+// does not fall so far.
 func accuracyAt(r runtable.Run, level float64) float64 {
 	for _, column := range accuracyColumns {
 		if x := r.AtLoss(level, column); !math.IsNaN(x) {

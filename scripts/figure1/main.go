@@ -30,10 +30,11 @@ GD+M, each at its best setting of an equal number of trials, and their curves.
   go run ./scripts/figure1 -scale=paper -gpus=0,1  that setting, one run on each of two GPUs
   go run ./scripts/figure1 -scale=paper -launcher=slurm -requeue -time=8h   the same on a cluster
 
-Held-out training images judge the trials on a grid, each with two seeds: the same grid of effective
-rates for both algorithms, and the same grid of η, as a user of PyTorch searches (-protocol). The
-best setting of each algorithm is trained on all images with other seeds. A run ends when it has
-fitted all training images (-until-loss). Two controls stand beside the two: GD at the effective
+Held-out training images judge the trials on a grid: the same grid of effective rates for both
+algorithms, and the same grid of η, as a user of PyTorch searches (-protocol). Settings that may
+still be chosen are tried with more seeds (-trial-seeds). The best setting of each algorithm is
+trained on all images with other seeds. At the scales quick and medium a full-batch run ends when it
+has fitted all training images (-until-loss). Two controls stand beside the two: GD at the effective
 rate of the best GD+M, and GD with 10 times the epochs. The same command again goes on where the
 study was stopped, any number of times: runs that have ended are never repeated. It leaves
 report.md and .html, table.md, .csv and .json, and pictures in -out.

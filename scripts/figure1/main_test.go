@@ -117,6 +117,15 @@ func TestUntilLoss(t *testing.T) {
 	}
 }
 
+// Mini-batches of all images are no mini-batches.
+func TestFullBatchOfPartB(t *testing.T) {
+	var stdout bytes.Buffer
+	err := figure1().Run(t.Context(), &stdout, &stdout, []string{"plan", "-part=b", "-images=32"})
+	if err == nil || !strings.Contains(err.Error(), "batches of 32 images, as many as the 32") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Parts have folders and titles of their own.
 func TestParts(t *testing.T) {
 	t.Chdir(t.TempDir())

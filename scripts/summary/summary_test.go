@@ -65,6 +65,12 @@ func TestTable(t *testing.T) {
 	}
 	// With n = 2 the interval is t·s/√2 = 12.706·|a−b|/2: 0.2 ± 1.27 for losses 0.1 and 0.3, 21 ±
 	// 12.7 for accuracies 20 and 22; the paired differences are 6 and 10: 8 ± 25.4.
+	// A copy of a run is no further seed.
+	copied := filepath.Join(root, "gd-0-1.old-1")
+	if err := os.CopyFS(copied, os.DirFS(args[0])); err != nil {
+		t.Fatal(err)
+	}
+	args = append(args, copied)
 	checkOutput(t, args, `| rule | η | η_eff | n | training loss | `+
 		`training accuracy, % | zero training error at epoch | test accuracy, % |
 |---|---|---|---|---|---|---|---|
@@ -72,7 +78,7 @@ func TestTable(t *testing.T) {
 | gdm | 0.5 | 5 | 2 | 0.2 ± 0 (0.2, 0.2) | 100 ± 0 (100, 100) | 7, 7 | 29 ± 38 (26, 32) |
 
 Test accuracy of (gdm, η = 0.5) minus (gd, η = 0.5), paired by seed: 8 ± 25 (6, 10) points, n = 2.
-`, "")
+`, "left out: "+copied+": the same settings and seed as "+args[0])
 }
 
 // A setting that differs has a column, and rows that differ in more than the algorithm and its rate
