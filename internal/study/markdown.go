@@ -221,11 +221,12 @@ func (s *Study) notes(results []result) string {
 		}
 	}
 	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+
-		"training loss\" is the accuracy where the training loss first falls to the least to which "+
-		"all seeds\nof the two algorithms come that end with zero training error (to which all "+
-		"come, if none does): %s nats; between two evaluations by the logarithm of the loss."+
-		"\n\n%s\n\nBeside the paper: \"reproduced\", our interval holds the paper's difference and leaves out 0 (or, where the paper's is less than a "+
-		"point, has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
+		"training loss\" is the accuracy where the training loss first falls to the least to "+
+		"which all seeds\nof the two algorithms come that end with zero training error (to which "+
+		"all come, if none does): %s nats; between two evaluations by the logarithm of the loss."+
+		"\n\n%s\n\nBeside the paper: \"reproduced\", our interval holds the paper's difference "+
+		"and leaves out 0 (or, where the paper's is less than a point, "+
+		"has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
 		"paper's side, and the paper's difference; \"opposite\", it leaves out 0 on the other "+
 		"side; \"no difference seen\", it holds 0 and leaves out\nthe paper's difference; "+
 		"\"undecided\", it holds both.", strings.Join(levels, ", "), s.selection())
@@ -302,8 +303,8 @@ func (s *Study) stability(results []result) string {
 	}
 	return fmt.Sprintf("%s. What momentum adds there is no gain over a trained network. A rate "+
 		"beyond the stability limit of GD would do that: GD is stable up to a sharpness of 2/η, "+
-		"%s GD+M at its η up to %s, which is (1+γ)/(1−γ) = %.3g times as much at the same effective "+
-		"rate.", strings.Join(cells, "; "), s.Form, limit, (1+s.Gamma)/(1-s.Gamma))
+		"%s GD+M at its η up to %s, which is (1+γ)/(1−γ) = %.3g times as much at the same "+
+		"effective rate.", strings.Join(cells, "; "), s.Form, limit, (1+s.Gamma)/(1-s.Gamma))
 }
 
 // cellOf is the cell with a title.

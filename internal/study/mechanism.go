@@ -88,8 +88,8 @@ const (
 	mechanismTitle = "What both groups of images put into the steps"
 	mechanismText  = "Sums and means over the diagnosed steps, mean ± 95% t interval over the " +
 		"seeds that did not diverge (n). What a step takes from the small-margin images' mean " +
-		"training loss is, to first order, the sum of three parts of the momentum buffer: the large-margin images', their " +
-		"own, and the weight decay's. The past is the first without the gradient of the step; " +
-		"without momentum there is none. Margins are logits of the label less the largest " +
-		"other, at the end."
+		"training loss is, to first order, the sum of three parts of the momentum buffer: the " +
+		"large-margin images', their own, and the weight decay's. The past is the first " +
+		"without the gradient of the step; without momentum there is none. Margins are logits " +
+		"of the label less the largest other, at the end."
 )
