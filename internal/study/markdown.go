@@ -16,8 +16,8 @@ import (
 
 // tables are the tables for people: accuracies, differences, settings. The titles of all
 // but the first are the beginnings of sentences.
-func (s *Study) tables(results []result, rows []row) []page.Table {
-	differences := s.differences(results, rows)
+func (s *Study) tables(rows []row) []page.Table {
+	differences := s.differences(rows)
 	differences.Title = "What momentum adds, in points, paired by seed, and the ratio of the two " +
 		"accuracies"
 	settings := s.settings(rows)
@@ -57,7 +57,7 @@ func without(column int, head []string, rows [][]string) ([]string, [][]string) 
 // markdown are the tables as Markdown, with notes on how to read them.
 func (s *Study) markdown(results []result, rows []row) string {
 	var b strings.Builder
-	for _, t := range s.tables(results, rows) {
+	for _, t := range s.tables(rows) {
 		if t.Title != "" {
 			fmt.Fprintf(&b, "\n%s:\n\n", t.Title)
 		}
@@ -125,19 +125,16 @@ func bySeed(values []*float64) string {
 }
 
 // differences is the table of an arm with momentum minus one without.
-func (s *Study) differences(results []result, rows []row) page.Table {
+func (s *Study) differences(rows []row) page.Table {
 	var lines [][]string
 	for _, r := range rows {
 		if r.Of == "" {
 			continue
 		}
 		paper, paperRatio := "", ""
-		for _, m := range s.Measures {
-			if m.Title == r.Measure && r.Status != "" {
-				numbers, _ := m.paper(cellOf(results, r.Cell))
-				paper = points(numbers[momentum] - numbers[plain])
-				paperRatio = fmt.Sprintf("%.2f", numbers[momentum]/numbers[plain])
-			}
+		if p := r.theirs; p != nil {
+			paper = points(p[momentum] - p[plain])
+			paperRatio = fmt.Sprintf("%.2f", p[momentum]/p[plain])
 		}
 		ratio := ""
 		if r.Ratio != nil {
@@ -305,11 +302,6 @@ func (s *Study) stability(results []result) string {
 		"beyond the stability limit of GD would do that: GD is stable up to a sharpness of 2/η, "+
 		"%s GD+M at its η up to %s, which is (1+γ)/(1−γ) = %.3g times as much at the same "+
 		"effective rate.", strings.Join(cells, "; "), s.Form, limit, (1+s.Gamma)/(1-s.Gamma))
-}
-
-// cellOf is the cell with a title.
-func cellOf(results []result, title string) Cell {
-	return results[slices.IndexFunc(results, func(r result) bool { return r.Title == title })].Cell
 }
 
 // numbers lists numbers with commas.

@@ -24,7 +24,8 @@ import (
 // each time, and report.md and report.html, which show them and the provenance of the runs.
 func (i *invocation) collect(ctx context.Context, results []result) error {
 	s := &i.study
-	table, err := s.writeTables(filepath.Join(i.out, "table"), results)
+	rows := s.rows(results)
+	table, err := s.writeTables(filepath.Join(i.out, "table"), results, rows)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (i *invocation) collect(ctx context.Context, results []result) error {
 	}
 	trials, made := s.trialsTable(results), provenanceTable(results)
 	sections := []page.Section{
-		{Title: "Results", Tables: s.tables(results, s.rows(results)), Notes: s.notes(results)},
+		{Title: "Results", Tables: s.tables(rows), Notes: s.notes(results)},
 		{Title: "Pictures", Pictures: pictures},
 	}
 	if groups := s.mechanism(results); len(groups.Rows) > 0 {

@@ -14,13 +14,14 @@ import (
 // row is a line of the CSV and an object of the JSON: one measure of one arm of one cell. Intervals
 // are null without any value.
 type row struct {
-	index   int      // of the arm
-	Cell    string   `json:"cell"`
-	Images  int      `json:"images"` // for training
-	Network string   `json:"parameterization"`
-	Arm     string   `json:"arm"`
-	Measure string   `json:"measure"`
-	Paper   *float64 `json:"paper,omitempty"` // %
+	index   int         // of the arm
+	theirs  *[2]float64 // the paper's accuracies without and with momentum, if Status is beside them
+	Cell    string      `json:"cell"`
+	Images  int         `json:"images"` // for training
+	Network string      `json:"parameterization"`
+	Arm     string      `json:"arm"`
+	Measure string      `json:"measure"`
+	Paper   *float64    `json:"paper,omitempty"` // %
 
 	Ours  *stats.Interval `json:"ours"`          // %, at the last step
 	Seeds []*float64      `json:"seeds"`         // %, by seed; null: diverged
@@ -116,6 +117,7 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 	if paper, ok := m.paper(r.Cell); ok && index < chosen {
 		w.Paper = &paper[min(index, momentum)]
 		if index != momentum {
+			w.theirs = &paper
 			w.Status = status(paper[momentum]-paper[plain], stats.Mean95(stats.Known(paired)))
 		}
 	}
@@ -171,8 +173,8 @@ func number(x float64) *float64 {
 }
 
 // writeTables writes base.md, .csv and .json, and returns the first of them.
-func (s *Study) writeTables(base string, results []result) (tables string, err error) {
-	rows := s.rows(results)
+func (s *Study) writeTables(base string, results []result, rows []row) (tables string,
+	err error) {
 	tables = s.markdown(results, rows)
 	for _, file := range []struct {
 		ending string

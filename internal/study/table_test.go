@@ -171,7 +171,7 @@ func TestTablesGolden(t *testing.T) {
 	s := two()
 	all := results(t, s)
 	base := filepath.Join(t.TempDir(), "table")
-	if _, err := s.writeTables(base, all); err != nil {
+	if _, err := s.writeTables(base, all, s.rows(all)); err != nil {
 		t.Fatal(err)
 	}
 	for _, ending := range []string{".md", ".csv", ".json"} {
@@ -203,7 +203,7 @@ func TestAllDiverged(t *testing.T) {
 		all[0].Arms[i].Outcomes = []imagerun.Outcome{diverged(), diverged(), diverged()}
 	}
 	base := filepath.Join(t.TempDir(), "table")
-	if _, err := s.writeTables(base, all); err != nil {
+	if _, err := s.writeTables(base, all, s.rows(all)); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(base + ".md")
