@@ -15,7 +15,7 @@ import (
 // are null without any value.
 type row struct {
 	index   int         // of the arm
-	theirs  *[2]float64 // the paper's accuracies without and with momentum, if Status is beside them
+	theirs  *[2]float64 // the paper's without and with momentum, if Status is beside them
 	Cell    string      `json:"cell"`
 	Images  int         `json:"images"` // for training
 	Network string      `json:"parameterization"`
