@@ -3,6 +3,7 @@ package imagerun
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -311,7 +312,8 @@ func (t *training) curvatureAlong(ctx context.Context, u []float64, eta float64)
 
 // curvature measures the sharpness at the present weights: the largest eigenvalues of the Hessian
 // of the training loss, the residual of the first, and its vector. An epoch has a random start of
-// its own, so that a run that is resumed finds the same numbers.
+// its own, so that a run that is resumed finds the same numbers. There are none where the network
+// overflows: the loss reports that.
 func (t *training) curvature(ctx context.Context, epoch int) (top []float64,
 	values []rundir.Value, err error) {
 	random := seeds.Stream(t.Seed, fmt.Sprintf("diagnose/%d", epoch))
@@ -321,7 +323,9 @@ func (t *training) curvature(ctx context.Context, epoch int) (top []float64,
 		func(v []float64) ([]float64, error) {
 			return t.trainer.HessianProduct(ctx, t.diagnosed, v)
 		})
-	if err != nil {
+	if errors.Is(err, lanczos.ErrNotFinite) {
+		return nil, nil, nil
+	} else if err != nil {
 		return nil, nil, err
 	}
 	for i, p := range pairs {

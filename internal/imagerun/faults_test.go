@@ -46,6 +46,9 @@ func TestDiverged(t *testing.T) {
 	}{
 		// Two steps of 1e9 take the weights to where logits overflow.
 		{"-lr=1e9", 1, `train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
+		// Before the second one, its diagnosis has no value.
+		{"-lr=1e9 -diagnose=sharpness -diagnose-every=1 -diagnose-images=2", 1,
+			`train loss is (NaN|\+Inf) at step 1 \(gradient norm \S+ at step 0\)`},
 		{"-lr=1e38 -momentum=0", 0, `update norm is \+Inf at step 0`},
 		// With one step alone it shows in the final evaluation.
 		{"-lr=1e9 -epochs=1", 1,

@@ -27,6 +27,9 @@ type Pair struct {
 	Vector   []float64
 }
 
+// ErrNotFinite says that a product has a value that is NaN or infinite.
+var ErrNotFinite = errors.New("lanczos: a product is not finite")
+
 // Largest returns the largest eigenvalues of a symmetric matrix of n rows, from the largest on, and
 // the number of products that they took. It is Lanczos' method, with every new vector made
 // orthogonal to all earlier ones, twice; so it keeps one vector of n numbers for each iteration. It
@@ -54,7 +57,7 @@ func Largest(n int, o Options, random *rand.Rand,
 		case len(w) != n:
 			return nil, products, fmt.Errorf("lanczos: a product of %d values, want %d", len(w), n)
 		case floats.HasNaN(w) || math.IsInf(floats.Norm(w, math.Inf(1)), 0):
-			return nil, products, errors.New("lanczos: a product is not finite")
+			return nil, products, ErrNotFinite
 		}
 		diagonal = append(diagonal, floats.Dot(v, w))
 		for range 2 {
