@@ -136,9 +136,9 @@ func (d *Dir) checkHistory(folder string) error {
 }
 
 // LoadCheckpoint calls load with the folder of the newest checkpoint, and goes back to the one
-// before it if its checksums or that of the rows before its step do not match, or load returns an
-// error. Such a checkpoint is set aside as NAME.damaged and described in a warning. If none is
-// left, found is false.
+// before it if its checksums or that of the rows before its step do not match, or load cannot use
+// what it holds. Such a checkpoint is set aside as NAME.damaged and described in a warning. If none
+// is left, found is false. One that cannot be read is an error, and stays.
 func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnings []string,
 	err error) {
 	names, err := d.checkpoints()
@@ -156,6 +156,11 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 		}
 		if damage == nil {
 			return true, warnings, nil
+		}
+		if !aboutContent(damage) {
+			return false, warnings, fmt.Errorf("rundir: cannot read the checkpoint %s, which "+
+				"stays as it is: %w; once it can be read, the same command resumes the run",
+				folder, damage)
 		}
 		next := "going back to the one before it"
 		if i == 0 {

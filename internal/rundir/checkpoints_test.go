@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -83,6 +85,35 @@ func TestDamagedCheckpointIsSetAside(t *testing.T) {
 		}
 		if _, err := os.Stat(d.Path(checkpointsDir, "step-00000002.damaged")); err != nil {
 			t.Errorf("%s: the damaged checkpoint is not kept: %v", name, err)
+		}
+	}
+}
+
+// A checkpoint that cannot be read is an error, and both stay for the next process. One that lacks
+// a file which its reader wants, or has a folder in its place, is damaged.
+func TestUnreadableCheckpointStays(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string // of the error; "" for damage
+	}{
+		{syscall.EIO, "step-00000002, which stays as it is: weights: read x: input/output error"},
+		{syscall.EACCES, "step-00000002, which stays as it is: weights: read x: permission denied"},
+		{syscall.ENOENT, ""},
+		{syscall.EISDIR, ""},
+	} {
+		d := saved(t, 1, 2)
+		found, warnings, err := d.LoadCheckpoint(func(string) error {
+			return fmt.Errorf("weights: %w", &fs.PathError{Op: "read", Path: "x", Err: tt.err})
+		})
+		names, _ := d.checkpoints()
+		switch {
+		case tt.want == "" && (found || len(warnings) != 2 || err != nil || len(names) != 0):
+			t.Errorf("%v: found %v, %q, %v, left %q; want two warnings and none left", tt.err,
+				found, warnings, err, names)
+		case tt.want != "" && (found || warnings != nil || len(names) != 2 || err == nil ||
+			!strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%v: found %v, %q, %v, left %q; want the error %q and both left", tt.err,
+				found, warnings, err, names, tt.want)
 		}
 	}
 }

@@ -36,13 +36,19 @@ func damaged(path, format string, args ...any) error {
 // damagedBy returns a [*DamagedError] for an error about the content of a file, or about what lies
 // in its place. Another error of reading the file says nothing about it, and is returned as it is.
 func damagedBy(path string, err error) error {
-	e := (*fs.PathError)(nil)
-	if errors.As(err, &e) && !misplaced(err) {
+	if !aboutContent(err) {
 		return err
-	} else if e != nil {
+	} else if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		return damaged(path, "%w", e.Err) // without the name of the system call
 	}
 	return &DamagedError{path, err}
+}
+
+// aboutContent reports whether an error of reading files is about what they hold, or about what
+// lies in their places, if anything. Others, such as EIO or EACCES, say nothing about that.
+func aboutContent(err error) bool {
+	e := (*fs.PathError)(nil)
+	return !errors.As(err, &e) || misplaced(err) || errors.Is(err, fs.ErrNotExist)
 }
 
 // misplaced reports whether a file could not be read because a folder lies in its place, a file in
