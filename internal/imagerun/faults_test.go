@@ -68,6 +68,11 @@ func TestDiverged(t *testing.T) {
 		if got := runtest.Read(t, dir, "state"); got != "diverged\n" {
 			t.Errorf("%s: state %q", tt.args, got)
 		}
+		quantity, _, _ := strings.Cut(strings.TrimPrefix(stderr, "cifar: "), " is ")
+		page := fmt.Sprintf("The run diverged at epoch %d: %s is ", tt.last, quantity)
+		if !strings.Contains(runtest.Page(t, dir, pageFile), page) {
+			t.Errorf("%s: the page lacks %s", tt.args, page)
+		}
 		if _, err := png.Decode(strings.NewReader(runtest.Read(t, dir, "curves.png"))); err != nil {
 			t.Errorf("%s: curves.png: %v", tt.args, err)
 		}

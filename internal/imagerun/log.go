@@ -116,9 +116,14 @@ func (l *runLog) final(p position, diagnosis []rundir.Value) error {
 	return l.row(int64(p.step), values)
 }
 
-// scores are the losses and accuracies of an epoch.
+// scores are the losses and accuracies of an epoch. Where the run diverged within it, they are
+// those of the images so far, of which the small-margin ones were not counted.
 func (l *runLog) scores(p position, epoch int, evaluated bool) []rundir.Value {
-	n := float64(l.train.N)
+	images := l.train.N
+	if steps := p.step % l.stepsPerEpoch; steps > 0 {
+		images = steps * l.Batch
+	}
+	n := float64(images)
 	train, eval := p.train, p.eval
 	train.Loss, train.SmallMarginLoss = train.Loss/n, train.SmallMarginLoss/n
 	evalLoss, evalAccuracy := l.evalColumn(testLoss), l.evalColumn(testAccuracy)
@@ -128,7 +133,9 @@ func (l *runLog) scores(p position, epoch int, evaluated bool) []rundir.Value {
 		values = append(values, rundir.Value{Name: evalLoss, X: eval.Loss},
 			rundir.Value{Name: evalAccuracy, X: float64(eval.Correct) / float64(l.eval.N)})
 	}
-	values = append(values, byMargin(lossColumn, accuracyColumn, l.train, train)...)
+	if images == l.train.N {
+		values = append(values, byMargin(lossColumn, accuracyColumn, l.train, train)...)
+	}
 	if evaluated {
 		values = append(values, byMargin(evalLoss, evalAccuracy, l.eval, eval)...)
 	}

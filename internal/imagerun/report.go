@@ -78,6 +78,13 @@ func (r *experiment) report(dir *rundir.Dir) error {
 	return nil
 }
 
+// notFinite is the quantity of a row of the metrics at which the run diverged, or "".
+func notFinite(row rundir.Row) (quantity string, value float64) {
+	get := func(name string) float64 { x, _ := row.Get(name); return x }
+	return descent.Stats{Score: descent.Score{Loss: get(lossColumn)}, GradNorm: get("grad_norm"),
+		UpdateNorm: get("update_norm"), ParamNorm: get("param_norm")}.NotFinite()
+}
+
 // writePage writes the page of a run that has ended.
 func (r *experiment) writePage(dir *rundir.Dir) error {
 	rows, err := dir.Metrics()
@@ -88,15 +95,17 @@ func (r *experiment) writePage(dir *rundir.Dir) error {
 	if err != nil {
 		return err
 	}
-	result := page.Section{Title: "Result", Text: "The run diverged: its loss is no longer finite."}
+	result := page.Section{Title: "Result"}
 	last := rows[len(rows)-1]
-	if _, ok := last.Get(r.evalColumn(testLoss)); ok {
+	epoch, _ := last.Get(epochColumn)
+	if quantity, value := notFinite(last); quantity != "" {
+		result.Text = fmt.Sprintf("The run diverged at epoch %g: %s is %v.", epoch, quantity, value)
+	} else {
 		t := page.Table{Head: []string{"", "images", "loss, nats", "accuracy, %"}}
 		for _, l := range r.result(last) {
 			t.Add(l.name, strconv.Itoa(l.images),
 				fmt.Sprintf("%.4g", l.loss), fmt.Sprintf("%.2f", 100*l.accuracy))
 		}
-		epoch, _ := last.Get(epochColumn)
 		result.Text = fmt.Sprintf("After %g epochs; %s.", epoch, zeroErrorText(rows))
 		result.Tables = []page.Table{t}
 	}

@@ -1,12 +1,14 @@
 package imagerun
 
 import (
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"momentum/internal/backend"
+	"momentum/internal/descent"
 	"momentum/internal/runtest"
 )
 
@@ -37,6 +39,27 @@ func TestPage(t *testing.T) {
 	}
 	args := strings.Fields(strings.ReplaceAll(command[1], "\\\n", ""))
 	checkName(t, args, filepath.Base(filepath.Dir(found[0])))
+}
+
+// The row of an epoch in which the run diverged, after 2 of 3 batches of 5 of its 13 images, has
+// the means over the 10 images so far; the row of a whole epoch those over all.
+func TestScoresOfAnUnfinishedEpoch(t *testing.T) {
+	var c Config
+	c.Batch = 5
+	l := &runLog{training: &training{experiment: &experiment{Config: c, stepsPerEpoch: 3,
+		train: &descent.Data{N: 13, SmallMargin: 2}}}}
+	score := descent.Score{Loss: 26, Correct: 5, SmallMarginLoss: 13, SmallMarginCorrect: 1}
+	for step, want := range map[int]string{
+		5: "[{epoch 1} {loss 2.6} {train_accuracy 0.5}]",
+		6: fmt.Sprintf("[{epoch 1} {loss 2} {train_accuracy %v} {loss_small_margin 6.5} "+
+			"{loss_large_margin %v} {train_accuracy_small_margin 0.5} "+
+			"{train_accuracy_large_margin %v}]", 5.0/13, 13.0/11, 4.0/11),
+	} {
+		got := fmt.Sprint(l.scores(position{step: step, train: score}, 1, false))
+		if got != want {
+			t.Errorf("before step %d: %s, want %s", step, got, want)
+		}
+	}
 }
 
 // The flags of a configuration give the same settings as the configuration, by any preset.
