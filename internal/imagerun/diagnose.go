@@ -100,6 +100,8 @@ func (c *Config) validateDiagnosis() error {
 		needs("diagnose", c.Diagnose, !IsMiniBatch(c.Opt), "the full batch, on which gd and gdm "+
 			"step", "-opt="+c.Opt),
 		needs("intervene", c.Intervene, c.Opt == "gdm", "-opt=gdm", "-opt="+c.Opt),
+		needs("intervene", c.Intervene, c.Momentum > 0, "-momentum above 0",
+			fmt.Sprint(c.Momentum)),
 		needs(flag, value, c.SmallMargin > 0, "two groups of images: add -small-margin=0.1",
 			"-small-margin=0"),
 		needs(flag, value, c.Norm != "batch", additive, "-norm=batch"),

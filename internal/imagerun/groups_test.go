@@ -256,6 +256,8 @@ func TestGroupSettings(t *testing.T) {
 		"-diagnose=groups needs two groups of images: add -small-margin=0.1, got " +
 			"-small-margin=0": {"-diagnose=groups"},
 		"-intervene=reset needs -opt=gdm, got -opt=gd": {"-opt=gd", "-intervene=reset"},
+		"-intervene=reset needs -momentum above 0, got 0": {"-opt=gdm", "-intervene=reset",
+			"-momentum=0", "-small-margin=0.25"},
 		`-intervene must be empty or one of reset, keep-out, phase1, phase2, got "more"`: {
 			"-opt=gdm", "-intervene=more"},
 		"-intervene=keep-out needs a loss that is a sum over images, which batch normalization " +
