@@ -237,13 +237,16 @@ func (r *experiment) resolve(train, eval int) {
 	r.chunk = r.Config.chunk(r.backend.Kind, train)
 }
 
-// chunk is the number of images per call, with a number of training images.
+// chunk is the number of images per call, with a number of training images. Fillers make the last
+// call of a batch as large as the others. On a GPU they might be half of the work, so that the
+// images are spread evenly over as few calls, unless -chunk says how many.
 func (c *Config) chunk(kind backend.Kind, train int) int {
-	chunk := min(c.fullChunk(kind), train)
-	if c.Batch > 0 {
-		chunk = min(chunk, c.Batch)
+	batch, full := cmp.Or(c.Batch, train), c.fullChunk(kind)
+	if kind == backend.CUDA && c.Chunk == 0 {
+		calls := (batch + full - 1) / full
+		return (batch + calls - 1) / calls
 	}
-	return chunk
+	return min(full, batch)
 }
 
 // evalName names the evaluated images.

@@ -151,3 +151,30 @@ func TestFullChunk(t *testing.T) {
 		}
 	}
 }
+
+// A GPU has hardly any fillers: 2,048 images take 3 calls of 683 in f32, and 2 of 1,024 in bf16. On
+// a CPU, where a filled chunk costs little, the chunk is the same for any number of images.
+func TestEvenChunks(t *testing.T) {
+	for _, c := range []struct {
+		kind         backend.Kind
+		precision    string
+		chunk, batch int
+		train, want  int
+	}{
+		{backend.CUDA, "f32", 0, 0, 2048, 683}, {backend.CUDA, "bf16", 0, 0, 2048, 1024},
+		{backend.CUDA, "f32", 0, 0, 50000, 1000}, {backend.CUDA, "tf32", 0, 0, 50000, 2000},
+		{backend.CUDA, "f32", 0, 1500, 50000, 750}, {backend.CUDA, "bf16", 0, 1500, 50000, 1500},
+		{backend.CUDA, "f32", 1000, 0, 2048, 1000}, {backend.CUDA, "f32", 2000, 1500, 50000, 1500},
+		{backend.CPU, "f32", 0, 0, 512, 32}, {backend.CPU, "f32", 0, 0, 1000, 32},
+		{backend.CPU, "f32", 0, 0, 2048, 32}, {backend.CPU, "f32", 0, 128, 2048, 32},
+		{backend.CPU, "f32", 0, 0, 40, 32}, {backend.Go, "f32", 0, 0, 40, 16},
+	} {
+		var config Config
+		config.Precision, config.Chunk, config.Batch = c.precision, c.chunk, c.batch
+		got := config.chunk(c.kind, c.train)
+		if got != c.want {
+			t.Errorf("%s %s -chunk=%d -batch=%d, %d images: %d at once, want %d", c.kind,
+				c.precision, c.chunk, c.batch, c.train, got, c.want)
+		}
+	}
+}
