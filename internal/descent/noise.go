@@ -66,13 +66,17 @@ func (r *replica) squares(goOn check, d *Data, parts []part, imageWeight *tensor
 	var norms []*tensors.Tensor // squared, read at the end: no chunk waits for the host
 	var counts []float64
 	for _, p := range parts {
-		s := r.call(r.zero, nil)
+		var s sums
 		for i, c := range p.chunks {
 			alone := []part{{p.index, p.chunks[i : i+1]}}
 			one := r.sum(goOn, d, alone, imageWeight, func(int) {})[0].value
 			norms = append(norms, r.call(r.square, nil, one...)[0])
 			counts = append(counts, float64(c.n))
-			s = r.addSums(s, one)
+			if s == nil {
+				s = one
+			} else {
+				s = r.addSums(s, one)
+			}
 		}
 		t.push(node[sums]{0, p.index, s})
 	}

@@ -16,6 +16,7 @@ type replica struct {
 	device backend.Device
 	*programs
 	weights, momentum []*tensors.Tensor // momentum is empty without momentum
+	zeros             sums              // to which others are added, once there are any
 }
 
 // call executes a graph on the device. Of its arguments, the tensors of given are lost.
@@ -35,6 +36,18 @@ func (r *replica) call(e *Exec, given []*tensors.Tensor, kept ...*tensors.Tensor
 	return results
 }
 
+// addTo executes a graph that adds to its last n arguments: to the sums s, which are lost, or to
+// zeros if s is nil.
+func (r *replica) addTo(s sums, n int, e *Exec, kept ...*tensors.Tensor) sums {
+	if s != nil {
+		return r.call(e, s, kept...)
+	}
+	if r.zeros == nil {
+		r.zeros = r.call(r.zero, nil)
+	}
+	return r.call(e, nil, slices.Concat(kept, r.zeros[:n])...)
+}
+
 // arguments returns the list of images of a chunk.
 func (r *replica) arguments(d *Data, c chunk) []*tensors.Tensor {
 	pixels := c.pixels
@@ -50,11 +63,11 @@ func (r *replica) sum(goOn check, d *Data, parts []part, imageWeight *tensors.Te
 	onChunk func(images int)) []node[sums] {
 	t := tree[sums]{add: r.addSums}
 	for _, p := range parts {
-		s := r.call(r.zero, nil)
+		var s sums
 		for _, c := range p.chunks {
 			goOn()
-			kept := slices.Concat(r.weights, r.arguments(d, c), []*tensors.Tensor{imageWeight})
-			s = r.call(r.accumulate, s, kept...)
+			s = r.addTo(s, len(r.weights)+1, r.accumulate, slices.Concat(r.weights,
+				r.arguments(d, c), []*tensors.Tensor{imageWeight})...)
 			onChunk(c.n)
 		}
 		t.push(node[sums]{0, p.index, s})
@@ -100,13 +113,12 @@ func (r *replica) logits(goOn check, d *Data, parts []part, classes int) (all []
 // products returns the sums of the products with the Hessian over parts of a batch. imageWeight is
 // 1/B.
 func (r *replica) products(goOn check, d *Data, parts []part, direction []*tensors.Tensor,
-	imageWeight *tensors.Tensor) sums {
-	s := r.call(r.zero, nil)[:len(direction)] // without the scores
+	imageWeight *tensors.Tensor) (s sums) {
 	for _, p := range parts {
 		for _, c := range p.chunks {
 			goOn()
-			s = r.call(r.product, s, slices.Concat(r.weights, direction, r.arguments(d, c),
-				[]*tensors.Tensor{imageWeight})...)
+			s = r.addTo(s, len(direction), r.product, slices.Concat(r.weights, direction,
+				r.arguments(d, c), []*tensors.Tensor{imageWeight})...)
 		}
 	}
 	return s

@@ -1,11 +1,13 @@
 package descent
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
 	"testing"
 
+	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
 	"momentum/models"
 )
@@ -124,6 +126,33 @@ func TestStepOnAllIsStep(t *testing.T) {
 	}
 	if e := distance(full.weights(), mini.weights()); e > 1e-12 {
 		t.Errorf("weights differ by %g", e)
+	}
+}
+
+// The sums of zero, to which the first chunk of each part is added, are made once: steps, products
+// and the noise do not give them up, and leave them at zero.
+func TestZerosAreMadeOnce(t *testing.T) {
+	b := goBackend(t)
+	d := images(t, b, 11, 2)
+	tr := trainer(t, b, d, tiny, Rule{Form: Undamped, Gamma: 0.9})
+	r := tr.replicas[0]
+	steps(t, tr, 1, 0.1)
+	zeros := slices.Clone(r.zeros)
+	steps(t, tr, 2, 0.1)
+	_, err1 := tr.HessianProduct(t.Context(), d, tr.weights())
+	_, err2 := tr.GradientNoise(t.Context(), d)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if len(zeros) != len(tr.params)+1 || !slices.Equal(r.zeros, zeros) {
+		t.Errorf("%d sums of zero, made again: %v", len(zeros), !slices.Equal(r.zeros, zeros))
+	}
+	for i, x := range zeros {
+		if values := backend.Floats(x); slices.ContainsFunc(values, func(v float64) bool {
+			return v != 0
+		}) {
+			t.Errorf("sum %d is no longer zero", i)
+		}
 	}
 }
 

@@ -85,8 +85,8 @@ func (r *experiment) memory(weights float64) float64 {
 	if r.Rule().HasMomentum() {
 		copies += 2
 	}
-	// It has the sums of a part, their new values, and one sum for each level of the tree.
-	copies += 2 + math.Ceil(math.Log2(float64(descent.Parts(r.trainImages, r.chunk))))
+	// It has zeros, the sums of a part, their new values, and one sum for each level of the tree.
+	copies += 3 + math.Ceil(math.Log2(float64(descent.Parts(r.trainImages, r.chunk))))
 	// The gradient keeps the activations of one chunk. The factor is from what XLA's compiler
 	// reports for ResNet-18 on a GPU.
 	perValue := map[bool]float64{false: 4, true: 2}[r.Precision == "bf16"]
