@@ -8,7 +8,6 @@
 package backend
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +44,8 @@ type Options struct {
 	// all visible GPUs, or all cores, of which the variable NPROC may give the number. A device
 	// of one core computes alike beside any number of others.
 	Devices int
-	// AtMost returns the largest number that AllDevices may open on a kind of backend, or 0 for no
-	// limit. If it is nil there is none.
+	// AtMost returns the largest number that AllDevices may open on a kind of backend. If it is nil
+	// there is no limit.
 	AtMost func(Kind) int
 
 	// Out receives the progress of downloads, and a line for each fallback or repair that the user
@@ -266,7 +265,7 @@ func (o Options) atMost(kind Kind, all int) int {
 	if o.AtMost == nil {
 		return all
 	}
-	return min(all, cmp.Or(o.AtMost(kind), all))
+	return min(all, o.AtMost(kind))
 }
 
 // cpuDevices is the number of devices to open on a CPU.

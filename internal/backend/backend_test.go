@@ -244,7 +244,6 @@ func checkGraphs(t *testing.T, b *Backend) {
 
 func TestDevicesOfCPU(t *testing.T) {
 	four := func(kind Kind) int { return map[Kind]int{Go: 4}[kind] }
-	noLimit := func(Kind) int { return 0 }
 	for _, c := range []struct {
 		cores   string
 		o       Options
@@ -254,7 +253,6 @@ func TestDevicesOfCPU(t *testing.T) {
 		{"5", Options{Devices: AllDevices}, 5},
 		{"1", Options{Devices: AllDevices}, 1},
 		{"5", Options{Devices: AllDevices, AtMost: four}, 4},
-		{"5", Options{Devices: AllDevices, AtMost: noLimit}, 5},
 		{"2", Options{}, 1},
 	} {
 		t.Setenv("NPROC", c.cores)

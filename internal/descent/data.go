@@ -47,9 +47,9 @@ type Data struct {
 	pixels []*tensors.Tensor // [N, 32, 32, 3] uint8 by device with Random, else nil
 }
 
-// maxParts is the largest number of parts of a batch. It bounds the number of devices that can
+// MaxParts is the largest number of parts of a batch. It bounds the number of devices that can
 // share the work, and the cost of the sums over the parts.
-const maxParts = 32
+const MaxParts = 32
 
 // part is a sequence of chunks whose sums are added up on one device.
 type part struct {
@@ -121,7 +121,7 @@ func NewData(b *backend.Backend, set *datasets.Images, l Layout) (*Data, error) 
 func Parts(images, chunk int) int {
 	chunks := (images + chunk - 1) / chunk
 	parts := 1
-	for parts < maxParts && 2*parts <= chunks {
+	for parts < MaxParts && 2*parts <= chunks {
 		parts *= 2
 	}
 	return parts

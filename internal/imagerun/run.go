@@ -89,13 +89,18 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	return err
 }
 
-// useful is the number of devices that have work on a kind of backend, or 0 for no limit.
+// useful is the number of devices that a batch has work for, on a kind of backend.
 func (cmd *Command) useful(kind backend.Kind) int {
 	c, _, err := cmd.Config(kind)
 	if err != nil {
 		return 1 // Run returns the error
 	}
-	return c.useful(kind)
+	facts, err := datasets.Describe(c.Data)
+	if err != nil {
+		return 1 // as above
+	}
+	images := cmp.Or(c.Batch, c.Images, facts.Train-c.Holdout)
+	return descent.Parts(images, c.fullChunk(kind))
 }
 
 // open loads the images onto the device, builds the network, and prints what will be trained.
@@ -198,6 +203,9 @@ func (r *experiment) idle() string {
 	parts := descent.Parts(r.train.N, r.chunk)
 	if len(r.backend.Devices) <= parts {
 		return ""
+	}
+	if parts == descent.MaxParts {
+		return fmt.Sprintf("; %d of them have work, the most that share a batch", parts)
 	}
 	return fmt.Sprintf("; %d of them have work, since the chunks of %d images make %d parts: a "+
 		"smaller -chunk makes more", parts, r.chunk, parts)

@@ -107,15 +107,6 @@ func (d *Devices) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// useful is the number of devices that a batch has work for, or 0 if all images are taken.
-func (c *Config) useful(kind backend.Kind) int {
-	images := cmp.Or(c.Batch, c.Images)
-	if images == 0 {
-		return 0
-	}
-	return descent.Parts(images, c.fullChunk(kind))
-}
-
 // Derived is what follows from the settings and helps a reader. It is stored but not read back.
 type Derived struct {
 	Title         string  `json:"title"` // of the curves

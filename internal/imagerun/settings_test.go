@@ -5,10 +5,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"momentum/datasets"
 	"momentum/internal/backend"
+	"momentum/internal/descent"
 )
 
 // randomConfig draws each field from values of which some are right, so that many configurations
@@ -148,6 +150,52 @@ func TestFullChunk(t *testing.T) {
 		}
 		if got := config.chunk(c.kind, 5); got != 5 {
 			t.Errorf("%d images at once, want the 5 that there are", got)
+		}
+	}
+}
+
+// A run opens no more devices than a batch has parts: a power of two, at most 32. Without -images
+// they are those of all images that are not held out.
+func TestUsefulDevices(t *testing.T) {
+	for _, c := range []struct {
+		kind backend.Kind
+		args string
+		want int
+	}{
+		{backend.CUDA, "-preset=paper", 32},                                 // 50 chunks of 1000
+		{backend.CUDA, "-preset=paper -precision=bf16", 16},                 // 25
+		{backend.CPU, "-preset=quick", 32},                                  // 32 of 32
+		{backend.CPU, "-preset=quick -images=0 -holdout=744", 8},            // of 256 images
+		{backend.CPU, "-preset=quick -images=100", 4},                       // 4, one of 4 images
+		{backend.CPU, "-preset=quick -opt=sgdm -images=0 -batch=64", 2},     // 2
+		{backend.CPU, "-preset=quick -images=0 -holdout=744 -chunk=128", 2}, // 2
+		{backend.Go, "-preset=tiny -images=0", 32},                          // 63 of 16
+	} {
+		cmd, err := ParseCommand(strings.Fields(c.args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cmd.useful(c.kind); got != c.want {
+			t.Errorf("%s %s: %d devices, want %d", c.kind, c.args, got, c.want)
+		}
+	}
+}
+
+// Devices without work are named, and a smaller chunk is advised only where it makes more parts.
+func TestIdleDevices(t *testing.T) {
+	for _, c := range []struct {
+		images, devices int
+		want            string
+	}{
+		{512, 32, ""}, // 16 images a part
+		{512, 40, "; 32 of them have work, the most that share a batch"},
+		{20, 3, "; 2 of them have work, since the chunks of 8 images make 2 parts: a smaller " +
+			"-chunk makes more"},
+	} {
+		r := &experiment{chunk: 8, train: &descent.Data{N: c.images},
+			backend: &backend.Backend{Devices: make([]backend.Device, c.devices)}}
+		if got := r.idle(); got != c.want {
+			t.Errorf("%d images on %d devices: %q, want %q", c.images, c.devices, got, c.want)
 		}
 	}
 }
