@@ -17,11 +17,15 @@ import (
 // run is then resumed. The result is that of a run from the start. This needs rates that do not
 // depend on the number of epochs; if they do, extend says so.
 func (t *training) extend() error {
-	done, shorter := t.shorterRun()
+	done, shorter := t.shorterRun(false)
 	if done == "" {
+		if other, c := t.shorterRun(true); other != "" && t.Schedule == "constant" {
+			t.bar.Println(fmt.Sprintf("          %s is done after %d epochs with another warm-up: "+
+				"give -warmup=%d to go on from it", other, c.Epochs, c.Warmup))
+		}
 		return nil
 	}
-	place := fmt.Sprintf("%s is done after %d epochs with the same settings", done, shorter)
+	place := fmt.Sprintf("%s is done after %d epochs with the same settings", done, shorter.Epochs)
 	if t.Schedule != "constant" {
 		fmt.Fprintf(t.stdout, "          %s, but with -schedule=%s the rates depend on the number "+
 			"of epochs: this run starts from the beginning\n", place, t.Schedule)
@@ -41,8 +45,9 @@ func (t *training) extend() error {
 }
 
 // shorterRun finds the run folder with the most epochs among those that are done with fewer epochs
-// than this run and otherwise the same settings. The folder is "" if there is none.
-func (t *training) shorterRun() (folder string, epochs int) {
+// than this run and otherwise the same settings, but for the warm-up if that may be another. The
+// folder is "" if there is none.
+func (t *training) shorterRun(anyWarmup bool) (folder string, c Config) {
 	entries, _ := os.ReadDir(t.Runs) // it holds the folder of this run
 	for _, e := range entries {
 		path := filepath.Join(t.Runs, e.Name())
@@ -57,15 +62,18 @@ func (t *training) shorterRun() (folder string, epochs int) {
 		if err := (settingsFile{place: path, settings: text}).decode(&other); err != nil {
 			continue
 		}
-		shorter := other.Epochs
+		shorter := other
 		other.Epochs = t.Epochs
+		if anyWarmup {
+			other.Warmup = t.Warmup
+		}
 		state, err := rundir.ReadState(path)
 		if err == nil && state == rundir.Done && other.Settings == t.Settings &&
-			shorter < t.Epochs && shorter > epochs {
-			folder, epochs = path, shorter
+			shorter.Epochs < t.Epochs && shorter.Epochs > c.Epochs {
+			folder, c = path, shorter
 		}
 	}
-	return folder, epochs
+	return folder, c
 }
 
 // copyFrom copies what a run leaves before its final evaluation. The checkpoint comes last: without

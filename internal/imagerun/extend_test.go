@@ -71,6 +71,9 @@ func TestNotMoreEpochs(t *testing.T) {
 			"but it kept no checkpoint (-slim)" + again},
 		{[]string{"-schedule=constant"}, []string{"-schedule=constant", "-fresh"}, ""},
 		{[]string{"-schedule=constant"}, []string{"-schedule=constant", "-seed=2"}, ""},
+		{[]string{"-schedule=constant", "-warmup=1"}, []string{"-schedule=constant"},
+			" is done after 1 epochs with another warm-up: give -warmup=1 to go on from it\n"},
+		{[]string{"-warmup=1"}, nil, ""},
 		{[]string{"-schedule=constant", "-epochs=3"}, []string{"-schedule=constant"}, ""},
 	} {
 		root := t.TempDir()

@@ -44,10 +44,12 @@ func (c *Config) flags() *flag.FlagSet {
 		"to it, before weight decay; 0: none")
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule,
 		"constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
-	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the schedule")
+	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the "+
+		"schedule; where the preset has some, at most a twentieth of -epochs unless given")
 	fs.IntVar(&c.Epochs, "epochs", c.Epochs,
 		"passes over the training images; with full batch, one step each. With "+
-			"-schedule=constant, a run goes on from one that is done with fewer")
+			"-schedule=constant, a run goes on from one that is done with fewer and the same "+
+			"-warmup")
 	fs.Float64Var(&c.UntilLoss, "until-loss", c.UntilLoss, "end before the first step at which "+
 		"all training images are classified correctly and the training loss is at most this, "+
 		"in nats; 0: take all -epochs")
