@@ -72,17 +72,17 @@ func (t *training) saveOnStop(err error) error {
 }
 
 // resume writes the initial weights, unless they are there, and loads the newest undamaged
-// checkpoint up to which the metrics are as they were. It cuts the metrics back to that point, to
-// the rows of the steps up to keep.
-func (t *training) resume() (keep int64, err error) {
+// checkpoint up to which the metrics are as they were, if one is found. It cuts the metrics back to
+// that point, to the rows of the steps up to keep.
+func (t *training) resume() (found bool, keep int64, err error) {
 	if t.dir.State() == "" && !t.fresh {
 		if err := t.extend(); err != nil {
-			return 0, err
+			return false, 0, err
 		}
 	}
 	remade, err := t.writeInitial()
 	if err != nil {
-		return 0, err
+		return false, 0, err
 	}
 	found, warnings, err := t.dir.LoadCheckpoint(func(folder string) error {
 		// The trainer is the last, since it keeps what it has loaded.
@@ -106,7 +106,7 @@ func (t *training) resume() (keep int64, err error) {
 		fmt.Fprintf(t.stderr, "warning: %s\n", warning)
 	}
 	if err != nil {
-		return 0, err
+		return found, 0, err
 	}
 	if found {
 		t.bar.Println(fmt.Sprintf("          resumed before step %d of %d", t.position.step,
@@ -115,9 +115,9 @@ func (t *training) resume() (keep int64, err error) {
 		t.parts.clear() // it may have been loaded from a checkpoint that the trainer refused
 	}
 	if err := t.resumeIntervention(); err != nil {
-		return 0, err
+		return found, 0, err
 	}
 	// The row of an epoch has the number of the epoch's first step.
 	keep = int64(t.position.step/t.stepsPerEpoch*t.stepsPerEpoch) - 1
-	return keep, t.dir.CutRows(keep)
+	return found, keep, t.dir.CutRows(keep)
 }

@@ -56,10 +56,10 @@ type runLog struct {
 }
 
 // openLog opens the event file, keeping the records of rows up to a step, and the manifest, which
-// goes on counting where an earlier process stopped.
-func (t *training) openLog(ctx context.Context, keep int64) (*runLog, error) {
+// goes on counting where an earlier process stopped if the run is resumed.
+func (t *training) openLog(ctx context.Context, resumed bool, keep int64) (*runLog, error) {
 	l := &runLog{training: t, began: time.Now(), saved: time.Now()}
-	if keep >= 0 {
+	if resumed {
 		provenance.Read(t.dir.Path("manifest.json"), &l.earlier)
 	}
 	l.manifest = Manifest{Precision: t.Precision, Name: cmp.Or(t.Title, l.earlier.Name),

@@ -1,11 +1,13 @@
 package imagerun
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,6 +88,30 @@ func TestStoppedRunEndsTheSame(t *testing.T) {
 			t.Errorf("%q: stopped %d times only", algorithm, stops)
 		}
 		sameResult(t, folder(t, root), folder(t, calm))
+	}
+}
+
+// A run that is stopped within its first epoch, before its first step or after one of three, keeps
+// its name and tags, and counts the images of both processes: 4 epochs of 13.
+func TestStoppedInTheFirstEpoch(t *testing.T) {
+	for _, algorithm := range []string{"-opt=gdm", "-opt=sgdm -batch=5"} {
+		root := t.TempDir()
+		args := testArgs(root, strings.Fields(algorithm)...)
+		ctx := &runtest.Countdown{Context: t.Context(), Calls: 3} // 2 in the evaluation
+		status, _, stderr := cifar(t, ctx, append(args, "-name=base", "-tags=a,b")...)
+		if status != cli.Stopped {
+			t.Fatalf("%s: status %d, %s", algorithm, status, stderr)
+		}
+		succeed(t, args...)
+		var got Manifest
+		text := runtest.Read(t, folder(t, root), "manifest.json")
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Name != "base" || !slices.Equal(got.Tags, []string{"a", "b"}) || got.Images != 52 {
+			t.Errorf("%s: name %q, tags %q, %d images; want base, a and b, 52", algorithm, got.Name,
+				got.Tags, got.Images)
+		}
 	}
 }
 

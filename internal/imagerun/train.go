@@ -44,11 +44,11 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	if r.tracksGroups() {
 		t.parts = newParts(r.net.NumParams())
 	}
-	keep, err := t.resume()
+	resumed, keep, err := t.resume()
 	if err != nil {
 		return err
 	}
-	if t.log, err = t.openLog(ctx, keep); err != nil {
+	if t.log, err = t.openLog(ctx, resumed, keep); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.log.events.Close()) }()
