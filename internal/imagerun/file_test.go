@@ -62,6 +62,30 @@ func TestConfigComesBack(t *testing.T) {
 	}
 }
 
+// The first lines name the preset, or the file whose settings replace all of it.
+func TestOrigin(t *testing.T) {
+	run, err := (&Config{}).Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := `{"settings": ` + string(run.Settings) + `}`
+	some := `{"settings": {"epochs": 7}}`
+	for text, want := range map[string]string{all: "settings  of config.json",
+		some: "preset    quick, asked for by -preset: 1,000 embedded images"} {
+		cmd := &Command{preset: "quick"}
+		if cmd.content, err = parseSettingsFile("config.json", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := cmd.origin("quick", backend.CPU); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	cmd := &Command{content: settingsFile{place: "runs.jsonl:3", settings: run.Settings}}
+	if got := cmd.origin("quick", backend.CPU); got != "settings  of runs.jsonl:3" {
+		t.Errorf("a task: %q", got)
+	}
+}
+
 // A line of a list is a whole run: neither the preset nor the line's place changes it.
 func TestTask(t *testing.T) {
 	want := parse(t, backend.Go, "-preset=tiny", "-opt=gd", "-lr=0.25", "-chunk=7")

@@ -2,6 +2,7 @@ package imagerun
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"momentum/internal/backend"
@@ -62,6 +63,15 @@ func Preset(name, opt string) Config {
 		c.Batch = batch
 	}
 	return c
+}
+
+// origin is the line that says where the settings are from: a preset, unless the file of -config
+// has all of them.
+func (cmd *Command) origin(preset string, kind backend.Kind) string {
+	if whole(cmd.content.settings) {
+		return "settings  of " + strings.TrimPrefix(cmd.content.place, "-config: ")
+	}
+	return "preset    " + explainPreset(preset, cmd.preset != auto, kind)
 }
 
 // explainPreset says which preset was picked, why, what it does not show, and how to ask for more.

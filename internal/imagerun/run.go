@@ -72,7 +72,7 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 			be.Kind)
 	}
 	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Name(), be.Device, be.Why)
-	fmt.Fprintf(stdout, "preset    %s\n", explainPreset(preset, cmd.preset != auto, be.Kind))
+	fmt.Fprintln(stdout, cmd.origin(preset, be.Kind))
 
 	if cmd.dryRun {
 		r := &experiment{Config: c, backend: be, stdout: stdout, stderr: stderr}
