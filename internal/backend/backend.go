@@ -319,7 +319,7 @@ func cacheDir(dir string) (string, error) {
 
 // Processor describes the CPU: its model and the number of cores that this process may use.
 func Processor() string {
-	model := field("/proc/cpuinfo", "model name") // absent on ARM and on other systems
+	model := field("/proc/cpuinfo", "model name", ":") // absent on ARM and on other systems
 	if model == "" {
 		model = runtime.GOARCH
 	}
@@ -328,24 +328,6 @@ func Processor() string {
 		cores = "core"
 	}
 	return fmt.Sprintf("%s, %d %s", model, runtime.NumCPU(), cores)
-}
-
-// FreeMemory is the memory in bytes that new work can take on this machine, if it is known.
-func FreeMemory() (bytes float64, known bool) {
-	kB, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemAvailable"), " kB"),
-		64)
-	return 1024 * kB, err == nil
-}
-
-// field returns the first value of a key in a file of lines "key : value", or "".
-func field(file, key string) string {
-	text, _ := os.ReadFile(file)
-	for line := range strings.Lines(string(text)) {
-		if k, value, _ := strings.Cut(line, ":"); strings.TrimSpace(k) == key {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
 
 // demoted passes log records on at level debug. Whatever matters in GoMLX's log is returned as an

@@ -296,7 +296,7 @@ func driverVersion() int {
 func gpuModel() string {
 	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
 	for _, file := range files {
-		if model := field(file, "Model"); model != "" {
+		if model := field(file, "Model", ":"); model != "" {
 			return model
 		}
 	}
