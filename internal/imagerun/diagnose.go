@@ -63,15 +63,19 @@ func (c *Config) normalizeDiagnosis() {
 	} else {
 		c.Eigenvalues = 0
 	}
-	if !c.diagnoses(sharpness) && !c.diagnoses(critical) && !c.diagnoses(noise) {
+	if !c.diagnosesImages() {
 		c.DiagnoseImages = 0
 	}
-	switch c.Intervene {
-	case "", keepOut: // which waits for nothing
-		c.InterveneAt = 0
-	default:
+	if c.interventionWaits() {
 		c.InterveneAt = cmp.Or(c.InterveneAt, 0.1)
+	} else {
+		c.InterveneAt = 0
 	}
+}
+
+// diagnosesImages reports whether a diagnosis is about the loss of DiagnoseImages images.
+func (c *Config) diagnosesImages() bool {
+	return c.diagnoses(sharpness) || c.diagnoses(critical) || c.diagnoses(noise)
 }
 
 // validateDiagnosis is the part of Validate about diagnoses and interventions.

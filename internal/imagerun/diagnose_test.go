@@ -84,8 +84,9 @@ func TestDiagnoseSettings(t *testing.T) {
 	if c.DiagnoseEvery != 10 || c.Eigenvalues != 1 {
 		t.Errorf("every %d epochs, %d eigenvalues; want 10 and 1", c.DiagnoseEvery, c.Eigenvalues)
 	}
-	if c = parse(t, backend.Go, "-diagnose-every=3", "-eigenvalues=2"); c.DiagnoseEvery != 0 ||
-		c.Eigenvalues != 0 {
+	c = parse(t, backend.Go, "-diagnose-every=0", "-config="+runtest.File(t, "config.json",
+		`{"settings": {"diagnose_every": 3, "eigenvalues": 2}}`))
+	if c.DiagnoseEvery != 0 || c.Eigenvalues != 0 {
 		t.Errorf("a diagnosis that is off has settings: %+v", c.Settings)
 	}
 	for want, args := range map[string][]string{

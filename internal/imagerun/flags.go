@@ -370,12 +370,29 @@ func (cmd *Command) checkGiven(c *Config) error {
 	case !IsMiniBatch(c.Opt) && batch && c.Batch > 0:
 		return fmt.Errorf("-opt=%s is full batch, got -batch=%d: use -opt=s%s or leave -batch out",
 			c.Opt, c.Batch, c.Opt)
+	case cmd.costFile != "" && !cmd.dryRun:
+		return errors.New("-cost needs -dry-run: add it, or leave -cost out")
 	}
 	for _, name := range SmallMarginFlags {
 		if _, ok := cmd.given[name]; ok && c.SmallMargin == 0 {
 			return fmt.Errorf(
 				"-%s needs small-margin images: add -small-margin=0.1, or leave it out",
 				name)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		ok    bool
+		needs string
+	}{
+		{"diagnose-every", c.Diagnose != "", "a diagnosis: add -diagnose=sharpness"},
+		{"diagnose-images", c.diagnosesImages(),
+			"a diagnosis of the loss: add -diagnose=sharpness"},
+		{"eigenvalues", c.diagnoses(sharpness), "the sharpness: add -diagnose=sharpness"},
+		{"intervene-at", c.interventionWaits(), "an intervention that waits: add -intervene=reset"},
+	} {
+		if value, ok := cmd.given[f.name]; ok && value != "0" && !f.ok {
+			return fmt.Errorf("-%s needs %s, or leave it out", f.name, f.needs)
 		}
 	}
 	return nil

@@ -115,6 +115,17 @@ func TestUsage(t *testing.T) {
 				"out"},
 		{"-small-margin=0 -small-margin-seed=2",
 			"-small-margin-seed needs small-margin images: add -small-margin=0.1, or leave it out"},
+		{"-diagnose-every=3",
+			"-diagnose-every needs a diagnosis: add -diagnose=sharpness, or leave it out"},
+		{"-diagnose=layers -diagnose-images=3", "-diagnose-images needs a diagnosis of the loss: " +
+			"add -diagnose=sharpness, or leave it out"},
+		{"-diagnose=layers -eigenvalues=2",
+			"-eigenvalues needs the sharpness: add -diagnose=sharpness, or leave it out"},
+		{"-intervene-at=0.2", "-intervene-at needs an intervention that waits: add " +
+			"-intervene=reset, or leave it out"},
+		{"-small-margin=0.1 -intervene=keep-out -intervene-at=0.2", "-intervene-at needs an " +
+			"intervention that waits"},
+		{"-cost=c.json", "-cost needs -dry-run: add it, or leave -cost out"},
 		{"-task=1", "-task needs -config=FILE, the runs.jsonl of a sweep"},
 		{"-task=x", `the task must be a whole number of at least 0, or auto, got "x"`},
 		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, " +

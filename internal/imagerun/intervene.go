@@ -24,6 +24,9 @@ const (
 
 var interventions = []string{reset, keepOut, phase1, phase2}
 
+// interventionWaits reports whether an intervention waits for the fit.
+func (c *Config) interventionWaits() bool { return c.Intervene != "" && c.Intervene != keepOut }
+
 // resumeIntervention gives the trainer the γ of the present phase.
 func (t *training) resumeIntervention() error {
 	before := t.intervened == 0
