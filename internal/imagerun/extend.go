@@ -27,20 +27,20 @@ func (t *training) extend() error {
 	}
 	place := fmt.Sprintf("%s is done after %d epochs with the same settings", done, shorter.Epochs)
 	if t.Schedule != "constant" {
-		fmt.Fprintf(t.stdout, "          %s, but with -schedule=%s the rates depend on the number "+
-			"of epochs: this run starts from the beginning\n", place, t.Schedule)
+		t.bar.Println(fmt.Sprintf("          %s, but with -schedule=%s the rates depend on the "+
+			"number of epochs: this run starts from the beginning", place, t.Schedule))
 		return nil
 	}
 	checkpoints, _ := filepath.Glob(filepath.Join(done, "checkpoints", "step-????????"))
 	if len(checkpoints) == 0 {
-		fmt.Fprintf(t.stdout, "          %s, but it kept no checkpoint (-slim): this run starts "+
-			"from the beginning\n", place)
+		t.bar.Println(fmt.Sprintf("          %s, but it kept no checkpoint (-slim): this run "+
+			"starts from the beginning", place))
 		return nil
 	}
 	if err := rundir.Verify(done, derivedFiles()); err != nil {
 		return fmt.Errorf("%w; -fresh starts from the beginning", err)
 	}
-	fmt.Fprintf(t.stdout, "          %s: goes on from there\n", place)
+	t.bar.Println(fmt.Sprintf("          %s: goes on from there", place))
 	return t.copyFrom(done, slices.Max(checkpoints))
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/progress"
 	"momentum/internal/runtest"
 )
 
@@ -93,4 +94,20 @@ func TestNotMoreEpochs(t *testing.T) {
 	}
 	fails(t, cli.Failed, file+": has SHA-256 ", testArgs(root, "-epochs=2",
 		"-schedule=constant")...)
+}
+
+// What a run says of a shorter one goes by way of the bar, which may be drawn at that time.
+func TestShorterRunIsNamedAboveTheBar(t *testing.T) {
+	root := t.TempDir()
+	succeed(t, testArgs(root, "-epochs=1")...)
+	var stdout, lines strings.Builder
+	run := &training{bar: progress.Steps(&lines, "images", 1), experiment: &experiment{
+		Config: parse(t, "go", testArgs(root, "-epochs=2")...), stdout: &stdout}}
+	defer run.bar.Close()
+	err := run.extend()
+	if want := "          " + folder(t, root) + " is done after 1 epochs"; err != nil ||
+		stdout.Len() > 0 || !strings.HasPrefix(lines.String(), want) {
+		t.Errorf("%v, past the bar %q, above it %q; want nothing and %q", err, &stdout, &lines,
+			want)
+	}
 }

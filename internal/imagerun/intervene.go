@@ -56,7 +56,8 @@ func (t *training) intervene(s descent.Stats, eta float64) error {
 		return nil
 	}
 	t.intervened = t.position.step
-	fmt.Fprintf(t.stdout, "          -intervene=%s after step %d\n", t.Intervene, t.position.step)
+	t.bar.Println(fmt.Sprintf("          -intervene=%s after step %d", t.Intervene,
+		t.position.step))
 	switch t.Intervene {
 	case phase1:
 		return t.trainer.SetGamma(0)
