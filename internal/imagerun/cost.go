@@ -56,6 +56,9 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	if r.Rule().HasMomentum() {
 		saved++
 	}
+	if r.tracksGroups() { // the parts of the momentum
+		saved += 2
+	}
 	rowBytes := 600 // in metrics.jsonl, metrics.csv and the events
 	if r.SmallMargin > 0 {
 		rowBytes *= 2

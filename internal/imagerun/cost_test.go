@@ -55,6 +55,26 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// What keep-out adds to the disk are two parts of the momentum, each of 788 float32, in each of 3
+// checkpoints, of which 2 are kept.
+func TestDiskOfParts(t *testing.T) {
+	cost := func(more ...string) (c Cost) {
+		file := filepath.Join(t.TempDir(), "cost.json")
+		succeed(t, testArgs(t.TempDir(), append(more, "-opt=gdm", "-small-margin=0.25", "-dry-run",
+			"-cost="+file)...)...)
+		if err := json.Unmarshal([]byte(runtest.Read(t, file)), &c); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	plain, parts := cost(), cost("-intervene=keep-out")
+	if disk, kept := parts.Disk-plain.Disk, parts.Kept-plain.Kept; disk != 3*2*4*788 ||
+		kept != 2*2*4*788 {
+		t.Errorf("%v bytes more on the disk, %v more kept; want %d and %d", disk, kept, 3*2*4*788,
+			2*2*4*788)
+	}
+}
+
 // Wide networks on many cores do not start if they would not fit into memory.
 func TestTooLittleMemory(t *testing.T) {
 	free, known := backend.FreeMemory()
