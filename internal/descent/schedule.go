@@ -1,13 +1,10 @@
 package descent
 
-import (
-	"fmt"
-	"math"
-)
+import "math"
 
 // Schedule is a learning rate as a function of the step.
 type Schedule struct {
-	Kind   string  // "constant", "cosine" or "step"
+	Kind   string  // one of Schedules
 	Peak   float64 // η after the warm-up
 	Steps  int     // length of the run
 	Warmup int     // steps of linear warm-up: step t has rate Peak·(t+1)/Warmup
@@ -15,23 +12,6 @@ type Schedule struct {
 
 // Schedules lists the values of [Schedule.Kind].
 func Schedules() []string { return []string{"constant", "cosine", "step"} }
-
-// Validate refuses values for which the schedule is not defined.
-func (s Schedule) Validate() error {
-	switch s.Kind {
-	case "constant", "cosine", "step":
-	default:
-		return fmt.Errorf("schedule must be constant, cosine or step, got %q", s.Kind)
-	}
-	if !(s.Peak > 0) || math.IsInf(s.Peak, 0) {
-		return fmt.Errorf("learning rate must be positive and finite, got %v", s.Peak)
-	}
-	if s.Warmup < 0 || s.Warmup > s.Steps {
-		return fmt.Errorf("warm-up must be in [0, %d] steps (the run's length), got %d", s.Steps,
-			s.Warmup)
-	}
-	return nil
-}
 
 // Rate is η at step t, counted from 0. After the warm-up of W steps, with x = (t−W)/(Steps−W):
 //

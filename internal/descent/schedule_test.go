@@ -28,15 +28,4 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("%+v at %d: %v, want %v", c.s, c.t, got, c.want)
 		}
 	}
-	for _, s := range []Schedule{
-		{Kind: "linear", Peak: 1, Steps: 10}, {Kind: "cosine", Peak: 0, Steps: 10},
-		{Kind: "cosine", Peak: math.NaN(), Steps: 10},
-		{Kind: "cosine", Peak: math.Inf(1), Steps: 10},
-		{Kind: "cosine", Peak: 1, Steps: 10, Warmup: 11},
-		{Kind: "cosine", Peak: 1, Steps: 10, Warmup: -1},
-	} {
-		if s.Validate() == nil {
-			t.Errorf("%+v is accepted", s)
-		}
-	}
 }

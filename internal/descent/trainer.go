@@ -49,7 +49,7 @@ type Options struct {
 // a few sums for each device, meets once a step on the first device by way of the host; then every
 // device takes the same update. The order of all these additions is that of one device alone, so
 // another number of devices changes no bit where a chunk gives the same bits on all of them. With
-// one device the host reads seven numbers a step, and nothing else.
+// one device the host reads eight numbers a step, and nothing else.
 //
 // With Norm "batch" the statistics are those of a chunk ("ghost" batches), and the chunks do change
 // the result.

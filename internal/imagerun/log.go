@@ -49,7 +49,7 @@ type runLog struct {
 	earlier       Manifest  // wall time and images of earlier processes
 	began         time.Time // this process
 	trained       int       // images, by this process
-	warm          time.Time // the end of its first step, which compiles: rates count from there
+	warm          time.Time // the end of its first step, which may compile: rates count from there
 	trainedAtWarm int
 	saved         time.Time // the last checkpoint
 	evaluation    string    // the last one, as shown

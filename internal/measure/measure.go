@@ -75,8 +75,8 @@ type Step struct {
 	Seconds float64
 }
 
-// Steps takes n full-batch steps at rate eta. The first step of a trainer includes compilation. If
-// the numbers of a step are not finite, Steps returns the steps before it and an error.
+// Steps takes n full-batch steps at rate eta. The first one also compiles what [descent.NewTrainer]
+// has not. If the numbers of a step are not finite, Steps returns the steps before it and an error.
 func Steps(ctx context.Context, t *descent.Trainer, eta float64, n int) ([]Step, error) {
 	var steps []Step
 	for i := range n {
