@@ -233,14 +233,14 @@ func TestBind(t *testing.T) {
 	c.Bind(fs, "epochs", "lr", "checkpoint-every")
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name+"="+f.DefValue) })
-	if want := []string{"checkpoint-every=1m0s", "epochs=300", "lr=0.25"}; !slices.Equal(names,
+	if want := []string{"checkpoint-every=1m0s", "epochs=150", "lr=1"}; !slices.Equal(names,
 		want) {
 		t.Errorf("flags %q, want %q", names, want)
 	}
 	if err := fs.Parse([]string{"-epochs=3", "-checkpoint-every=5s"}); err != nil {
 		t.Fatal(err)
 	}
-	if c.Epochs != 3 || time.Duration(c.CheckpointEvery) != 5*time.Second || c.Rate != 0.25 {
+	if c.Epochs != 3 || time.Duration(c.CheckpointEvery) != 5*time.Second || c.Rate != 1 {
 		t.Errorf("configuration %+v", c)
 	}
 }

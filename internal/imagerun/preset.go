@@ -29,8 +29,8 @@ func presetOf(kind backend.Kind) string {
 
 // Preset returns the configuration that a run of an algorithm starts from. Rates are undamped.
 // Those of quick were chosen on held-out training images with the same number of trials for GD and
-// for GD+M (results/figure1-medium, 1,000 images); the others are starting points, and the paper
-// gives none.
+// for GD+M (docs/trainability.md, 1,000 images in 150 steps); the others are starting points, and
+// the paper gives none.
 func Preset(name, opt string) Config {
 	rates := map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}
 	c := Config{
@@ -47,11 +47,11 @@ func Preset(name, opt string) Config {
 	batch := 128
 	switch name {
 	case "quick":
-		c.Data, c.Width, c.Images, batch = "cifar10-mini", 8, 1000, 32
+		c.Data, c.Width, c.Images, c.Epochs, batch = "cifar10-mini", 8, 1000, 150, 32
 		c.Norm, c.Init, c.WeightDecay, c.Warmup = "weights", "pytorch", 0.002, 15
 		if !IsMiniBatch(opt) {
-			c.UntilLoss, c.Clip = 0.01, 1
-			c.Rate = map[string]float64{"gd": 0.25, "gdm": 0.1}[opt]
+			c.Clip = 1
+			c.Rate = map[string]float64{"gd": 1, "gdm": 0.2}[opt]
 		}
 	case "tiny":
 		c.Data, c.Width, c.Images, c.Epochs, batch = "cifar10-mini", 4, 40, 20, 16

@@ -45,6 +45,13 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s: width %d, want %d", tt.args, c.Width, tt.width)
 		}
 	}
+	// The warm-up of the preset is for its epochs.
+	for args, want := range map[string]int{"": 15, "-epochs=150": 15, "-epochs=100": 5,
+		"-epochs=300": 15, "-epochs=100 -warmup=15": 15} {
+		if c := parse(t, backend.CPU, strings.Fields(args)...); c.Warmup != want {
+			t.Errorf("%q: %d epochs of warm-up, want %d", args, c.Warmup, want)
+		}
+	}
 	// The paper's setting.
 	want := Settings{Data: "cifar10", Model: "resnet18", Width: 64, Norm: "none",
 		Init: "centered", BranchScale: 1 / math.Sqrt(8), Opt: "gdm", Momentum: 0.9, Epochs: 300}
