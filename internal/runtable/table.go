@@ -191,6 +191,23 @@ func Origins(runs []Run) page.Table {
 	return t
 }
 
+// Paired are the values of row b minus those of row a, by seed, over the seeds that both have done
+// and that have values.
+func Paired(a, b Row, value func(Run) float64) (differences []float64) {
+	first := map[string]float64{} // of a, by seed
+	for _, r := range a {
+		if r.State == rundir.Done {
+			first[r.Seed()] = value(r)
+		}
+	}
+	for _, r := range b {
+		if x, found := first[r.Seed()]; found && r.State == rundir.Done {
+			differences = append(differences, value(r)-x)
+		}
+	}
+	return stats.Known(differences)
+}
+
 // Few is the number of values up to which they stand beside their mean: their interval is wide.
 const Few = 3
 

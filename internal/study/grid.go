@@ -48,10 +48,10 @@ func (s *Study) grid(r result) figure.Picture {
 
 // gridPanel is the panel of an algorithm.
 func (s *Study) gridPanel(r result, withMomentum bool, x, y figure.Axis) figure.Panel {
-	p := figure.Panel{Title: r.Arms[plain].Title, X: x, Y: y}
+	p := figure.Panel{Title: r.algorithm(withMomentum), X: x, Y: y}
 	chosenArms := r.Arms[plain:momentum]
 	if withMomentum {
-		p.Title, chosenArms = p.Title+"+M", r.Arms[momentum:chosen]
+		chosenArms = r.Arms[momentum:chosen]
 	}
 	fitted := figure.Points{Name: "zero training error", Color: figure.Black, Shape: figure.Square}
 	diverged := figure.Points{Name: "diverged", Color: figure.Black, Shape: figure.Triangle,

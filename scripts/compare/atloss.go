@@ -36,24 +36,17 @@ func atLosses(rows []runtable.Row, names []string, levels []float64) page.Table 
 	}
 	for _, level := range levels {
 		cells := []string{strconv.FormatFloat(level, 'g', -1, 64)}
-		first := map[string]float64{}
+		at := func(r runtable.Run) float64 { return accuracyAt(r, level) }
 		for i, row := range rows {
-			var own, more []float64
+			var own []float64
 			for _, r := range row {
-				x := accuracyAt(r, level)
-				if r.State != rundir.Done || math.IsNaN(x) {
-					continue
-				}
-				own = append(own, x)
-				if i == 0 {
-					first[r.Seed()] = x
-				} else if y, found := first[r.Seed()]; found {
-					more = append(more, x-y)
+				if r.State == rundir.Done {
+					own = append(own, at(r))
 				}
 			}
-			cells = append(cells, counted(own, len(row)))
+			cells = append(cells, counted(stats.Known(own), len(row)))
 			if i > 0 {
-				cells = append(cells, counted(more, len(row)))
+				cells = append(cells, counted(runtable.Paired(rows[0], row, at), len(row)))
 			}
 		}
 		t.Add(cells...)

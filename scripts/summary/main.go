@@ -30,7 +30,6 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/markdown"
-	"momentum/internal/rundir"
 	"momentum/internal/runtable"
 	"momentum/internal/stats"
 )
@@ -90,18 +89,7 @@ func difference(a, b runtable.Row) string {
 	if a[0].Without(algorithm...) != b[0].Without(algorithm...) {
 		return ""
 	}
-	accuracies := map[string]float64{} // of a, by seed
-	for _, o := range a {
-		if o.State == rundir.Done {
-			accuracies[o.Seed()] = o.Accuracy
-		}
-	}
-	var points []float64
-	for _, o := range b {
-		if accuracy, found := accuracies[o.Seed()]; found && o.State == rundir.Done {
-			points = append(points, 100*(o.Accuracy-accuracy))
-		}
-	}
+	points := runtable.Paired(a, b, func(r runtable.Run) float64 { return 100 * r.Accuracy })
 	if len(points) < 2 {
 		return ""
 	}
