@@ -114,7 +114,7 @@ func (h scripts) Box(txt string, f font.Font) (width, height, depth vg.Length) {
 func (h scripts) Draw(c vg.Canvas, txt string, style text.Style, position vg.Point) {
 	pieces := split(txt)
 	if len(pieces) == 1 && pieces[0].raise == 0 {
-		h.Handler.Draw(c, txt, style, position)
+		h.Handler.Draw(c, pieces[0].text, style, position)
 		return
 	}
 	if style.Rotation != 0 {

@@ -2,10 +2,14 @@ package figure
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/image/font/sfnt"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
 )
 
 // The font has every character that the comment of Picture promises.
@@ -44,5 +48,25 @@ func TestSplit(t *testing.T) {
 	if got, want := style.Width("a²"), style.Width("a")+style.Width("2")*0.75; math.Abs(
 		float64(got-want)) > 1e-9 {
 		t.Errorf("width %g, want %g", got, want)
+	}
+}
+
+// recorder keeps the texts that are drawn.
+type recorder struct {
+	text.Handler
+	drawn *[]string
+}
+
+func (r recorder) Draw(_ vg.Canvas, txt string, _ text.Style, _ vg.Point) {
+	*r.drawn = append(*r.drawn, txt)
+}
+
+// A text of one height is drawn with its replacements, too.
+func TestOneHeight(t *testing.T) {
+	var drawn []string
+	scripts{recorder{plot.DefaultTextHandler, &drawn}}.Draw(nil, "‖∇L‖ ≤ 1", textStyle(8, 0, 0),
+		vg.Point{})
+	if want := []string{"‖grad L‖ ≤ 1"}; !slices.Equal(drawn, want) {
+		t.Errorf("drawn %q, want %q", drawn, want)
 	}
 }
