@@ -18,11 +18,13 @@ import (
 // depend on the number of epochs; if they do, extend says so.
 func (t *training) extend() error {
 	done, shorter := t.shorterRun(false)
-	if done == "" {
-		if other, c := t.shorterRun(true); other != "" && t.Schedule == "constant" {
+	if done == "" && t.Schedule == "constant" {
+		if other, c := t.shorterRun(true); other != "" {
 			t.bar.Println(fmt.Sprintf("          %s is done after %d epochs with another warm-up: "+
 				"give -warmup=%d to go on from it", other, c.Epochs, c.Warmup))
 		}
+	}
+	if done == "" {
 		return nil
 	}
 	place := fmt.Sprintf("%s is done after %d epochs with the same settings", done, shorter.Epochs)

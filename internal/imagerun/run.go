@@ -99,8 +99,7 @@ func (cmd *Command) useful(kind backend.Kind) int {
 	if err != nil {
 		return 1 // as above
 	}
-	images := cmp.Or(c.Batch, c.Images, facts.Train-c.Holdout)
-	return descent.Parts(images, c.fullChunk(kind))
+	return descent.Parts(cmp.Or(c.Batch, c.trainedOn(facts.Train)), c.fullChunk(kind))
 }
 
 // open loads the images onto the device, builds the network, and prints what will be trained.

@@ -1,7 +1,6 @@
 package imagerun
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -217,7 +216,7 @@ func (s *Saved) Open(ctx context.Context, spec string, offline bool, images int,
 
 // chunkOn is the number of images per call as in the run, on a kind of backend.
 func (s *Saved) chunkOn(kind backend.Kind) int {
-	return s.chunk(kind, cmp.Or(s.Config.Images, s.Facts.Train-s.Holdout))
+	return s.chunk(kind, s.trainedOn(s.Facts.Train))
 }
 
 // read reads a file of weights.

@@ -107,6 +107,9 @@ func (d *Devices) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// trainedOn is the number of images that a run trains on, of all training images.
+func (c *Config) trainedOn(all int) int { return cmp.Or(c.Images, all-c.Holdout) }
+
 // Derived is what follows from the settings and helps a reader. It is stored but not read back.
 type Derived struct {
 	Title         string  `json:"title"` // of the curves

@@ -38,7 +38,7 @@ type options struct {
 	dryRun    bool
 	failFast  bool
 	given     map[string]string // flags, given now or remembered, by name
-	selection map[string]string // values of selectionFlags
+	selection map[string]string // values of choiceFlags
 	command   string            // that executes the study anywhere
 	pool      struct {
 		jobs   int
@@ -122,8 +122,7 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 		"sweeps/figure1-medium, whose trials choose the settings in place of new ones, by its "+
 		"rules: of the same images, without their small margin, network and epochs; -until-loss "+
 		"may differ")
-	return []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays", "holdout",
-		"choose", "grow", "trials-of", "seeds", "longer"}
+	return append(slices.Clone(choiceFlags), "grow", "trials-of", "seeds", "longer")
 }
 
 func (o *options) executionFlags(fs *flag.FlagSet) []string {
@@ -252,7 +251,7 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 		}
 	}
 	o.selection = map[string]string{}
-	for _, name := range selectionFlags {
+	for _, name := range choiceFlags {
 		o.selection[name] = fs.Lookup(name).Value.String()
 	}
 	s := &o.study

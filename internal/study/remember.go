@@ -25,8 +25,8 @@ type remembered struct {
 	Selection map[string]string `json:"selection"`
 }
 
-// selectionFlags say which trials a study has and how they choose.
-var selectionFlags = []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays",
+// choiceFlags say which trials a study has and how they choose.
+var choiceFlags = []string{"rates", "protocol", "trial-seeds", "schedules", "weight-decays",
 	"holdout", "choose"}
 
 // remind adds to the given flags those that the study in a folder remembers. Flags that say where
@@ -61,7 +61,7 @@ func remindOfTrials(folder string, given map[string]string) error {
 			"execute that study once more, nothing is trained again",
 			filepath.Join(folder, rememberedFile))
 	}
-	for _, name := range selectionFlags {
+	for _, name := range choiceFlags {
 		its, known := other.Selection[name]
 		own, isGiven := given[name]
 		switch {

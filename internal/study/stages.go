@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -165,7 +166,7 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	}
 	i.lists = append(i.lists, stageList{l, name})
 	// The flags of a study that has further lists are known to be theirs once the last one agrees.
-	planned, err := filepath.Glob(filepath.Join(i.out, "*", filepath.Base(l.Path())))
+	planned, err := fs.Glob(os.DirFS(i.out), "*/"+filepath.Base(l.Path()))
 	if err != nil {
 		return err
 	}
