@@ -75,13 +75,14 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// Each row of a table in the documents has as many cells as its titles: otherwise it is no table,
-// or a cell is lost.
+// Each row of a table in the documents has as many cells as its titles, and a rule stands below the
+// titles: otherwise it is no table, or a cell is lost.
 func TestDocumentTables(t *testing.T) {
-	tables := 0
+	tables, rule := 0, regexp.MustCompile(`^ *\|[-|: ]+\|$`)
 	for path, text := range documents(t) {
 		titles := 0 // of the table that the line before belongs to
-		for i, line := range strings.Split(text, "\n") {
+		lines := strings.Split(text, "\n")
+		for i, line := range lines {
 			line = strings.ReplaceAll(strings.TrimSpace(line), `\|`, "")
 			cells := strings.Count(line, "|") - 1
 			switch {
@@ -90,6 +91,9 @@ func TestDocumentTables(t *testing.T) {
 			case titles == 0:
 				titles = cells
 				tables++
+				if i+1 == len(lines) || !rule.MatchString(lines[i+1]) {
+					t.Errorf("%s:%d: no rule below the titles of a table", path, i+1)
+				}
 			case cells != titles:
 				t.Errorf("%s:%d has %d cells, want %d", path, i+1, cells, titles)
 			}
