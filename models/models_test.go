@@ -2,9 +2,12 @@ package models
 
 import (
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"momentum/internal/backend/backendtest"
 )
 
 func network(t *testing.T, c Config) *Network {
@@ -14,6 +17,11 @@ func network(t *testing.T, c Config) *Network {
 		t.Fatal(err)
 	}
 	return n
+}
+
+func TestMain(m *testing.M) {
+	backendtest.CompileQuickly()
+	os.Exit(m.Run())
 }
 
 func TestParameterCounts(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
 )
@@ -23,6 +24,7 @@ import (
 const asCommand = "MOMENTUM_TEST_AS_SYNTHETIC"
 
 func TestMain(m *testing.M) {
+	backendtest.CompileQuickly()
 	if os.Getenv(asCommand) != "" {
 		main()
 	}

@@ -216,7 +216,6 @@ func TestNoMomentumIsGD(t *testing.T) {
 // This machine's backend, on which a call takes many steps, agrees to rounding with the Go backend,
 // on which it takes one.
 func TestBackendsAgree(t *testing.T) {
-	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	be := backendtest.Open(t)
 	root, other := t.TempDir(), t.TempDir()
 	succeed(t, smallRun(root)...)

@@ -1,15 +1,26 @@
 package descent
 
 import (
+	"flag"
 	"math"
+	"os"
 	"strconv"
 	"testing"
 
 	"momentum/datasets"
 	"momentum/internal/backend"
+	"momentum/internal/backend/backendtest"
 	"momentum/internal/seeds"
 	"momentum/models"
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() == "" { // a benchmark is of the code that users run
+		backendtest.CompileQuickly()
+	}
+	os.Exit(m.Run())
+}
 
 // goBackend opens the Go backend, which runs on every machine.
 func goBackend(t testing.TB) *backend.Backend { return goDevices(t, 1) }

@@ -16,7 +16,6 @@ func TestCoresChangeNothing(t *testing.T) {
 	if be := backendtest.Open(t); be.Kind != backend.CPU {
 		t.Skipf("is about xla:cpu, got %s", be.Name())
 	}
-	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	want := ""
 	for _, tt := range []struct{ cores, devices string }{{"1", "auto"}, {"2", "1"}, {"2", "auto"}} {
 		t.Setenv("NPROC", tt.cores)

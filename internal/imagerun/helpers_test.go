@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"momentum/internal/backend"
+	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
 	"momentum/internal/rundir"
 	"momentum/internal/runtest"
@@ -142,6 +143,7 @@ func sameResult(t *testing.T, got, want string) {
 const asCommand = "MOMENTUM_TEST_AS_CIFAR"
 
 func TestMain(m *testing.M) {
+	backendtest.CompileQuickly()
 	if os.Getenv(asCommand) != "" {
 		os.Exit(cli.Main("cifar", execute))
 	}

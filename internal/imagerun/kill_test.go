@@ -20,7 +20,6 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 		t.Skip("starts the command 6 times, which takes a minute")
 	}
 	const kills, epochs = 3, 60
-	t.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0") // compiles in half the time
 	be := backendtest.Open(t)
 	args := func(root string) []string {
 		return testArgs(root, "-backend="+string(be.Kind), "-images=10", "-chunk=10", "-epochs=60",

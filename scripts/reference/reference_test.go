@@ -18,9 +18,6 @@ import (
 	"momentum/internal/runtest"
 )
 
-// The first losses of GD and of GD+M in both forms agree with those of an independent
-// implementation: to 1e-6 in float64, where only the normalization of pixels is rounded
-// differently, and to 1e-4 in float32 on the default backend.
 func TestManual(t *testing.T) {
 	var help bytes.Buffer
 	if err := run(t.Context(), &help, t.Output(), []string{"-h"}); cli.Status(err) != cli.Done {
@@ -30,6 +27,9 @@ func TestManual(t *testing.T) {
 		"-out folder of the results (default scripts/reference/testdata)")
 }
 
+// The first losses of GD and of GD+M in both forms agree with those of an independent
+// implementation: to 1e-6 in float64, where only the normalization of pixels is rounded
+// differently, and to 1e-4 in float32 on the default backend.
 func TestTrajectories(t *testing.T) {
 	exact, err := backend.Open(t.Context(), "go", backend.Options{})
 	if err != nil {
