@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // The mini set; mini/README.md says where it is from and how it was drawn.
@@ -28,14 +30,33 @@ var (
 	miniTestLabels []byte
 )
 
+// Decoding a mosaic takes 50 ms and its result is a constant: a process with many runs, such as one
+// with -seeds or a test, does it once.
+var (
+	decodeTrain = sync.OnceValues(func() (*Images, error) {
+		return decodeMini(miniTrain, miniTrainLabels, miniColumns, miniRows)
+	})
+	decodeTest = sync.OnceValues(func() (*Images, error) {
+		return decodeMini(miniTest, miniTestLabels, miniColumns, miniRows)
+	})
+)
+
+// loadMini returns the mini set, in memory of the caller's own.
 func loadMini() (train, test *Images, err error) {
-	if train, err = decodeMini(miniTrain, miniTrainLabels, miniColumns, miniRows); err != nil {
+	if train, err = decodeTrain(); err != nil {
 		return nil, nil, fmt.Errorf("%s: train: %w", miniName, err)
 	}
-	if test, err = decodeMini(miniTest, miniTestLabels, miniColumns, miniRows); err != nil {
+	if test, err = decodeTest(); err != nil {
 		return nil, nil, fmt.Errorf("%s: test: %w", miniName, err)
 	}
-	return train, test, nil
+	return train.clone(), test.clone(), nil
+}
+
+// clone is a copy that shares nothing that can be changed.
+func (m *Images) clone() *Images {
+	c := *m
+	c.Pixels, c.Labels = slices.Clone(m.Pixels), slices.Clone(m.Labels)
+	return &c
 }
 
 // decodeMini reads a mosaic of columns × rows images, row by row from the top and each row from the

@@ -131,3 +131,20 @@ func FuzzDecodeMini(f *testing.F) {
 		}
 	})
 }
+
+// What a caller does with the images of the mini set changes nothing for the next one.
+func TestMiniIsTheCallersOwn(t *testing.T) {
+	first, test, err := loadMini()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range []*Images{first, test} {
+		set.Pixels[0] ^= 1
+		set.Labels[0] ^= 1
+		again := map[bool]func() (*Images, error){true: decodeTrain, false: decodeTest}[set == first]
+		if want, err := again(); err != nil || want.Pixels[0] == set.Pixels[0] ||
+			want.Labels[0] == set.Labels[0] {
+			t.Errorf("%v: the images are shared", err)
+		}
+	}
+}
