@@ -134,16 +134,18 @@ func FuzzDecodeMini(f *testing.F) {
 
 // What a caller does with the images of the mini set changes nothing for the next one.
 func TestMiniIsTheCallersOwn(t *testing.T) {
-	first, test, err := loadMini()
+	train, test, err := loadMini()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, set := range []*Images{first, test} {
-		set.Pixels[0] ^= 1
-		set.Labels[0] ^= 1
-		again := map[bool]func() (*Images, error){true: decodeTrain, false: decodeTest}[set == first]
-		if want, err := again(); err != nil || want.Pixels[0] == set.Pixels[0] ||
-			want.Labels[0] == set.Labels[0] {
+	for _, set := range []struct {
+		got    *Images
+		decode func() (*Images, error)
+	}{{train, decodeTrain}, {test, decodeTest}} {
+		set.got.Pixels[0] ^= 1
+		set.got.Labels[0] ^= 1
+		if next, err := set.decode(); err != nil || next.Pixels[0] == set.got.Pixels[0] ||
+			next.Labels[0] == set.got.Labels[0] {
 			t.Errorf("%v: the images are shared", err)
 		}
 	}
