@@ -143,6 +143,10 @@ func TestIntervene(t *testing.T) {
 				EqualApprox(got[:len(want)], want, 1e-5) {
 				t.Errorf("%s, %s: losses %v, want %v\n%s", intervention, form, got, want, stdout)
 			}
+			line := "          -intervene=" + intervention + " after step 1\n"
+			if at := strings.Count(stdout, line); intervention != keepOut && at != 1 {
+				t.Errorf("%q stands %d times in\n%s", line, at, stdout)
+			}
 			if form == "damped" {
 				continue
 			}
