@@ -151,17 +151,13 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	}
 	dir := filepath.Join(i.out, name)
 	if i.readOnly {
-		old, err := sweep.Read(dir, i.base.Runs)
-		if errors.Is(err, fs.ErrNotExist) {
+		if _, err := sweep.Read(dir, i.base.Runs); errors.Is(err, fs.ErrNotExist) {
 			err := fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags plans "+
 				"it", dir, i.Figure.Name)
 			if len(i.lists) > 0 {
 				err = fmt.Errorf("%w: %w", errMissing, err)
 			}
 			return err
-		} else if err == nil && len(old.Runs) < len(runs) {
-			return fmt.Errorf("%s: %d of %d runs are planned: go run ./scripts/%s with the same "+
-				"flags adds the others", dir, len(old.Runs), len(runs), i.Figure.Name)
 		}
 	}
 	l, err := sweep.Plan(dir, i.base.Runs, runs)

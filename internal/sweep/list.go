@@ -5,7 +5,7 @@
 //
 // A sweep's folder holds
 //
-//	runs.jsonl     the list, to which runs may be added at its end
+//	runs.jsonl     the list, written once and never changed
 //	logs/NAME.log  the output of each run's processes
 //	sweep.lock     while a process works on it
 //
@@ -22,7 +22,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 
 	"momentum/internal/durable"
 	"momentum/internal/rundir"
@@ -51,9 +51,8 @@ func (l *List) Logs() string { return filepath.Join(l.Dir, "logs") }
 // Log is the file of the output of a run's processes.
 func (l *List) Log(index int) string { return filepath.Join(l.Logs(), l.Runs[index].Name+".log") }
 
-// Plan writes the list of a sweep into its folder, which it makes if it is missing. To a list that
-// exists already it adds the runs that are missing, at the end: a task keeps its number. All runs
-// of that list must be among the wanted ones. Runs must have different names.
+// Plan writes the list of a sweep into its folder, which it makes if it is missing. A list that
+// exists already must be the same: it is never changed. Runs must have different names.
 func Plan(dir, root string, runs []runlist.Run) (*List, error) {
 	path := listPath(dir)
 	text, err := runlist.Encode(path, runs)
@@ -62,70 +61,46 @@ func Plan(dir, root string, runs []runlist.Run) (*List, error) {
 	}
 	old, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(dir, 0o777); err == nil {
-			err = durable.WriteBytes(path, text)
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return nil, fmt.Errorf("sweep: %w", err)
 		}
+		err = durable.WriteBytes(path, text)
 	} else if err == nil && !bytes.Equal(old, text) {
-		var all []byte
-		if all, err = grown(path, old, text); err == nil && !bytes.Equal(old, all) {
-			err = durable.WriteBytes(path, all)
-		}
+		err = difference(path, old, text)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
-	return Read(dir, root)
+	return &List{Dir: dir, Root: root, Runs: runs}, nil
 }
 
-// grown is the content of a list with those of the wanted runs at its end that it does not have. It
-// is an error if the list has others.
-func grown(path string, old, want []byte) ([]byte, error) {
-	lines, wanted := slices.Collect(bytes.Lines(old)), slices.Collect(bytes.Lines(want))
-	var added [][]byte
-	isWanted, has := map[string]bool{}, map[string]bool{}
-	for _, line := range wanted {
-		isWanted[string(line)] = true
-	}
-	for _, line := range lines {
-		has[string(line)] = true
-	}
-	for _, line := range wanted {
-		if !has[string(line)] {
-			added = append(added, line)
-		}
-	}
-	for i, line := range lines {
+// difference is the error of a list in a folder that differs from the wanted one.
+func difference(path string, old, want []byte) error {
+	const remedy = "name another folder for this sweep; runs in both lists are executed only once"
+	a, b := strings.SplitAfter(string(old), "\n"), strings.SplitAfter(string(want), "\n")
+	for i := range max(len(a), len(b)) {
 		switch {
-		case isWanted[string(line)]:
-		case len(added) == 0:
-			return nil, fmt.Errorf("%s: has %d runs, want %d of them: give the flags by which "+
-				"they were added, too, or %s", path, len(lines), len(wanted), another)
-		case i < len(wanted) && !has[string(wanted[i])]:
-			return nil, difference(path, i, line, wanted[i])
-		default:
-			return nil, difference(path, i, line, added[0])
+		case i >= len(a) || a[i] == "":
+			return fmt.Errorf("%s: ends after %d runs, want %d: remove the file, it is written "+
+				"again; runs that have ended are not repeated", path, i,
+				bytes.Count(want, []byte("\n")))
+		case i >= len(b) || b[i] == "":
+			return fmt.Errorf("%s: has %d runs, want %d: %s", path,
+				bytes.Count(old, []byte("\n")), i, remedy)
+		case a[i] != b[i]:
+			var got, wanted runlist.Run
+			if json.Unmarshal([]byte(a[i]), &got) != nil ||
+				json.Unmarshal([]byte(b[i]), &wanted) != nil {
+				return fmt.Errorf("%s:%d: damaged: remove the file, it is written again", path, i+1)
+			}
+			if d := rundir.Difference(got.Settings, wanted.Settings); d != "" {
+				return fmt.Errorf("%s:%d: a list with other settings: %s; %s", path, i+1, d, remedy)
+			}
+			return fmt.Errorf("%s:%d: a list with another execution: %s; %s", path, i+1,
+				rundir.Difference(got.Execution, wanted.Execution), remedy)
 		}
 	}
-	return append(old, bytes.Join(added, nil)...), nil
-}
-
-// another is a remedy where two sweeps would share a folder.
-const another = "name another folder for this sweep; runs in both lists are executed only once"
-
-// difference is the error of a line of a list, by its number from 0, that differs from a wanted
-// run.
-func difference(path string, i int, line, want []byte) error {
-	var got, wanted runlist.Run
-	if !bytes.HasSuffix(line, []byte("\n")) || json.Unmarshal(line, &got) != nil ||
-		json.Unmarshal(want, &wanted) != nil {
-		return fmt.Errorf("%s:%d: damaged: remove the file, it is written again; runs that have "+
-			"ended are not repeated", path, i+1)
-	}
-	if d := rundir.Difference(got.Settings, wanted.Settings); d != "" {
-		return fmt.Errorf("%s:%d: a list with other settings: %s; %s", path, i+1, d, another)
-	}
-	return fmt.Errorf("%s:%d: a list with another execution: %s; %s", path, i+1,
-		rundir.Difference(got.Execution, wanted.Execution), another)
+	return nil
 }
 
 // Read reads the list of a sweep that was planned before.
