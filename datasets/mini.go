@@ -52,7 +52,7 @@ func loadMini() (train, test *Images, err error) {
 	return train.clone(), test.clone(), nil
 }
 
-// clone is a copy that shares nothing that can be changed.
+// clone is a copy with pixels and labels of its own.
 func (m *Images) clone() *Images {
 	c := *m
 	c.Pixels, c.Labels = slices.Clone(m.Pixels), slices.Clone(m.Labels)

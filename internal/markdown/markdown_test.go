@@ -78,7 +78,7 @@ func documents(t *testing.T) map[string]string {
 // Each row of a table in the documents has as many cells as its titles, and a rule stands below the
 // titles: otherwise it is no table, or a cell is lost.
 func TestDocumentTables(t *testing.T) {
-	tables, rule := 0, regexp.MustCompile(`^ *\|[-|: ]+\|$`)
+	tables, rule := 0, regexp.MustCompile(`^ *\|( *:?-+:? *\|)+$`)
 	for path, text := range documents(t) {
 		titles := 0 // of the table that the line before belongs to
 		lines := strings.Split(text, "\n")

@@ -12,9 +12,9 @@ import (
 // CompileQuickly has XLA's CPU compiler leave out optimizations, for the rest of the process: the
 // tests of one package take a quarter of the time. For a TestMain, since XLA reads its flags once.
 // XLA_FLAGS in the environment, also an empty one, is left alone: an empty one tests the code that
-// users run.
+// users run. So is another backend than the default, which may know other flags.
 func CompileQuickly() {
-	if _, set := os.LookupEnv("XLA_FLAGS"); !set {
+	if _, set := os.LookupEnv("XLA_FLAGS"); !set && os.Getenv("MOMENTUM_BACKEND") == "" {
 		os.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0 "+
 			"--xla_cpu_use_fusion_emitters=false")
 	}
