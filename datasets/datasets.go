@@ -64,6 +64,13 @@ func (m *Images) Slice(from, to int) *Images {
 	return &s
 }
 
+// clone returns a copy with pixels and labels of its own.
+func (m *Images) clone() *Images {
+	c := *m
+	c.Pixels, c.Labels = slices.Clone(m.Pixels), slices.Clone(m.Labels)
+	return &c
+}
+
 // Select returns a copy of the images at some indices.
 func (m *Images) Select(indices []int) *Images {
 	s := *m

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"image/png"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,33 +29,27 @@ var (
 	miniTestLabels []byte
 )
 
-// Decoding a mosaic takes 50 ms and its result is a constant: a process with many runs, such as one
-// with -seeds or a test, does it once.
-var (
-	decodeTrain = sync.OnceValues(func() (*Images, error) {
-		return decodeMini(miniTrain, miniTrainLabels, miniColumns, miniRows)
-	})
-	decodeTest = sync.OnceValues(func() (*Images, error) {
-		return decodeMini(miniTest, miniTestLabels, miniColumns, miniRows)
-	})
-)
+// decodedMini returns the training and the test images, which nobody may change. Decoding takes 100
+// ms and its result is a constant: a process with many runs, such as a test, does it once.
+var decodedMini = sync.OnceValues(func() (sets [2]*Images, err error) {
+	sets[0], err = decodeMini(miniTrain, miniTrainLabels, miniColumns, miniRows)
+	if err != nil {
+		return sets, fmt.Errorf("%s: train: %w", miniName, err)
+	}
+	sets[1], err = decodeMini(miniTest, miniTestLabels, miniColumns, miniRows)
+	if err != nil {
+		return sets, fmt.Errorf("%s: test: %w", miniName, err)
+	}
+	return sets, nil
+})
 
 // loadMini returns the mini set, in memory of the caller's own.
 func loadMini() (train, test *Images, err error) {
-	if train, err = decodeTrain(); err != nil {
-		return nil, nil, fmt.Errorf("%s: train: %w", miniName, err)
+	sets, err := decodedMini()
+	if err != nil {
+		return nil, nil, err
 	}
-	if test, err = decodeTest(); err != nil {
-		return nil, nil, fmt.Errorf("%s: test: %w", miniName, err)
-	}
-	return train.clone(), test.clone(), nil
-}
-
-// clone is a copy with pixels and labels of its own.
-func (m *Images) clone() *Images {
-	c := *m
-	c.Pixels, c.Labels = slices.Clone(m.Pixels), slices.Clone(m.Labels)
-	return &c
+	return sets[0].clone(), sets[1].clone(), nil
 }
 
 // decodeMini reads a mosaic of columns × rows images, row by row from the top and each row from the

@@ -138,15 +138,15 @@ func TestMiniIsTheCallersOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, set := range []struct {
-		got    *Images
-		decode func() (*Images, error)
-	}{{train, decodeTrain}, {test, decodeTest}} {
-		set.got.Pixels[0] ^= 1
-		set.got.Labels[0] ^= 1
-		if next, err := set.decode(); err != nil || next.Pixels[0] == set.got.Pixels[0] ||
-			next.Labels[0] == set.got.Labels[0] {
-			t.Errorf("%v: the images are shared", err)
+	next, err := decodedMini()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, set := range []*Images{train, test} {
+		set.Pixels[0] ^= 1
+		set.Labels[0] ^= 1
+		if next[i].Pixels[0] == set.Pixels[0] || next[i].Labels[0] == set.Labels[0] {
+			t.Errorf("set %d: the images are shared", i)
 		}
 	}
 }

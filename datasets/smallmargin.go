@@ -66,15 +66,14 @@ func (s SmallMargin) Apply(images *Images, purpose string) (*Images, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("datasets: %w", err)
 	}
-	result := *images
-	result.Pixels = slices.Clone(images.Pixels)
+	result := images.clone()
 	result.SmallMargin = make([]bool, images.N())
 	for _, i := range s.choose(images.N(), purpose) {
 		result.SmallMargin[i] = true
 		s.reduceMargin(result.Pixels[i*imageBytes:(i+1)*imageBytes],
 			fmt.Sprintf("%s/%d", purpose, i))
 	}
-	return &result, nil
+	return result, nil
 }
 
 // choose draws the indices of the small-margin images among n images, in increasing order.
