@@ -42,7 +42,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	}
 	s := &session{be: be, request: r, execution: c.Execution, table1: c.Table1, stdout: stdout,
 		stderr: stderr}
-	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Name(), be.Device, be.Why)
+	fmt.Fprintf(stdout, "backend   %s\n", be)
 	settings := fmt.Sprintf("preset    %s: N = %d samples, %d of them with a small margin (μ = "+
 		"%.3g), d = %d, P = %d, m = %d\n",
 		r.preset, c.N, c.SmallMargin, float64(c.SmallMargin)/float64(c.N), c.D, c.P, c.M) +

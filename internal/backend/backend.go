@@ -96,6 +96,11 @@ func (b *Backend) Name() string {
 	return string(b.Kind) + ":" + b.Build
 }
 
+// String says which backend works on which device, and why.
+func (b *Backend) String() string {
+	return fmt.Sprintf("%s on %s: %s", b.Name(), b.Device, b.Why)
+}
+
 // Flag describes the values of a -backend flag.
 const Flag = "auto|go|xla:cuda|xla:cpu|xla:cpu:BUILD|xla:/abs/plugin.so (docs/backends.md)"
 

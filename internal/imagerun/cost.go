@@ -24,7 +24,7 @@ type Cost struct {
 	Memory       float64 `json:"memory_bytes"` // beside the program
 	Disk         float64 `json:"disk_bytes"`   // of the run folder, at most
 	Kept         float64 `json:"kept_bytes"`   // of the run folder, once the run has ended
-	Device       string  `json:"device"`
+	Backend      string  `json:"backend"`      // on which device, and why
 }
 
 // cost measures one chunk on every device.
@@ -73,10 +73,10 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	return Cost{
 		FLOP: flop, Seconds: flop / rate, Compile: compiled.Seconds(),
 		ImagesPerSec: float64(images) / took.Seconds(), FLOPPerSec: rate,
-		Memory: r.memory(params),
-		Disk:   weights + 3*checkpoint + rest, // two checkpoints and the next one
-		Kept:   kept,
-		Device: r.backend.Device,
+		Memory:  r.memory(params),
+		Disk:    weights + 3*checkpoint + rest, // two checkpoints and the next one
+		Kept:    kept,
+		Backend: r.backend.String(),
 	}, nil
 }
 

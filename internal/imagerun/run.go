@@ -71,7 +71,7 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 		return cli.Usagef("-precision=tf32 needs a GPU, got the backend %s: use -precision=f32",
 			be.Kind)
 	}
-	fmt.Fprintf(stdout, "backend   %s on %s: %s\n", be.Name(), be.Device, be.Why)
+	fmt.Fprintf(stdout, "backend   %s\n", be)
 	fmt.Fprintln(stdout, cmd.origin(preset, be.Kind))
 
 	if cmd.dryRun {

@@ -109,8 +109,8 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		runs := float64(n.trials + n.finals + n.longer)
 		seconds += units*c.Seconds + runs*executables*c.Compile
 		disk += float64(n.finals+n.longer+jobs)*c.Disk + float64(n.trials)*c.Kept
-		fmt.Fprintf(i.stdout, "          %.0f images/s a run on %s, %d run(s) at a time\n",
-			c.ImagesPerSec, c.Device, jobs)
+		fmt.Fprintf(i.stdout, "          %.0f images/s a run, %d run(s) at a time, by %s\n",
+			c.ImagesPerSec, jobs, c.Backend)
 	}
 	fmt.Fprintf(i.stdout, "          at most about %s on this machine, and at most %.2g GB of "+
 		"disk\n", duration(seconds/float64(jobs)), disk/1e9)

@@ -38,10 +38,10 @@ func TestMeasuredTogether(t *testing.T) {
 if mkdir "$dir/first"; then
 	n=0; while [ ! -e "$dir/second" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done
 	[ -e "$dir/second" ] || exit 1
-	echo '{"images_per_sec":100,"seconds":36000}' > "${5#-cost=}"
+	echo '{"images_per_sec":100,"seconds":36000,"backend":"go on 8086: no XLA"}' > "${5#-cost=}"
 else
 	touch "$dir/second"
-	echo '{"images_per_sec":300,"seconds":72000}' > "${5#-cost=}"
+	echo '{"images_per_sec":300,"seconds":72000,"backend":"go on 8086: no XLA"}' > "${5#-cost=}"
 fi`)
 	i.pool.jobs = 2
 	n, _, err := i.study.size()
@@ -53,7 +53,7 @@ fi`)
 		t.Fatal(err)
 	}
 	// 15 hours a run, two at a time.
-	for _, want := range []string{"          200 images/s a run on ", ", 2 run(s) at a time\n",
+	for _, want := range []string{"          200 images/s a run, 2 run(s) at a time, by go on 8086: no XLA\n",
 		"          at most about " + duration(float64(units)*54000/2) + " on this machine"} {
 		if out := i.stdout.(*bytes.Buffer).String(); !strings.Contains(out, want) {
 			t.Errorf("%s\nwant %q", out, want)
