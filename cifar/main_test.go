@@ -33,7 +33,7 @@ func TestHelp(t *testing.T) {
 		t.Errorf("-h does not begin with the manual and the first flag:\n%s", stdout)
 	}
 	runtest.Manual(t, "cifar", stdout, "-momentum γ, in [0, 1) (default 0.9)",
-		"(default tiny 20, quick 150, paper 300)",
+		"(default tiny 20, quick 300, paper 300)",
 		"-branch-scale", "(default auto)", "-checkpoint-every time between checkpoints, such as "+
 			"30s; 0s: every step (default 1m0s)", "-runs folder of the run folders (default runs)")
 }

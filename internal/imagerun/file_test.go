@@ -71,7 +71,7 @@ func TestOrigin(t *testing.T) {
 	all := `{"settings": ` + string(run.Settings) + `}`
 	some := `{"settings": {"epochs": 7}}`
 	for text, want := range map[string]string{all: "settings  of config.json",
-		some: "preset    quick, asked for by -preset: 1,000 embedded images"} {
+		some: "preset    quick, asked for by -preset: 512 embedded images"} {
 		cmd := &Command{preset: "quick"}
 		if cmd.content, err = parseSettingsFile("config.json", []byte(text)); err != nil {
 			t.Fatal(err)

@@ -45,7 +45,7 @@ func (c *Config) flags() *flag.FlagSet {
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule,
 		"constant|cosine (to 0 at the end)|step (a tenth at 1/2, a hundredth at 3/4)")
 	fs.IntVar(&c.Warmup, "warmup", c.Warmup, "epochs of linear warm-up before the "+
-		"schedule; where the preset has some and -epochs is another, at most a twentieth of it")
+		"schedule; where the preset has some, at most a twentieth of -epochs")
 	fs.IntVar(&c.Epochs, "epochs", c.Epochs,
 		"passes over the training images; with full batch, one step each. With "+
 			"-schedule=constant, a run goes on from one that is done with fewer and the same "+
@@ -329,8 +329,7 @@ func (cmd *Command) resolve(preset string) (Config, error) {
 			return c, cli.Usagef("invalid value %q for flag -%s: %w", value, name, err)
 		}
 	}
-	own := Preset(preset, algorithm.Opt).Epochs // which the preset's warm-up is for
-	if _, ok := cmd.given["warmup"]; !ok && cmd.file == "" && c.Epochs != own {
+	if _, ok := cmd.given["warmup"]; !ok && cmd.file == "" {
 		c.Warmup = min(c.Warmup, c.Epochs/20)
 	}
 	if err := cmd.checkGiven(&c); err != nil {

@@ -233,7 +233,7 @@ func TestBind(t *testing.T) {
 	c.Bind(fs, "epochs", "lr", "checkpoint-every")
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name+"="+f.DefValue) })
-	if want := []string{"checkpoint-every=1m0s", "epochs=150", "lr=1"}; !slices.Equal(names,
+	if want := []string{"checkpoint-every=1m0s", "epochs=300", "lr=1"}; !slices.Equal(names,
 		want) {
 		t.Errorf("flags %q, want %q", names, want)
 	}

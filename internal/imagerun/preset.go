@@ -29,8 +29,7 @@ func presetOf(kind backend.Kind) string {
 
 // Preset returns the configuration that a run of an algorithm starts from. Rates are undamped.
 // Those of quick were chosen on held-out training images with the same number of trials for GD and
-// for GD+M (docs/trainability.md, 1,000 images in 150 steps); the others are starting points, and
-// the paper gives none.
+// for GD+M (results/figure1-wrn16); the others are starting points, and the paper gives none.
 func Preset(name, opt string) Config {
 	rates := map[string]float64{"gd": 0.05, "gdm": 0.005, "sgd": 0.05, "sgdm": 0.005}
 	c := Config{
@@ -47,11 +46,11 @@ func Preset(name, opt string) Config {
 	batch := 128
 	switch name {
 	case "quick":
-		c.Data, c.Width, c.Images, c.Epochs, batch = "cifar10-mini", 8, 1000, 150, 32
+		c.Data, c.Model, c.Width, c.Images, batch = "cifar10-mini", "wrn16-1", 8, 512, 32
 		c.Norm, c.Init, c.WeightDecay, c.Warmup = "weights", "pytorch", 0.002, 15
 		if !IsMiniBatch(opt) {
 			c.Clip = 1
-			c.Rate = map[string]float64{"gd": 1, "gdm": 0.2}[opt]
+			c.Rate = map[string]float64{"gd": 1, "gdm": 0.4}[opt]
 		}
 	case "tiny":
 		c.Data, c.Width, c.Images, c.Epochs, batch = "cifar10-mini", 4, 40, 20, 16
@@ -79,7 +78,7 @@ func explainPreset(preset string, asked bool, kind backend.Kind) string {
 	shows := map[string]string{
 		"tiny": "40 embedded images, a network of width 4: shows that everything works, not what " +
 			"momentum does; -preset=quick is the smallest real run",
-		"quick": "1,000 embedded images, ResNet-18 of width 8 with standardized weights, ‖∇L‖ " +
+		"quick": "512 embedded images, WideResNet-16-1 of width 8 with standardized weights, ‖∇L‖ " +
 			"bounded by 1: shows that GD and GD+M fit real images, not the paper's accuracies; " +
 			"-preset=paper is the paper's setting and wants a GPU",
 		"paper": "CIFAR-10 with all 50,000 images, ResNet-18 of width 64, 300 epochs; " +

@@ -45,9 +45,9 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s: width %d, want %d", tt.args, c.Width, tt.width)
 		}
 	}
-	// The warm-up of the preset is for its epochs.
-	for args, want := range map[string]int{"": 15, "-epochs=150": 15, "-epochs=100": 5,
-		"-epochs=300": 15, "-epochs=100 -warmup=15": 15} {
+	// The preset's warm-up is at most a twentieth of the epochs.
+	for args, want := range map[string]int{"": 15, "-epochs=100": 5, "-epochs=1000": 15,
+		"-epochs=100 -warmup=15": 15} {
 		if c := parse(t, backend.CPU, strings.Fields(args)...); c.Warmup != want {
 			t.Errorf("%q: %d epochs of warm-up, want %d", args, c.Warmup, want)
 		}

@@ -164,7 +164,7 @@ func TestUsefulDevices(t *testing.T) {
 	}{
 		{backend.CUDA, "-preset=paper", 32},                                 // 50 chunks of 1000
 		{backend.CUDA, "-preset=paper -precision=bf16", 16},                 // 25
-		{backend.CPU, "-preset=quick", 32},                                  // 32 of 32
+		{backend.CPU, "-preset=quick", 16},                                  // 16 of 32
 		{backend.CPU, "-preset=quick -images=0 -holdout=744", 8},            // of 256 images
 		{backend.CPU, "-preset=quick -images=100", 4},                       // 4, one of 4 images
 		{backend.CPU, "-preset=quick -opt=sgdm -images=0 -batch=64", 2},     // 2
