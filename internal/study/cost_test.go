@@ -53,7 +53,8 @@ fi`)
 		t.Fatal(err)
 	}
 	// 15 hours a run, two at a time.
-	for _, want := range []string{"          200 images/s a run, 2 run(s) at a time, by go on 8086: no XLA\n",
+	for _, want := range []string{
+		"          200 images/s a run, 2 run(s) at a time, by go on 8086: no XLA\n",
 		"          at most about " + duration(float64(units)*54000/2) + " on this machine"} {
 		if out := i.stdout.(*bytes.Buffer).String(); !strings.Contains(out, want) {
 			t.Errorf("%s\nwant %q", out, want)
