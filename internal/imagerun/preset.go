@@ -79,8 +79,8 @@ func explainPreset(preset string, asked bool, kind backend.Kind) string {
 		"tiny": "40 embedded images, a network of width 4: shows that everything works, not what " +
 			"momentum does; -preset=quick is the smallest real run",
 		"quick": "512 embedded images, WideResNet-16-1 of width 8 with standardized weights, " +
-			"‖∇L‖ bounded by 1: shows that GD and GD+M fit real images, not the paper's accuracies; " +
-			"-preset=paper is the paper's setting and wants a GPU",
+			"‖∇L‖ bounded by 1: shows that GD and GD+M fit real images, not the paper's " +
+			"accuracies; -preset=paper is the paper's setting and wants a GPU",
 		"paper": "CIFAR-10 with all 50,000 images, ResNet-18 of width 64, 300 epochs; " +
 			"-preset=quick takes minutes on a CPU",
 	}
