@@ -138,7 +138,7 @@ func TestAtLosses(t *testing.T) {
 	}
 }
 
-// What differs beside the algorithm and its rate is in the name.
+// What differs beside the algorithm and its rate is in the name, but for what a run has not.
 func TestNames(t *testing.T) {
 	root := t.TempDir()
 	settings := func(momentum, decay float64, width int) map[string]any {
@@ -146,13 +146,17 @@ func TestNames(t *testing.T) {
 			"seed": 1, "weight_decay": decay, "form": "undamped", "momentum": momentum,
 			"width": width}
 	}
+	intervened := settings(0.9, 0, 24)
+	intervened["intervene"] = "reset"
 	rows := runtable.Rows(runtable.ReadAll([]string{
 		write(t, root, "done", settings(0.9, 0, 8), [3]float64{4, 2, 1}),
 		write(t, root, "done", settings(0.5, 0, 8), [3]float64{4, 2, 1}),
 		write(t, root, "done", settings(0.9, 0, 16), [3]float64{4, 2, 1}),
+		write(t, root, "done", intervened, [3]float64{4, 2, 1}),
 	}, t.Output()))
 	for i, want := range []string{"GD+M, η = 9.4, width 8, momentum 0.9",
-		"GD+M, η = 9, width 8, momentum 0.5", "GD+M, η = 17.4, width 16, momentum 0.9"} {
+		"GD+M, η = 9, width 8, momentum 0.5", "GD+M, η = 17.4, width 16, momentum 0.9",
+		"GD+M, η = 25.4, width 24, intervene reset, momentum 0.9"} {
 		if got := name(rows[i], rows, runtable.Differing(rows)); got != want {
 			t.Errorf("row %d is %q, want %q", i, got, want)
 		}

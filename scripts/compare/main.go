@@ -193,7 +193,9 @@ func name(row runtable.Row, rows []runtable.Row, settings []string) string {
 		}
 	}
 	for _, name := range settings {
-		text += fmt.Sprintf(", %s %s", strings.ReplaceAll(name, "_", " "), value(row, name))
+		if v := value(row, name); v != "" { // a configuration leaves out what is off
+			text += fmt.Sprintf(", %s %s", strings.ReplaceAll(name, "_", " "), v)
+		}
 	}
 	return text
 }
