@@ -71,6 +71,7 @@ type session struct {
 	table1         table1.Settings
 	stdout, stderr io.Writer
 	opened         map[string]bool // bundles, as JSON, that this command has opened
+	estimate       *estimate       // of -dry-run
 }
 
 // train trains bundles one after the other, each in its run folder: from the start, from a
@@ -82,6 +83,9 @@ func (s *session) train(ctx context.Context, title string, bundles []bundle) ([]
 			return nil, &cli.UsageError{Err: fmt.Errorf("%s: %w", b.Name, err)}
 		}
 		total += b.T * len(b.Lanes)
+	}
+	if s.estimate != nil {
+		return nil, s.printWork(ctx, bundles)
 	}
 	bar := progress.Steps(s.stdout, title, total)
 	defer bar.Close()
@@ -112,10 +116,7 @@ func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (ro
 	if err != nil {
 		return nil, err
 	}
-	if s.opened == nil {
-		s.opened = map[string]bool{}
-	}
-	s.opened[string(settings)] = true
+	s.markOpened(settings)
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	if dir.State() != rundir.Done {
 		if err := cli.End(dir, s.trainIn(ctx, b, dir, onSteps)); err != nil {
@@ -130,6 +131,14 @@ func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (ro
 			dir.Path("metrics.jsonl"))
 	}
 	return rows, err
+}
+
+// markOpened notes that this command has opened the bundle with these settings, as JSON.
+func (s *session) markOpened(settings []byte) {
+	if s.opened == nil {
+		s.opened = map[string]bool{}
+	}
+	s.opened[string(settings)] = true
 }
 
 // newLanes draws the samples of a bundle and prepares its training.

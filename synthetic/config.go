@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -191,13 +190,4 @@ func (s Settings) bundle(name string, seed uint64, lanes ...lane) bundle {
 		Data: s.spec(seed), Test: s.Test, Degree: 3, M: s.M, Sigma0: s.Sigma0,
 		Fitted: s.Fitted, Lanes: lanes, T: s.T, Stop: s.Stop,
 	}
-}
-
-// String is the settings as one line of JSON.
-func (s Settings) String() string {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }

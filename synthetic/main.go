@@ -52,10 +52,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 			c.gdm().Rule, c.Eta, c.gdm().EffectiveRate(c.Eta), c.T)
 	fmt.Fprint(stdout, settings)
 	if r.dryRun {
-		for _, p := range c.plan(r) {
-			fmt.Fprintf(stdout, "part      %s %s\n", p.name, p.settings)
-		}
-		return nil
+		return s.printPlan(ctx, c.plan(r))
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return fmt.Errorf("-out: %w", err)
@@ -64,11 +61,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return fmt.Errorf("-out: %w", err)
 	}
 
-	experiments := map[string]func(context.Context, Settings) (page.Section, error){
-		partFigure2: s.figure2, partFigure3: s.figure3, partTheory: s.theory,
-		partMechanism: s.mechanism, partScales: s.scales,
-		partTable1: s.gaussianTable, partMap: s.etaGammaMap,
-	}
+	experiments := s.experiments()
 	report := newReport(cli.CommandLine("go run ./synthetic", args...),
 		strings.ReplaceAll(settings, "\n", "\n\n"))
 	var diverged error // of the parts with a run that diverged; the other parts go on
@@ -89,6 +82,15 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		fmt.Fprintf(stdout, "page      %s\n", path)
 	}
 	return diverged
+}
+
+// experiments are the parts by their names.
+func (s *session) experiments() map[string]func(context.Context, Settings) (page.Section, error) {
+	return map[string]func(context.Context, Settings) (page.Section, error){
+		partFigure2: s.figure2, partFigure3: s.figure3, partTheory: s.theory,
+		partMechanism: s.mechanism, partScales: s.scales,
+		partTable1: s.gaussianTable, partMap: s.etaGammaMap,
+	}
 }
 
 // part is an experiment with its settings.

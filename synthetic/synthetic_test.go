@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
@@ -341,12 +342,36 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// A dry run tells the work of each part, that of a training which two parts share once, and adds up
+// their times.
 func TestDryRun(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs")
-	stdout := succeed(t, smallRun(root, "-dry-run", "-map", "-theory")...)
-	if !strings.Contains(stdout, `part      theory {"N":60,"SmallMargin":6,`) ||
-		!strings.Contains(stdout, `part      map {"N":60,"SmallMargin":6,`) {
-		t.Errorf("it prints\n%s", stdout)
+	stdout := succeed(t, smallRun(root, "-dry-run", "-figure=3", "-map", "-theory", "-table=1",
+		"-seeds=2")...)
+	var sum time.Duration
+	for _, line := range []string{
+		`part      figure3: 2 trainings of 4 settings in all, N = 60, at most 60 steps each: at most (.+)`,
+		`part      theory: what an earlier part trains`,
+		`part      table1: 5 students, each of them as 400 networks .+; its time is not measured`,
+		`part      map: 8 trainings of 128 settings in all, N = 60, at most 60 steps each: at most (.+)`,
+		`cost      at most (\S+) here and the time of table1; a training ends earlier .+`,
+	} {
+		m := regexp.MustCompile(`(?m)^` + line + `$`).FindStringSubmatch(stdout)
+		switch {
+		case m == nil:
+			t.Fatalf("no line %q in\n%s", line, stdout)
+		case len(m) == 1:
+			continue
+		}
+		took, err := time.ParseDuration(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(line, "cost") {
+			sum += took
+		} else if (took - sum).Abs() > time.Second/5 { // each is rounded
+			t.Errorf("%v in all, %v for the parts", took, sum)
+		}
 	}
 	if _, err := os.Stat(root); err == nil {
 		t.Errorf("%s exists", root)

@@ -39,7 +39,7 @@ func Run(ctx context.Context, be *backend.Backend, s Settings, dir *rundir.Dir,
 		return err
 	}
 	e := &experiment{Settings: s, be: be, onProgress: onProgress}
-	e.total = len(s.Students) * s.lanesPerStudent() * s.Epochs
+	e.total = len(s.Students) * s.Networks() * s.Epochs
 	students := map[string][]Lane{}
 	for _, student := range s.Students {
 		lanes, err := s.readLanes(dir.Path(student + ".json"))
@@ -48,7 +48,7 @@ func Run(ctx context.Context, be *backend.Backend, s Settings, dir *rundir.Dir,
 				err = dir.WriteJSON(student+".json", lanes)
 			}
 		} else if err == nil {
-			e.progress(s.lanesPerStudent() * s.Epochs)
+			e.progress(s.Networks() * s.Epochs)
 		}
 		if err != nil {
 			return fmt.Errorf("table1: %s: %w", student, err)
@@ -75,9 +75,9 @@ func (s Settings) readLanes(path string) ([]Lane, error) {
 	if err := json.Unmarshal(text, &lanes); err != nil {
 		return nil, fmt.Errorf("%s: %w: remove it and run again", path, err)
 	}
-	if len(lanes) != s.lanesPerStudent() {
+	if len(lanes) != s.Networks() {
 		return nil, fmt.Errorf("%s: %d lanes, want %d: remove it and run again", path, len(lanes),
-			s.lanesPerStudent())
+			s.Networks())
 	}
 	return lanes, nil
 }

@@ -68,7 +68,7 @@ func TestResume(t *testing.T) {
 	}
 	dir := openDir(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
-	total := len(s.Students) * s.lanesPerStudent() * s.Epochs
+	total := len(s.Students) * s.Networks() * s.Epochs
 	err := Run(ctx, be, s, dir, func(done, got int) {
 		if got != total {
 			t.Errorf("total %d, want %d", got, total)

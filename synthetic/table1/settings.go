@@ -109,6 +109,6 @@ func (s Settings) student(name string) (models.Feedforward, error) {
 // pairs are the algorithms without and with momentum, for the full batch and for batches.
 func pairs() [][2]string { return [][2]string{{"gd", "gdm"}, {"sgd", "sgdm"}} }
 
-// lanesPerStudent is the number of networks that one student is trained as: all algorithms at all
-// rates on all teachers, for all seeds.
-func (s Settings) lanesPerStudent() int { return len(s.Teachers) * len(s.Rates) * 4 * s.Seeds }
+// Networks is the number of networks that each student is trained as: all algorithms at all rates
+// on all teachers, for all seeds.
+func (s Settings) Networks() int { return len(s.Teachers) * len(s.Rates) * 4 * s.Seeds }
