@@ -350,10 +350,12 @@ func TestDryRun(t *testing.T) {
 		"-seeds=2")...)
 	var sum time.Duration
 	for _, line := range []string{
-		`part      figure3: 2 trainings of 4 settings in all, N = 60, at most 60 steps each: at most (.+)`,
+		`part      figure3: 2 trainings of 4 settings in all, N = 60, at most 60 steps each: ` +
+			`at most (.+)`,
 		`part      theory: what an earlier part trains`,
 		`part      table1: 5 students, each of them as 400 networks .+; its time is not measured`,
-		`part      map: 8 trainings of 128 settings in all, N = 60, at most 60 steps each: at most (.+)`,
+		`part      map: 8 trainings of 128 settings in all, N = 60, at most 60 steps each: ` +
+			`at most (.+)`,
 		`cost      at most (\S+) here and the time of table1; a training ends earlier .+`,
 	} {
 		m := regexp.MustCompile(`(?m)^` + line + `$`).FindStringSubmatch(stdout)
