@@ -128,8 +128,8 @@ func bindRequest(fs *flag.FlagSet, r *request) {
 	fs.BoolVar(&r.all, "all", r.all, "all of these, and synthetic.html; if N > 1000, -mechanism "+
 		"and -scales at N = 1000 with 5 seeds, -map at both")
 	fs.BoolVar(&r.fresh, "fresh", r.fresh, "start over: set existing run folders aside")
-	fs.BoolVar(&r.dryRun, "dry-run", r.dryRun, "print the settings, and what each part trains and its time, from "+
-		"steps that are measured, and stop")
+	fs.BoolVar(&r.dryRun, "dry-run", r.dryRun, "print the settings, and what each part trains "+
+		"and its time, from steps that are measured, and stop")
 }
 
 func bindSettings(fs *flag.FlagSet, s *Settings, mu *float64) {
