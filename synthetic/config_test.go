@@ -181,7 +181,7 @@ func TestUsage(t *testing.T) {
 		{"-table-epochs=0", "table1: epochs must be at least 1, got 0"},
 		{"-table-momentum=1", "table1: gamma must be in [0, 1), got 1"},
 		{"-backend=tpu",
-			`backend: unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
+			`unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
 				`xla:cpu:BUILD or xla:/absolute/plugin.so`},
 	} {
 		args := runtest.Changed([]string{"-preset=paper", "-backend=xla:/absent/cpu.so"},

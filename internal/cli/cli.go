@@ -139,10 +139,14 @@ func Report(stderr io.Writer, name string, err error) int {
 	return status
 }
 
+// packages are those whose errors begin with their names.
+const packages = "backend|cubic|datasets|descent|fetch|figure|lanczos|lockfile|models|page|" +
+	"rundir|runlist|safetensors|slurm|study|sweep|tbevents"
+
 // Line is an error as one line for users. Joined errors are separated by semicolons, and the names
 // of our packages are left out, which say nothing to who does not read the code.
 func Line(err error) string {
 	line := strings.ReplaceAll(err.Error(), "\n", "; ")
-	ours := regexp.MustCompile(`(^|: |; )(?:(?:rundir|sweep|lockfile): )+`)
+	ours := regexp.MustCompile(`(^|: |; )(?:(?:` + packages + `): )+`)
 	return ours.ReplaceAllString(line, "$1")
 }

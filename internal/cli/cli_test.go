@@ -29,7 +29,7 @@ func TestReport(t *testing.T) {
 		{errors.Join(errors.New("runs/a: rundir: lockfile: held"), errors.New("sweep: x")), 1,
 			"cifar: runs/a: held; x\n"},
 		{errors.New("sweep of rundir: none"), 1, "cifar: sweep of rundir: none\n"},
-		{fmt.Errorf("datasets: %w", context.Canceled), 75, "cifar: datasets: context canceled\n"},
+		{fmt.Errorf("datasets: %w", context.Canceled), 75, "cifar: context canceled\n"},
 	} {
 		var line bytes.Buffer
 		status := Report(&line, "cifar", tt.err)

@@ -144,11 +144,11 @@ func TestPlugins(t *testing.T) {
 	text := runtest.File(t, "cpu.so", "#!/bin/sh\necho a script is no plugin, however long it "+
 		"is, if it is long enough for a header\n")
 	for _, tt := range []struct{ plugin, want string }{
-		{"/absent/cpu.so", "backend: plugin: open /absent/cpu.so: no such file or directory"},
-		{text, "backend: " + text + ": not a shared library: bad magic number"},
+		{"/absent/cpu.so", "plugin: open /absent/cpu.so: no such file or directory"},
+		{text, text + ": not a shared library: bad magic number"},
 		{runtest.File(t, "cpu.so", ""), "not a shared library: EOF"},
 		// a program, or a library without the function of a plugin
-		{foreign, "backend: " + foreign + ": "},
+		{foreign, foreign + ": "},
 	} {
 		fails(t, cli.Failed, tt.want, testArgs(t.TempDir(), "-backend=xla:"+tt.plugin)...)
 	}

@@ -75,10 +75,10 @@ func TestUsage(t *testing.T) {
 		{"-until-loss=NaN", "-until-loss must be finite and not negative, got NaN"},
 		{"-opt=sgdm -until-loss=0.1", "-until-loss needs the training loss at one point, which " +
 			"-opt=sgdm does not know"},
-		{"-width=-1", "-width=-1 -norm=none -init=centered: models: width must be in [1, 4096], " +
+		{"-width=-1", "-width=-1 -norm=none -init=centered: width must be in [1, 4096], " +
 			"got -1"},
 		{"-model=vgg",
-			`cifar: -model: models: unknown model "vgg", want resnet18, vgg19 or wrn16-K (such ` +
+			`cifar: -model: unknown model "vgg", want resnet18, vgg19 or wrn16-K (such ` +
 				`as wrn16-4)`},
 		{"-model=wrn16-0", `the widening factor must be a whole number in [1, 64]`},
 		{"-opt=gd -momentum=0.9",
@@ -131,7 +131,7 @@ func TestUsage(t *testing.T) {
 		{"-norm=batch", "-norm=batch takes its statistics over a chunk: say which with -chunk, " +
 			"for example -chunk=128"},
 		{"-backend=tpu",
-			`backend: unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
+			`unknown backend "tpu", want auto, go, xla:cuda, xla:cpu, ` +
 				`xla:cpu:BUILD or xla:/absolute/plugin.so`},
 		{"-backend=xla:cpu.so", "the path of a plugin must be absolute"},
 		{"-backend=xla:/lib/pjrt.so", "must contain either cpu or cuda"},

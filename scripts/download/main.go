@@ -37,9 +37,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"momentum/datasets"
@@ -61,7 +63,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		"and unpacks it.\n\n  go run ./scripts/download -data=cifar10"); err != nil {
 		return err
 	}
-	switch {
+	switch _, err := os.Stat(o.From); {
+	case o.From != "" && errors.Is(err, fs.ErrNotExist):
+		return cli.Usagef("-from=%s: there is no such file", o.From)
 	case *data != "cifar10" && *data != "cifar100":
 		return cli.Usagef("-data must be cifar10 or cifar100, got %q; see -h", *data)
 	case o.Mirror != "" && o.From != "":

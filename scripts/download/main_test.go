@@ -35,7 +35,10 @@ func TestUsage(t *testing.T) {
 		{[]string{"-data=cifar10", "now"}, `download: unexpected argument "now"; see -h`},
 		{[]string{"-fast"}, "download: flag provided but not defined: -fast; see -h"},
 		{[]string{"-data=cifar10", "-mirror=http://x", "-from=y"},
+			"download: -from=y: there is no such file"},
+		{[]string{"-data=cifar10", "-mirror=http://x", "-from=main.go"},
 			"download: -mirror and -from exclude each other; see -h"},
+		{[]string{"-from=y"}, "download: -from=y: there is no such file"},
 	} {
 		status, stdout, stderr := execute(t, tt.args...)
 		if status != 2 || stdout != "" || stderr != tt.want+"\n" {
@@ -92,7 +95,6 @@ func TestBadSources(t *testing.T) {
 			"the server's file has 1000 bytes, want 168513733"},
 		{"-from=" + file, file +
 			": 5 bytes, want 168513733: not the official cifar-100-binary.tar.gz"},
-		{"-from=" + file + "x", "no such file or directory"},
 	} {
 		dir := t.TempDir()
 		status, stdout, stderr := execute(t, "-data=cifar100", "-data-dir="+dir, tt.source)

@@ -58,10 +58,11 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags.IntVar(&o.damages, "damages", 200, "the `number` of damaged folders: with 500, every "+
 		"kind of damage to every file")
 	flags.DurationVar(&o.fuzz, "fuzz", 0, "the `time` to fuzz each parser; run in the repository")
-	flags.Uint64Var(&o.seed, "seed", 0, "the `seed` of the cases (default: a new one)")
+	flags.Uint64Var(&o.seed, "seed", 0, "the `seed` of the cases; 0: a new one")
 	flags.StringVar(&o.names, "victims", allVictims, "the `commands` that are tortured")
-	flags.StringVar(&o.only, "only", "", "one `case` alone, such as kill-17 or damage-3")
-	flags.StringVar(&o.out, "out", "", "the `folder` of README.md with the tables")
+	flags.StringVar(&o.only, "only", "", "one `case` alone, such as kill-17 or damage-3; "+
+		"empty: all")
+	flags.StringVar(&o.out, "out", "", "the `folder` of README.md with the tables; empty: none")
 	if err := cli.Parse(flags, args, stdout, "torture kills commands, damages their folders and "+
 		"fuzzes their parsers."); err != nil {
 		return err
