@@ -16,6 +16,7 @@ import (
 	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
+	"momentum/internal/rundir"
 	"momentum/internal/runtest"
 )
 
@@ -85,7 +86,8 @@ func write(t *testing.T, content string, path ...string) {
 // sameResult compares the files of two runs that depend on the settings alone.
 func sameResult(t *testing.T, got, want string) {
 	t.Helper()
-	for _, name := range []string{"metrics.jsonl", "metrics.csv", "weights.safetensors", "state"} {
+	for _, name := range []string{"metrics.jsonl", "metrics.csv", rundir.EventsFile,
+		"weights.safetensors", "state"} {
 		if runtest.Read(t, got, name) != runtest.Read(t, want, name) {
 			t.Errorf("%s differs from that of the other run", name)
 		}
@@ -102,8 +104,8 @@ func TestFigure3(t *testing.T) {
 		names = append(names, filepath.Base(name))
 	}
 	slices.Sort(names)
-	want := strings.Fields("SHA256SUMS config.json figure3.md figure3.png figure3.svg " +
-		"manifest.json metrics.csv metrics.jsonl state weights.safetensors")
+	want := strings.Fields("SHA256SUMS config.json events.out.tfevents.0.momentum figure3.md " +
+		"figure3.png figure3.svg manifest.json metrics.csv metrics.jsonl state weights.safetensors")
 	if !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
