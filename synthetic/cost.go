@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"momentum/synthetic/table1"
 )
 
 // estimate is what -dry-run has measured and added up.
@@ -24,18 +26,15 @@ var errPlanned = errors.New("-dry-run trains nothing")
 // steps of each kind, which it measures. Trainings that are done already are counted, too.
 func (s *session) printPlan(ctx context.Context, plan []part) error {
 	s.estimate = &estimate{perStep: map[shape]float64{}}
-	table1 := false
 	for _, p := range plan {
 		fmt.Fprintf(s.stdout, "part      %s: ", p.name)
 		switch p.name {
 		case partFigure2:
 			fmt.Fprintln(s.stdout, "draws samples and trains nothing")
 		case partTable1:
-			table1 = true
-			t := s.table1
-			fmt.Fprintf(s.stdout, "%d students, each of them as %d networks (teachers, "+
-				"algorithms, rates, seeds), %d epochs of %d points; its time is not measured\n",
-				len(t.Students), t.Networks(), t.Epochs, t.Train)
+			if err := s.printTable1(ctx); err != nil {
+				return err
+			}
 		default:
 			if _, err := s.experiments()[p.name](ctx, p.settings); !errors.Is(err, errPlanned) {
 				return err
@@ -43,10 +42,24 @@ func (s *session) printPlan(ctx context.Context, plan []part) error {
 		}
 	}
 	fmt.Fprintf(s.stdout, "cost      at most %s here", rounded(s.estimate.seconds))
-	if table1 {
-		fmt.Fprint(s.stdout, " and the time of table1")
+	if len(s.estimate.perStep) > 0 { // Table 1 takes all its epochs
+		fmt.Fprint(s.stdout, "; a training ends earlier once all its settings have converged")
 	}
-	fmt.Fprintln(s.stdout, "; a training ends earlier once all its settings have converged")
+	fmt.Fprintln(s.stdout)
+	return nil
+}
+
+// printTable1 prints what Table 1 trains.
+func (s *session) printTable1(ctx context.Context) error {
+	t := s.table1
+	seconds, err := table1.Cost(ctx, s.be, t)
+	if err != nil {
+		return err
+	}
+	s.estimate.seconds += seconds
+	fmt.Fprintf(s.stdout, "%d students, each of them as %d networks (teachers, algorithms, rates, "+
+		"seeds), %d epochs of %d points: %s\n", len(t.Students), t.Networks(), t.Epochs, t.Train,
+		rounded(seconds))
 	return nil
 }
 

@@ -91,10 +91,9 @@ func (s *session) showMap(m rateMap) (page.Section, error) {
 	return page.Section{
 		Title: fmt.Sprintf("The map over (η, γ), N = %d", m.N),
 		Text: fmt.Sprintf("What each of %d × %d settings ends with. Momentum is one way to learn "+
-			"the small margin, a large rate is another: plain GD learns it from η = %s on, GD+M "+
-			"with γ = %g from η = %s on.",
-			len(m.etas), len(m.gammas), optional(m.leastRate(0)), paperGamma,
-			optional(m.leastRate(paperGamma))),
+			"the small margin, a large rate is another: plain GD learns it at %s, GD+M with "+
+			"γ = %g at %s.", len(m.etas), len(m.gammas), m.ratesThatLearn(0), paperGamma,
+			m.ratesThatLearn(paperGamma)),
 		Tables: []page.Table{result}, Pictures: []page.Picture{{Path: base + ".svg"}},
 	}, nil
 }
@@ -111,9 +110,10 @@ func (m rateMap) draw(base string) error {
 	x := figure.Axis{Label: "η, damped = effective rate η_eff", Log: true,
 		Low: m.etas[0] / edge, High: m.etas[len(m.etas)-1] * edge}
 	y := figure.Axis{Label: "1/(1−γ), steps remembered", Log: true}
-	// Along a diagonal the undamped rate, η(1−γ), stays the same.
+	// Along a diagonal the undamped rate, η(1−γ), stays the same. Of those below 0.001 the map has
+	// too little for a name.
 	var guides, unnamed []figure.Line
-	for _, undamped := range []float64{0.0001, 0.001, 0.01, 0.1, 1} {
+	for _, undamped := range []float64{0.001, 0.01, 0.1, 1} {
 		guides = append(guides, figure.Line{Name: fmt.Sprintf("undamped η = %g", undamped),
 			Dashed: true,
 			X:      []float64{undamped * shortest, undamped * longest},
@@ -193,15 +193,13 @@ func (m rateMap) table() page.Table {
 	t := page.Table{Head: []string{"γ", "1/(1−γ)", "least η that learns Z2", "its undamped η",
 		"η that do", "η that diverge"}}
 	for _, gamma := range m.gammas {
-		learn, diverge := 0, 0
+		diverge := 0
 		for _, eta := range m.etas {
 			if _, diverged := m.final(eta, gamma).event(cubic.Diverged); diverged {
 				diverge++
-			} else if m.learns(eta, gamma) {
-				learn++
 			}
 		}
-		least := m.leastRate(gamma)
+		learn, least := m.learn(gamma)
 		t.Add(fmt.Sprint(gamma), fmt.Sprintf("%.3g", 1/(1-gamma)), optional(least),
 			optional(least*(1-gamma)), fmt.Sprintf("%d of %d", learn, len(m.etas)),
 			fmt.Sprint(diverge))
@@ -209,20 +207,25 @@ func (m rateMap) table() page.Table {
 	return t
 }
 
-// learns reports whether a setting fits all training samples and learns the small margin.
-func (m rateMap) learns(eta, gamma float64) bool {
-	r := m.final(eta, gamma)
-	return r.get("test_2") >= learned && r.get("error") == 0
-}
-
-// leastRate is the smallest rate with which a momentum learns the small margin, NaN without one.
-func (m rateMap) leastRate(gamma float64) float64 {
-	for _, eta := range m.etas {
-		if m.learns(eta, gamma) {
-			return eta
+// learn is the number of rates with which a momentum fits all training samples and learns the small
+// margin, and the least of them, NaN without one. Larger rates than the least may fail.
+func (m rateMap) learn(gamma float64) (n int, least float64) {
+	least = math.NaN()
+	for _, eta := range slices.Backward(m.etas) {
+		if r := m.final(eta, gamma); r.get("test_2") >= learned && r.get("error") == 0 {
+			n, least = n+1, eta
 		}
 	}
-	return math.NaN()
+	return n, least
+}
+
+// ratesThatLearn tells how many rates learn the small margin with a momentum.
+func (m rateMap) ratesThatLearn(gamma float64) string {
+	n, least := m.learn(gamma)
+	if n == 0 {
+		return "no rate"
+	}
+	return fmt.Sprintf("%d of %d rates (the least is η = %.3g)", n, len(m.etas), least)
 }
 
 // optional writes a number that may be missing.

@@ -289,7 +289,7 @@ func TestGrid(t *testing.T) {
 }
 
 // The map of a world in which a setting learns the small margin if η/(1−γ) ≥ 10, and diverges from
-// η = 20 on.
+// η = 20 on. One rate above the least that learns does not learn.
 func TestMap(t *testing.T) {
 	s := &session{execution: Execution{Out: t.TempDir()}, stdout: new(strings.Builder)}
 	set := preset("quick", 30)
@@ -297,7 +297,7 @@ func TestMap(t *testing.T) {
 	shown, err := s.showMap(rateMap{set, etas, gammas, func(eta, gamma float64) laneRow {
 		c := columns{"x/loss": {0.01}, "x/loss_2": {0.02}, "x/error": {0.002}, "x/test_1": {1},
 			"x/test_2": {0.5}, "x/c": {0.8}, "x/xi_max_2": {1.5}}
-		if eta/(1-gamma) >= 10 {
+		if eta/(1-gamma) >= 10 && !(eta == 3.69 && gamma == paperGamma) {
 			c["x/error"], c["x/test_2"], c["x/converged"] = []float64{0}, []float64{0.95},
 				[]float64{1}
 			c["x/c"], c["x/xi_max_2"] = []float64{6}, []float64{0.1}
@@ -324,8 +324,28 @@ func TestMap(t *testing.T) {
 		}
 	}
 	golden(t, "map.md", runtest.Read(t, s.execution.Out, "map-N1000.md"))
-	want := "plain GD learns it from η = 10.8 on, GD+M with γ = 0.99 from η = 0.147 on."
+	want := "plain GD learns it at 2 of 16 rates (the least is η = 10.8), GD+M with γ = 0.99 at " +
+		"9 of 16 rates (the least is η = 0.147)."
 	if !strings.Contains(shown.Text, want) {
 		t.Errorf("the text %q lacks %q", shown.Text, want)
+	}
+	// Of the four panels, the first names its guides.
+	picture, names := runtest.Read(t, s.execution.Out, "map-N1000.svg"), 0
+	for _, name := range []string{"undamped η = 0.001", "undamped η = 0.01", "undamped η = 0.1",
+		"undamped η = 1", "η/(1−γ) = 10"} {
+		names += strings.Count(picture, ">"+name+"</text>")
+	}
+	if dashed := strings.Count(picture, "stroke-dasharray"); names != 5 || dashed != 4*4 {
+		t.Errorf("%d dashed lines and %d names of guides, want 16 and 5", dashed, names)
+	}
+}
+
+// A map in which nothing is learned says so.
+func TestMapWithoutLearning(t *testing.T) {
+	m := rateMap{preset("quick", 30), []float64{1, 2}, []float64{0}, func(_, _ float64) laneRow {
+		return newRun([]int64{7}, columns{"x/error": {0}, "x/test_2": {0.5}}).last("x")
+	}}
+	if got := m.ratesThatLearn(0); got != "no rate" {
+		t.Errorf("it learns at %q", got)
 	}
 }

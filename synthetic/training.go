@@ -48,7 +48,7 @@ func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onStep
 			return safetensors.Write(w, []safetensors.Tensor{weights},
 				map[string]string{"layout": "[lane, neuron, d]"})
 		}),
-		t.writeManifest(), dir.WriteCSV())
+		t.writeManifest(), dir.WriteCSV(), dir.WriteEvents())
 }
 
 // training is a bundle in training in its run folder.

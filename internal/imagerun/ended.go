@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"momentum/internal/cli"
 	"momentum/internal/durable"
@@ -18,7 +17,7 @@ import (
 // The files for TensorBoard. It reads them in the order of their names and goes back to none.
 const (
 	settingsEvents = "events.out.tfevents.0.hparams"
-	eventsFile     = "events.out.tfevents.0.momentum"
+	eventsFile     = rundir.EventsFile
 )
 
 // derivedFiles follow from the metrics and the configuration.
@@ -89,30 +88,11 @@ func (r *experiment) remake(dir *rundir.Dir, damaged []*rundir.DamagedError) err
 		return err
 	}
 	if _, err := os.Stat(dir.Path(eventsFile)); errors.Is(err, os.ErrNotExist) {
-		if err := writeEvents(dir); err != nil {
+		if err := dir.WriteEvents(); err != nil {
 			return err
 		}
 	}
 	return dir.Seal(dir.State())
-}
-
-// writeEvents writes the event file of a run that has ended from its metrics.
-func writeEvents(dir *rundir.Dir) (err error) {
-	rows, err := dir.Metrics()
-	if err != nil {
-		return err
-	}
-	events, err := tbevents.Open(dir.Path(eventsFile), -1)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, events.Close()) }()
-	for _, row := range rows {
-		if err := events.Scalars(row.Step, time.Now(), scalars(row.Values)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // writeHParams writes the settings for TensorBoard's table of runs.

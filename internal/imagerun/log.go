@@ -164,7 +164,7 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 	if err := l.dir.AppendRow(row); err != nil {
 		return err
 	}
-	if err := l.events.Scalars(step, time.Now(), scalars(values)); err != nil {
+	if err := l.events.Scalars(step, time.Now(), row.Scalars()); err != nil {
 		return err
 	}
 
@@ -189,13 +189,4 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 		l.bar.Println(line)
 	}
 	return nil
-}
-
-// scalars are the values of a row as the event file has them.
-func scalars(values []rundir.Value) []tbevents.Scalar {
-	all := make([]tbevents.Scalar, len(values))
-	for i, v := range values {
-		all[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
-	}
-	return all
 }

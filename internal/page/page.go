@@ -22,7 +22,7 @@ import (
 )
 
 // Page is a title, an introduction and sections, which a list of contents names. All texts are
-// plain: markup in them is shown as it is.
+// plain: markup in them is shown as it is, and a hyphen before a number as a minus sign.
 type Page struct {
 	Title    string
 	Text     string // paragraphs, with an empty line between them; may be empty
@@ -64,7 +64,7 @@ var pageTemplate string
 // Write writes the page. The same page gives the same bytes.
 func (p Page) Write(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"paragraphs": paragraphs, "picture": picture, "text": text, "cell": cell, "class": class,
+		"paragraphs": paragraphs, "picture": picture, "text": text, "class": class,
 		"numeric": markdown.Numeric, "lines": lines,
 	}).Parse(pageTemplate)
 	if err != nil {
@@ -108,16 +108,14 @@ func picture(p Picture, title string) (template.HTML, error) {
 	return "", fmt.Errorf("%s: want a .svg or a .png", p.Path)
 }
 
-// text is a text as HTML, with the index of η_eff below the line.
-func text(s string) template.HTML {
-	return template.HTML(strings.ReplaceAll(html.EscapeString(s), "η_eff", "η<sub>eff</sub>"))
-}
-
 // hyphen is a hyphen before a number, with what stands before it.
 var hyphen = regexp.MustCompile(`(^|[\s(])-([\d.])`)
 
-// cell is the text of a cell, with true minus signs.
-func cell(s string) template.HTML { return text(hyphen.ReplaceAllString(s, "$1−$2")) }
+// text is a text as HTML, with true minus signs and the index of η_eff below the line.
+func text(s string) template.HTML {
+	s = html.EscapeString(hyphen.ReplaceAllString(s, "$1−$2"))
+	return template.HTML(strings.ReplaceAll(s, "η_eff", "η<sub>eff</sub>"))
+}
 
 // class is the class of a cell in a column, of numbers or not: a long text may be broken into
 // lines, a number may not.

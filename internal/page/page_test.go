@@ -26,7 +26,7 @@ func example(t *testing.T) Page {
 			t.Fatal(err)
 		}
 	}
-	return Page{Title: "c < 1 & <script>", Text: `"α" > β` + "\n\nsecond",
+	return Page{Title: "c < 1 & <script>", Text: `"α" > β` + "\n\n-0.14 ± 0.13, and -lr=1",
 		Command: "a -b='c' && " + strings.Repeat("-long=flag ", 10) + "d",
 		Sections: []Section{
 			{Title: "<i>", Text: "the rate η_eff", Pictures: []Picture{{svg, `"a" & b`},
@@ -35,7 +35,7 @@ func example(t *testing.T) Page {
 				{Title: "<u>", Head: []string{"a", "η_eff"}, Rows: [][]string{
 					{"<b>", "-1.5 (-2, -.5)"}, {"cifar10-mini", "2026-11-26"}}},
 				{Head: []string{"x"}, Rows: [][]string{{strings.Repeat("long ", 8)}}},
-			}, Notes: "in the end </p>"},
+			}, Notes: "in the end </p>, by -0.5 (-.25)"},
 		}}
 }
 

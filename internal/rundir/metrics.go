@@ -14,11 +14,16 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"momentum/internal/tbevents"
 )
 
 const (
 	metricsFile = "metrics.jsonl"
 	csvFile     = "metrics.csv"
+
+	// EventsFile has the metrics for TensorBoard, which finds such files by their names.
+	EventsFile = "events.out.tfevents.0.momentum"
 )
 
 // Row holds the measurements of one step. metrics.jsonl has one line per row,
@@ -256,6 +261,29 @@ func (d *Dir) hashRows(size int64) (hash.Hash, error) {
 		err = fmt.Errorf("%s: has %d bytes, want at least %d", d.Path(metricsFile), n, size)
 	}
 	return h, err
+}
+
+// Scalars are the values of a row for TensorBoard.
+func (r Row) Scalars() []tbevents.Scalar {
+	all := make([]tbevents.Scalar, len(r.Values))
+	for i, v := range r.Values {
+		all[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
+	}
+	return all
+}
+
+// WriteEvents writes the rows of metrics.jsonl to [EventsFile]. Its records have no times, so it
+// follows from the rows alone.
+func (d *Dir) WriteEvents() error {
+	rows, err := d.Metrics()
+	if err != nil {
+		return err
+	}
+	var events []tbevents.Event
+	for _, row := range rows {
+		events = append(events, tbevents.Event{Step: row.Step, Scalars: row.Scalars()})
+	}
+	return d.WriteFile(EventsFile, func(w io.Writer) error { return tbevents.Write(w, events) })
 }
 
 // WriteCSV writes metrics.csv: the rows of metrics.jsonl below a header that names all values in

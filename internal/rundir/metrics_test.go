@@ -3,6 +3,7 @@ package rundir
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"momentum/internal/tbevents"
 )
 
 // sameNumbers compares floats, NaN equal to NaN.
@@ -78,6 +81,31 @@ func TestMetrics(t *testing.T) {
 	must(t, d.AppendRow(Row{Step: 0}))
 	if got := content(t, path); got != "{\"step\":0}\n" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// The event file has a version, and then the rows, as float32.
+func TestWriteEvents(t *testing.T) {
+	d := open(t, spec(t.TempDir()))
+	must(t, d.AppendRow(Row{0, []Value{{"gd/loss", 0.1}, {"gdm/loss", 0.5}}}))
+	must(t, d.AppendRow(Row{5, []Value{{"gd/loss", math.NaN()}}}))
+	must(t, d.WriteEvents())
+	want := []tbevents.Event{{Version: "brain.Event:2"},
+		{Scalars: []tbevents.Scalar{{Tag: "gd/loss", Value: float64(float32(0.1))},
+			{Tag: "gdm/loss", Value: 0.5}}},
+		{Step: 5, Scalars: []tbevents.Scalar{{Tag: "gd/loss", Value: math.NaN()}}}}
+	var got []tbevents.Event
+	r := tbevents.NewReader(strings.NewReader(content(t, d.Path(EventsFile))))
+	for {
+		e, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		must(t, err)
+		got = append(got, e)
+	}
+	if diff := cmp.Diff(want, got, sameNumbers); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -4,6 +4,7 @@
 //	state           one word: running, done, failed, diverged or preempted
 //	metrics.jsonl   one JSON object per step; rows are appended, or cut off at the end
 //	metrics.csv     the same as a table
+//	events.out.*    the same for TensorBoard
 //	checkpoints/    the two newest checkpoints
 //	SHA256SUMS      checksums of a run that has a result: done or diverged
 //	.checked        when these were last checked: see [Verify]

@@ -1,5 +1,5 @@
-// Package tbevents writes scalars to TensorBoard event files, and cuts such files back so that a
-// resumed run continues them from its checkpoint.
+// Package tbevents writes scalars to TensorBoard event files: step by step, where it cuts a file
+// back so that a resumed run continues it from its checkpoint, or a whole file at once.
 //
 // A file is a sequence of records (the framing of TFRecord files)
 //
@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -150,6 +151,17 @@ func (w *Writer) Close() error {
 	if closeErr := w.f.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("tbevents: %w", closeErr)
 	}
+	return err
+}
+
+// Write writes a whole event file with the given records. It adds the first record, without a time,
+// so equal records give equal bytes.
+func Write(w io.Writer, events []Event) error {
+	file := frame(appendEvent(nil, Event{Version: version}))
+	for _, e := range events {
+		file = append(file, frame(appendEvent(nil, e))...)
+	}
+	_, err := w.Write(file)
 	return err
 }
 

@@ -8,15 +8,12 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"momentum/internal/runtest"
 )
 
 func TestChecksum(t *testing.T) {
@@ -143,6 +140,26 @@ func TestResume(t *testing.T) {
 		"0.25}]"
 	if got := lines(t, path); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A file that is written at once is that of the same scalars written one by one, without times, and
+// can be continued.
+func TestWrite(t *testing.T) {
+	var file bytes.Buffer
+	err := Write(&file, []Event{{Step: 0, Scalars: []Scalar{{"gd/loss", 0.5}, {"gd/c", 2}}},
+		{Step: 7, Scalars: []Scalar{{"gd/loss", 0.25}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")
+	if err := os.WriteFile(path, file.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	write(t, open(t, path, 7), 8, 8)
+	want := "brain.Event:2; 0 0 [{gd/loss 0.5} {gd/c 2}]; 7 0 [{gd/loss 0.25}]; 8 108 [{loss 4}]"
+	if got := lines(t, path); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
@@ -290,51 +307,4 @@ func FuzzEvent(f *testing.F) {
 			t.Error(diff)
 		}
 	})
-}
-
-// The Python package tensorboard reads what Writer wrote, also across a resume.
-func TestPython(t *testing.T) {
-	// The package is found, not imported, because importing it takes two seconds.
-	python := runtest.Python(t, "tensorboard",
-		`import importlib.util as u; assert u.find_spec("tensorboard"), "no tensorboard"`)
-	dir := t.TempDir()
-	path := filepath.Join(dir, "events.out.tfevents.0")
-	w := open(t, path, -1)
-	write(t, w, 0, 5)
-	w.Close()
-	w = open(t, path, 2)
-	for s := int64(3); s <= 4; s++ {
-		if err := w.Scalars(s, time.Unix(200+s, 0),
-			[]Scalar{{"loss", math.NaN()}, {"test/accuracy", 0.5}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.Close()
-	const script = `
-import sys
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-a = EventAccumulator(sys.argv[1]).Reload()
-for tag in a.Tags()["scalars"]:
-    for e in a.Scalars(tag):
-        print(tag, e.step, e.wall_time, e.value)
-`
-	out, err := exec.Command(python, "-c", script, dir).Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			t.Fatalf("%v\n%s", err, exit.Stderr)
-		}
-		t.Fatal(err)
-	}
-	const want = `loss 0 100.0 0.0
-loss 1 101.0 0.5
-loss 2 102.0 1.0
-loss 3 203.0 nan
-loss 4 204.0 nan
-test/accuracy 3 203.0 0.5
-test/accuracy 4 204.0 0.5
-`
-	if diff := cmp.Diff(want, string(out)); diff != "" {
-		t.Error(diff)
-	}
 }

@@ -5,7 +5,7 @@
 // Every student network learns every teacher's labels by GD, GD+M, SGD and SGD+M at every rate, for
 // several seeds (data.go, train.go). Held-out points choose the rate of each algorithm (select.go).
 // The tables show the test accuracies and the differences paired by seed, beside the paper's
-// (tables.go).
+// (tables.go). -dry-run estimates the time (cost.go).
 package table1
 
 import (

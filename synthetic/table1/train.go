@@ -23,19 +23,45 @@ type trial struct {
 	gamma     float64
 }
 
-// trainStudent trains all lanes of one student: all trials of each batch size, in blocks that suit
-// the processor.
+// trainStudent trains all lanes of one student.
 func (e *experiment) trainStudent(ctx context.Context, student string) ([]Lane, error) {
 	if e.train == nil {
 		if err := e.draw(ctx); err != nil {
 			return nil, err
 		}
 	}
-	f, err := e.student(student)
+	tasks, err := e.tasks(student)
 	if err != nil {
 		return nil, err
 	}
 	var all []Lane
+	for _, t := range tasks {
+		for trials := range slices.Chunk(t.trials, t.block) {
+			lanes, err := t.train(ctx, trials)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, lanes...)
+		}
+	}
+	return all, nil
+}
+
+// task is all trials of a student with one batch size, which are trained in blocks that suit the
+// processor.
+type task struct {
+	*compiled
+	trials []trial
+	block  int // trials
+}
+
+// tasks are the tasks of a student: the full batch, and batches.
+func (e *experiment) tasks(student string) ([]task, error) {
+	f, err := e.student(student)
+	if err != nil {
+		return nil, err
+	}
+	var tasks []task
 	for i, pair := range pairs() {
 		batch := []int{e.Train, e.Batch}[i]
 		var trials []trial
@@ -49,15 +75,9 @@ func (e *experiment) trainStudent(ctx context.Context, student string) ([]Lane, 
 		if err != nil {
 			return nil, err
 		}
-		for block := range slices.Chunk(trials, e.blockSize(f, batch, len(trials))) {
-			lanes, err := c.train(ctx, block)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, lanes...)
-		}
+		tasks = append(tasks, task{c, trials, e.blockSize(f, batch, len(trials))})
 	}
-	return all, nil
+	return tasks, nil
 }
 
 // blockSize is how many trials go into one call: a divisor of their number, so that one executable
@@ -147,9 +167,35 @@ func (c *compiled) evaluateGraph(in []*Node) []*Node {
 // train trains trials for all seeds from their initial weights to the last epoch, and evaluates
 // them. Lanes are by seed, then by trial.
 func (c *compiled) train(ctx context.Context, trials []trial) ([]Lane, error) {
-	var teachers []int
+	b := c.begin(trials)
+	for range c.Epochs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := b.advance(); err != nil {
+			return nil, err
+		}
+		c.progress(c.Seeds * len(trials))
+	}
+	return b.outcome()
+}
+
+// block is trials in training for all seeds.
+type block struct {
+	*compiled
+	trials      []trial
+	teachers    []int             // of the trials
+	fixed, rule []any             // inputs of epochGraph before and after the order
+	state       []*tensors.Tensor // weights and then buffers
+	next        func() *tensors.Tensor
+	order       *tensors.Tensor
+}
+
+// begin prepares the training of trials from their initial weights.
+func (c *compiled) begin(trials []trial) *block {
+	b := &block{compiled: c, trials: trials, next: c.newOrder()}
 	for _, t := range trials {
-		teachers = append(teachers, t.teacher)
+		b.teachers = append(b.teachers, t.teacher)
 	}
 	var eta, gamma, gain []float32
 	for range c.Seeds {
@@ -159,62 +205,54 @@ func (c *compiled) train(ctx context.Context, trials []trial) ([]Lane, error) {
 			gain = append(gain, float32(descent.Rule{Form: descent.Damped, Gamma: t.gamma}.Gain()))
 		}
 	}
-	s := len(eta)
-	var state []*tensors.Tensor
-	err := backend.Try("train", func() {
-		fixed := []any{c.experiment.train.points(0, c.Train, c.D),
-			c.experiment.train.labels(0, c.Train, teachers)}
-		rule := []any{tensors.FromFlatDataAndDimensions(eta, s),
-			tensors.FromFlatDataAndDimensions(gamma, s), tensors.FromFlatDataAndDimensions(gain, s)}
-		state = c.initial(c.f, "init", len(trials))
-		for _, w := range state {
-			state = append(state, tensors.FromShape(w.Shape())) // the momentum, 0
-		}
-		next := c.newOrder()
-		order := next()
-		for range c.Epochs {
-			if err := ctx.Err(); err != nil {
-				panic(err)
-			}
-			in := slices.Concat(fixed, []any{order}, rule)
-			for _, x := range state {
-				donated, err := DonateTensorBuffer(x, c.be.Backend, 0)
-				if err != nil {
-					panic(err)
-				}
-				in = append(in, donated)
-			}
-			state = c.epoch.MustCall(in...)
-			if c.batch < c.Train {
-				order = next()
-			}
-			c.progress(s)
-		}
-	})
-	if err != nil {
-		return nil, err
+	b.fixed = []any{c.experiment.train.points(0, c.Train, c.D),
+		c.experiment.train.labels(0, c.Train, b.teachers)}
+	for _, x := range [][]float32{eta, gamma, gain} {
+		b.rule = append(b.rule, tensors.FromFlatDataAndDimensions(x, len(x)))
 	}
-	return c.outcome(trials, teachers, state[:len(state)/2])
+	b.state = c.initial(c.f, "init", len(trials))
+	for _, w := range b.state {
+		b.state = append(b.state, tensors.FromShape(w.Shape())) // the momentum, 0
+	}
+	return b
 }
 
-// outcome evaluates trained weights on the training, held-out and test points.
-func (c *compiled) outcome(trials []trial, teachers []int, weights []*tensors.Tensor) ([]Lane,
-	error) {
-	lanes := make([]Lane, c.Seeds*len(trials))
+// advance trains one epoch.
+func (b *block) advance() error {
+	if b.order == nil || b.batch < b.Train {
+		b.order = b.next()
+	}
+	return backend.Try("train", func() {
+		in := slices.Concat(b.fixed, []any{b.order}, b.rule)
+		for _, x := range b.state {
+			donated, err := DonateTensorBuffer(x, b.be.Backend, 0)
+			if err != nil {
+				panic(err)
+			}
+			in = append(in, donated)
+		}
+		b.state = b.epoch.MustCall(in...)
+	})
+}
+
+// outcome evaluates the weights on the training, held-out and test points.
+func (b *block) outcome() ([]Lane, error) {
+	lanes := make([]Lane, b.Seeds*len(b.trials))
+	weights := b.state[:len(b.state)/2]
 	err := backend.Try("evaluate", func() {
-		train := c.sums(c.experiment.train, teachers, weights)
-		valid := c.sums(c.valid, teachers, weights)
-		test := c.sums(c.test, teachers, weights)
+		train := b.sums(b.experiment.train, b.teachers, weights)
+		valid := b.sums(b.valid, b.teachers, weights)
+		test := b.sums(b.test, b.teachers, weights)
 		for i := range lanes {
-			t := trials[i%len(trials)]
-			l := Lane{Teacher: c.Teachers[t.teacher], Algorithm: t.algorithm, Rate: t.rate,
-				Seed: c.Seed + uint64(i/len(trials))}
-			loss := train.loss[i] / float64(c.Train)
+			t := b.trials[i%len(b.trials)]
+			l := Lane{Teacher: b.Teachers[t.teacher], Algorithm: t.algorithm, Rate: t.rate,
+				Seed: b.Seed + uint64(i/len(b.trials))}
+			loss := train.loss[i] / float64(b.Train)
 			l.Diverged = train.finite[i] == 0 || math.IsNaN(loss) || math.IsInf(loss, 0)
 			if !l.Diverged {
-				l.TrainingLoss, l.TrainingError = loss, 1-train.right[i]/float64(c.Train)
-				l.ValidAccuracy = valid.right[i] / float64(c.Valid)
-				l.TestAccuracy = test.right[i] / float64(c.Test)
+				l.TrainingLoss, l.TrainingError = loss, 1-train.right[i]/float64(b.Train)
+				l.ValidAccuracy = valid.right[i] / float64(b.Valid)
+				l.TestAccuracy = test.right[i] / float64(b.Test)
 			}
 			lanes[i] = l
 		}

@@ -1,0 +1,73 @@
+package table1
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"momentum/internal/backend"
+)
+
+// Cost is about the time of a whole [Run], in seconds. It draws the points and compiles as Run
+// does, and measures some epochs of one block of each student and batch size.
+func Cost(ctx context.Context, be *backend.Backend, s Settings) (seconds float64, err error) {
+	if err := s.Validate(); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	e := &experiment{Settings: s, be: be}
+	if err := e.draw(ctx); err != nil {
+		return 0, fmt.Errorf("table1: %w", err)
+	}
+	seconds = time.Since(began).Seconds()
+	for _, student := range s.Students {
+		tasks, err := e.tasks(student)
+		if err != nil {
+			return 0, fmt.Errorf("table1: %s: %w", student, err)
+		}
+		for _, t := range tasks {
+			took, err := t.cost(ctx)
+			if err != nil {
+				return 0, fmt.Errorf("table1: %s: %w", student, err)
+			}
+			seconds += took
+		}
+	}
+	return seconds, nil
+}
+
+// cost is the time of a task: of compiling, and of the epochs and evaluations of its blocks. An
+// evaluation counts as training on its points, which takes longer.
+func (t task) cost(ctx context.Context) (float64, error) {
+	b := t.begin(t.trials[:t.block])
+	compile, err := b.epochs(ctx, 1)
+	if err != nil {
+		return 0, err
+	}
+	epochs := float64(t.Epochs) + float64(t.Train+t.Valid+t.Test)/float64(t.Train)
+	blocks := float64(len(t.trials)) / float64(t.block)
+	for k := 1; ; k *= 2 {
+		took, err := b.epochs(ctx, k)
+		if err != nil {
+			return 0, err
+		}
+		if took >= 0.1 || k >= t.Epochs {
+			return compile + blocks*epochs*took/float64(k), nil
+		}
+	}
+}
+
+// epochs trains k epochs, and returns the seconds that they take.
+func (b *block) epochs(ctx context.Context, k int) (float64, error) {
+	start := time.Now()
+	for range k {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if err := b.advance(); err != nil {
+			return 0, err
+		}
+	}
+	err := backend.Try("train", func() { backend.Floats(b.state[0]) }) // waits for the device
+	return time.Since(start).Seconds(), err
+}
