@@ -36,25 +36,30 @@ func Cost(ctx context.Context, be *backend.Backend, s Settings) (seconds float64
 	return seconds, nil
 }
 
-// cost is the time of a task: of compiling, and of the epochs and evaluations of its blocks. An
-// evaluation counts as training on its points, which takes longer.
+// cost measures the time of a task.
 func (t task) cost(ctx context.Context) (float64, error) {
 	b := t.begin(t.trials[:t.block])
 	compile, err := b.epochs(ctx, 1)
 	if err != nil {
 		return 0, err
 	}
-	epochs := float64(t.Epochs) + float64(t.Train+t.Valid+t.Test)/float64(t.Train)
-	blocks := float64(len(t.trials)) / float64(t.block)
 	for k := 1; ; k *= 2 {
 		took, err := b.epochs(ctx, k)
 		if err != nil {
 			return 0, err
 		}
 		if took >= 0.1 || k >= t.Epochs {
-			return compile + blocks*epochs*took/float64(k), nil
+			return t.seconds(compile, took/float64(k)), nil
 		}
 	}
+}
+
+// seconds is the time of a task by that of compiling and that of an epoch of a block: of all epochs
+// and evaluations of all blocks. An evaluation counts as training on its points, which takes longer.
+func (t task) seconds(compile, epoch float64) float64 {
+	epochs := float64(t.Epochs) + float64(t.Train+t.Valid+t.Test)/float64(t.Train)
+	blocks := float64(len(t.trials)) / float64(t.block)
+	return compile + blocks*epochs*epoch
 }
 
 // epochs trains k epochs, and returns the seconds that they take.
