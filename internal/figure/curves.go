@@ -22,12 +22,14 @@ import (
 )
 
 // Curves draws dir/curves.svg and dir/curves.png from dir/metrics.jsonl and dir/config.json. The
-// left panel shows the training loss on a logarithmic scale. The right panel shows the accuracies
-// in percent: train_accuracy, test_accuracy and held_out_accuracy, whichever the metrics have. If
-// they have a sharpness, a panel below shows it, the curvature along the steps, and the stability
-// limit. If they have a diagnosis by groups, two panels below show the norms of both groups'
-// gradients, and what each step takes from the small-margin images' loss. If they have relative
-// steps by layer, a panel below shows these. The x axis counts epochs.
+// left panel shows the losses on a logarithmic scale: loss, test_loss and held_out_loss, whichever
+// the metrics have. The right panel shows the accuracies in percent: train_accuracy, test_accuracy
+// and held_out_accuracy. If the metrics have losses and accuracies on the small-margin and the
+// large-margin images that are evaluated, two panels below show them. If they have a sharpness, a
+// panel below shows it, the curvature along the steps, and the stability limit. If they have a
+// diagnosis by groups, two panels below show the norms of both groups' gradients, and what each
+// step takes from the small-margin images' loss. If they have relative steps by layer, a panel
+// below shows these. The x axis counts epochs.
 //
 // Losses that are not finite and positive and accuracies outside [0, 1] are left out. A dashed line
 // marks the first loss that is not finite. The title is derived.title of config.json, or else the
@@ -66,30 +68,23 @@ func title(dir string) (string, error) {
 
 // curves holds the contents of the picture.
 type curves struct {
-	title         string
-	first, last   float64 // epochs
-	loss          Line
-	accuracies    []Line // percent
-	curvature     []Line // sharpness, along the steps, stability limit
-	gradients     []Line // norms, by group of images
-	decrease      []Line // of the small-margin images' loss in a step, to first order
-	steps         []Line // ‖step‖/‖weights‖, by layer
-	noise         []Line // scale of the gradient noise, in images
-	diverged      bool
-	divergedStep  int64
-	divergedEpoch float64
+	title           string
+	first, last     float64 // epochs
+	losses          []Line
+	accuracies      []Line // percent
+	groupLosses     []Line // of the evaluated images, by group
+	groupAccuracies []Line // the same, percent
+	curvature       []Line // sharpness, along the steps, stability limit
+	gradients       []Line // norms, by group of images
+	decrease        []Line // of the small-margin images' loss in a step, to first order
+	steps           []Line // ‖step‖/‖weights‖, by layer
+	noise           []Line // scale of the gradient noise, in images
+	diverged        bool
+	divergedStep    int64
+	divergedEpoch   float64
 }
 
 func newCurves(rows []rundir.Row) curves {
-	accuracies := []struct {
-		column  string
-		present bool
-		line    Line
-	}{
-		{column: "train_accuracy", line: Line{Name: "train", Color: Blue}},
-		{column: "test_accuracy", line: Line{Name: "test", Color: Vermilion}},
-		{column: "held_out_accuracy", line: Line{Name: "held-out", Color: Green}},
-	}
 	var c curves
 	for _, r := range rows {
 		epoch, ok := r.Get("epoch")
@@ -99,44 +94,49 @@ func newCurves(rows []rundir.Row) curves {
 		c.first, c.last = min(c.first, epoch), max(c.last, epoch)
 		if loss, ok := r.Get("loss"); ok && !finite(loss) && !c.diverged {
 			c.diverged, c.divergedStep, c.divergedEpoch = true, r.Step, epoch
-		} else if ok && finite(loss) && loss > 0 {
-			c.loss.add(epoch, loss)
-		}
-		for i := range accuracies {
-			a := &accuracies[i]
-			if v, ok := r.Get(a.column); ok {
-				a.present = true
-				if 0 <= v && v <= 1 {
-					a.line.add(epoch, 100*v)
-				}
-			}
-		}
-	}
-	c.curvature = diagnosis(rows, []columnLine{
-		{"sharpness", Line{Name: "sharpness", Color: Blue}},
-		{"sharpness_update", Line{Name: "along the step", Color: Vermilion}},
-		{"stability_limit", Line{Name: "stability limit", Color: Black, Dashed: true}},
-	})
-	c.gradients = diagnosis(rows, []columnLine{
-		{"gradient_small_margin", Line{Name: "small margin", Color: Vermilion}},
-		{"gradient_large_margin", Line{Name: "large margin", Color: Blue}},
-	})
-	c.decrease = diagnosis(rows, []columnLine{
-		{"decrease_small_margin", Line{Name: "in all", Color: Black}},
-		{"decrease_small_margin_by_large", Line{Name: "by the large margin", Color: Blue}},
-		{"decrease_small_margin_by_past_large", Line{Name: "by its past", Color: Green}},
-	})
-	c.steps = relativeSteps(rows)
-	c.noise = diagnosis(rows, []columnLine{{"noise_scale", Line{Color: Blue}}})
-	for _, a := range accuracies {
-		if a.present {
-			c.accuracies = append(c.accuracies, a.line)
 		}
 	}
 	if c.last == c.first {
 		c.last = c.first + 1
 	}
+	positive := func(x float64) bool { return finite(x) && x > 0 }
+	c.losses = linesOf(rows, positive,
+		columnLine{"loss", Line{Name: "train", Color: Blue}},
+		columnLine{"test_loss", Line{Name: "test", Color: Vermilion}},
+		columnLine{"held_out_loss", Line{Name: "held-out", Color: Green}})
+	c.accuracies = percentages(rows,
+		columnLine{"train_accuracy", Line{Name: "train", Color: Blue}},
+		columnLine{"test_accuracy", Line{Name: "test", Color: Vermilion}},
+		columnLine{"held_out_accuracy", Line{Name: "held-out", Color: Green}})
+	c.groupLosses = linesOf(rows, positive, byGroup("loss")...)
+	c.groupAccuracies = percentages(rows, byGroup("accuracy")...)
+	c.curvature = linesOf(rows, finite,
+		columnLine{"sharpness", Line{Name: "sharpness", Color: Blue}},
+		columnLine{"sharpness_update", Line{Name: "along the step", Color: Vermilion}},
+		columnLine{"stability_limit", Line{Name: "stability limit", Color: Black, Dashed: true}})
+	c.gradients = linesOf(rows, finite,
+		columnLine{"gradient_small_margin", Line{Name: "small margin", Color: Vermilion}},
+		columnLine{"gradient_large_margin", Line{Name: "large margin", Color: Blue}})
+	c.decrease = linesOf(rows, finite,
+		columnLine{"decrease_small_margin", Line{Name: "in all", Color: Black}},
+		columnLine{"decrease_small_margin_by_large",
+			Line{Name: "by the large margin", Color: Blue}},
+		columnLine{"decrease_small_margin_by_past_large", Line{Name: "by its past", Color: Green}})
+	c.steps = relativeSteps(rows)
+	c.noise = linesOf(rows, finite, columnLine{"noise_scale", Line{Color: Blue}})
 	return c
+}
+
+// byGroup are the lines of a quantity of the evaluated images, by group.
+func byGroup(quantity string) (all []columnLine) {
+	for _, images := range [][2]string{{"test_", "test"}, {"held_out_", "held-out"}} {
+		column, name := images[0]+quantity, images[1]
+		all = append(all,
+			columnLine{column + "_small_margin",
+				Line{Name: name + ", small margin", Color: Vermilion}},
+			columnLine{column + "_large_margin", Line{Name: name + ", large margin", Color: Blue}})
+	}
+	return all
 }
 
 // relativeSteps are the lines of steps by layer. Those of the gains and the biases are dashed.
@@ -146,9 +146,9 @@ func relativeSteps(rows []rundir.Row) []Line {
 		"head"} {
 		all = append(all, columnLine{"relative_step_" + name, Line{Name: name, Color: Category(i)}})
 	}
-	return diagnosis(rows, append(all,
+	return linesOf(rows, finite, append(all,
 		columnLine{"relative_step_gains", Line{Name: "gains", Color: Black, Dashed: true}},
-		columnLine{"relative_step_biases", Line{Name: "biases", Color: Blue, Dashed: true}}))
+		columnLine{"relative_step_biases", Line{Name: "biases", Color: Blue, Dashed: true}})...)
 }
 
 // columnLine is a line with the column that it shows.
@@ -157,17 +157,28 @@ type columnLine struct {
 	line   Line
 }
 
-// diagnosis are those lines that the rows have values for.
-func diagnosis(rows []rundir.Row, all []columnLine) (lines []Line) {
+// linesOf are those lines that the rows have values for. Only values to keep count.
+func linesOf(rows []rundir.Row, keep func(x float64) bool, all ...columnLine) (lines []Line) {
 	for _, l := range all {
 		for _, r := range rows {
-			epoch, _ := r.Get("epoch")
-			if x, ok := r.Get(l.column); ok && finite(epoch) && finite(x) {
+			epoch, hasEpoch := r.Get("epoch")
+			if x, ok := r.Get(l.column); ok && hasEpoch && finite(epoch) && keep(x) {
 				l.line.add(epoch, x)
 			}
 		}
 		if len(l.line.X) > 0 {
 			lines = append(lines, l.line)
+		}
+	}
+	return lines
+}
+
+// percentages are lines of accuracies.
+func percentages(rows []rundir.Row, all ...columnLine) []Line {
+	lines := linesOf(rows, func(x float64) bool { return 0 <= x && x <= 1 }, all...)
+	for _, l := range lines {
+		for i := range l.Y {
+			l.Y[i] *= 100
 		}
 	}
 	return lines
@@ -180,8 +191,7 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 func (c *curves) picture() Picture {
 	epochs := Axis{Label: "epoch", Low: c.first, High: c.last}
-	loss := Panel{X: epochs, Y: Axis{Label: "training loss (nats)", Log: true},
-		Lines: []Line{c.loss}}
+	loss := Panel{X: epochs, Y: Axis{Label: "loss (nats)", Log: true}, Lines: c.losses}
 	accuracy := Panel{X: epochs, Y: Axis{Label: "accuracy (%)", High: 100}, Lines: c.accuracies}
 	if c.diverged {
 		label := fmt.Sprintf("diverged at step %d", c.divergedStep)
@@ -189,6 +199,12 @@ func (c *curves) picture() Picture {
 		accuracy.Marks = []Mark{{X: c.divergedEpoch}}
 	}
 	p := Picture{Title: c.title, Panels: [][]Panel{{loss, accuracy}}, Width: 7.2, Height: 2.9}
+	if len(c.groupAccuracies) > 0 {
+		p.Panels = append(p.Panels, []Panel{
+			{X: epochs, Y: Axis{Label: "loss by group (nats)", Log: true}, Lines: c.groupLosses},
+			{X: epochs, Y: Axis{Label: "accuracy by group (%)", High: 100},
+				Lines: c.groupAccuracies}})
+	}
 	if len(c.curvature) > 0 {
 		p.Panels = append(p.Panels, []Panel{c.curvaturePanel(epochs)})
 	}

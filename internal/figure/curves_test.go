@@ -35,7 +35,7 @@ func folder(t *testing.T, config string, rows ...string) string {
 }
 
 // trainingRows returns rows like those of a run with momentum. The loss oscillates while it falls.
-// The test accuracy, measured every tenth epoch, levels off early.
+// The test accuracy, measured every tenth epoch, levels off early, and the test loss then rises.
 func trainingRows(steps int) []string {
 	var rows []string
 	for s := range steps {
@@ -44,7 +44,8 @@ func trainingRows(steps int) []string {
 		row := fmt.Sprintf(`{"step":%d,"epoch":%d,"loss":%.6g,"train_accuracy":%.4f`, s, s, loss,
 			1-0.9*math.Exp(-12*x*x-2*x))
 		if s%10 == 0 || s == steps-1 {
-			row += fmt.Sprintf(`,"test_accuracy":%.4f`, 0.47-0.37*math.Exp(-6*x))
+			row += fmt.Sprintf(`,"test_loss":%.4f,"test_accuracy":%.4f`, 1.3*x+2.3*math.Exp(-3*x),
+				0.47-0.37*math.Exp(-6*x))
 		}
 		rows = append(rows, row+"}")
 	}
@@ -89,26 +90,43 @@ func TestCurves(t *testing.T) {
 	}
 }
 
-// The right panel shows the accuracies that the metrics have, on test images or on held-out images,
-// and no others. A column counts even if all its values are left out.
-func TestCurvesOfAccuracies(t *testing.T) {
-	train := Line{Name: "train", Color: Blue, X: []float64{0, 1}, Y: []float64{25, 100}}
-	evaluation := func(name string, c Category, values ...float64) Line {
+// The upper panels show the losses and accuracies that the metrics have, on test images or on
+// held-out images, and no others. A run with small-margin images has two panels more.
+func TestCurvesOfEvaluations(t *testing.T) {
+	line := func(name string, c Category, values ...float64) Line {
 		return Line{Name: name, Color: c, X: []float64{0, 1}[:len(values)], Y: values}
 	}
+	losses, accuracies := line("train", Blue, 2, 1), line("train", Blue, 25, 100)
 	tests := []struct {
 		name   string
 		values [2]string // in the two rows
-		want   []Line
+		want   [][]Line  // by panel
 	}{
-		{"test", [2]string{`"test_loss":2,"test_accuracy":0.125`, `"test_accuracy":0.5`},
-			[]Line{train, evaluation("test", Vermilion, 12.5, 50)}},
-		{"held-out", [2]string{`"held_out_loss":2,"held_out_accuracy":0.125`,
-			`"held_out_accuracy":0.5`}, []Line{train, evaluation("held-out", Green, 12.5, 50)}},
-		{"both", [2]string{`"test_accuracy":0.125`, `"held_out_accuracy":"NaN"`},
-			[]Line{train, evaluation("test", Vermilion, 12.5), {Name: "held-out", Color: Green}}},
-		{"no evaluation", [2]string{`"test_loss":2`, `"train_accuracy_small_margin":0.5`},
-			[]Line{train}},
+		{"test", [2]string{`"test_loss":2.5,"test_accuracy":0.125`,
+			`"test_loss":4,"test_accuracy":0.5`},
+			[][]Line{{losses, line("test", Vermilion, 2.5, 4)},
+				{accuracies, line("test", Vermilion, 12.5, 50)}}},
+		{"held-out", [2]string{`"held_out_loss":2.5,"held_out_accuracy":0.125`,
+			`"held_out_accuracy":0.5`},
+			[][]Line{{losses, line("held-out", Green, 2.5)},
+				{accuracies, line("held-out", Green, 12.5, 50)}}},
+		{"left out", [2]string{`"test_loss":"NaN","test_accuracy":0.125`,
+			`"test_loss":0,"held_out_accuracy":"NaN"`},
+			[][]Line{{losses}, {accuracies, line("test", Vermilion, 12.5)}}},
+		{"no evaluation", [2]string{`"rate":2`, `"train_accuracy_small_margin":0.5`},
+			[][]Line{{losses}, {accuracies}}},
+		{"small margin", [2]string{`"test_loss_small_margin":3,"test_loss_large_margin":2,` +
+			`"test_accuracy_small_margin":0.25,"test_accuracy_large_margin":0.5`,
+			`"test_accuracy_large_margin":0.75`},
+			[][]Line{{losses}, {accuracies},
+				{line("test, small margin", Vermilion, 3), line("test, large margin", Blue, 2)},
+				{line("test, small margin", Vermilion, 25),
+					line("test, large margin", Blue, 50, 75)}}},
+		{"held-out, small margin", [2]string{`"held_out_loss_small_margin":3`,
+			`"held_out_accuracy_small_margin":1`},
+			[][]Line{{losses}, {accuracies}, {line("held-out, small margin", Vermilion, 3)},
+				{{Name: "held-out, small margin", Color: Vermilion, X: []float64{1},
+					Y: []float64{100}}}}},
 	}
 	for _, test := range tests {
 		dir := folder(t, config,
@@ -118,17 +136,28 @@ func TestCurvesOfAccuracies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(test.want, newCurves(rows).accuracies); diff != "" {
+		c := newCurves(rows)
+		var got [][]Line
+		for _, panel := range slices.Concat(c.picture().Panels...) {
+			got = append(got, panel.Lines)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: %s", test.name, diff)
 		}
 		if err := Curves(dir); err != nil {
 			t.Fatal(err)
 		}
 		svg := string(read(t, dir, "curves.svg"))
-		for _, word := range []string{"train", "test", "held-out"} {
-			listed := slices.ContainsFunc(test.want, func(l Line) bool { return l.Name == word })
-			if strings.Contains(svg, ">"+word+"<") != listed {
-				t.Errorf("%s: %q in the legend: %v, want %v", test.name, word, !listed, listed)
+		for _, word := range []string{"train", "test", "held-out", "test, small margin",
+			"test, large margin", "held-out, small margin"} {
+			want := 0
+			for _, l := range slices.Concat(test.want...) {
+				if l.Name == word {
+					want++
+				}
+			}
+			if n := strings.Count(svg, ">"+word+"<"); n != want {
+				t.Errorf("%s: %q in %d legends, want %d", test.name, word, n, want)
 			}
 		}
 	}

@@ -23,6 +23,9 @@ type training struct {
 	order    []int32 // of the images in this epoch, for mini-batches
 	parts    *parts  // of the momentum buffer, if they are followed
 
+	drawn   time.Time     // when this process drew the curves last
+	drawing time.Duration // how long that took
+
 	intervened int // the step after which an intervention took place, if it waits for one; or 0
 
 	previous string // the last finite step, for the error of one that is not
@@ -64,10 +67,13 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 		if err := t.step(ctx); err != nil {
 			return t.saveOnStop(err)
 		}
-		if t.ended || time.Since(t.log.saved) >= time.Duration(r.CheckpointEvery) ||
-			t.position.step == t.steps() {
+		last := t.ended || t.position.step == t.steps()
+		if last || time.Since(t.log.saved) >= time.Duration(r.CheckpointEvery) {
 			if err := t.save(); err != nil {
 				return err
+			}
+			if !last { // the end draws them, too
+				t.draw()
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,6 +104,52 @@ func TestCompare(t *testing.T) {
 		"<td>running</td>", "go run ./scripts/compare -out="} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %s:\n%s", want, html)
+		}
+	}
+}
+
+// Runs have a panel for each quantity that one of them has, on test or on held-out images, and no
+// others.
+func TestPanels(t *testing.T) {
+	columns := []struct {
+		column, title, label string
+		factor               float64
+	}{
+		{"loss", "training loss", "training loss (nats)", 1},
+		{"train_accuracy", "training accuracy", "training accuracy (%)", 100},
+		{"held_out_loss", "loss on test or held-out images", "loss (nats)", 1},
+		{"test_accuracy", "accuracy on test or held-out images", "accuracy (%)", 100},
+		{"grad_norm", "norm of the gradient", "‖gradient‖", 1},
+		{"update_norm", "norm of the step", "‖step‖", 1},
+		{"param_norm", "norm of the weights", "‖weights‖", 1},
+		{"sharpness", "sharpness", "sharpness", 1},
+		{"critical_sharpness", "critical sharpness", "critical sharpness", 1},
+		{"noise_scale", "noise scale of the gradient", "noise scale (images)", 1},
+		{"held_out_accuracy_small_margin", "accuracy on small-margin images", "accuracy (%)", 100},
+		{"gradient_small_margin", "gradient of the small-margin images", "‖gradient‖", 1},
+		{"gradient_cosine", "cosine of both groups' gradients", "cosine", 1},
+		{"relative_step_stage3", "relative step, stage3", "‖step‖ / ‖weights‖", 1},
+		{"relative_step_biases", "relative step, biases", "‖step‖ / ‖weights‖", 1},
+	}
+	// The second run has the loss alone.
+	all := [2]runtable.Run{{State: rundir.Done, Settings: map[string]string{"opt": "gd"}},
+		{State: rundir.Done, Settings: map[string]string{"opt": "gdm"}}}
+	values := []rundir.Value{{Name: "epoch", X: 0}}
+	for i, c := range columns {
+		values = append(values, rundir.Value{Name: c.column, X: 0.5 / float64(i+1)})
+	}
+	all[0].Rows = []rundir.Row{{Values: values}}
+	all[1].Rows = []rundir.Row{{Values: values[:2]}}
+	panels := slices.Concat(picture([]runtable.Row{{all[0]}, {all[1]}}, nil).Panels...)
+	if len(panels) != len(columns) {
+		t.Fatalf("%d panels, want %d", len(panels), len(columns))
+	}
+	for i, c := range columns {
+		p, want := panels[i], 0.5/float64(i+1)*c.factor
+		if p.Title != c.title || p.Y.Label != c.label || math.Abs(p.Lines[0].Y[0]-want) > 1e-9 ||
+			(len(p.Lines) == 2) != (c.column == "loss") {
+			t.Errorf("%s: a panel %q of %q with %v, want %q of %q with %g", c.column, p.Title,
+				p.Y.Label, p.Lines, c.title, c.label, want)
 		}
 	}
 }

@@ -6,8 +6,9 @@
 //
 // It writes compare.svg and compare.png, or -out=NAME, and compare.html: one page with the picture,
 // the table, the settings and the origin of the runs. The panels are the training loss, the
-// accuracies on the training and on the evaluated images, the norm of the gradient and, where the
-// runs have them, the sharpness and the diagnosis of both groups of images. A run that ended early
+// accuracy on the training images, both on the evaluated images, the norms of the gradient, the
+// step and the weights and, where the runs have them, what -diagnose measured: sharpness, critical
+// sharpness, noise of the gradient, groups of images, and steps by layer. A run that ended early
 // keeps its last values. Runs that have not ended are drawn as far as they are, as curves of their
 // own. Of several configurations a table gives the accuracies at equal training losses (-at-loss),
 // and by how much the later ones are above the first, paired by seed.
@@ -89,25 +90,41 @@ type quantity struct {
 
 var percent, cosine = figure.Within(0, 100), figure.Within(-1, 1)
 
-var quantities = []quantity{
-	{"training loss", figure.Axis{Label: "training loss (nats)", Log: true}, []string{"loss"}, 1,
-		figure.Geometric95},
-	{"training accuracy", figure.Axis{Label: "training accuracy (%)"}, []string{"train_accuracy"},
-		100, percent},
-	{"accuracy on test or held-out images", figure.Axis{Label: "accuracy (%)"},
-		accuracyColumns, 100, percent},
-	{"norm of the gradient", figure.Axis{Label: "‖gradient‖", Log: true}, []string{"grad_norm"}, 1,
-		figure.Geometric95},
-	{"sharpness", figure.Axis{Label: "sharpness", Log: true}, []string{"sharpness"}, 1,
-		figure.Geometric95},
-	{"accuracy on small-margin images", figure.Axis{Label: "accuracy (%)"},
-		[]string{"test_accuracy_small_margin", "held_out_accuracy_small_margin"}, 100, percent},
-	{"gradient of the small-margin images", figure.Axis{Label: "‖gradient‖", Log: true},
-		[]string{"gradient_small_margin"}, 1, figure.Geometric95},
-	{"cosine of both groups' gradients", figure.Axis{Label: "cosine"}, []string{"gradient_cosine"},
-		1, cosine},
-	{"small-margin loss taken by past large-margin gradients", figure.Axis{Label: "nats per step"},
-		[]string{"decrease_small_margin_by_past_large"}, 1, figure.Mean95},
+// quantities are those of all panels.
+func quantities() []quantity {
+	positive := func(title, label string, columns ...string) quantity {
+		return quantity{title, figure.Axis{Label: label, Log: true}, columns, 1,
+			figure.Geometric95}
+	}
+	accuracy := func(title, label string, columns ...string) quantity {
+		return quantity{title, figure.Axis{Label: label}, columns, 100, percent}
+	}
+	all := []quantity{
+		positive("training loss", "training loss (nats)", "loss"),
+		accuracy("training accuracy", "training accuracy (%)", "train_accuracy"),
+		positive("loss on test or held-out images", "loss (nats)", "test_loss", "held_out_loss"),
+		accuracy("accuracy on test or held-out images", "accuracy (%)", accuracyColumns...),
+		positive("norm of the gradient", "‖gradient‖", "grad_norm"),
+		positive("norm of the step", "‖step‖", "update_norm"),
+		positive("norm of the weights", "‖weights‖", "param_norm"),
+		positive("sharpness", "sharpness", "sharpness"),
+		positive("critical sharpness", "critical sharpness", "critical_sharpness"),
+		positive("noise scale of the gradient", "noise scale (images)", "noise_scale"),
+		accuracy("accuracy on small-margin images", "accuracy (%)", "test_accuracy_small_margin",
+			"held_out_accuracy_small_margin"),
+		positive("gradient of the small-margin images", "‖gradient‖", "gradient_small_margin"),
+		{"cosine of both groups' gradients", figure.Axis{Label: "cosine"},
+			[]string{"gradient_cosine"}, 1, cosine},
+		{"small-margin loss taken by past large-margin gradients",
+			figure.Axis{Label: "nats per step"}, []string{"decrease_small_margin_by_past_large"}, 1,
+			figure.Mean95},
+	}
+	for _, layers := range []string{"stem", "stage1", "stage2", "stage3", "stage4", "stage5",
+		"head", "gains", "biases"} {
+		all = append(all, positive("relative step, "+layers, "‖step‖ / ‖weights‖",
+			"relative_step_"+layers))
+	}
+	return all
 }
 
 // picture has a panel for each quantity that the runs have, two in a row.
@@ -119,7 +136,7 @@ func picture(rows []runtable.Row, settings []string) figure.Picture {
 		}
 	}
 	var panels []figure.Panel
-	for _, q := range quantities {
+	for _, q := range quantities() {
 		panel := figure.Panel{Title: q.title, X: figure.Axis{Label: "epoch", High: last}, Y: q.axis}
 		var all []figure.Curve
 		for i, row := range rows {

@@ -44,7 +44,7 @@ func moments() []moment {
 		{"a file", some("runs/*/.*.tmp-*", "out/.*.tmp-*", "out/*/.*.tmp-*"), time.Millisecond},
 		{"a row", func(root string, before int64) bool { return written(root) > before },
 			20 * time.Millisecond},
-		{"the end", some("runs/*/curves.svg", "runs/*/SHA256SUMS", "out/*.svg"),
+		{"the end", some("runs/*/metrics.csv", "runs/*/SHA256SUMS", "out/*.svg"),
 			50 * time.Millisecond},
 	}
 }
