@@ -25,6 +25,7 @@ type Cost struct {
 	Disk         float64 `json:"disk_bytes"`   // of the run folder, at most
 	Kept         float64 `json:"kept_bytes"`   // of the run folder, once the run has ended
 	Backend      string  `json:"backend"`      // on which device, and why
+	Random       bool    `json:"random"`       // on random pixels
 }
 
 // cost measures one chunk on every device.
@@ -76,7 +77,7 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 		Memory:  r.memory(params),
 		Disk:    weights + 3*checkpoint + rest, // two checkpoints and the next one
 		Kept:    kept,
-		Backend: r.backend.String(),
+		Backend: r.backend.String(), Random: r.random,
 	}, nil
 }
 

@@ -55,6 +55,33 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// Without the images on disk a dry run downloads nothing and measures on random ones, in which a
+// share can have a small margin; a run ends.
+func TestDryRunWithoutData(t *testing.T) {
+	dir, costs := t.TempDir(), filepath.Join(t.TempDir(), "cost.json")
+	args := runtest.Changed(testArgs(t.TempDir()), "-data=cifar10", "-data-dir="+dir,
+		"-images=200", "-holdout=200", "-small-margin=0.01")
+	stdout := succeed(t, runtest.Changed(args, "-dry-run", "-offline=false",
+		"-mirror=http://127.0.0.1:1", "-cost="+costs)...)
+	for _, want := range []string{
+		"\ndata      cifar10: 200 training images (2 with a small margin), 200 held-out training " +
+			"images (2 with a small margin)\n",
+		"\n          data cifar10 is not on this machine: measured on random pixels\n",
+		"\ntime      about ",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	if !strings.Contains(runtest.Read(t, costs), `"random":true`) {
+		t.Errorf("-cost is %s, want random", runtest.Read(t, costs))
+	}
+	if found := runtest.Files(t, dir); len(found) > 0 {
+		t.Errorf("left %d files in the folder of the data", len(found))
+	}
+	fails(t, cli.Failed, "cifar10 is not in "+dir, args...)
+}
+
 // What keep-out adds to the disk are two parts of the momentum, each of 788 float32, in each of 3
 // checkpoints, of which 2 are kept.
 func TestDiskOfParts(t *testing.T) {

@@ -209,6 +209,9 @@ func (i *invocation) executeRuns(ctx context.Context, stage string, l *sweep.Lis
 		return err
 	}
 	if len(i.lists) == 1 && missing == len(l.Runs) {
+		if err := i.fetch(ctx); err != nil {
+			return err
+		}
 		if err := i.printCost(ctx, l); err != nil {
 			return err
 		}
