@@ -120,21 +120,25 @@ func (r *experiment) savedText() string {
 		float64(n)*4*float64(r.net.NumParams())/1e9, n)
 }
 
-// dryRun prints the whole configuration and the cost, and leaves nothing behind but the file of
-// -cost.
+// dryRun prints the whole configuration, before it opens the data, and then the cost. It leaves
+// nothing behind but the file of -cost.
 func (r *experiment) dryRun(ctx context.Context, file string) error {
-	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings, "derived": r.derived(),
+	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings,
 		"execution": r.Execution}, "", "  ")
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(r.stdout, "%s\n", config)
+	if err := r.open(ctx); err != nil {
+		return err
+	}
 	c, err := r.cost(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; chunks of %d images on %s: %.0f images/s, "+
-		"%.3g GFLOP/s\n", c.FLOP, r.chunk, r.backend.Shares(), c.ImagesPerSec, c.FLOPPerSec/1e9)
+	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all, with evaluations every %d epoch(s); chunks "+
+		"of %d images on %s: %.0f images/s, %.3g GFLOP/s\n", c.FLOP, r.every, r.chunk,
+		r.backend.Shares(), c.ImagesPerSec, c.FLOPPerSec/1e9)
 	if share := r.diagnosisFLOP() / c.FLOP; share > 0 {
 		fmt.Fprintf(r.stdout, "          of it, up to %.0f%% for -diagnose\n", 100*share)
 	}

@@ -23,7 +23,8 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("%s: %v, want no such folder", root, err)
 	}
 	for _, want := range []string{
-		`cost      \S+ FLOP in all; chunks of 5 images on [123] cores?: \d+ images/s, \S+ GFLOP/s`,
+		`cost      \S+ FLOP in all, with evaluations every 1 epoch\(s\); chunks of 5 images on ` +
+			`[123] cores?: \d+ images/s, \S+ GFLOP/s`,
 		`memory    about \S+ GB beside the program; disk at most \S+ GB`,
 		`time      about \d+m?s on this device`,
 	} {
@@ -36,6 +37,16 @@ func TestDryRun(t *testing.T) {
 	got := parse(t, backend.Go, "-config="+runtest.File(t, "config.json", text))
 	if want := parse(t, backend.Go, testArgs(root)...); got != want {
 		t.Errorf("prints the configuration %+v, want %+v", got, want)
+	}
+
+	// It does so before it opens the data, which is where this run fails.
+	status, printed, stderr := cifar(t, t.Context(), testArgs(root, "-dry-run", "-opt=sgd",
+		"-batch=14")...)
+	text = regexp.MustCompile(`(?ms)^\{$.*^\}$`).FindString(printed)
+	got = parse(t, backend.Go, "-config="+runtest.File(t, "batch.json", text))
+	if status != cli.BadUsage || !strings.Contains(stderr, "-batch must be at most the 13 ") ||
+		got.Batch != 14 {
+		t.Errorf("status %d, %s, configuration %+v", status, stderr, got)
 	}
 
 	// The file of -cost has all numbers.

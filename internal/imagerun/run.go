@@ -78,9 +78,6 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 
 	if cmd.dryRun {
 		r := &experiment{Config: c, backend: be, dry: true, stdout: stdout, stderr: stderr}
-		if err := r.open(ctx); err != nil {
-			return err
-		}
 		return r.dryRun(ctx, cmd.costFile)
 	}
 	err = cmd.several(ctx, be, c, stdout, stderr)

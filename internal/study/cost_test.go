@@ -105,3 +105,19 @@ func TestWithoutData(t *testing.T) {
 		t.Error("there are runs")
 	}
 }
+
+// The settings that the scale and the flags come to stand before all else that a plan prints.
+func TestSettingsFirst(t *testing.T) {
+	const want = `
+settings  scale=tiny data=cifar10-mini model=wrn16-1 parameterizations=centered images=5 width=1
+          epochs=3 until-loss=0.01 eval-every=1 warmup=0 clip=0 precision=f32 diagnose-every=0
+          diagnose-images=0 momentum=0.9 form=undamped rates=0.1 protocol=both trial-seeds=2
+          schedules=cosine weight-decays=0 holdout=5 choose=fitted grow=0 seeds=2 longer=2
+trials-1  3 runs: `
+	for _, verb := range []string{"-dry-run", "plan"} {
+		stdout, err := start(t.Context(), t.TempDir(), verb, "-launcher=slurm", "-epochs=3")
+		if err != nil || !strings.HasPrefix("\n"+stdout, want) {
+			t.Errorf("%s: %v\n%s\nwant%s", verb, err, stdout, want)
+		}
+	}
+}
