@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"momentum/internal/backend"
@@ -17,7 +18,7 @@ import (
 // Cost is what a run takes on a device, as -cost writes it.
 type Cost struct {
 	FLOP         float64 `json:"flop"`    // of training and evaluation
-	Seconds      float64 `json:"seconds"` // by the time of one chunk, without compilation
+	Seconds      float64 `json:"seconds"` // by the time of a chunk, without compilation
 	Compile      float64 `json:"compile_seconds"`
 	ImagesPerSec float64 `json:"images_per_sec"` // of training
 	FLOPPerSec   float64 `json:"flop_per_sec"`
@@ -28,23 +29,24 @@ type Cost struct {
 	Random       bool    `json:"random"`       // on random pixels
 }
 
-// cost measures one chunk on every device.
+// cost measures chunks on every device.
 func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	began := time.Now()
 	trainer, err := r.startTrainer(nil)
 	if err != nil {
 		return Cost{}, err
 	}
-	var compiled, took time.Duration
-	var images int
-	for i := range 3 { // the first call compiles, the second one makes room
-		start := time.Now()
-		if images, err = trainer.Rehearse(ctx); err != nil {
-			return Cost{}, err
-		}
-		if took = time.Since(start); i == 0 {
-			compiled = time.Since(began)
-		}
+	images, err := trainer.Rehearse(ctx)
+	if err != nil {
+		return Cost{}, err
+	}
+	compiled := time.Since(began)
+	took, err := typical(func() error {
+		_, err := trainer.Rehearse(ctx)
+		return err
+	})
+	if err != nil {
+		return Cost{}, err
 	}
 	trained := float64(r.train.N) * float64(r.Epochs)
 	evaluations := math.Ceil(float64(r.Epochs)/float64(r.every)) + 1
@@ -79,6 +81,21 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 		Kept:    kept,
 		Backend: r.backend.String(), Random: r.random,
 	}, nil
+}
+
+// typical is the median time of three calls, so that one which waits for another program does not
+// decide. They follow a call that makes room in memory.
+func typical(call func() error) (time.Duration, error) {
+	var times [4]time.Duration
+	for i := range times {
+		start := time.Now()
+		if err := call(); err != nil {
+			return 0, err
+		}
+		times[i] = time.Since(start)
+	}
+	slices.Sort(times[1:])
+	return times[2], nil
 }
 
 // memory estimates the memory of all devices together, beside the program, for weights of the given

@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
@@ -91,6 +94,23 @@ func TestDryRunWithoutData(t *testing.T) {
 		t.Errorf("left %d files in the folder of the data", len(found))
 	}
 	fails(t, cli.Failed, "cifar10 is not in "+dir, args...)
+}
+
+// The call that makes room does not count, and neither does a slow or a fast one beside two others.
+func TestTypicalTime(t *testing.T) {
+	for _, times := range [][]time.Duration{{9, 3, 8, 2}, {1, 8, 2, 3}, {9, 1, 3, 8}} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := slices.Clone(times)
+			took, err := typical(func() error {
+				time.Sleep(calls[0] * time.Second)
+				calls = calls[1:]
+				return nil
+			})
+			if err != nil || took != 3*time.Second || len(calls) > 0 {
+				t.Errorf("calls of %d s take %v, %v; want 3 s", times, took, err)
+			}
+		})
+	}
 }
 
 // What keep-out adds to the disk are two parts of the momentum, each of 788 float32, in each of 3
