@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"momentum/internal/seeds"
 )
 
 // archive is one official CIFAR tarball in the binary version, described at
@@ -93,7 +96,8 @@ func (a archive) unpackedBytes() (n int64) {
 	return n
 }
 
-// load reads the archive's files. If their folder is missing, it downloads them first.
+// load reads the archive's files. If their folder is missing, it downloads them first, or draws
+// images in their place.
 func (a archive) load(ctx context.Context, o Options) (train, test *Images, err error) {
 	dir, err := o.dir()
 	if err != nil {
@@ -101,6 +105,9 @@ func (a archive) load(ctx context.Context, o Options) (train, test *Images, err 
 	}
 	folder := filepath.Join(dir, a.folder)
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		if o.OrRandom {
+			return a.random(a.train, "train"), a.random(a.test, "test"), nil
+		}
 		if folder, err = a.download(ctx, o); err != nil {
 			return nil, nil, err
 		}
@@ -123,16 +130,35 @@ func (a archive) command(o Options) string {
 	return c
 }
 
-// read reads files one after another into one set. It needs only a few kilobytes besides the set.
-func (a archive) read(ctx context.Context, folder string, files []member) (*Images, error) {
+// black returns as many images as the files have, all of whose pixels and labels are 0.
+func (a archive) black(files []member) *Images {
 	n := 0
 	for _, m := range files {
 		n += m.records
 	}
-	all := &Images{
+	return &Images{
 		Name: a.name, Classes: len(a.classes), ClassNames: a.classes, Mean: a.mean, Std: a.std,
 		Pixels: make([]uint8, n*imageBytes), Labels: make([]uint8, n),
 	}
+}
+
+// random draws as many images as the files have, always the same ones for a purpose.
+func (a archive) random(files []member, purpose string) *Images {
+	all := a.black(files)
+	all.Random = true
+	rng := seeds.Stream(1, "random images/"+purpose)
+	for i := 0; i < len(all.Pixels); i += 8 { // which divides imageBytes
+		binary.LittleEndian.PutUint64(all.Pixels[i:], rng.Uint64())
+	}
+	for i := range all.Labels {
+		all.Labels[i] = uint8(rng.IntN(all.Classes))
+	}
+	return all
+}
+
+// read reads files one after another into one set. It needs only a few kilobytes besides the set.
+func (a archive) read(ctx context.Context, folder string, files []member) (*Images, error) {
+	all := a.black(files)
 	sums, err := readSums(folder)
 	if err != nil {
 		return nil, err

@@ -81,6 +81,48 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// A set that is not on disk has random images if they do, as many as its files have, the same ones
+// each time; nothing is downloaded. Images on disk are taken as they are.
+func TestLoadOrRandom(t *testing.T) {
+	a, o := tiny(2), Options{Dir: t.TempDir(), OrRandom: true, Mirror: "http://127.0.0.1:1"}
+	train, test, err := a.load(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*Images{train, test} {
+		if !m.Random || len(m.Pixels) != m.N()*32*32*3 || m.Classes != 10 || m.Mean != a.mean {
+			t.Errorf("%d pixels of %d images, %d classes, random: %v", len(m.Pixels), m.N(),
+				m.Classes, m.Random)
+		}
+		sum := 0.0
+		for _, p := range m.Pixels {
+			sum += float64(p)
+		}
+		// The mean of 6,144 or more bytes is 127.5 ± 1 (74/√6144 = 0.94).
+		if mean := sum / float64(len(m.Pixels)); math.Abs(mean-127.5) > 5 {
+			t.Errorf("the mean pixel is %v", mean)
+		}
+		if label := slices.Max(m.Labels); label > 9 {
+			t.Errorf("label %d of 10 classes", label)
+		}
+	}
+	if train.N() != 5 || test.N() != 2 || bytes.Equal(train.Pixels[:3072], test.Pixels[:3072]) {
+		t.Errorf("%d training and %d test images, want 5 and 2 others", train.N(), test.N())
+	}
+	if again, _, err := a.load(t.Context(), o); err != nil ||
+		!bytes.Equal(again.Pixels, train.Pixels) || !bytes.Equal(again.Labels, train.Labels) {
+		t.Errorf("other images the second time, %v", err)
+	}
+	if found := list(t, o.Dir); len(found) > 0 {
+		t.Errorf("left %q behind", found)
+	}
+	put(t, o.Dir, a)
+	if train, _, err = a.load(t.Context(), o); err != nil || train.Random ||
+		!bytes.Equal(train.Labels, []uint8{0, 1, 2, 0, 1}) {
+		t.Errorf("labels %v, random: %v, %v; want those on disk", train.Labels, train.Random, err)
+	}
+}
+
 func TestLoadDamaged(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -43,6 +43,7 @@ type Images struct {
 	Pixels      []uint8  // [N, 32, 32, 3]: image, row from the top, column from the left, channel
 	Labels      []uint8  // [N], each in [0, Classes)
 	SmallMargin []bool   // [N], the images to which [SmallMargin.Apply] gave one; nil: none
+	Random      bool     // pixels and labels are drawn, by [Options.OrRandom]
 
 	// Mean and Std are the mean and the standard deviation of each channel, with pixels in [0, 1],
 	// over the whole CIFAR training set. Test sets and the mini set have those of the training set
@@ -92,6 +93,9 @@ type Options struct {
 	Dir string
 	// Offline forbids the use of the network.
 	Offline bool
+	// OrRandom downloads nothing: a set that is not on disk gets random pixels and labels of a
+	// fixed seed, as many as it has. They do for measuring time and memory.
+	OrRandom bool
 	// Mirror takes the place of https://www.cs.toronto.edu/~kriz, or is the whole address of a
 	// .tar.gz. The checksum remains the official one.
 	Mirror string
@@ -144,7 +148,7 @@ func (a archive) facts() Facts {
 }
 
 // Load returns the training and the test images of a set. It downloads CIFAR first if it is
-// missing; two processes may do so at the same time.
+// missing, unless Options.OrRandom says otherwise; two processes may do so at the same time.
 func Load(ctx context.Context, name string, o Options) (train, test *Images, err error) {
 	if name == miniName {
 		train, test, err = loadMini()

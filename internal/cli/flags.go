@@ -107,7 +107,7 @@ func PrintSections(out io.Writer, sections ...Section) {
 		fmt.Fprintf(out, "\n%s:\n", s.Title)
 		for _, e := range s.Entries {
 			name := e.Name
-			for _, line := range wrap(e.Text, 100-len("   ")-width) {
+			for _, line := range Wrap(e.Text, 100-len("   ")-width) {
 				fmt.Fprintf(out, "  %-*s %s\n", width, name, line)
 				name = ""
 			}
@@ -115,8 +115,8 @@ func PrintSections(out io.Writer, sections ...Section) {
 	}
 }
 
-// wrap breaks a text between words into lines of at most a number of columns.
-func wrap(text string, columns int) []string {
+// Wrap breaks a text between words into lines of at most a number of columns.
+func Wrap(text string, columns int) []string {
 	lines := []string{""}
 	for i, word := range strings.Fields(text) {
 		line := &lines[len(lines)-1]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"momentum/internal/backend"
@@ -17,7 +18,7 @@ import (
 // Cost is what a run takes on a device, as -cost writes it.
 type Cost struct {
 	FLOP         float64 `json:"flop"`    // of training and evaluation
-	Seconds      float64 `json:"seconds"` // by the time of one chunk, without compilation
+	Seconds      float64 `json:"seconds"` // by the time of a chunk, without compilation
 	Compile      float64 `json:"compile_seconds"`
 	ImagesPerSec float64 `json:"images_per_sec"` // of training
 	FLOPPerSec   float64 `json:"flop_per_sec"`
@@ -25,25 +26,27 @@ type Cost struct {
 	Disk         float64 `json:"disk_bytes"`   // of the run folder, at most
 	Kept         float64 `json:"kept_bytes"`   // of the run folder, once the run has ended
 	Backend      string  `json:"backend"`      // on which device, and why
+	Random       bool    `json:"random"`       // on random pixels
 }
 
-// cost measures one chunk on every device.
+// cost measures chunks on every device.
 func (r *experiment) cost(ctx context.Context) (Cost, error) {
 	began := time.Now()
 	trainer, err := r.startTrainer(nil)
 	if err != nil {
 		return Cost{}, err
 	}
-	var compiled, took time.Duration
-	var images int
-	for i := range 3 { // the first call compiles, the second one makes room
-		start := time.Now()
-		if images, err = trainer.Rehearse(ctx); err != nil {
-			return Cost{}, err
-		}
-		if took = time.Since(start); i == 0 {
-			compiled = time.Since(began)
-		}
+	images, err := trainer.Rehearse(ctx)
+	if err != nil {
+		return Cost{}, err
+	}
+	compiled := time.Since(began)
+	took, err := typical(func() error {
+		_, err := trainer.Rehearse(ctx)
+		return err
+	})
+	if err != nil {
+		return Cost{}, err
 	}
 	trained := float64(r.train.N) * float64(r.Epochs)
 	evaluations := math.Ceil(float64(r.Epochs)/float64(r.every)) + 1
@@ -76,8 +79,23 @@ func (r *experiment) cost(ctx context.Context) (Cost, error) {
 		Memory:  r.memory(params),
 		Disk:    weights + 3*checkpoint + rest, // two checkpoints and the next one
 		Kept:    kept,
-		Backend: r.backend.String(),
+		Backend: r.backend.String(), Random: r.random,
 	}, nil
+}
+
+// typical is the median time of three calls, so that one which waits for another program does not
+// decide. They follow a call that makes room in memory.
+func typical(call func() error) (time.Duration, error) {
+	var times [4]time.Duration
+	for i := range times {
+		start := time.Now()
+		if err := call(); err != nil {
+			return 0, err
+		}
+		times[i] = time.Since(start)
+	}
+	slices.Sort(times[1:])
+	return times[2], nil
 }
 
 // memory estimates the memory of all devices together, beside the program, for weights of the given
@@ -119,21 +137,25 @@ func (r *experiment) savedText() string {
 		float64(n)*4*float64(r.net.NumParams())/1e9, n)
 }
 
-// dryRun prints the whole configuration and the cost, and leaves nothing behind but the file of
-// -cost.
+// dryRun prints the whole configuration, before it opens the data, and then the cost. It leaves
+// nothing behind but the file of -cost.
 func (r *experiment) dryRun(ctx context.Context, file string) error {
-	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings, "derived": r.derived(),
+	config, err := json.MarshalIndent(map[string]any{"settings": r.Settings,
 		"execution": r.Execution}, "", "  ")
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(r.stdout, "%s\n", config)
+	if err := r.open(ctx); err != nil {
+		return err
+	}
 	c, err := r.cost(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all; chunks of %d images on %s: %.0f images/s, "+
-		"%.3g GFLOP/s\n", c.FLOP, r.chunk, r.backend.Shares(), c.ImagesPerSec, c.FLOPPerSec/1e9)
+	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all, with evaluations every %d epoch(s); chunks "+
+		"of %d images on %s: %.0f images/s, %.3g GFLOP/s\n", c.FLOP, r.every, r.chunk,
+		r.backend.Shares(), c.ImagesPerSec, c.FLOPPerSec/1e9)
 	if share := r.diagnosisFLOP() / c.FLOP; share > 0 {
 		fmt.Fprintf(r.stdout, "          of it, up to %.0f%% for -diagnose\n", 100*share)
 	}

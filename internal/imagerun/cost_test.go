@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"momentum/internal/backend"
 	"momentum/internal/cli"
@@ -23,7 +26,8 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("%s: %v, want no such folder", root, err)
 	}
 	for _, want := range []string{
-		`cost      \S+ FLOP in all; chunks of 5 images on [123] cores?: \d+ images/s, \S+ GFLOP/s`,
+		`cost      \S+ FLOP in all, with evaluations every 1 epoch\(s\); chunks of 5 images on ` +
+			`[123] cores?: \d+ images/s, \S+ GFLOP/s`,
 		`memory    about \S+ GB beside the program; disk at most \S+ GB`,
 		`time      about \d+m?s on this device`,
 	} {
@@ -36,6 +40,16 @@ func TestDryRun(t *testing.T) {
 	got := parse(t, backend.Go, "-config="+runtest.File(t, "config.json", text))
 	if want := parse(t, backend.Go, testArgs(root)...); got != want {
 		t.Errorf("prints the configuration %+v, want %+v", got, want)
+	}
+
+	// It does so before it opens the data, which is where this run fails.
+	status, printed, stderr := cifar(t, t.Context(), testArgs(root, "-dry-run", "-opt=sgd",
+		"-batch=14")...)
+	text = regexp.MustCompile(`(?ms)^\{$.*^\}$`).FindString(printed)
+	got = parse(t, backend.Go, "-config="+runtest.File(t, "batch.json", text))
+	if status != cli.BadUsage || !strings.Contains(stderr, "-batch must be at most the 13 ") ||
+		got.Batch != 14 {
+		t.Errorf("status %d, %s, configuration %+v", status, stderr, got)
 	}
 
 	// The file of -cost has all numbers.
@@ -52,6 +66,50 @@ func TestDryRun(t *testing.T) {
 	if want := fmt.Sprintf("cost      %.3g FLOP in all", numbers["flop"]); !strings.Contains(stdout,
 		want) {
 		t.Errorf("-cost differs from the output: no %q in\n%s", want, stdout)
+	}
+}
+
+// Without the images on disk a dry run downloads nothing and measures on random ones, in which a
+// share can have a small margin; a run ends.
+func TestDryRunWithoutData(t *testing.T) {
+	dir, costs := t.TempDir(), filepath.Join(t.TempDir(), "cost.json")
+	args := runtest.Changed(testArgs(t.TempDir()), "-data=cifar10", "-data-dir="+dir,
+		"-images=200", "-holdout=200", "-small-margin=0.01")
+	stdout := succeed(t, runtest.Changed(args, "-dry-run", "-offline=false",
+		"-mirror=http://127.0.0.1:1", "-cost="+costs)...)
+	for _, want := range []string{
+		"\ndata      cifar10: 200 training images (2 with a small margin), 200 held-out training " +
+			"images (2 with a small margin)\n",
+		"\n          data cifar10 is not on this machine: measured on random pixels\n",
+		"\ntime      about ",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	if !strings.Contains(runtest.Read(t, costs), `"random":true`) {
+		t.Errorf("-cost is %s, want random", runtest.Read(t, costs))
+	}
+	if found := runtest.Files(t, dir); len(found) > 0 {
+		t.Errorf("left %d files in the folder of the data", len(found))
+	}
+	fails(t, cli.Failed, "cifar10 is not in "+dir, args...)
+}
+
+// The call that makes room does not count, and neither does a slow or a fast one beside two others.
+func TestTypicalTime(t *testing.T) {
+	for _, times := range [][]time.Duration{{9, 3, 8, 2}, {1, 8, 2, 3}, {9, 1, 3, 8}} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := slices.Clone(times)
+			took, err := typical(func() error {
+				time.Sleep(calls[0] * time.Second)
+				calls = calls[1:]
+				return nil
+			})
+			if err != nil || took != 3*time.Second || len(calls) > 0 {
+				t.Errorf("calls of %d s take %v, %v; want 3 s", times, took, err)
+			}
+		})
 	}
 }
 

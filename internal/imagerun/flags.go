@@ -234,7 +234,8 @@ func (cmd *Command) flags(c *Config) *flag.FlagSet {
 	fs.IntVar(&cmd.seeds, "seeds", 1, "number of runs, one after the other, with the seeds from "+
 		"-seed on; a table of their results ends them")
 	fs.BoolVar(&cmd.dryRun, "dry-run", false, "print the resolved configuration and its cost, "+
-		"from one measured chunk, and stop")
+		"by the median time of three measured chunks, and stop; images that are not on disk are "+
+		"not downloaded: it measures on random pixels")
 	fs.StringVar(&cmd.costFile, "cost", "", "with -dry-run: a `file` to write the cost to, as JSON")
 	fs.BoolVar(&cmd.fresh, "fresh", false, "start over: an existing run folder is set aside")
 	return fs

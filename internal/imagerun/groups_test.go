@@ -170,7 +170,7 @@ func byHand(t *testing.T, c Config) (losses []float64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	train, _, err := load(t.Context(), c, nil)
+	train, _, err := load(t.Context(), c, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,8 +36,10 @@ type experiment struct {
 	diagnosed      *descent.Data // of the training images, for the sharpness
 	noiseData      *descent.Data // the same in other chunks, for the noise of gradients
 	groups         groupImages
+	random         bool              // the images have random pixels
 	trainer        *descent.Trainer  // of the run, and of the next seed's
 	fresh          bool              // an existing run folder is set aside
+	dry            bool              // measures only: images that are not on disk are random
 	metadata       map[string]string // of the files of weights
 	folder         string            // of the run, once it is open
 	stdout, stderr io.Writer
@@ -75,10 +77,7 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	fmt.Fprintln(stdout, cmd.origin(preset, be.Kind))
 
 	if cmd.dryRun {
-		r := &experiment{Config: c, backend: be, stdout: stdout, stderr: stderr}
-		if err := r.open(ctx); err != nil {
-			return err
-		}
+		r := &experiment{Config: c, backend: be, dry: true, stdout: stdout, stderr: stderr}
 		return r.dryRun(ctx, cmd.costFile)
 	}
 	err = cmd.several(ctx, be, c, stdout, stderr)
@@ -105,7 +104,7 @@ func (cmd *Command) useful(kind backend.Kind) int {
 // open loads the images onto the device, builds the network, and prints what will be trained.
 func (r *experiment) open(ctx context.Context) error {
 	// The host holds the images no longer than it takes to copy them to the devices.
-	trainSet, evalSet, err := load(ctx, r.Config, r.stderr)
+	trainSet, evalSet, err := load(ctx, r.Config, r.dry, r.stderr)
 	if err != nil {
 		return err
 	}
@@ -137,11 +136,15 @@ func (r *experiment) open(ctx context.Context) error {
 	if r.groups, err = r.newGroupImages(trainSet, l); err != nil {
 		return err
 	}
+	r.random = trainSet.Random
 	trainSet, evalSet = nil, nil
 	debug.FreeOSMemory()
 	fmt.Fprintf(r.stdout, "devices   %s%s\n", r.backend.Shares(), r.idle())
 	fmt.Fprintf(r.stdout, "data      %s: %d training images%s, %d %s%s\n", r.Data, r.train.N,
 		smallMarginCount(r.train), r.eval.N, r.evalName(), smallMarginCount(r.eval))
+	if r.random {
+		fmt.Fprintf(r.stdout, "          %s\n", RandomText(r.Data))
+	}
 	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s, init %s: %d parameters, %.3g GFLOP "+
 		"per image and step\n", r.Model, r.Width, r.Norm, r.Init, r.net.NumParams(),
 		r.stepFLOP/1e9)
@@ -153,11 +156,11 @@ func (r *experiment) open(ctx context.Context) error {
 
 // load reads the training images and those to evaluate: the test images or, with -holdout, training
 // images that are held out. A share of each may get a small margin; which images do does not depend
-// on how many are taken.
-func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *datasets.Images,
+// on how many are taken. A dry run makes do with random images if there are no others on disk.
+func load(ctx context.Context, c Config, dry bool, stderr io.Writer) (train, eval *datasets.Images,
 	err error) {
 	train, test, err := datasets.Load(ctx, c.Data, datasets.Options{Dir: c.DataDir,
-		Offline: c.Offline, Mirror: c.Mirror, Out: stderr})
+		Offline: c.Offline, Mirror: c.Mirror, OrRandom: dry, Out: stderr})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -187,6 +190,11 @@ func load(ctx context.Context, c Config, stderr io.Writer) (train, eval *dataset
 		}
 	}
 	return train, eval, nil
+}
+
+// RandomText says that a dry run has random images in place of a set.
+func RandomText(data string) string {
+	return "data " + data + " is not on this machine: measured on random pixels"
 }
 
 // untilText says what may end the run earlier.

@@ -165,7 +165,7 @@ func (s *Saved) Images(ctx context.Context, data, split string, e Execution,
 	if err := CheckImages(c.Data, c.Images, c.Holdout); err != nil {
 		return nil, &cli.UsageError{Err: fmt.Errorf("%s: %w", s.Folder, err)}
 	}
-	train, eval, err := load(ctx, c, stderr)
+	train, eval, err := load(ctx, c, false, stderr)
 	if split == TrainSplit {
 		return train, err
 	}

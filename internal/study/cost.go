@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,6 +97,7 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 
 	jobs, _ := i.slots()
 	seconds, disk := 0.0, 0.0
+	var random []string // sets that are not on this machine
 	for _, cell := range s.Cells {
 		fmt.Fprintf(i.stdout, "          measuring a step of %s …\n", cell.Title)
 		c, err := i.measure(ctx, l, cell)
@@ -111,6 +113,10 @@ func (i *invocation) printCost(ctx context.Context, l *sweep.List) error {
 		disk += float64(n.finals+n.longer+jobs)*c.Disk + float64(n.trials)*c.Kept
 		fmt.Fprintf(i.stdout, "          %.0f images/s a run, %d run(s) at a time, by %s\n",
 			c.ImagesPerSec, jobs, c.Backend)
+		if data := cell.Base.Data; c.Random && !slices.Contains(random, data) {
+			random = append(random, data)
+			fmt.Fprintf(i.stdout, "          %s\n", imagerun.RandomText(data))
+		}
 	}
 	fmt.Fprintf(i.stdout, "          at most about %s on this machine, and at most %.2g GB of "+
 		"disk\n", duration(seconds/float64(jobs)), disk/1e9)

@@ -3,6 +3,7 @@ package study
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -81,4 +82,42 @@ func measuring(t *testing.T, script string) (*invocation, *sweep.List) {
 	s.Cells[0].Base.Normalize()
 	return &invocation{options: &options{study: *s}, stdout: &bytes.Buffer{}, copied: program},
 		&sweep.List{Dir: t.TempDir(), Runs: runs}
+}
+
+// Without the images on disk a plan measures on random ones and says so; a study ends before its
+// first run.
+func TestWithoutData(t *testing.T) {
+	root, data := t.TempDir(), t.TempDir()
+	flags := []string{"-data=cifar10", "-data-dir=" + data, "-jobs=1"}
+	stdout, err := start(t.Context(), root, append(flags, "-dry-run")...)
+	for _, want := range []string{"\n          at most about ",
+		"\n          data cifar10 is not on this machine: measured on random pixels\n"} {
+		if err != nil || strings.Count(stdout, want) != 1 {
+			t.Errorf("%v, want one %q in\n%s", err, want, stdout)
+		}
+	}
+	stdout, err = start(t.Context(), root, flags...)
+	if err == nil || !strings.HasPrefix(err.Error(), "datasets: cifar10 is not in "+data) ||
+		strings.Contains(stdout, "measuring") {
+		t.Errorf("a study without its images: %v\n%s", err, stdout)
+	}
+	if _, err := os.Stat(filepath.Join(root, "runs")); err == nil {
+		t.Error("there are runs")
+	}
+}
+
+// The settings that the scale and the flags come to stand before all else that a plan prints.
+func TestSettingsFirst(t *testing.T) {
+	const want = `
+settings  scale=tiny data=cifar10-mini model=wrn16-1 parameterizations=centered images=5 width=1
+          epochs=3 until-loss=0.01 eval-every=1 warmup=0 clip=0 precision=f32 diagnose-every=0
+          diagnose-images=0 momentum=0.9 form=undamped rates=0.1 protocol=both trial-seeds=2
+          schedules=cosine weight-decays=0 holdout=5 choose=fitted grow=0 seeds=2 longer=2
+trials-1  3 runs: `
+	for _, verb := range []string{"-dry-run", "plan"} {
+		stdout, err := start(t.Context(), t.TempDir(), verb, "-launcher=slurm", "-epochs=3")
+		if err != nil || !strings.HasPrefix("\n"+stdout, want) {
+			t.Errorf("%s: %v\n%s\nwant%s", verb, err, stdout, want)
+		}
+	}
 }

@@ -36,7 +36,8 @@ type MiniBatches struct {
 // verbs are the first words of a command line.
 var verbs = []struct{ name, description string }{
 	{"run", "execute the study: all runs that are missing, stage by stage (the default)"},
-	{"plan", "write the list of the next stage, and estimate the cost of a study that begins"},
+	{"plan", "print the settings, write the list of the next stage, and estimate the cost of a " +
+		"study that begins"},
 	{"status", "print the state of each run"},
 	{"retry", "execute the runs that failed or were stopped once more, and no others"},
 	{"collect", "draw tables and pictures from the run folders alone"},

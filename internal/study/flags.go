@@ -39,6 +39,7 @@ type options struct {
 	failFast  bool
 	given     map[string]string // flags, given now or remembered, by name
 	selection map[string]string // values of choiceFlags
+	settings  []string          // all that may change the result, as name=value
 	command   string            // that executes the study anywhere
 	pool      struct {
 		jobs   int
@@ -128,7 +129,8 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 func (o *options) executionFlags(fs *flag.FlagSet) []string {
 	fs.StringVar(&o.out, "out", "",
 		"`folder` of this study; empty: sweeps/NAME, with the flags that differ from the scale's")
-	fs.BoolVar(&o.dryRun, "dry-run", false, "as plan: write a list, estimate the cost, and stop")
+	fs.BoolVar(&o.dryRun, "dry-run", false, "as plan: print the settings, write a list, estimate "+
+		"the cost, and stop")
 	fs.StringVar(&o.launcher, "launcher", "local", "local|slurm: where runs are executed")
 	fs.IntVar(&o.pool.jobs, "jobs", 0,
 		"runs at a time; 0: one for each of -gpus, one on the first GPU without that flag, or two "+
@@ -248,6 +250,11 @@ func (f *Figure) resolve(scale Scale, given map[string]string) (*options, error)
 	for name, value := range values {
 		if err := fs.Set(name, value); err != nil {
 			return nil, fmt.Errorf("%s: scale %s: -%s=%s: %w", f.Name, scale.Name, name, value, err)
+		}
+	}
+	for _, name := range slices.Concat(groups[0].Names, groups[1].Names) {
+		if value := fs.Lookup(name).Value.String(); value != "" {
+			o.settings = append(o.settings, name+"="+value)
 		}
 	}
 	o.selection = map[string]string{}

@@ -1,6 +1,7 @@
 package study
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"momentum/datasets"
 	"momentum/internal/backend"
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
@@ -62,6 +64,21 @@ func (i *invocation) newLauncher() (sweep.Launcher, error) {
 	}
 	jobs, gpus := i.slots()
 	return &sweep.Pool{Command: command, Jobs: jobs, GPUs: gpus, Stdout: i.stdout}, nil
+}
+
+// fetch downloads the images that are missing, so that a study which cannot have them ends before
+// it measures and trains. The nodes of a cluster may have others than this machine.
+func (i *invocation) fetch(ctx context.Context) error {
+	if i.launcher == "slurm" {
+		return nil
+	}
+	for _, data := range i.data {
+		if _, _, err := datasets.Load(ctx, data, datasets.Options{Dir: i.base.DataDir,
+			Offline: i.base.Offline, Mirror: i.base.Mirror, Out: i.stderr}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // slots are the number of runs at a time, and the GPUs: several runs on one name it several times.

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"momentum/internal/cli"
 	"momentum/internal/imagerun"
 	"momentum/internal/sweep"
 )
@@ -38,6 +40,9 @@ func (i *invocation) execute(ctx context.Context, verb string) error {
 	if i.dryRun {
 		stage = i.plan
 	}
+	if i.dryRun || verb == "plan" {
+		i.printSettings()
+	}
 	results, err := i.stages(ctx, stage)
 	if errors.Is(err, errEnough) || err == nil && verb == "status" {
 		return nil
@@ -47,6 +52,15 @@ func (i *invocation) execute(ctx context.Context, verb string) error {
 		return err
 	}
 	return i.collect(ctx, results)
+}
+
+// printSettings prints what the values of the scale and the flags come to.
+func (i *invocation) printSettings() {
+	name := "settings"
+	for _, line := range cli.Wrap(strings.Join(i.settings, " "), 90) {
+		fmt.Fprintf(i.stdout, "%-9s %s\n", name, line)
+		name = ""
+	}
 }
 
 // stages goes through the stages of the study, from the run folders of one to the list of the next,
@@ -209,6 +223,9 @@ func (i *invocation) executeRuns(ctx context.Context, stage string, l *sweep.Lis
 		return err
 	}
 	if len(i.lists) == 1 && missing == len(l.Runs) {
+		if err := i.fetch(ctx); err != nil {
+			return err
+		}
 		if err := i.printCost(ctx, l); err != nil {
 			return err
 		}
