@@ -208,7 +208,24 @@ func (l *runLog) line(row rundir.Row) (line string, evaluated bool) {
 func scalars(values []rundir.Value) []tbevents.Scalar {
 	all := make([]tbevents.Scalar, len(values))
 	for i, v := range values {
-		all[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
+		all[i] = tbevents.Scalar{Tag: tag(v.Name), Value: v.X}
 	}
 	return all
+}
+
+// tag is the tag of a column in the event file. TensorBoard groups the charts by what stands before
+// the slash.
+func tag(column string) string {
+	for _, group := range []struct{ column, tag string }{ // by their beginnings
+		{epochColumn, "epoch"}, {"rate", "rate"},
+		{lossColumn, "train/loss"}, {"train_", "train/"}, {"margin_", "train/margin_"},
+		{"test_", "test/"}, {HeldOut("test_"), "held_out/"},
+		{"grad_norm", "norm/gradient"}, {"update_norm", "norm/update"},
+		{"param_norm", "norm/parameters"}, {"clip_factor", "norm/clip_factor"},
+	} {
+		if rest, ok := strings.CutPrefix(column, group.column); ok {
+			return group.tag + rest
+		}
+	}
+	return "diagnosis/" + column // the other columns of -diagnose
 }
