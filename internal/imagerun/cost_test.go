@@ -150,9 +150,10 @@ func TestTooLittleMemory(t *testing.T) {
 	}
 }
 
-// Evaluations cost less than a tenth of the training between them, and are no rarer than needed.
+// Evaluations cost less than a tenth of the training between them, and are no rarer than needed. A
+// short run has ten of them whatever they cost.
 func TestEvalEvery(t *testing.T) {
-	var c Config
+	c := Config{Settings: Settings{Epochs: 1e6}}
 	const forward, step = 1, 3 // a backward pass costs two forward passes
 	for _, train := range []int{1, 10, 40, 256, 1000, 50000} {
 		for _, eval := range []int{10, 1000, 10000} {
@@ -170,6 +171,17 @@ func TestEvalEvery(t *testing.T) {
 	}
 	if got := c.EvaluationEvery(forward, step, 50000, 10000); got != 1 { // 10000/150000 = 6.7%
 		t.Errorf("CIFAR-10 is evaluated every %d epochs, want each", got)
+	}
+	for _, tt := range []struct{ images, epochs, want int }{
+		{40, 1, 1}, {40, 9, 1}, {40, 10, 1}, {40, 20, 2}, {40, 29, 2}, {40, 300, 30},
+		{40, 930, 93}, {40, 3000, 93}, // 1000/(0.09·3·40) = 92.6
+		{512, 300, 8}, {512, 60, 6}, // 1000/(0.09·3·512) = 7.2
+	} {
+		c.Epochs = tt.epochs
+		if got := c.EvaluationEvery(forward, step, tt.images, 1000); got != tt.want {
+			t.Errorf("%d images, %d epochs: evaluated every %d, want every %d", tt.images,
+				tt.epochs, got, tt.want)
+		}
 	}
 	c.EvalEvery = 5
 	if got := c.EvaluationEvery(forward, step, 1, 1000); got != 5 {

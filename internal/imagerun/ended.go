@@ -88,7 +88,7 @@ func (r *experiment) remake(dir *rundir.Dir, damaged []*rundir.DamagedError) err
 		return err
 	}
 	if _, err := os.Stat(dir.Path(eventsFile)); errors.Is(err, os.ErrNotExist) {
-		if err := dir.WriteEvents(); err != nil {
+		if err := dir.WriteEvents(tag); err != nil {
 			return err
 		}
 	}

@@ -14,8 +14,9 @@ import (
 
 // extend lets a run that is at its start go on from one that is done with fewer epochs and
 // otherwise the same settings: it copies that run's rows and its last checkpoint, from which the
-// run is then resumed. The result is that of a run from the start. This needs rates that do not
-// depend on the number of epochs; if they do, extend says so.
+// run is then resumed. The result is that of a run from the start, except that the epochs before
+// keep their evaluations, of which -eval-every=0 may make more in the shorter run. This needs rates
+// that do not depend on the number of epochs; if they do, extend says so.
 func (t *training) extend() error {
 	done, shorter := t.shorterRun(false)
 	if done == "" && t.Schedule == "constant" {

@@ -91,7 +91,8 @@ func (c *Config) flags() *flag.FlagSet {
 	fs.StringVar(&c.Precision, "precision", c.Precision,
 		"f32|tf32 (GPU)|bf16 (compute only; weights, sums and loss stay f32)")
 	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "epochs between evaluations of the test "+
-		"images; 0: as few as keep their cost below a tenth of that of training")
+		"images; 0: as few as keep their cost below a tenth of that of training, but at most a "+
+		"tenth of -epochs, for at least ten evaluations")
 	fs.Uint64Var(&c.Seed, "seed", c.Seed, "seed of the initial weights and of the order of the "+
 		"images, as separate streams")
 	c.bindDiagnosis(fs)

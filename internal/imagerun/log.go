@@ -53,6 +53,7 @@ type runLog struct {
 	trainedAtWarm int
 	saved         time.Time // the last checkpoint
 	evaluation    string    // the last one, as shown
+	evaluated     int       // its epoch
 }
 
 // openLog opens the event file, keeping the records of rows up to a step, and the manifest, which
@@ -164,29 +165,58 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 	if err := l.dir.AppendRow(row); err != nil {
 		return err
 	}
-	if err := l.events.Scalars(step, time.Now(), row.Scalars()); err != nil {
+	if err := l.events.Scalars(step, time.Now(), row.Scalars(tag)); err != nil {
 		return err
 	}
 
+	line, evaluated := l.line(row)
+	l.bar.Describe(line)
+	if evaluated && !progress.Terminal(l.stdout) {
+		l.bar.Println(line)
+	}
+	return nil
+}
+
+// line is what is shown of a row, and whether the row was evaluated. If it was not, the line has
+// the last evaluation, and says of which epoch that is.
+func (l *runLog) line(row rundir.Row) (line string, evaluated bool) {
 	get := func(name string) float64 { x, _ := row.Get(name); return x }
-	line := fmt.Sprintf("epoch %d/%d  loss %.4f  train %.2f%%", int(get(epochColumn)), l.Epochs,
-		get(lossColumn), 100*get(accuracyColumn))
+	epoch := int(get(epochColumn))
+	line = fmt.Sprintf("epoch %d/%d  loss %.4f  train %.2f%%", epoch, l.Epochs, get(lossColumn),
+		100*get(accuracyColumn))
 	accuracy, evaluated := row.Get(l.evalColumn(testAccuracy))
 	if evaluated {
 		name := "test"
 		if l.Holdout > 0 {
 			name = "held-out"
 		}
-		l.evaluation = fmt.Sprintf("  %s %.2f%%", name, 100*accuracy)
+		l.evaluation, l.evaluated = fmt.Sprintf("  %s %.2f%%", name, 100*accuracy), epoch
 	}
-	line += l.evaluation + diagnosisText(row)
+	line += l.evaluation
+	if l.evaluation != "" && !evaluated {
+		line += fmt.Sprintf(" (epoch %d)", l.evaluated)
+	}
+	line += diagnosisText(row)
 	if l.trained > l.trainedAtWarm {
 		line += fmt.Sprintf("  %.0f images/s",
 			float64(l.trained-l.trainedAtWarm)/time.Since(l.warm).Seconds())
 	}
-	l.bar.Describe(line)
-	if evaluated && !progress.Terminal(l.stdout) {
-		l.bar.Println(line)
+	return line, evaluated
+}
+
+// tag is the tag of a column in the event file. TensorBoard groups the charts by what stands before
+// the slash.
+func tag(column string) string {
+	for _, group := range []struct{ column, tag string }{ // by their beginnings
+		{epochColumn, "epoch"}, {"rate", "rate"},
+		{lossColumn, "train/loss"}, {"train_", "train/"}, {"margin_", "train/margin_"},
+		{"test_", "test/"}, {HeldOut("test_"), "held_out/"},
+		{"grad_norm", "norm/gradient"}, {"update_norm", "norm/update"},
+		{"param_norm", "norm/parameters"}, {"clip_factor", "norm/clip_factor"},
+	} {
+		if rest, ok := strings.CutPrefix(column, group.column); ok {
+			return group.tag + rest
+		}
 	}
-	return nil
+	return "diagnosis/" + column // the other columns of -diagnose
 }

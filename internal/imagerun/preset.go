@@ -73,6 +73,15 @@ func (cmd *Command) origin(preset string, kind backend.Kind) string {
 	return "preset    " + explainPreset(preset, cmd.preset != auto, kind)
 }
 
+// base has the batch, warm-up and precision that a reader of [Command.origin] takes for granted:
+// the preset's or, where a file is named in its place, the full batch, none and f32.
+func (cmd *Command) base(preset, opt string) Settings {
+	if whole(cmd.content.settings) {
+		return Settings{Precision: "f32"}
+	}
+	return Preset(preset, opt).Settings
+}
+
 // explainPreset says which preset was picked, why, what it does not show, and how to ask for more.
 func explainPreset(preset string, asked bool, kind backend.Kind) string {
 	shows := map[string]string{

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -64,5 +65,42 @@ func TestPresets(t *testing.T) {
 	gd, gdm := parse(t, backend.CPU, "-opt=gd"), parse(t, backend.CPU, "-opt=gdm")
 	if gd.Rate <= gdm.Rate {
 		t.Errorf("rates %v of GD and %v of GD+M", gd.Rate, gdm.Rate)
+	}
+}
+
+// The first lines of a run name batch, warm-up and precision where they are not the preset's or,
+// where a file has all settings, the usual ones.
+func TestOwnSettingsAreNamed(t *testing.T) {
+	whole := func(args ...string) string {
+		config, err := json.Marshal(map[string]any{
+			"settings": parse(t, backend.Go, testArgs("runs", args...)...).Settings})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "-config=" + runtest.File(t, "config.json", string(config))
+	}
+	own := []string{"-images=40", "-opt=sgdm", "-batch=8", "-warmup=2", "-precision=bf16"}
+	runs := t.TempDir()
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{testArgs(runs, own...), "4 epochs of 5 step(s), batch 8, warm-up 2, bf16"},
+		{testArgs(runs, "-images=40", "-opt=sgdm"), "4 epochs of 3 step(s)"},
+		{testArgs(runs, "-warmup=1", "-until-loss=0.5"), "4 epochs of 1 step(s), warm-up 1, or " +
+			"until all images are fitted with a loss of 0.5"},
+		{testArgs(runs, "-preset=quick", "-epochs=300"), "300 epochs of 1 step(s)"},
+		{testArgs(runs, "-preset=quick", "-epochs=100"), "100 epochs of 1 step(s), warm-up 5"},
+		{testArgs(runs, "-preset=quick", "-warmup=0"), "4 epochs of 1 step(s), warm-up 0"},
+		{[]string{"-backend=go", "-runs=" + runs, whole(own...)},
+			"4 epochs of 5 step(s), batch 8, warm-up 2, bf16"},
+		{[]string{"-backend=go", "-runs=" + runs, whole()}, "4 epochs of 1 step(s)"},
+	} {
+		stdout := succeed(t, append(tt.args, "-dry-run")...)
+		_, line, _ := strings.Cut(stdout, "\ndescent ")
+		line, _, _ = strings.Cut(line, "\n")
+		if _, got, _ := strings.Cut(line, "; "); !strings.HasSuffix(got, "; "+tt.want) {
+			t.Errorf("%q: %q, want it to end in %q", tt.args, line, tt.want)
+		}
 	}
 }

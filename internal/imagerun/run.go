@@ -30,6 +30,7 @@ import (
 // experiment is a run: its configuration and what that was turned into.
 type experiment struct {
 	Config
+	base           Settings // what ownText does not name; see [Command.base]
 	backend        *backend.Backend
 	net            *models.Network
 	train, eval    *descent.Data
@@ -76,11 +77,15 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "backend   %s\n", be)
 	fmt.Fprintln(stdout, cmd.origin(preset, be.Kind))
 
+	r := &experiment{Config: c, base: cmd.base(preset, c.Opt), backend: be, fresh: cmd.fresh,
+		dry: cmd.dryRun, stdout: stdout, stderr: stderr}
 	if cmd.dryRun {
-		r := &experiment{Config: c, backend: be, dry: true, stdout: stdout, stderr: stderr}
 		return r.dryRun(ctx, cmd.costFile)
 	}
-	err = cmd.several(ctx, be, c, stdout, stderr)
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	err = cmd.several(ctx, r)
 	if diverged := (*cli.DivergedError)(nil); cmd.task >= 0 && errors.As(err, &diverged) {
 		fmt.Fprintf(stderr, "cifar: %s\n", err)
 		return nil
@@ -148,10 +153,24 @@ func (r *experiment) open(ctx context.Context) error {
 	fmt.Fprintf(r.stdout, "model     %s, width %d, norm %s, init %s: %d parameters, %.3g GFLOP "+
 		"per image and step\n", r.Model, r.Width, r.Norm, r.Init, r.net.NumParams(),
 		r.stepFLOP/1e9)
-	fmt.Fprintf(r.stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)%s\n",
+	fmt.Fprintf(r.stdout, "descent   %s; η = %g %s, η_eff = %.4g; %d epochs of %d step(s)%s%s\n",
 		r.RuleName(), r.Rate, r.Schedule, r.Rule().EffectiveRate(r.Rate), r.Epochs,
-		r.stepsPerEpoch, r.untilText())
+		r.stepsPerEpoch, r.ownText(), r.untilText())
 	return nil
+}
+
+// ownText names the batch, the epochs of warm-up and the precision, each unless it is that of base.
+func (r *experiment) ownText() (text string) {
+	if r.Batch != r.base.Batch {
+		text += fmt.Sprintf(", batch %d", r.Batch)
+	}
+	if r.Warmup != r.base.Warmup {
+		text += fmt.Sprintf(", warm-up %d", r.Warmup)
+	}
+	if r.Precision != r.base.Precision {
+		text += ", " + r.Precision
+	}
+	return text
 }
 
 // load reads the training images and those to evaluate: the test images or, with -holdout, training

@@ -51,7 +51,7 @@ type Settings struct {
 	UntilLoss   float64 `json:"until_loss"` // ends a run earlier; 0: never
 	Batch       int     `json:"batch"`      // 0: full batch
 	Precision   string  `json:"precision"`
-	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost
+	EvalEvery   int     `json:"eval_every"` // epochs; 0: chosen by cost and epochs
 	Seed        uint64  `json:"seed"`
 
 	Diagnose       string `json:"diagnose,omitempty"`        // diagnoses, with commas
@@ -355,13 +355,14 @@ func ConfigOf(run runlist.Run) (c Config, err error) {
 }
 
 // EvaluationEvery is the number of epochs between evaluations: -eval-every or, if that is 0, the
-// fewest for which evaluation costs less than a tenth of training. forward and step are the
-// floating-point operations per image of an evaluation and of a training step; train and eval are
-// numbers of images.
+// fewest for which evaluation costs less than a tenth of training, but at most a tenth of all
+// epochs. forward and step are the floating-point operations per image of an evaluation and of a
+// training step; train and eval are numbers of images.
 func (c *Config) EvaluationEvery(forward, step float64, train, eval int) int {
 	if c.EvalEvery > 0 {
 		return c.EvalEvery
 	}
 	const share = 0.09 // leaves the rest for reading the sums
-	return max(1, int(math.Ceil(forward*float64(eval)/(share*step*float64(train)))))
+	cheap := int(math.Ceil(forward * float64(eval) / (share * step * float64(train))))
+	return max(1, min(cheap, c.Epochs/10))
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
-	"momentum/internal/backend"
 	"momentum/internal/cli"
 )
 
@@ -31,24 +29,20 @@ func (cmd *Command) checkSeveral(c *Config) error {
 // several executes the runs of all seeds, one after the other, each in its own folder. They share
 // the images on the devices and the compiled graphs. A run that diverges does not keep the others
 // from their work.
-func (cmd *Command) several(ctx context.Context, be *backend.Backend, c Config,
-	stdout, stderr io.Writer) error {
-	r := &experiment{Config: c, backend: be, fresh: cmd.fresh, stdout: stdout, stderr: stderr}
-	if err := r.open(ctx); err != nil {
-		return err
-	}
+func (cmd *Command) several(ctx context.Context, r *experiment) error {
+	first := r.Seed
 	var diverged error
 	for i := range cmd.seeds {
-		r.Seed, r.folder = c.Seed+uint64(i), ""
+		r.Seed, r.folder = first+uint64(i), ""
 		if cmd.seeds > 1 {
-			fmt.Fprintf(stdout, "\nseed      %d (%d of %d)\n", r.Seed, i+1, cmd.seeds)
+			fmt.Fprintf(r.stdout, "\nseed      %d (%d of %d)\n", r.Seed, i+1, cmd.seeds)
 		}
 		err := r.run(ctx)
 		if r.folder != "" {
 			cmd.Folders = append(cmd.Folders, r.folder)
 		}
 		if as := (*cli.DivergedError)(nil); errors.As(err, &as) && cmd.seeds > 1 {
-			fmt.Fprintf(stderr, "warning: %s\n", cli.Line(err))
+			fmt.Fprintf(r.stderr, "warning: %s\n", cli.Line(err))
 			diverged = err
 		} else if err != nil {
 			return err

@@ -147,7 +147,8 @@ func TestDrawing(t *testing.T) {
 	})
 }
 
-// On a narrow terminal the loss stays, in whole parts; the count goes first.
+// On a narrow terminal the loss stays, in whole parts; the count goes first. An accuracy goes
+// together with its epoch.
 func TestNarrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := Steps(&bytes.Buffer{}, "images", 12000)
@@ -155,12 +156,14 @@ func TestNarrow(t *testing.T) {
 		b.Set(0)
 		time.Sleep(time.Second)
 		b.Set(6000)
-		b.Describe("epoch 150/300  loss 0.1234  train 97.66%  test 25.00%")
+		b.Describe("epoch 150/300  loss 0.1234  train 97.66%  test 25.00% (epoch 144)")
 		for columns, want := range map[int]string{
-			84: "images 6000/12000, 1s left, epoch 150/300  loss 0.1234  train 97.66%  test 25.00%",
-			64: "1s left, epoch 150/300  loss 0.1234  train 97.66%  test 25.00%",
-			46: "epoch 150/300  loss 0.1234  train 97.66%", // 60 columns of the terminal
-			26: "epoch 150/300  loss 0.1234",               // 40 columns
+			96: "images 6000/12000, 1s left, epoch 150/300  loss 0.1234  train 97.66%  " +
+				"test 25.00% (epoch 144)",
+			76: "1s left, epoch 150/300  loss 0.1234  train 97.66%  test 25.00% (epoch 144)",
+			66: "epoch 150/300  loss 0.1234  train 97.66%  test 25.00% (epoch 144)", // 80 columns
+			46: "epoch 150/300  loss 0.1234  train 97.66%",                          // 60 columns
+			26: "epoch 150/300  loss 0.1234",                                        // 40 columns
 			8:  "epoch 1…",
 		} {
 			if got := b.line(columns); got != want {

@@ -263,25 +263,25 @@ func (d *Dir) hashRows(size int64) (hash.Hash, error) {
 	return h, err
 }
 
-// Scalars are the values of a row for TensorBoard.
-func (r Row) Scalars() []tbevents.Scalar {
+// Scalars are the values of a row for TensorBoard, with the tags of their columns.
+func (r Row) Scalars(tag func(column string) string) []tbevents.Scalar {
 	all := make([]tbevents.Scalar, len(r.Values))
 	for i, v := range r.Values {
-		all[i] = tbevents.Scalar{Tag: v.Name, Value: v.X}
+		all[i] = tbevents.Scalar{Tag: tag(v.Name), Value: v.X}
 	}
 	return all
 }
 
-// WriteEvents writes the rows of metrics.jsonl to [EventsFile]. Its records have no times, so it
-// follows from the rows alone.
-func (d *Dir) WriteEvents() error {
+// WriteEvents writes the rows of metrics.jsonl to [EventsFile], with the tags of their columns. Its
+// records have no times, so it follows from the rows alone.
+func (d *Dir) WriteEvents(tag func(column string) string) error {
 	rows, err := d.Metrics()
 	if err != nil {
 		return err
 	}
 	var events []tbevents.Event
 	for _, row := range rows {
-		events = append(events, tbevents.Event{Step: row.Step, Scalars: row.Scalars()})
+		events = append(events, tbevents.Event{Step: row.Step, Scalars: row.Scalars(tag)})
 	}
 	return d.WriteFile(EventsFile, func(w io.Writer) error { return tbevents.Write(w, events) })
 }

@@ -89,11 +89,11 @@ func TestWriteEvents(t *testing.T) {
 	d := open(t, spec(t.TempDir()))
 	must(t, d.AppendRow(Row{0, []Value{{"gd/loss", 0.1}, {"gdm/loss", 0.5}}}))
 	must(t, d.AppendRow(Row{5, []Value{{"gd/loss", math.NaN()}}}))
-	must(t, d.WriteEvents())
+	must(t, d.WriteEvents(func(column string) string { return "run/" + column }))
 	want := []tbevents.Event{{Version: "brain.Event:2"},
-		{Scalars: []tbevents.Scalar{{Tag: "gd/loss", Value: float64(float32(0.1))},
-			{Tag: "gdm/loss", Value: 0.5}}},
-		{Step: 5, Scalars: []tbevents.Scalar{{Tag: "gd/loss", Value: math.NaN()}}}}
+		{Scalars: []tbevents.Scalar{{Tag: "run/gd/loss", Value: float64(float32(0.1))},
+			{Tag: "run/gdm/loss", Value: 0.5}}},
+		{Step: 5, Scalars: []tbevents.Scalar{{Tag: "run/gd/loss", Value: math.NaN()}}}}
 	var got []tbevents.Event
 	r := tbevents.NewReader(strings.NewReader(content(t, d.Path(EventsFile))))
 	for {
