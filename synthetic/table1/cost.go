@@ -55,7 +55,8 @@ func (t task) cost(ctx context.Context) (float64, error) {
 }
 
 // seconds is the time of a task by that of compiling and that of an epoch of a block: of all epochs
-// and evaluations of all blocks. An evaluation counts as training on its points, which takes longer.
+// and evaluations of all blocks. An evaluation counts as training on its points, which takes
+// longer.
 func (t task) seconds(compile, epoch float64) float64 {
 	epochs := float64(t.Epochs) + float64(t.Train+t.Valid+t.Test)/float64(t.Train)
 	blocks := float64(len(t.trials)) / float64(t.block)
