@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -15,14 +14,15 @@ type Tally struct {
 	bar   *progress.Bar
 	lines bool
 	total int
+	after func() // Options.Ended
 	mu    sync.Mutex
 	n     int // runs that have a result or have failed
 }
 
 // NewTally returns the tally of runs of which none has ended, and shows it.
-func NewTally(out io.Writer, total int) *Tally {
-	t := &Tally{bar: progress.Steps(out, "runs", total), lines: !progress.Terminal(out),
-		total: total}
+func NewTally(o Options, total int) *Tally {
+	t := &Tally{bar: progress.Steps(o.Stdout, "runs", total), lines: !progress.Terminal(o.Stdout),
+		total: total, after: o.Ended}
 	t.bar.Set(0)
 	return t
 }
@@ -46,6 +46,9 @@ func (t *Tally) Ended(s Status, took time.Duration) {
 		t.Println(fmt.Sprintf("%d/%d", t.n, t.total), line)
 	}
 	t.bar.Set(int64(t.n))
+	if t.after != nil {
+		t.after()
+	}
 }
 
 // Println prints a line above the bar: a head of ten columns, then the text.
