@@ -220,7 +220,7 @@ func (i *invocation) executeRuns(ctx context.Context, stage string, l *sweep.Lis
 	ended, stop := follow(func() error { return i.partial(io.Discard) }, i.stderr)
 	defer stop()
 	return l.Run(ctx, launcher, sweep.Options{Retry: retry, FailFast: i.failFast, Stdout: i.stdout,
-		Stderr: i.stderr, Ended: ended})
+		Stderr: i.stderr, Ended: ended, Share: imagerun.Share})
 }
 
 // plan ends at the first stage whose runs have not all ended. If it is the first of all, it prints

@@ -68,7 +68,7 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, o Options) error
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t := NewTally(o, len(indices))
+	t := NewTally(l, o, len(indices))
 	defer t.Close()
 
 	var mu sync.Mutex
@@ -119,6 +119,7 @@ func (l *List) FirstFailure(s Status) error {
 // After an error nothing more should be started.
 func (p *Pool) execute(ctx context.Context, l *List, index, slot int, t *Tally) (Status, error) {
 	began := time.Now()
+	t.Began(index)
 	for {
 		waited, err := l.awaitFree(ctx, index, t)
 		if err != nil || ctx.Err() != nil {

@@ -11,6 +11,7 @@ import (
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
 	"momentum/internal/rundir"
+	"momentum/internal/runlist"
 )
 
 // Launcher executes the runs of a list with these numbers, each once, and returns when none of them
@@ -32,6 +33,9 @@ type Options struct {
 	// Ended, if not nil, is called after each run whose process has ended. Several goroutines may
 	// call it, and wait for it.
 	Ended func()
+	// Share, if not nil, is the share of a run that is done so far, by its folder. It moves the bar
+	// while runs are under way.
+	Share func(r runlist.Run, folder string) float64
 }
 
 // Run executes the runs that are missing. It never repeats runs that are done or have diverged, and

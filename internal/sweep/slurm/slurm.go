@@ -127,7 +127,7 @@ func newWatch(s *Launcher, l *sweep.List, indices []int, queue []task, o sweep.O
 			w.unsubmitted[i] = true
 		}
 	}
-	w.tally = sweep.NewTally(o, len(w.waiting)+len(w.unsubmitted))
+	w.tally = sweep.NewTally(l, o, len(w.waiting)+len(w.unsubmitted))
 	if len(w.waiting) > 0 {
 		w.printf("%d of the runs are in Slurm's queue already, in array %s", len(w.waiting),
 			arrays(w.waiting))
@@ -220,6 +220,7 @@ func (w *watch) update(queue []task) error {
 		case t.state == "RUNNING":
 			if w.began[t.index].IsZero() {
 				w.began[t.index] = time.Now()
+				w.tally.Began(t.index)
 			}
 		case t.state == "PENDING" && t.reason != "" && !slices.Contains(usual, t.reason) &&
 			!w.reasons[t.reason]:
