@@ -1,12 +1,14 @@
 package imagerun
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
 
 	"momentum/internal/rundir"
+	"momentum/internal/runlist"
 )
 
 // Columns of the metrics. Those of test images have the prefix held_out_ in place of test_ in a run
@@ -91,6 +93,18 @@ func (o Outcome) Last(column string) float64 {
 func (o Outcome) Epochs() int {
 	epoch, _ := o.Rows[len(o.Rows)-1].Get(epochColumn)
 	return int(epoch)
+}
+
+// Share is the share of its epochs that a run has done so far: 0 where that cannot be read, such as
+// before its first row.
+func Share(r runlist.Run, folder string) float64 {
+	var settings struct{ Epochs float64 }
+	row, ok, err := rundir.LastRow(folder)
+	if err != nil || !ok || json.Unmarshal(r.Settings, &settings) != nil || settings.Epochs <= 0 {
+		return 0
+	}
+	epoch, _ := row.Get(epochColumn)
+	return epoch / settings.Epochs
 }
 
 // Fitted reports whether the run ended with zero training error.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"momentum/internal/rundir"
+	"momentum/internal/runlist"
 	"momentum/internal/runtest"
 )
 
@@ -88,5 +89,30 @@ func TestNoOutcome(t *testing.T) {
 			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q", tt.folder, err, tt.want)
 		}
+	}
+}
+
+// The share of a run under way is that of its last whole row: 3 of 12 epochs. A run without a row
+// has none, and neither has one of another kind.
+func TestShare(t *testing.T) {
+	run := runlist.Run{Settings: []byte(`{"epochs":12,"lr":0.1}`)}
+	folder := runFolder(t, rundir.Running, `{"step":0,"epoch":0}`, `{"step":6,"epoch":3}`,
+		`{"step":8,"epoch":4`)
+	metrics := filepath.Join(folder, "metrics.jsonl")
+	torn := strings.TrimSuffix(runtest.Read(t, metrics), "\n")
+	if err := os.WriteFile(metrics, []byte(torn), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := Share(run, folder); got != 0.25 {
+		t.Errorf("after 3 of 12 epochs: %v, want 0.25", got)
+	}
+	for _, folder := range []string{t.TempDir(), runFolder(t, rundir.Running)} {
+		if got := Share(run, folder); got != 0 {
+			t.Errorf("before the first row: %v, want 0", got)
+		}
+	}
+	run.Settings = []byte(`{"steps":12}`)
+	if got := Share(run, folder); got != 0 {
+		t.Errorf("of a run without epochs: %v, want 0", got)
 	}
 }

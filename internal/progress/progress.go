@@ -37,6 +37,7 @@ type Bar struct {
 	w     io.Writer
 	label string
 	total int64 // <= 0: unknown
+	scale int64 // of the count of steps that is shown: 1000 for thousandths
 	bytes bool  // counts bytes, and prints lines of its own in a pipe; otherwise counts steps
 
 	mu      sync.Mutex
@@ -61,7 +62,7 @@ type sample struct {
 // pipe it prints a line at the start, at most one every five seconds, and one on Close. A nil w
 // means no output.
 func Bytes(w io.Writer, label string, total int64) *Bar {
-	b := start(w, label, total, true)
+	b := start(&Bar{w: w, label: label, total: total, scale: 1, bytes: true})
 	if b.bar == nil {
 		if total > 0 {
 			label += ": " + size(total)
@@ -74,18 +75,23 @@ func Bytes(w io.Writer, label string, total int64) *Bar {
 // Steps starts a task of total steps and shows the count and the time left. In a pipe it prints
 // only the lines given to Println.
 func Steps(w io.Writer, label string, total int) *Bar {
-	return start(w, label, int64(total), false)
+	return start(&Bar{w: w, label: label, total: int64(total), scale: 1})
 }
 
-func start(w io.Writer, label string, total int64, bytes bool) *Bar {
-	if w == nil {
-		w = io.Discard
+// Thousandths is [Steps] for a task whose steps are long: Set and Add count in thousandths of a
+// step. The count that is shown has tenths.
+func Thousandths(w io.Writer, label string, total int) *Bar {
+	return start(&Bar{w: w, label: label, total: 1000 * int64(total), scale: 1000})
+}
+
+func start(b *Bar) *Bar {
+	if b.w == nil {
+		b.w = io.Discard
 	}
-	b := &Bar{w: w, label: label, total: total, bytes: bytes}
 	b.restart(0)
 	b.shown = b.began.time
-	if Terminal(w) {
-		b.bar = newBar(w, total)
+	if Terminal(b.w) {
+		b.bar = newBar(b.w, b.total)
 		b.draw()
 	}
 	return b
@@ -305,7 +311,7 @@ func (b *Bar) summary() string {
 func (b *Bar) count() string {
 	switch {
 	case !b.bytes && b.total > 0:
-		return fmt.Sprintf("%d/%d", b.n, b.total)
+		return fmt.Sprintf("%g/%d", float64(10*b.n/b.scale)/10, b.total/b.scale)
 	case !b.bytes:
 		return fmt.Sprint(b.n)
 	case b.total > 0 && b.n < b.total:

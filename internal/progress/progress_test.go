@@ -147,6 +147,30 @@ func TestDrawing(t *testing.T) {
 	})
 }
 
+// Two long steps of which a half, and then one and three quarters, are done.
+func TestThousandths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		b := Thousandths(&out, "runs", 2)
+		b.bar = newBar(&out, 2000)
+		b.Set(0)
+		time.Sleep(20 * time.Second)
+		b.Set(500)
+		time.Sleep(50 * time.Second)
+		b.Set(1750)
+		time.Sleep(10 * time.Second)
+		b.Set(2000)
+		b.Close()
+		got := out.String()
+		for _, want := range []string{" 25% |", "runs 0.5/2, 1m00s left", " 87% |",
+			"runs 1.7/2, 10s left", "100% |", "runs 2/2"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %q in %q", want, got)
+			}
+		}
+	})
+}
+
 // On a narrow terminal the loss stays, in whole parts; the count goes first. An accuracy goes
 // together with its epoch.
 func TestNarrow(t *testing.T) {

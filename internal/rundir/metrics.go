@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -71,6 +73,46 @@ func readMetrics(path string) (rows []Row, ends []int64, err error) {
 		return nil, nil, err
 	}
 	return parseMetrics(path, b)
+}
+
+// LastRow reads the last row of the metrics in a run folder, from the end of the file alone: also
+// while a process appends rows. ok is false if there is none.
+func LastRow(folder string) (row Row, ok bool, err error) {
+	const enough = 64 << 10 // bytes, for two rows
+	text, err := ReadEnd(filepath.Join(folder, metricsFile), enough)
+	if err != nil {
+		return row, false, fmt.Errorf("rundir: %w", err)
+	}
+	text = text[:bytes.LastIndexByte(text, '\n')+1] // without a row that is half written
+	if len(text) == 0 {
+		return row, false, nil
+	}
+	row, err = parseRow(text[bytes.LastIndexByte(text[:len(text)-1], '\n')+1:])
+	if err != nil {
+		return row, false, fmt.Errorf("rundir: %s: the last row: %w", folder, err)
+	}
+	return row, true, nil
+}
+
+// ReadEnd reads the end of a file, at most n bytes, and nothing of a file that does not exist.
+func ReadEnd(path string, n int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	text := make([]byte, min(info.Size(), n))
+	read, err := f.ReadAt(text, info.Size()-int64(len(text)))
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	return text[:read], nil
 }
 
 func parseMetrics(path string, b []byte) (rows []Row, ends []int64, err error) {

@@ -109,6 +109,34 @@ func TestWriteEvents(t *testing.T) {
 	}
 }
 
+// The last row is that of the end of a long file; a torn one does not count.
+func TestLastRow(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "metrics.jsonl")
+	if _, ok, err := LastRow(folder); ok || err != nil {
+		t.Errorf("before the first row: %v, %v", ok, err)
+	}
+	var all []byte
+	for step := range int64(3000) {
+		var err error
+		all, err = appendRow(all, row(step, 1.0/3))
+		must(t, err)
+	}
+	if len(all) < 70_000 {
+		t.Fatalf("%d bytes are not more than are read", len(all))
+	}
+	for cut, want := range map[int]int64{0: 2999, 1: 2998} {
+		write(t, string(all[:len(all)-cut]), path)
+		if r, ok, err := LastRow(folder); !ok || err != nil || r.Step != want {
+			t.Errorf("%d bytes cut off: step %d, %v, %v, want step %d", cut, r.Step, ok, err, want)
+		}
+	}
+	write(t, "nonsense\n", path)
+	if _, _, err := LastRow(folder); err == nil || !strings.Contains(err.Error(), "the last row") {
+		t.Errorf("a row that is none: %v", err)
+	}
+}
+
 // A last row torn at any byte is dropped, and can be written again.
 func TestTornRow(t *testing.T) {
 	s := spec(t.TempDir())

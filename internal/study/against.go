@@ -85,9 +85,8 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		if !slices.ContainsFunc(cells, func(r result) bool { return r.Arms[arm].exists() }) {
 			continue
 		}
-		title := s.armTitle(arm, second, opt)
-		l := figure.Line{Name: title, Color: colors[arm], Dashed: arm >= sameRate,
-			Bars: true}
+		l := figure.Line{Name: s.armLegend(arm, second, opt), Color: colors[arm],
+			Dashed: arm >= sameRate, Bars: true}
 		d := l
 		d.Name = ""
 		if plus, minus, ok := pair(arm); ok && minus == plain {
@@ -123,7 +122,7 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		OneLegend: true, Panels: [][]figure.Panel{{accuracy, gain}},
 		Note: fmt.Sprintf("%d seeds, at the last step; bars are 95%% t intervals. What momentum "+
 			"adds is its accuracy minus that of GD, paired by seed, in the color of the momentum; "+
-			"dashed: minus the control of that color.", s.Seeds),
+			"dashed: minus the control of that color.%s", s.Seeds, s.legendNote(second, opt)),
 	}
 }
 

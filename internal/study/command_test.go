@@ -239,7 +239,7 @@ func TestStudy(t *testing.T) {
 		t.Errorf("the damaged run is not named, or not said to be set aside:\n%s", stdout)
 	}
 	for _, ending := range []string{".md", ".csv", ".json"} {
-		if runtest.Read(t, root, "out", "table"+ending) != runtest.Read(t, out, "table"+ending) {
+		if runtest.Read(t, root, "out", "table"+ending) != tables["table"+ending] {
 			t.Errorf("table%s of a study that was killed, stopped and damaged differs", ending)
 		}
 	}

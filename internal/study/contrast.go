@@ -11,6 +11,7 @@ import (
 // contrast says how much more momentum adds in a comparison than in another one, from which it
 // differs in one property.
 type contrast struct {
+	values []float64       // to Points
 	Than   string          `json:"than"`            // title of the other comparison
 	Points *stats.Interval `json:"points"`          // paired by seed
 	Paper  *float64        `json:"paper,omitempty"` // points
@@ -39,7 +40,7 @@ func (s *Study) contrasts(results []result, cell, arm int, m Measure) (all []con
 			continue
 		}
 		points := stats.Paired(own, other)
-		c := contrast{Than: results[first].Title, Points: interval(points)}
+		c := contrast{values: points, Than: results[first].Title, Points: interval(points)}
 		mine, ok := m.paper(r.Cell)
 		theirs, both := m.paper(results[first].Cell)
 		if ok && both && r.Paper != results[first].Paper && arm < chosen {
@@ -65,7 +66,7 @@ func (s *Study) contrastTable(rows []row) page.Table {
 				paper = points(*c.Paper)
 			}
 			lines = append(lines, []string{r.Cell, own[c.Than], r.Measure, r.Of, paper,
-				withN(c.Points), c.Status})
+				withSeeds(c.values), c.Status})
 		}
 	}
 	titles := []string{"", "than with", "measure", "difference", "paper", "ours",

@@ -75,7 +75,7 @@ func TestContrasts(t *testing.T) {
 		t.Errorf("the rule on mini-batches is %q, want SGD", got)
 	}
 	want := "| ResNet-18, full batch | ResNet-18, batch 128 | GD+M − GD | +9.09 | " +
-		"9.7 ± 1.4 (3) | reproduced |"
+		"9.7 ± 1.4 (3: 9, 10, 10) | reproduced |"
 	if text := s.markdown(all, rows); !strings.Contains(text, want) {
 		t.Errorf("want %s\n%s", want, text)
 	}

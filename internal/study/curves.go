@@ -67,6 +67,7 @@ func (s *Study) curves(r result) figure.Picture {
 			tidy(a.Config.Rule().EffectiveRate(a.Config.Rate)), a.Config.Schedule,
 			a.Config.WeightDecay)
 	}
+	note += s.legendNote(r.Arms[etaGrid].exists(), r.Base.Opt)
 	return figure.Picture{Title: r.Title, Note: note, OneLegend: true, Width: 7.2,
 		Panels: slices.Collect(slices.Chunk(panels, 2))}
 }
@@ -98,10 +99,10 @@ func (r result) lines(s series, summary figure.Summary) []figure.Line {
 		if !a.exists() {
 			continue
 		}
-		l := figure.Line{Name: a.Title + " (= " + r.Arms[plain].Title + ")"}
+		l := figure.Line{Name: a.Legend + " (= " + r.Arms[plain].Legend + ")"}
 		if i != sameRate || !a.sameRuns(r.Arms[plain]) {
 			l = figure.Band(held(a.Outcomes, s), summary)
-			l.Name = a.Title
+			l.Name = a.Legend
 		}
 		l.Color, l.Dashed = colors[i], i >= sameRate
 		all = append(all, l)

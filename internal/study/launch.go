@@ -59,11 +59,11 @@ func (i *invocation) newLauncher() (sweep.Launcher, error) {
 	command := append([]string{program, worker}, i.share()...)
 	if i.launcher == "slurm" {
 		l := i.slurm
-		l.Command, l.Flags, l.Stdout = command, strings.Fields(i.sbatch), i.stdout
+		l.Command, l.Flags = command, strings.Fields(i.sbatch)
 		return &l, nil
 	}
 	jobs, gpus := i.slots()
-	return &sweep.Pool{Command: command, Jobs: jobs, GPUs: gpus, Stdout: i.stdout}, nil
+	return &sweep.Pool{Command: command, Jobs: jobs, GPUs: gpus}, nil
 }
 
 // fetch downloads the images that are missing, so that a study which cannot have them ends before

@@ -11,6 +11,7 @@ import (
 
 	"momentum/internal/descent"
 	"momentum/internal/page"
+	"momentum/internal/runtable"
 	"momentum/internal/stats"
 )
 
@@ -77,12 +78,12 @@ func (s *Study) accuracies(rows []row) page.Table {
 	}
 	var lines [][]string
 	for _, r := range rows {
-		ours := r.withSeeds()
+		ours := withSeeds(r.values.ours)
 		if r.Diverged > 0 {
 			ours += fmt.Sprintf(", %d diverged", r.Diverged)
 		}
-		line := []string{r.Cell, r.Arm, r.Measure, percent(r.Paper), ours, withN(r.Equal),
-			text(r.Train), epochs(r.Zero)}
+		line := []string{r.Cell, r.Arm, r.Measure, percent(r.Paper), ours,
+			withSeeds(r.values.equal), accuracyText(r.values.train), epochs(r.Zero)}
 		if early {
 			line = append(line, epochs(r.Ended))
 		}
@@ -102,15 +103,6 @@ func (r row) early() bool {
 		}
 	}
 	return false
-}
-
-// withSeeds is the accuracy with its interval, and the seeds' values if there are only a few: the
-// interval of three values is a weak summary.
-func (r row) withSeeds() string {
-	if r.Ours == nil || r.Ours.N < 2 || r.Ours.N > 3 {
-		return withN(r.Ours)
-	}
-	return fmt.Sprintf("%s (%d: %s)", r.Ours, r.Ours.N, bySeed(r.Seeds))
 }
 
 // bySeed lists the values of the seeds that did not diverge.
@@ -140,8 +132,9 @@ func (s *Study) differences(rows []row) page.Table {
 		if r.Ratio != nil {
 			ratio = fmt.Sprintf("%.3f", *r.Ratio)
 		}
-		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper, withN(r.Difference),
-			paperRatio, ratio, cmp.Or(r.Status, untrained(r.Beyond))})
+		lines = append(lines, []string{r.Cell, r.Measure, r.Of, paper,
+			withSeeds(r.values.difference), paperRatio, ratio,
+			cmp.Or(r.Status, untrained(r.Beyond))})
 	}
 	titles := []string{"", "measure", "difference", "paper", "ours", "ratio, paper", "ratio, ours",
 		"beside the paper, or a remark"}
@@ -217,16 +210,18 @@ func (s *Study) notes(results []result) string {
 			levels = append(levels, text)
 		}
 	}
-	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n), at the last step. \"At equal "+
-		"training loss\" is the accuracy where the training loss first falls to the least to "+
-		"which all seeds\nof the two algorithms come that end with zero training error (to which "+
-		"all come, if none does): %s nats; between two evaluations by the logarithm of the loss."+
+	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n, and the values of up to %d), "+
+		"at the last step. \"At equal training loss\" is the accuracy where the training loss "+
+		"first falls to the least to which all seeds\nof the two algorithms come that end with "+
+		"zero training error (to which all come, if none does): %s nats; between two evaluations "+
+		"by the logarithm of the loss."+
 		"\n\n%s\n\nBeside the paper: \"reproduced\", our interval holds the paper's difference "+
 		"and leaves out 0 (or, where the paper's is less than a point, "+
 		"has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
 		"paper's side, and the paper's difference; \"opposite\", it leaves out 0 on the other "+
 		"side; \"no difference seen\", it holds 0 and leaves out\nthe paper's difference; "+
-		"\"undecided\", it holds both.", strings.Join(levels, ", "), s.selection())
+		"\"undecided\", it holds both.", runtable.Few, strings.Join(levels, ", "),
+		s.selection())
 	if slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Base.Batch > 0 }) {
 		text += " With mini-batches the training loss and accuracy of an epoch are sums while " +
 			"the weights move, and its test accuracy is that of the epoch's start."
@@ -313,20 +308,36 @@ func numbers(values []float64) string {
 	return strings.Join(words, ", ")
 }
 
-// text is "75.83 ± 0.31", "none" for nil.
-func text(i *stats.Interval) string {
-	if i == nil {
+// withSeeds is the mean of the seeds' values that are not NaN, with its interval and their number:
+// "75.83 ± 0.31 (5)", or "72.0 ± 5.0 (3: 70, 72, 74)" where there are few.
+func withSeeds(values []float64) string {
+	i := stats.Mean95(stats.Known(values))
+	switch few := fewSeeds(values); {
+	case i.N == 0:
 		return "none"
-	}
-	return i.String()
-}
-
-// withN is "75.83 ± 0.31 (3)".
-func withN(i *stats.Interval) string {
-	if i == nil {
-		return "none"
+	case few != "":
+		return fmt.Sprintf("%s (%d: %s)", i, i.N, few)
 	}
 	return fmt.Sprintf("%s (%d)", i, i.N)
+}
+
+// accuracyText is the same without the number.
+func accuracyText(values []float64) string {
+	text := stats.Mean95(stats.Known(values)).String()
+	if few := fewSeeds(values); few != "" {
+		text += " (" + few + ")"
+	}
+	return text
+}
+
+// fewSeeds lists the values that are not NaN where they say more than their interval, which is
+// wide: where there are few, but several, and they differ.
+func fewSeeds(values []float64) string {
+	known := stats.Known(values)
+	if len(known) > runtable.Few || len(slices.Compact(slices.Clone(known))) < 2 {
+		return ""
+	}
+	return runtable.Listed(known)
 }
 
 // points is a difference of the paper.

@@ -70,12 +70,12 @@ func (s *Study) mechanism(results []result) page.Table {
 			}
 			line := []string{r.Title, a.Title}
 			for _, q := range quantities {
-				line = append(line, withN(interval(a.values(func(o imagerun.Outcome) float64 {
+				line = append(line, withSeeds(a.values(func(o imagerun.Outcome) float64 {
 					if o.Diverged {
 						return math.NaN()
 					}
 					return q.value(o)
-				}))))
+				})))
 			}
 			lines = append(lines, line)
 		}

@@ -5,11 +5,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
 	"momentum/internal/rundir"
+	"momentum/internal/runtest"
 )
 
 // Accuracy by batch size and by number of images: one point for each cell that differs in nothing
@@ -109,15 +111,53 @@ func TestCurves(t *testing.T) {
 		t.Errorf("a run that diverges takes the axis of the loss up to %v", y.High)
 	}
 	control := func() figure.Line { return s.curves(r).Panels[0][0].Lines[sameRate-1] }
-	if l := control(); l.Name != "GD at the effective rate of GD+M" || len(l.X) == 0 {
+	if l := control(); l.Name != "GD at GD+M's η_eff" || len(l.X) == 0 {
 		t.Errorf("the control is %+v", l)
 	}
 	for i := range r.Arms[plain].Outcomes {
 		r.Arms[plain].Outcomes[i].Folder = fmt.Sprint(i)
 	}
 	r.Arms[sameRate].Outcomes = r.Arms[plain].Outcomes
-	if l := control(); l.Name != "GD at the effective rate of GD+M (= GD)" || len(l.X) > 0 {
+	if l := control(); l.Name != "GD at GD+M's η_eff (= GD)" || len(l.X) > 0 {
 		t.Errorf("the control with GD's runs is %+v", l)
+	}
+}
+
+// The names of all five arms are in one row of the legend: with short ones the picture is as high.
+// The note says of which arm the control has the rate.
+func TestOneLegendRow(t *testing.T) {
+	for opt, batch := range map[string]int{"gd": 0, "sgd": 8} {
+		s := two()
+		s.Protocols = []Protocol{Effective, Eta}
+		s.Cells[0].Base.Opt, s.Cells[0].Base.Batch = opt, batch
+		r := results(t, s)[0]
+		height := func(p figure.Picture) string {
+			base := filepath.Join(t.TempDir(), "curves")
+			if err := p.Write(base); err != nil {
+				t.Fatal(err)
+			}
+			_, rest, _ := strings.Cut(runtest.Read(t, base+".svg"), ` height="`)
+			value, _, _ := strings.Cut(rest, `"`)
+			return value
+		}
+		p := s.curves(r)
+		if n := len(p.Panels[0][0].Lines); n != 5 {
+			t.Fatalf("%d arms, want 5", n)
+		}
+		name := strings.ToUpper(opt)
+		if want := fmt.Sprintf("%[1]s at %[1]s+M's η_eff: that of %[1]s+M (grid of η_eff).",
+			name); !strings.HasSuffix(p.Note, want) {
+			t.Errorf("the note %q, want %q at its end", p.Note, want)
+		}
+		got := height(p)
+		for _, panel := range p.Panels[0] {
+			for i := range panel.Lines {
+				panel.Lines[i].Name = fmt.Sprint(i)
+			}
+		}
+		if want := height(p); got != want || got == "" {
+			t.Errorf("%s: %s high, want %s as with short names", name, got, want)
+		}
 	}
 }
 

@@ -64,8 +64,7 @@ func (i *invocation) collect(ctx context.Context, results []result) error {
 		sections = append(sections, page.Section{Title: mechanismTitle, Text: mechanismText,
 			Tables: []page.Table{groups}})
 	}
-	path := filepath.Join(i.out, "report.md")
-	err = durable.WriteFile(path, func(w io.Writer) error {
+	err = durable.WriteFile(i.reportPath(), func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "# %s\n\n    %s\n\n%s\n%s## %s\n\n%s\n\n%s\n## %s\n\n%s",
 			s.Title, i.command, table, shown.String(), trialsTitle, trialsText, trials.Markdown(),
 			madeTitle, made.Markdown())
@@ -81,7 +80,7 @@ func (i *invocation) collect(ctx context.Context, results []result) error {
 		return err
 	}
 	fmt.Fprintf(i.stdout, "\n%s\nreport    %s, and report.html\n", markdown.Align(table),
-		path)
+		i.reportPath())
 	return nil
 }
 

@@ -22,6 +22,7 @@ type result struct {
 // arm is an algorithm at one setting, over the seeds.
 type arm struct {
 	Title    string
+	Legend   string          // the title in pictures, whose legends have one row
 	Config   imagerun.Config // of the first seed
 	Outcomes []imagerun.Outcome
 	choices  []choice // that led to it, by protocol; none for the controls
@@ -178,6 +179,7 @@ func (s *Study) label(r *result, best [chosen]choice) {
 	second := r.Arms[etaGrid].exists()
 	for i := range r.Arms {
 		r.Arms[i].Title = s.armTitle(i, second, r.Base.Opt)
+		r.Arms[i].Legend = s.armLegend(i, second, r.Base.Opt)
 	}
 	r.Arms[plain].choices = best[plain : plain+1]
 	r.Arms[momentum].choices = best[momentum : momentum+1]
@@ -207,6 +209,28 @@ func (s *Study) armTitle(i int, second bool, opt string) string {
 		return fmt.Sprintf("%s, %d times the epochs", name, s.Longer)
 	}
 	return name
+}
+
+// armLegend is the name of an arm in pictures: those of all arms fit into one row. Of which GD+M
+// the control has the rate is said by legendNote.
+func (s *Study) armLegend(i int, second bool, opt string) string {
+	name := strings.ToUpper(opt)
+	switch i {
+	case sameRate:
+		return fmt.Sprintf("%[1]s at %[1]s+M's η_eff", name)
+	case longer:
+		return fmt.Sprintf("%s, %d× the epochs", name, s.Longer)
+	}
+	return s.armTitle(i, second, opt)
+}
+
+// legendNote is a sentence below a picture with two arms with momentum, "" with one.
+func (s *Study) legendNote(second bool, opt string) string {
+	if !second {
+		return ""
+	}
+	return fmt.Sprintf(" %s: that of %s.", s.armLegend(sameRate, second, opt),
+		s.armTitle(momentum, second, opt))
 }
 
 // beyond says in how many seeds the control at the effective rate of momentum diverged, or ended

@@ -47,7 +47,11 @@ func (i *invocation) execute(ctx context.Context, verb string) error {
 	if errors.Is(err, errEnough) || err == nil && verb == "status" {
 		return nil
 	} else if verb == "collect" && errors.Is(err, errMissing) {
-		return errors.Join(i.partial(), err)
+		written := i.partial(i.stderr)
+		if written == nil {
+			fmt.Fprintf(i.stdout, "report    %s, of an unfinished study\n", i.reportPath())
+		}
+		return errors.Join(written, err)
 	} else if err != nil {
 		return err
 	}
@@ -230,8 +234,10 @@ func (i *invocation) executeRuns(ctx context.Context, stage string, l *sweep.Lis
 			return err
 		}
 	}
+	ended, stop := follow(func() error { return i.partial(io.Discard) }, i.stderr)
+	defer stop()
 	return l.Run(ctx, launcher, sweep.Options{Retry: retry, FailFast: i.failFast, Stdout: i.stdout,
-		Stderr: i.stderr})
+		Stderr: i.stderr, Ended: ended, Share: imagerun.Share})
 }
 
 // plan ends at the first stage whose runs have not all ended. If it is the first of all, it prints

@@ -16,6 +16,7 @@ import (
 type row struct {
 	index   int         // of the arm
 	theirs  *[2]float64 // the paper's without and with momentum, if Status is beside them
+	values  values      // of its intervals
 	Cell    string      `json:"cell"`
 	Images  int         `json:"images"` // for training
 	Network string      `json:"parameterization"`
@@ -63,6 +64,9 @@ type row struct {
 	Precision string `json:"precision"`
 }
 
+// values are those of the seeds to the intervals of a row: NaN where there is none.
+type values struct{ ours, equal, difference, train []float64 }
+
 // rows are all numbers of a study.
 func (s *Study) rows(results []result) []row {
 	var all []row
@@ -90,37 +94,39 @@ func (s *Study) row(r result, index int, m Measure, level float64) row {
 	a := r.Arms[index]
 	c := a.Config
 	last := func(o imagerun.Outcome) float64 { return m.value(o.Last) }
-	values := a.values(last)
-	equal := a.values(func(o imagerun.Outcome) float64 {
+	v := values{ours: a.values(last)}
+	v.equal = a.values(func(o imagerun.Outcome) float64 {
 		return m.value(func(column string) float64 { return o.AtLoss(level, column) })
 	})
-	train := a.values(func(o imagerun.Outcome) float64 { return 100 * o.Last("train_accuracy") })
+	v.train = a.values(func(o imagerun.Outcome) float64 { return 100 * o.Last("train_accuracy") })
 	w := row{
 		index: index, Cell: r.Title, Images: r.Images, Network: r.Parameterization, Arm: a.Title,
 		Measure: m.Title,
-		Ours:    interval(values), Level: number(level), Equal: interval(equal),
-		Train: interval(train), Diverged: a.diverged(),
+		Ours:    interval(v.ours), Level: number(level), Equal: interval(v.equal),
+		Train: interval(v.train), Diverged: a.diverged(),
 		Rule: c.RuleName(), Rate: c.Rate, EtaEff: tidy(c.Rule().EffectiveRate(c.Rate)),
 		Schedule: c.Schedule, Decay: c.WeightDecay, Epochs: c.Epochs, Batch: c.Batch,
 	}
 	for j, o := range a.Outcomes {
 		w.Zero, w.Ended = append(w.Zero, o.ZeroError()), append(w.Ended, o.Epochs())
-		w.Seeds = append(w.Seeds, number(values[j]))
+		w.Seeds = append(w.Seeds, number(v.ours[j]))
 	}
-	paired, ok := r.paired(index, m)
-	if ok {
+	var ok bool
+	if v.difference, ok = r.paired(index, m); ok {
 		plus, minus, _ := pair(index)
 		a, b := r.Arms[plus], r.Arms[minus]
-		w.Of, w.Difference = a.Title+" − "+b.Title, interval(paired)
+		w.Of, w.Difference = a.Title+" − "+b.Title, interval(v.difference)
 		w.Ratio = number(ratio(a.values(last), b.values(last)))
 	}
 	if paper, ok := m.paper(r.Cell); ok && index < chosen {
 		w.Paper = &paper[min(index, momentum)]
 		if index != momentum {
 			w.theirs = &paper
-			w.Status = status(paper[momentum]-paper[plain], stats.Mean95(stats.Known(paired)))
+			w.Status = status(paper[momentum]-paper[plain],
+				stats.Mean95(stats.Known(v.difference)))
 		}
 	}
+	w.values = v
 	if index == sameRate {
 		w.Beyond = r.beyond()
 	}

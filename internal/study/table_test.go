@@ -116,8 +116,9 @@ func TestUntrainedControl(t *testing.T) {
 	all[0].Arms[sameRate].Outcomes = []imagerun.Outcome{diverged(), ended(0.1, 0.9, 0.10, 1),
 		ended(0.1, 1, 0.70, 1)}
 	all[0].Arms[momentum].Outcomes[1] = ended(0.1, 0.9, 0.81, 1)
-	want := "GD+M − GD at the effective rate of GD+M |  | 43 ± 356 (2) |  | 2.075 | of a control " +
-		"that diverged in 1 of 3 seeds and did not fit all training images in 1 of 3 seeds |"
+	want := "GD+M − GD at the effective rate of GD+M |  | 43 ± 356 (2: 71, 15) |  | 2.075 | of a " +
+		"control that diverged in 1 of 3 seeds and did not fit all training images in 1 of 3 " +
+		"seeds |"
 	if text := s.markdown(all, s.rows(all)); !strings.Contains(text, want) {
 		t.Errorf("want %s\n%s", want, text)
 	}
@@ -243,6 +244,28 @@ func TestComparisonColumn(t *testing.T) {
 		if common, _ := distinguish(tt.cells); got != tt.want || common != tt.common {
 			t.Errorf("%d comparison(s): %q, %q, want %q, %q", len(tt.cells), common, got, tt.common,
 				tt.want)
+		}
+	}
+}
+
+// Values of seeds stand beside their interval where there are two or three that differ.
+func TestWithSeeds(t *testing.T) {
+	for _, tt := range []struct {
+		values         []float64
+		want, accuracy string
+	}{
+		{nil, "none", "none"},
+		{[]float64{math.NaN()}, "none", "none"},
+		{[]float64{70}, "70 (1)", "70"},
+		{[]float64{70, math.NaN(), 72.25}, "71 ± 14 (2: 70, 72.2)", "71 ± 14 (70, 72.2)"},
+		{[]float64{100, 100, 100}, "100 ± 0 (3)", "100 ± 0"},
+		{[]float64{70, 72, 74, 76}, "73.0 ± 4.1 (4)", "73.0 ± 4.1"},
+	} {
+		if got := withSeeds(tt.values); got != tt.want {
+			t.Errorf("%v: %s, want %s", tt.values, got, tt.want)
+		}
+		if got := accuracyText(tt.values); got != tt.accuracy {
+			t.Errorf("the accuracies %v: %s, want %s", tt.values, got, tt.accuracy)
 		}
 	}
 }

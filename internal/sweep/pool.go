@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,8 +27,7 @@ type Pool struct {
 	Jobs    int // runs at a time; 0: one for each GPU, or one
 	// GPUs are the values of CUDA_VISIBLE_DEVICES, dealt to the jobs in turn. Without any, that
 	// variable stays as it is.
-	GPUs   []string
-	Stdout io.Writer
+	GPUs []string
 }
 
 func (p *Pool) jobs() int {
@@ -64,13 +62,13 @@ var errFailFast = errors.New("a run failed")
 // Run implements [Launcher]. When ctx ends, it sends a SIGTERM to the runs and waits for them; the
 // error then wraps [cli.ErrStopped]. On a full disk it starts nothing more, and the runs under way
 // go on as far as they can.
-func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) error {
+func (p *Pool) Run(ctx context.Context, l *List, indices []int, o Options) error {
 	if err := os.MkdirAll(l.Logs(), 0o777); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t := NewTally(p.Stdout, len(indices))
+	t := NewTally(l, o, len(indices))
 	defer t.Close()
 
 	var mu sync.Mutex
@@ -90,7 +88,7 @@ func (p *Pool) Run(ctx context.Context, l *List, indices []int, failFast bool) e
 		slots.Go(func() {
 			for index, ok := next(); ok; index, ok = next() {
 				s, err := p.execute(ctx, l, index, slot, t)
-				if err == nil && s.State == Failed && failFast {
+				if err == nil && s.State == Failed && o.FailFast {
 					err = l.FirstFailure(s)
 					stop(errFailFast)
 				}
@@ -121,6 +119,7 @@ func (l *List) FirstFailure(s Status) error {
 // After an error nothing more should be started.
 func (p *Pool) execute(ctx context.Context, l *List, index, slot int, t *Tally) (Status, error) {
 	began := time.Now()
+	t.Began(index)
 	for {
 		waited, err := l.awaitFree(ctx, index, t)
 		if err != nil || ctx.Err() != nil {

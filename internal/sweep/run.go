@@ -11,6 +11,7 @@ import (
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
 	"momentum/internal/rundir"
+	"momentum/internal/runlist"
 )
 
 // Launcher executes the runs of a list with these numbers, each once, and returns when none of them
@@ -18,10 +19,10 @@ import (
 // saves or of another sweep: the launcher waits for these, and starts those that did not end.
 //
 // Its error says why it did not start all of them, or stopped some. A failed run is not an error
-// unless failFast is set: then nothing starts after the first failure, and runs under way are
+// unless o.FailFast is set: then nothing starts after the first failure, and runs under way are
 // stopped as by a signal.
 type Launcher interface {
-	Run(ctx context.Context, l *List, indices []int, failFast bool) error
+	Run(ctx context.Context, l *List, indices []int, o Options) error
 }
 
 // Options of [List.Run].
@@ -29,6 +30,12 @@ type Options struct {
 	Retry          bool // start runs that failed or were stopped or killed, and no others
 	FailFast       bool // stop at the first failure
 	Stdout, Stderr io.Writer
+	// Ended, if not nil, is called after each run whose process has ended. Several goroutines may
+	// call it, and wait for it.
+	Ended func()
+	// Share, if not nil, is the share of a run that is done so far, by its folder. It moves the bar
+	// while runs are under way.
+	Share func(r runlist.Run, folder string) float64
 }
 
 // Run executes the runs that are missing. It never repeats runs that are done or have diverged, and
@@ -64,7 +71,7 @@ func (l *List) Run(ctx context.Context, launcher Launcher, o Options) (err error
 
 	var stopped error
 	if len(indices) > 0 {
-		stopped = launcher.Run(ctx, l, indices, o.FailFast)
+		stopped = launcher.Run(ctx, l, indices, o)
 	}
 	for _, i := range indices {
 		if all[i], err = l.RunStatus(i); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"syscall"
 
@@ -115,24 +114,11 @@ func (l *List) LastLine(index int) (string, error) {
 
 // lastLine is [List.LastLine] of a file.
 func lastLine(path string) (string, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	} else if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	text, err := rundir.ReadEnd(path, 16<<10)
 	if err != nil {
 		return "", err
 	}
-	const enough = 16 << 10
-	text := make([]byte, min(info.Size(), enough))
-	n, err := f.ReadAt(text, info.Size()-int64(len(text)))
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	lines := strings.Split(strings.TrimSpace(string(text[:n])), "\n")
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.TrimSpace(lines[len(lines)-1]), nil
 }
 

@@ -175,7 +175,7 @@ func sweepAll(ctx context.Context, stdout, stderr io.Writer, args []string) erro
 		return err
 	}
 	os.Setenv(asCommand, "run")
-	return l.Run(ctx, &Pool{Command: []string{os.Args[0]}, Jobs: 2, Stdout: stdout},
+	return l.Run(ctx, &Pool{Command: []string{os.Args[0]}, Jobs: 2},
 		Options{Stdout: stdout, Stderr: stderr})
 }
 
@@ -188,9 +188,8 @@ func pool(t testing.TB, jobs int) *Pool {
 // run executes the missing runs and returns all output.
 func run(ctx context.Context, l *List, p *Pool, o Options) (printed string, err error) {
 	var out strings.Builder
-	launcher := *p
-	launcher.Stdout, o.Stdout, o.Stderr = &out, &out, &out
-	err = l.Run(ctx, &launcher, o)
+	o.Stdout, o.Stderr = &out, &out
+	err = l.Run(ctx, p, o)
 	return out.String(), err
 }
 

@@ -58,7 +58,7 @@ func (s *clusterSweep) start(t *testing.T) (stop func(), out *output, ended chan
 	out, ended = &output{}, make(chan error, 1)
 	go func() {
 		launcher := &slurm.Launcher{Command: []string{s.command}, Concurrent: 2, Requeue: true,
-			Poll: 200 * time.Millisecond, Stdout: out}
+			Poll: 200 * time.Millisecond}
 		ended <- s.Run(ctx, launcher, sweep.Options{Stdout: out, Stderr: out})
 	}()
 	return stop, out, ended
@@ -156,7 +156,7 @@ func samePool(t *testing.T, s *clusterSweep, printed string, err error, epochs [
 	t.Helper()
 	local := sweeptest.Plan(t, epochs...)
 	var out output
-	want := local.Run(t.Context(), &sweep.Pool{Command: []string{s.command}, Jobs: 2, Stdout: &out},
+	want := local.Run(t.Context(), &sweep.Pool{Command: []string{s.command}, Jobs: 2},
 		sweep.Options{Stdout: &out, Stderr: &out})
 	if err == nil || want == nil || !strings.Contains(err.Error(), " 1 of 6 runs ") ||
 		err.Error() != strings.ReplaceAll(want.Error(), local.Dir, s.Dir) {

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -45,7 +44,6 @@ type Launcher struct {
 	Requeue bool
 	Flags   []string      // more flags of sbatch, such as --mem=16G
 	Poll    time.Duration // between two looks at the queue; 0: 10 s
-	Stdout  io.Writer
 }
 
 // Validate refuses values that Slurm would accept but not serve.
@@ -62,9 +60,9 @@ func (s *Launcher) Validate() error {
 }
 
 // Run implements [sweep.Launcher]. It submits the runs that are not in the cluster's queue yet, and
-// waits until the queue has none of the sweep's tasks. With failFast the first failure cancels the
-// other tasks.
-func (s *Launcher) Run(ctx context.Context, l *sweep.List, indices []int, failFast bool) error {
+// waits until the queue has none of the sweep's tasks. With o.FailFast the first failure cancels
+// the other tasks.
+func (s *Launcher) Run(ctx context.Context, l *sweep.List, indices []int, o sweep.Options) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
@@ -76,13 +74,13 @@ func (s *Launcher) Run(ctx context.Context, l *sweep.List, indices []int, failFa
 	if err != nil {
 		return err
 	}
-	w := newWatch(s, &sweep.List{Dir: dir, Root: l.Root, Runs: l.Runs}, indices, queue)
+	w := newWatch(s, &sweep.List{Dir: dir, Root: l.Root, Runs: l.Runs}, indices, queue, o)
 	defer w.tally.Close()
 	for {
 		if err := w.update(queue); err != nil {
 			return err
 		}
-		if w.failed != nil && failFast {
+		if w.failed != nil && o.FailFast {
 			return w.cancel(ctx)
 		}
 		if ctx.Err() == nil {
@@ -113,7 +111,7 @@ type watch struct {
 }
 
 // newWatch returns the watch of a start that finds this queue and wants the runs of indices.
-func newWatch(s *Launcher, l *sweep.List, indices []int, queue []task) *watch {
+func newWatch(s *Launcher, l *sweep.List, indices []int, queue []task, o sweep.Options) *watch {
 	w := &watch{launcher: s, list: l, poll: s.Poll, unsubmitted: map[int]bool{},
 		waiting: map[int]task{}, began: map[int]time.Time{}, reasons: map[string]bool{}}
 	if w.poll == 0 {
@@ -129,7 +127,7 @@ func newWatch(s *Launcher, l *sweep.List, indices []int, queue []task) *watch {
 			w.unsubmitted[i] = true
 		}
 	}
-	w.tally = sweep.NewTally(s.Stdout, len(w.waiting)+len(w.unsubmitted))
+	w.tally = sweep.NewTally(l, o, len(w.waiting)+len(w.unsubmitted))
 	if len(w.waiting) > 0 {
 		w.printf("%d of the runs are in Slurm's queue already, in array %s", len(w.waiting),
 			arrays(w.waiting))
@@ -222,6 +220,7 @@ func (w *watch) update(queue []task) error {
 		case t.state == "RUNNING":
 			if w.began[t.index].IsZero() {
 				w.began[t.index] = time.Now()
+				w.tally.Began(t.index)
 			}
 		case t.state == "PENDING" && t.reason != "" && !slices.Contains(usual, t.reason) &&
 			!w.reasons[t.reason]:

@@ -93,8 +93,8 @@ func TestWaits(t *testing.T) {
 		"12 3 PENDING PartitionTimeLimit\n",
 	)
 	var out bytes.Buffer
-	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond, Stdout: &out}
-	if err := s.Run(t.Context(), l, []int{1, 2, 3}, false); err != nil {
+	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond}
+	if err := s.Run(t.Context(), l, []int{1, 2, 3}, sweep.Options{Stdout: &out}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -139,8 +139,8 @@ func TestCrashed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond, Stdout: &bytes.Buffer{}}
-	if err := s.Run(t.Context(), l, []int{0, 1, 2, 3}, false); err != nil {
+	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond}
+	if err := s.Run(t.Context(), l, []int{0, 1, 2, 3}, sweep.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := l.Status()
@@ -171,8 +171,8 @@ func TestWaitsForOthers(t *testing.T) {
 		gone <- d.Close()
 	}()
 	var out bytes.Buffer
-	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond, Stdout: &out}
-	if err := s.Run(t.Context(), l, []int{0, 1}, false); err != nil {
+	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond}
+	if err := s.Run(t.Context(), l, []int{0, 1}, sweep.Options{Stdout: &out}); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-gone; err != nil {
@@ -197,7 +197,7 @@ func TestStopped(t *testing.T) {
 		}
 		stop()
 	}()
-	err := s.Run(ctx, l, []int{0, 1}, false)
+	err := s.Run(ctx, l, []int{0, 1}, sweep.Options{})
 	const want = "slurm: stopped by a signal while waiting for Slurm's array 12, which goes on: " +
 		"the same command waits again, scancel 12 ends it"
 	if cli.Status(err) != cli.Stopped || err.Error() != want ||
@@ -206,7 +206,7 @@ func TestStopped(t *testing.T) {
 	}
 
 	calls = fake(t)
-	err = s.Run(ctx, l, []int{0, 1}, false)
+	err = s.Run(ctx, l, []int{0, 1}, sweep.Options{})
 	const empty = "slurm: stopped by a signal with nothing in Slurm's queue; the same command " +
 		"goes on"
 	if cli.Status(err) != cli.Stopped || err.Error() != empty || calls() != "" {
@@ -226,8 +226,8 @@ func TestFailFast(t *testing.T) {
 	}
 	calls := fake(t, "", "12 1 RUNNING None\n12 2 PENDING Resources\n", "12 1 COMPLETING None\n")
 	var out bytes.Buffer
-	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond, Stdout: &out}
-	err := s.Run(t.Context(), l, []int{0, 1, 2}, true)
+	s := &Launcher{Command: []string{"run"}, Poll: time.Millisecond}
+	err := s.Run(t.Context(), l, []int{0, 1, 2}, sweep.Options{FailFast: true, Stdout: &out})
 	want := "sweep: stopped at the first failure, " + l.Runs[0].Name + ": the disk is slow; its " +
 		"output is in " + l.Log(0)
 	if err == nil || err.Error() != want {
@@ -244,8 +244,8 @@ func TestFailFast(t *testing.T) {
 func TestRefused(t *testing.T) {
 	l := planned(t)
 	run := func() string {
-		s := &Launcher{Command: []string{"run"}, Stdout: &bytes.Buffer{}}
-		err := s.Run(t.Context(), l, []int{0, 3}, false)
+		s := &Launcher{Command: []string{"run"}}
+		err := s.Run(t.Context(), l, []int{0, 3}, sweep.Options{})
 		if err == nil {
 			return ""
 		}
