@@ -38,8 +38,7 @@ func (s *session) growth(ctx context.Context, set Settings) (page.Section, error
 		"|Ξ|, GD+M", "training error, GD, %", "GD+M, %"}}
 	for k, v := range settings {
 		mean := func(lane, column string, scale float64) string {
-			return stats.Mean95(lastValues(runs[k*set.Seeds:][:set.Seeds], lane, column,
-				scale)).String()
+			return stats.WithFew(lastValues(runs[k*set.Seeds:][:set.Seeds], lane, column, scale))
 		}
 		result.Add(fmt.Sprint(v.D), fmt.Sprint(v.N), short(v.Alpha), short(v.Beta), short(v.Sigma),
 			short(v.Sigma0), fmt.Sprintf("%.4g", v.Gamma), mean("gd", "test_2", 100),

@@ -208,9 +208,6 @@ func Paired(a, b Row, value func(Run) float64) (differences []float64) {
 	return stats.Known(differences)
 }
 
-// Few is the number of values up to which they stand beside their mean: their interval is wide.
-const Few = 3
-
 // mean is the mean over the runs of a row that are done, with its 95% interval and, if there are
 // few, the values; "none" if there are none.
 func mean(row Row, value func(Run) float64) string {
@@ -223,18 +220,5 @@ func mean(row Row, value func(Run) float64) string {
 	if len(values) == 0 {
 		return "none"
 	}
-	text := stats.Mean95(values).String()
-	if len(values) > 1 && len(values) <= Few {
-		text += " (" + Listed(values) + ")"
-	}
-	return text
-}
-
-// Listed are values with three digits.
-func Listed(values []float64) string {
-	var words []string
-	for _, x := range values {
-		words = append(words, strconv.FormatFloat(x, 'g', 3, 64))
-	}
-	return strings.Join(words, ", ")
+	return stats.WithFew(values)
 }

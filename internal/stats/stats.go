@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
@@ -77,4 +78,31 @@ func (i Interval) String() string {
 		mean = strings.TrimPrefix(mean, "-")
 	}
 	return fmt.Sprintf("%s ± %.*f", mean, decimals, i.Half)
+}
+
+// few is the number of values up to which they stand beside their mean: their interval is wide.
+const few = 3
+
+// Few lists the values that are not NaN, with three digits, where they say more than their
+// interval: where there are at most three, but several, and they differ. Otherwise it is empty.
+func Few(values []float64) string {
+	known := Known(values)
+	if len(known) > few || len(slices.Compact(slices.Clone(known))) < 2 {
+		return ""
+	}
+	var words []string
+	for _, x := range known {
+		words = append(words, strconv.FormatFloat(x, 'g', 3, 64))
+	}
+	return strings.Join(words, ", ")
+}
+
+// WithFew is the mean of the values that are not NaN with its interval and, where there are few,
+// the values: "72.0 ± 5.0 (70, 72, 74)".
+func WithFew(values []float64) string {
+	text := Mean95(Known(values)).String()
+	if few := Few(values); few != "" {
+		text += " (" + few + ")"
+	}
+	return text
 }

@@ -51,3 +51,17 @@ func TestGeometric95(t *testing.T) {
 		}
 	}
 }
+
+// Few values that differ are listed, without those that are not numbers.
+func TestWithFew(t *testing.T) {
+	for want, values := range map[string][]float64{
+		"72.0 ± 5.0 (70, 72, 74)": {70, math.NaN(), 72, 74}, // t = 4.303, s/√3 = 1.155
+		"5 ± 0":                   {5, 5},
+		"70":                      {70},
+		"72.5 ± 2.1":              {71, 72, 73, 74}, // t = 3.182, s/√4 = 0.645
+	} {
+		if got := WithFew(values); got != want {
+			t.Errorf("%v: %q, want %q", values, got, want)
+		}
+	}
+}

@@ -11,7 +11,6 @@ import (
 
 	"momentum/internal/descent"
 	"momentum/internal/page"
-	"momentum/internal/runtable"
 	"momentum/internal/stats"
 )
 
@@ -83,7 +82,7 @@ func (s *Study) accuracies(rows []row) page.Table {
 			ours += fmt.Sprintf(", %d diverged", r.Diverged)
 		}
 		line := []string{r.Cell, r.Arm, r.Measure, percent(r.Paper), ours,
-			withSeeds(r.values.equal), accuracyText(r.values.train), epochs(r.Zero)}
+			withSeeds(r.values.equal), stats.WithFew(r.values.train), epochs(r.Zero)}
 		if early {
 			line = append(line, epochs(r.Ended))
 		}
@@ -210,8 +209,9 @@ func (s *Study) notes(results []result) string {
 			levels = append(levels, text)
 		}
 	}
-	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n, and the values of up to %d), "+
-		"at the last step. \"At equal training loss\" is the accuracy where the training loss "+
+	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n, and the values of up to "+
+		"three), at the last step. \"At equal training loss\" is the accuracy where the "+
+		"training loss "+
 		"first falls to the least to which all seeds\nof the two algorithms come that end with "+
 		"zero training error (to which all come, if none does): %s nats; between two evaluations "+
 		"by the logarithm of the loss."+
@@ -220,7 +220,7 @@ func (s *Study) notes(results []result) string {
 		"has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
 		"paper's side, and the paper's difference; \"opposite\", it leaves out 0 on the other "+
 		"side; \"no difference seen\", it holds 0 and leaves out\nthe paper's difference; "+
-		"\"undecided\", it holds both.", runtable.Few, strings.Join(levels, ", "),
+		"\"undecided\", it holds both.", strings.Join(levels, ", "),
 		s.selection())
 	if slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Base.Batch > 0 }) {
 		text += " With mini-batches the training loss and accuracy of an epoch are sums while " +
@@ -312,32 +312,13 @@ func numbers(values []float64) string {
 // "75.83 ± 0.31 (5)", or "72.0 ± 5.0 (3: 70, 72, 74)" where there are few.
 func withSeeds(values []float64) string {
 	i := stats.Mean95(stats.Known(values))
-	switch few := fewSeeds(values); {
+	switch few := stats.Few(values); {
 	case i.N == 0:
 		return "none"
 	case few != "":
 		return fmt.Sprintf("%s (%d: %s)", i, i.N, few)
 	}
 	return fmt.Sprintf("%s (%d)", i, i.N)
-}
-
-// accuracyText is the same without the number.
-func accuracyText(values []float64) string {
-	text := stats.Mean95(stats.Known(values)).String()
-	if few := fewSeeds(values); few != "" {
-		text += " (" + few + ")"
-	}
-	return text
-}
-
-// fewSeeds lists the values that are not NaN where they say more than their interval, which is
-// wide: where there are few, but several, and they differ.
-func fewSeeds(values []float64) string {
-	known := stats.Known(values)
-	if len(known) > runtable.Few || len(slices.Compact(slices.Clone(known))) < 2 {
-		return ""
-	}
-	return runtable.Listed(known)
 }
 
 // points is a difference of the paper.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"momentum/internal/imagerun"
+	"momentum/internal/stats"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -264,7 +265,7 @@ func TestWithSeeds(t *testing.T) {
 		if got := withSeeds(tt.values); got != tt.want {
 			t.Errorf("%v: %s, want %s", tt.values, got, tt.want)
 		}
-		if got := accuracyText(tt.values); got != tt.accuracy {
+		if got := stats.WithFew(tt.values); got != tt.accuracy {
 			t.Errorf("the accuracies %v: %s, want %s", tt.values, got, tt.accuracy)
 		}
 	}

@@ -94,13 +94,9 @@ func difference(a, b runtable.Row) string {
 		return ""
 	}
 	name := strings.ToUpper(a[0].Evaluated[:1]) + a[0].Evaluated[1:]
-	values := ""
-	if len(points) <= runtable.Few {
-		values = " (" + runtable.Listed(points) + ")"
-	}
-	return fmt.Sprintf("\n%s accuracy of (%s, η = %s) minus (%s, η = %s), paired by seed: %s%s "+
+	return fmt.Sprintf("\n%s accuracy of (%s, η = %s) minus (%s, η = %s), paired by seed: %s "+
 		"points, n = %d.\n", name, b[0].Rule, b[0].Settings["lr"], a[0].Rule,
-		a[0].Settings["lr"], stats.Mean95(points), values, len(points))
+		a[0].Settings["lr"], stats.WithFew(points), len(points))
 }
 
 // writeCSV writes a line for each run: its folder, rule, settings and numbers. A number that is not
