@@ -35,7 +35,7 @@ RATE, MOMENTUM = 0.002, 0.9  # undamped; small enough for any width here
 def initial(model, width, rng):
     """He normal weights, zero biases; a branch's last convolution is scaled by 0.3."""
     stored = {}
-    for name, shape in shapes(model, width, 10).items():
+    for name, shape in shapes(model, width, 10, "none", False).items():
         if name.endswith("/biases"):
             stored[name] = torch.zeros(shape)
             continue
