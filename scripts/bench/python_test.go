@@ -24,7 +24,8 @@ func TestCallsOfReference(t *testing.T) {
 	}
 	for _, name := range strings.Split(imported[1], ", ") {
 		defined := regexp.MustCompile(`(?m)^def ` + name + `\((.+)\):$`).FindStringSubmatch(reference)
-		called := regexp.MustCompile(`[ (]`+name+`\(([^()]+)\)`).FindAllStringSubmatch(program, -1)
+		called := regexp.MustCompile(`[ (]`+name+`\(([^()]+)\)`).
+			FindAllStringSubmatch(program, -1)
 		if defined == nil || called == nil {
 			t.Errorf("%s: definition %q, calls %q", name, defined, called)
 			continue
