@@ -23,7 +23,8 @@ func TestCallsOfReference(t *testing.T) {
 		t.Fatal("nothing is imported from trajectory.py")
 	}
 	for _, name := range strings.Split(imported[1], ", ") {
-		defined := regexp.MustCompile(`(?m)^def ` + name + `\((.+)\):$`).FindStringSubmatch(reference)
+		defined := regexp.MustCompile(`(?m)^def ` + name + `\((.+)\):$`).
+			FindStringSubmatch(reference)
 		called := regexp.MustCompile(`[ (]`+name+`\(([^()]+)\)`).
 			FindAllStringSubmatch(program, -1)
 		if defined == nil || called == nil {
