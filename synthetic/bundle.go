@@ -106,17 +106,15 @@ func (s *session) train(ctx context.Context, title string, bundles []bundle) ([]
 
 func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (rows []rundir.Row,
 	err error) {
-	// Two experiments of a command may need the same bundle: -fresh trains it once.
-	settings, err := json.Marshal(b)
+	first, err := s.open(b)
 	if err != nil {
 		return nil, err
 	}
 	dir, err := rundir.Open(rundir.Spec{Root: s.execution.Runs, Label: b.Name, Settings: b,
-		Execution: s.execution, Fresh: s.request.fresh && !s.opened[string(settings)]})
+		Execution: s.execution, Fresh: s.request.fresh && first})
 	if err != nil {
 		return nil, err
 	}
-	s.markOpened(settings)
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	if dir.State() != rundir.Done {
 		if err := cli.End(dir, s.trainIn(ctx, b, dir, onSteps)); err != nil {
@@ -133,12 +131,19 @@ func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (ro
 	return rows, err
 }
 
-// markOpened notes that this command has opened the bundle with these settings, as JSON.
-func (s *session) markOpened(settings []byte) {
+// open reports whether this command opens a bundle for the first time. Two of its experiments may
+// need the same one: -fresh trains it once, and -dry-run counts it once.
+func (s *session) open(b bundle) (first bool, err error) {
+	settings, err := json.Marshal(b)
+	if err != nil {
+		return false, err
+	}
 	if s.opened == nil {
 		s.opened = map[string]bool{}
 	}
+	first = !s.opened[string(settings)]
 	s.opened[string(settings)] = true
+	return first, nil
 }
 
 // newLanes draws the samples of a bundle and prepares its training.

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"momentum/internal/measure"
 	"momentum/synthetic/table1"
 )
 
@@ -70,14 +70,13 @@ func (s *session) printWork(ctx context.Context, bundles []bundle) error {
 	var samples, steps span
 	seconds := 0.0
 	for _, b := range bundles {
-		text, err := json.Marshal(b)
+		first, err := s.open(b)
 		if err != nil {
 			return err
 		}
-		if s.opened[string(text)] {
+		if !first {
 			continue
 		}
-		s.markOpened(text)
 		perStep, err := s.stepSeconds(ctx, b)
 		if err != nil {
 			return err
@@ -110,16 +109,10 @@ func (s *session) stepSeconds(ctx context.Context, b bundle) (float64, error) {
 	if err := lanes.Run(ctx, 1); err != nil { // compiles
 		return 0, err
 	}
-	for k := 1; ; k *= 2 {
-		start := time.Now()
-		if err := lanes.Run(ctx, k); err != nil {
-			return 0, err
-		}
-		if took := time.Since(start); took >= time.Second/4 || k >= b.T {
-			s.estimate.perStep[key] = took.Seconds() / float64(k)
-			return s.estimate.perStep[key], nil
-		}
-	}
+	step, err := measure.PerStep(b.T, time.Second/4,
+		func(k int) error { return lanes.Run(ctx, k) })
+	s.estimate.perStep[key] = step.Seconds()
+	return step.Seconds(), err
 }
 
 // span is the range of some numbers.

@@ -139,16 +139,27 @@ func byGroup(quantity string) (all []columnLine) {
 	return all
 }
 
+// Layers end the names of the columns relative_step_*: the stages of layers with weights, and the
+// gains and the biases of all.
+func Layers() []string {
+	return []string{"stem", "stage1", "stage2", "stage3", "stage4", "stage5", "head", "gains",
+		"biases"}
+}
+
 // relativeSteps are the lines of steps by layer. Those of the gains and the biases are dashed.
 func relativeSteps(rows []rundir.Row) []Line {
 	var all []columnLine
-	for i, name := range []string{"stem", "stage1", "stage2", "stage3", "stage4", "stage5",
-		"head"} {
-		all = append(all, columnLine{"relative_step_" + name, Line{Name: name, Color: Category(i)}})
+	for i, name := range Layers() {
+		l := Line{Name: name, Color: Category(i)}
+		switch name {
+		case "gains":
+			l.Color, l.Dashed = Black, true
+		case "biases":
+			l.Color, l.Dashed = Blue, true
+		}
+		all = append(all, columnLine{"relative_step_" + name, l})
 	}
-	return linesOf(rows, finite, append(all,
-		columnLine{"relative_step_gains", Line{Name: "gains", Color: Black, Dashed: true}},
-		columnLine{"relative_step_biases", Line{Name: "biases", Color: Blue, Dashed: true}})...)
+	return linesOf(rows, finite, all...)
 }
 
 // columnLine is a line with the column that it shows.

@@ -1,5 +1,5 @@
 // Package measure measures speed: that of the exact full-batch step and, for comparison, that of a
-// bare matrix product. scripts/bench and scripts/gpucheck share it.
+// bare matrix product, which scripts/bench and scripts/gpucheck share, and that of a loop's step.
 package measure
 
 import (

@@ -80,14 +80,11 @@ func (i Interval) String() string {
 	return fmt.Sprintf("%s ± %.*f", mean, decimals, i.Half)
 }
 
-// few is the number of values up to which they stand beside their mean: their interval is wide.
-const few = 3
-
 // Few lists the values that are not NaN, with three digits, where they say more than their
-// interval: where there are at most three, but several, and they differ. Otherwise it is empty.
+// interval, which is wide: where there are two or three that differ. Otherwise it is empty.
 func Few(values []float64) string {
 	known := Known(values)
-	if len(known) > few || len(slices.Compact(slices.Clone(known))) < 2 {
+	if len(known) > 3 || len(slices.Compact(slices.Clone(known))) < 2 {
 		return ""
 	}
 	var words []string

@@ -211,17 +211,15 @@ func (s *Study) notes(results []result) string {
 	}
 	text := fmt.Sprintf("Mean ± 95%% t interval over the seeds (n, and the values of up to "+
 		"three), at the last step. \"At equal training loss\" is the accuracy where the "+
-		"training loss "+
-		"first falls to the least to which all seeds\nof the two algorithms come that end with "+
-		"zero training error (to which all come, if none does): %s nats; between two evaluations "+
-		"by the logarithm of the loss."+
+		"training loss first falls to the least to which all seeds\nof the two algorithms come "+
+		"that end with zero training error (to which all come, if none does): %s nats; between "+
+		"two evaluations by the logarithm of the loss."+
 		"\n\n%s\n\nBeside the paper: \"reproduced\", our interval holds the paper's difference "+
 		"and leaves out 0 (or, where the paper's is less than a point, "+
 		"has at most a point to either side);\n\"direction only\", it leaves out 0 on the "+
 		"paper's side, and the paper's difference; \"opposite\", it leaves out 0 on the other "+
 		"side; \"no difference seen\", it holds 0 and leaves out\nthe paper's difference; "+
-		"\"undecided\", it holds both.", strings.Join(levels, ", "),
-		s.selection())
+		"\"undecided\", it holds both.", strings.Join(levels, ", "), s.selection())
 	if slices.ContainsFunc(s.Cells, func(c Cell) bool { return c.Base.Batch > 0 }) {
 		text += " With mini-batches the training loss and accuracy of an epoch are sums while " +
 			"the weights move, and its test accuracy is that of the epoch's start."

@@ -119,8 +119,7 @@ func quantities() []quantity {
 			figure.Axis{Label: "nats per step"}, []string{"decrease_small_margin_by_past_large"}, 1,
 			figure.Mean95},
 	}
-	for _, layers := range []string{"stem", "stage1", "stage2", "stage3", "stage4", "stage5",
-		"head", "gains", "biases"} {
+	for _, layers := range figure.Layers() {
 		all = append(all, positive("relative step, "+layers, "‖step‖ / ‖weights‖",
 			"relative_step_"+layers))
 	}

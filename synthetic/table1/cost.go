@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"momentum/internal/backend"
+	"momentum/internal/measure"
 )
 
 // Cost is about the time of a whole [Run], in seconds. It draws the points and compiles as Run
@@ -38,20 +39,18 @@ func Cost(ctx context.Context, be *backend.Backend, s Settings) (seconds float64
 
 // cost measures the time of a task.
 func (t task) cost(ctx context.Context) (float64, error) {
-	b := t.begin(t.trials[:t.block])
-	compile, err := b.epochs(ctx, 1)
+	b, err := t.begin(t.trials[:t.block])
 	if err != nil {
 		return 0, err
 	}
-	for k := 1; ; k *= 2 {
-		took, err := b.epochs(ctx, k)
-		if err != nil {
-			return 0, err
-		}
-		if took >= 0.1 || k >= t.Epochs {
-			return t.seconds(compile, took/float64(k)), nil
-		}
+	began := time.Now()
+	if err := b.epochs(ctx, 1); err != nil {
+		return 0, err
 	}
+	compile := time.Since(began)
+	epoch, err := measure.PerStep(t.Epochs, time.Second/10,
+		func(k int) error { return b.epochs(ctx, k) })
+	return t.seconds(compile.Seconds(), epoch.Seconds()), err
 }
 
 // seconds is the time of a task by that of compiling and that of an epoch of a block: of all epochs
@@ -63,17 +62,15 @@ func (t task) seconds(compile, epoch float64) float64 {
 	return compile + blocks*epochs*epoch
 }
 
-// epochs trains k epochs, and returns the seconds that they take.
-func (b *block) epochs(ctx context.Context, k int) (float64, error) {
-	start := time.Now()
+// epochs trains k epochs, and waits for the device.
+func (b *block) epochs(ctx context.Context, k int) error {
 	for range k {
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return err
 		}
 		if err := b.advance(); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	err := backend.Try("train", func() { backend.Floats(b.state[0]) }) // waits for the device
-	return time.Since(start).Seconds(), err
+	return backend.Try("train", func() { backend.Floats(b.state[0]) })
 }

@@ -167,7 +167,10 @@ func (c *compiled) evaluateGraph(in []*Node) []*Node {
 // train trains trials for all seeds from their initial weights to the last epoch, and evaluates
 // them. Lanes are by seed, then by trial.
 func (c *compiled) train(ctx context.Context, trials []trial) ([]Lane, error) {
-	b := c.begin(trials)
+	b, err := c.begin(trials)
+	if err != nil {
+		return nil, err
+	}
 	for range c.Epochs {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -192,7 +195,7 @@ type block struct {
 }
 
 // begin prepares the training of trials from their initial weights.
-func (c *compiled) begin(trials []trial) *block {
+func (c *compiled) begin(trials []trial) (*block, error) {
 	b := &block{compiled: c, trials: trials, next: c.newOrder()}
 	for _, t := range trials {
 		b.teachers = append(b.teachers, t.teacher)
@@ -205,16 +208,17 @@ func (c *compiled) begin(trials []trial) *block {
 			gain = append(gain, float32(descent.Rule{Form: descent.Damped, Gamma: t.gamma}.Gain()))
 		}
 	}
-	b.fixed = []any{c.experiment.train.points(0, c.Train, c.D),
-		c.experiment.train.labels(0, c.Train, b.teachers)}
-	for _, x := range [][]float32{eta, gamma, gain} {
-		b.rule = append(b.rule, tensors.FromFlatDataAndDimensions(x, len(x)))
-	}
-	b.state = c.initial(c.f, "init", len(trials))
-	for _, w := range b.state {
-		b.state = append(b.state, tensors.FromShape(w.Shape())) // the momentum, 0
-	}
-	return b
+	return b, backend.Try("train", func() {
+		b.fixed = []any{c.experiment.train.points(0, c.Train, c.D),
+			c.experiment.train.labels(0, c.Train, b.teachers)}
+		for _, x := range [][]float32{eta, gamma, gain} {
+			b.rule = append(b.rule, tensors.FromFlatDataAndDimensions(x, len(x)))
+		}
+		b.state = c.initial(c.f, "init", len(trials))
+		for _, w := range b.state {
+			b.state = append(b.state, tensors.FromShape(w.Shape())) // the momentum, 0
+		}
+	})
 }
 
 // advance trains one epoch.
