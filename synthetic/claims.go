@@ -73,28 +73,28 @@ func (s Settings) claimsGD(t trained) []claim {
 	sum := nu2.sum() * s.Eta
 	trainingError, testError := end.get("error"), s.testError(end)
 	return []claim{
-		{"Lemma 4.1", "GD: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0)) on",
+		{"Lemma 4.1", "GD: c ≥ Ω(1/α) from T₀ = Θ(1/(η α³ σ₀)) on",
 			fmt.Sprintf("c = %.3g by step %.3g", large, t0), describeStep(reached, t),
 			withinOrder(reached, t0)},
-		{"Lemma 4.2", "GD: after T0, ν1 ≤ O(1/(η (t−T0+1) α)) …",
-			fmt.Sprintf("ν1·η(t−T0+1)α ≤ %d", order), fmt.Sprintf("at most %.2g", bound),
+		{"Lemma 4.2", "GD: after T₀, ν₁ ≤ O(1/(η (t−T₀+1) α)) …",
+			fmt.Sprintf("ν₁·η(t−T₀+1)α ≤ %d", order), fmt.Sprintf("at most %.2g", bound),
 			reached >= 0 && bound <= order},
-		{"Lemma 4.2", "GD: … so Z2 rules the gradient: ν2 > ν1", "after T0",
+		{"Lemma 4.2", "GD: … so Z₂ rules the gradient: ν₂ > ν₁", "after T₀",
 			describeStep(overtaken, t) + " on", overtaken >= 0 && reached >= 0},
-		{"Lemma 4.3", "GD: c grows by at most O(η β³/α²) Σ ν2 after T0",
+		{"Lemma 4.3", "GD: c grows by at most O(η β³/α²) Σ ν₂ after T₀",
 			fmt.Sprintf("≤ %d·%.2g", order, allowed), fmt.Sprintf("%.2g", grown),
 			reached >= 0 && grown <= order*allowed},
-		{"Lemma 4.4", "GD: y_i Ξ_i ≥ Ω(1) for all of Z2 from T1 on",
+		{"Lemma 4.4", "GD: yᵢ Ξᵢ ≥ Ω(1) for all of Z₂ from T₁ on",
 			fmt.Sprintf("≥ 1 by step %.2g", t1), describeStep(memorized, t),
 			withinOrder(memorized, t1)},
-		{"Lemma 4.5", "GD: η Σ ν2 stays bounded: ≤ O(1/σ0)",
+		{"Lemma 4.5", "GD: η Σ ν₂ stays bounded: ≤ O(1/σ₀)",
 			fmt.Sprintf("≤ %d·%.3g", order, 1/s.Sigma0), fmt.Sprintf("%.3g", sum),
 			sum <= order/s.Sigma0},
 		{"Lemma 4.6, Theorem 3.1", "GD: c stays O(1/α)",
 			fmt.Sprintf("1/α = %.3g, not 1/β = %.3g", large, small),
 			fmt.Sprintf("%.3g", end.get("c")), nearer(end.get("c"), large, small)},
-		{"Theorem 3.1", "GD memorizes Z2: every |Ξ_i| ≥ Ω(1)", "≥ 1",
-			fmt.Sprintf("smallest y_i Ξ_i is %.3g", end.get("noise_min_2")),
+		{"Theorem 3.1", "GD memorizes Z₂: every |Ξᵢ| ≥ Ω(1)", "≥ 1",
+			fmt.Sprintf("smallest yᵢ Ξᵢ is %.3g", end.get("noise_min_2")),
 			end.get("noise_min_2") >= 1},
 		{"Theorem 3.1", "GD: training error ≈ 0, test error ≥ Ω(μ)",
 			fmt.Sprintf("0 and ≥ %.2g", s.mu()/order),
@@ -128,29 +128,29 @@ func (s Settings) claimsGDM(t trained) []claim {
 	for i, x := range t.curve("gdm", "nu_2").values {
 		nu.values[i] += x
 	}
-	last := nu.steps[len(nu.steps)-1] // a run that ends before T1 shows nothing of what follows
+	last := nu.steps[len(nu.steps)-1] // a run that ends before T₁ shows nothing of what follows
 	bound := nu.largest(t1, func(step, x float64) float64 {
 		return x * eta * (step - t1 + 1) * s.Beta
 	})
 	noise, size := max(end.get("xi_max_1"), end.get("xi_max_2")), s.initialNoise()
 	trainingError, testError := end.get("error"), s.testError(end)
 	return []claim{
-		{"Lemma 5.1", "GD+M: c ≥ Ω(1/α) from T0 = Θ(1/(η α³ σ0) + 1/(1−γ)) on",
+		{"Lemma 5.1", "GD+M: c ≥ Ω(1/α) from T₀ = Θ(1/(η α³ σ₀) + 1/(1−γ)) on",
 			fmt.Sprintf("c = %.3g by step %.3g", large, t0), describeStep(reached, t),
 			withinOrder(reached, t0)},
-		{"Lemma 5.2", "GD+M: 𝒢 ≥ Ω(√(1−γ)/α) at T0", fmt.Sprintf("≥ %.2g/%d", wanted, order),
+		{"Lemma 5.2", "GD+M: 𝒢 ≥ Ω(√(1−γ)/α) at T₀", fmt.Sprintf("≥ %.2g/%d", wanted, order),
 			fmt.Sprintf("%.2g", momentum), momentum >= wanted/order},
-		{"Lemma 5.2", "GD+M: … and it outlasts the gradient: 𝒢 ≫ G at T0 + 1/(1−γ)",
+		{"Lemma 5.2", "GD+M: … and it outlasts the gradient: 𝒢 ≫ G at T₀ + 1/(1−γ)",
 			fmt.Sprintf("𝒢/G ≥ %d", order), fmt.Sprintf("%.2g against %.2g", later, gradient),
 			reached >= 0 && later > 0 && later >= order*gradient},
-		{"Lemma 5.3", "GD+M: c ≥ Ω(1/β) from T1 = T0 + Θ(1/(1−γ)) on",
+		{"Lemma 5.3", "GD+M: c ≥ Ω(1/β) from T₁ = T₀ + Θ(1/(1−γ)) on",
 			fmt.Sprintf("1/β = %.3g by step %.3g", small, t1),
 			fmt.Sprintf("%.3g then; 1/β: %s", after, describeStep(carried, t)),
 			reached >= 0 && nearer(after, small, large)},
-		{"Lemma 5.4", "GD+M: after T1, ν ≤ O(1/(η (t−T1+1) β))",
-			fmt.Sprintf("ν·η(t−T1+1)β ≤ %d", order), fmt.Sprintf("at most %.2g", bound),
+		{"Lemma 5.4", "GD+M: after T₁, ν ≤ O(1/(η (t−T₁+1) β))",
+			fmt.Sprintf("ν·η(t−T₁+1)β ≤ %d", order), fmt.Sprintf("at most %.2g", bound),
 			reached >= 0 && last >= t1 && bound <= order},
-		{"Lemma 5.5, Theorem 3.2", "GD+M: every |Ξ_{i,j,r}| stays O(σ0 σ √d)",
+		{"Lemma 5.5, Theorem 3.2", "GD+M: every |Ξᵢⱼᵣ| stays O(σ₀ σ √d)",
 			fmt.Sprintf("≤ %d·%.2g", order, size), fmt.Sprintf("%.3g", noise), noise <= order*size},
 		{"Theorem 3.2", "GD+M: c reaches Ω(1/β)",
 			fmt.Sprintf("1/β = %.3g, not 1/α = %.3g", small, large),

@@ -26,13 +26,13 @@ type Settings struct {
 	Alpha       float64 // α, size of a large-margin signal
 	Beta        float64 // β, size of a small-margin signal
 	Sigma       float64 // σ, standard deviation of the noise in each direction
-	Sigma0      float64 // σ0, standard deviation of the initial weights
+	Sigma0      float64 // σ₀, standard deviation of the initial weights
 	Form        string  // of momentum
 	Eta         float64 // η of GD and GD+M
 	Gamma       float64 // γ of GD+M
 	Lambda      float64 // λ
 	T           int     // steps at most
-	// Stop defines convergence: no training error, and a mean loss of at most Stop on Z1 and on Z2.
+	// Stop defines convergence: no training error, and a mean loss of at most Stop on Z₁ and on Z₂.
 	Stop   float64
 	Fitted float64 // a set is fitted when the mean of its ℓ = sigmoid(−y f) is below this
 	Seed   uint64  // the first one
@@ -87,9 +87,9 @@ func preset(name string, d int) Settings {
 // The choice here makes Lemma 5.3's 1/(√(1−γ) α) of the order 1/β, and d = 30 similar to Figure 3:
 //
 //	α = d^0.49         σ = d^−0.509           β = α/(√d ln d)
-//	η = 0.2            σ0 = √(ln d / d)/10    γ = 1 − ln d/(10 d)
+//	η = 0.2            σ₀ = √(ln d / d)/10    γ = 1 − ln d/(10 d)
 //	μ = Θ(1/N), with N = 32 d and 4 small-margin samples
-//	T = N/(2 η σ0 σ³ d^1.5), half of Lemma 4.4's time to memorize
+//	T = N/(2 η σ₀ σ³ d^1.5), half of Lemma 4.4's time to memorize
 func theory(s Settings, d int) Settings {
 	x := float64(d)
 	log := math.Log(x)

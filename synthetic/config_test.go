@@ -51,7 +51,7 @@ func TestPresets(t *testing.T) {
 	theory, r := mustParse(t, "-preset=theory", "-d=100")
 	for name, pair := range map[string][2]float64{
 		"α": {theory.Alpha, 9.54993}, "σ": {theory.Sigma, 0.0959401},
-		"β": {theory.Beta, 9.54993 / 46.0517}, "σ0": {theory.Sigma0, 0.0214597},
+		"β": {theory.Beta, 9.54993 / 46.0517}, "σ₀": {theory.Sigma0, 0.0214597},
 		"N": {float64(theory.N), 3200}, "small margin": {float64(theory.SmallMargin), 4},
 		"1−γ": {1 - theory.Gamma, 0.00460517},
 		"T":   {float64(theory.T), 3200 / (2 * 0.2 * 0.0214597 * 8.83081e-4 * 1000)},

@@ -21,9 +21,9 @@ func (s *session) figure2(_ context.Context, set Settings) (page.Section, error)
 	n := []float64{-m.Feature[1], m.Feature[0]}
 	points := []figure.Points{
 		{Name: "large margin, y = 1", Color: figure.Vermilion, Shape: figure.Square, Filled: true},
-		{Name: "y = −1", Color: figure.Blue, Shape: figure.Square, Filled: true},
+		{Name: "large margin, y = −1", Color: figure.Blue, Shape: figure.Square, Filled: true},
 		{Name: "small margin, y = 1", Color: figure.Vermilion, Shape: figure.Circle},
-		{Name: "y = −1", Color: figure.Blue, Shape: figure.Circle},
+		{Name: "small margin, y = −1", Color: figure.Blue, Shape: figure.Circle},
 	}
 	for i := range m.N {
 		kind := 0
@@ -50,7 +50,7 @@ func (s *session) figure2(_ context.Context, set Settings) (page.Section, error)
 			Y:      figure.Axis{Label: "along the noise n: e"},
 			Points: points,
 		}}},
-		Width: 6.4, Height: 4,
+		Width: 7.2, Height: 4,
 	}.Write(base)
 	if err != nil {
 		return page.Section{}, err

@@ -36,7 +36,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (page.Section, erro
 			"small-margin test samples GD is right in %s%% and GD+M in %s%%. ",
 			stepRange(runs), result.Rows[0][1], result.Rows[0][2], result.Rows[3][1],
 			result.Rows[3][2]) +
-		fmt.Sprintf("GD has learned c = %s of the feature, with noise |Ξ| of at most %s on Z2; "+
+		fmt.Sprintf("GD has learned c = %s of the feature, with noise |Ξ| of at most %s on Z₂; "+
 			"GD+M has c = %s and |Ξ| of at most %s.",
 			result.Rows[4][1], result.Rows[5][1], result.Rows[4][2], result.Rows[5][2])
 	shown := page.Section{Title: "Figure 3: GD and GD+M", Text: text, Tables: []page.Table{result},
@@ -73,7 +73,7 @@ func figure3Table(runs []trained) page.Table {
 		{"training error, %", "error", 100}, {"training loss, nats", "loss", 1},
 		{"large-margin test accuracy, %", "test_1", 100},
 		{"small-margin test accuracy, %", "test_2", 100},
-		{"c, largest ⟨w_r, w*⟩", "c", 1}, {"largest |Ξ| on Z2", "xi_max_2", 1},
+		{"c, largest ⟨wᵣ, w*⟩", "c", 1}, {"largest |Ξ| on Z₂", "xi_max_2", 1},
 	} {
 		gd := lastValues(runs, "gd", row.column, row.scale)
 		gdm := lastValues(runs, "gdm", row.column, row.scale)
@@ -103,15 +103,15 @@ func (s Settings) drawFigure3(runs []trained, base string) error {
 	return figure.Picture{
 		Title: fmt.Sprintf("Figure 3: N = %d, d = %d, m = %d, P = %d; %s, η = %g, γ = %g", s.N,
 			s.D, s.M, s.P, s.Form, s.Eta, s.Gamma),
-		Note: fmt.Sprintf("α = %.3g, β = %.3g, σ = %.3g, σ0 = %.3g, %d small-margin samples, λ = "+
+		Note: fmt.Sprintf("α = %.3g, β = %.3g, σ = %.3g, σ₀ = %.3g, %d small-margin samples, λ = "+
 			"%g. %s; %d test samples, each tried with either margin.", s.Alpha, s.Beta, s.Sigma,
 			s.Sigma0, s.SmallMargin, s.Lambda, overSeeds(s.Seeds), s.Test),
-		Panels: [][]figure.Panel{{
-			panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true},
+		Panels: [][]figure.Panel{
+			{panel("(a) training loss", "loss (nats)", "loss", 1, figure.Axis{Log: true},
 				figure.Geometric95),
-			panel("(b) large margin", "test accuracy (%)", "test_1", 100, accuracy, percent),
-			panel("(c) small margin", "test accuracy (%)", "test_2", 100, accuracy, percent),
-		}},
-		Width: 9.6,
+				panel("(b) large margin", "test accuracy (%)", "test_1", 100, accuracy, percent)},
+			{panel("(c) small margin", "test accuracy (%)", "test_2", 100, accuracy, percent)},
+		},
+		Width: 7.2, OneLegend: true,
 	}.Write(base)
 }

@@ -31,7 +31,7 @@ descent (GD) or gradient descent with momentum (GD+M).
   go run ./synthetic -all -preset=paper       everything, and synthetic.html
   go run ./synthetic -preset=theory -d=100    constants scaled with d as the paper's theory has them
 
-A sample has P patches in R^d. One is the signal, y·α·w* or, in a small-margin sample (Z2), y·β·w*;
+A sample has P patches in R^d. One is the signal, y·α·w* or, in a small-margin sample (Z₂), y·β·w*;
 the others are noise orthogonal to w*. The network is f_W(X) = Σ_r Σ_j ⟨w_r, X[j]⟩³ with m neurons.
 A step of GD is w ← w − η∇L(w). GD+M is g ← γg + (1−γ)∇L(w), w ← w − ηg in the damped form, the
 paper's, and b ← γb + ∇L(w), w ← w − ηb in the undamped form.
@@ -135,7 +135,7 @@ func bindRequest(fs *flag.FlagSet, r *request) {
 func bindSettings(fs *flag.FlagSet, s *Settings, mu *float64) {
 	fs.IntVar(&s.N, "N", s.N, "training samples")
 	fs.Float64Var(mu, "small-margin", float64(s.SmallMargin)/float64(s.N),
-		"μ, share of the training samples with a small margin (the set Z2), in [0, 1]")
+		"μ, share of the training samples with a small margin (the set Z₂), in [0, 1]")
 	fs.IntVar(&s.Test, "test", s.Test, "test samples, each tried with either margin")
 	fs.IntVar(&s.D, "d", s.D, "dimension of a patch")
 	fs.IntVar(&s.P, "P", s.P, "patches of a sample, one of them the signal")
@@ -144,7 +144,7 @@ func bindSettings(fs *flag.FlagSet, s *Settings, mu *float64) {
 	fs.Float64Var(&s.Beta, "beta", s.Beta, "β, size of a small-margin signal, at most α")
 	fs.Float64Var(&s.Sigma, "sigma", s.Sigma,
 		"σ, standard deviation of the noise in each direction")
-	fs.Float64Var(&s.Sigma0, "sigma0", s.Sigma0, "σ0, standard deviation of the initial weights")
+	fs.Float64Var(&s.Sigma0, "sigma0", s.Sigma0, "σ₀, standard deviation of the initial weights")
 	fs.StringVar(&s.Form, "form", s.Form, "damped: g ← γg+(1−γ)∇L (the paper's)|undamped: "+
 		"b ← γb+∇L (PyTorch's), whose effective rate is η/(1−γ)")
 	fs.Float64Var(&s.Eta, "lr", s.Eta, "η, learning rate of GD and of GD+M")
@@ -152,7 +152,7 @@ func bindSettings(fs *flag.FlagSet, s *Settings, mu *float64) {
 	fs.Float64Var(&s.Lambda, "weight-decay", s.Lambda, "λ: the loss has λ/2 ‖W‖²")
 	fs.IntVar(&s.T, "T", s.T, "steps at most")
 	fs.Float64Var(&s.Stop, "stop", s.Stop, "training ends when every setting has no training "+
-		"error and at most this mean loss (nats) on Z1 and on Z2; 0: at T")
+		"error and at most this mean loss (nats) on Z₁ and on Z₂; 0: at T")
 	fs.Float64Var(&s.Fitted, "fitted", s.Fitted,
 		"a set is fitted when its mean ℓ = sigmoid(−y f) is below this, in (0, 1/2)")
 	fs.Uint64Var(&s.Seed, "seed", s.Seed,

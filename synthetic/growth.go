@@ -33,7 +33,7 @@ func (s *session) growth(ctx context.Context, set Settings) (page.Section, error
 	if err != nil {
 		return page.Section{}, err
 	}
-	result := page.Table{Head: []string{"d", "N", "α", "β", "σ", "σ0", "γ",
+	result := page.Table{Head: []string{"d", "N", "α", "β", "σ", "σ₀", "γ",
 		"small-margin acc., GD, %", "GD+M, %", "c, GD", "c, GD+M", "1/α", "1/β", "|Ξ|, GD",
 		"|Ξ|, GD+M", "training error, GD, %", "GD+M, %"}}
 	for k, v := range settings {
@@ -52,8 +52,8 @@ func (s *session) growth(ctx context.Context, set Settings) (page.Section, error
 	}
 	return page.Section{
 		Title: "Everything scaled with d",
-		Text: "α, β, σ, σ0, μ, N and γ follow d as in the paper's theory, with β = α/(√d ln d), " +
-			"σ0 = √(ln d / d)/10, γ = 1 − ln d/(10 d), N = 32 d and 4 small-margin samples.",
+		Text: "α, β, σ, σ₀, μ, N and γ follow d as in the paper's theory, with β = α/(√d ln d), " +
+			"σ₀ = √(ln d / d)/10, γ = 1 − ln d/(10 d), N = 32 d and 4 small-margin samples.",
 		Tables: []page.Table{result},
 	}, nil
 }

@@ -46,7 +46,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	settings := fmt.Sprintf("preset    %s: N = %d samples, %d of them with a small margin (μ = "+
 		"%.3g), d = %d, P = %d, m = %d\n",
 		r.preset, c.N, c.SmallMargin, float64(c.SmallMargin)/float64(c.N), c.D, c.P, c.M) +
-		fmt.Sprintf("data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ0 = %.4g\n",
+		fmt.Sprintf("data      α = %.4g, β = %.4g, σ = %.4g; initial weights σ₀ = %.4g\n",
 			c.Alpha, c.Beta, c.Sigma, c.Sigma0) +
 		fmt.Sprintf("descent   GD and %s; η = %g, η_eff = %.4g for GD+M; at most %d steps\n",
 			c.gdm().Rule, c.Eta, c.gdm().EffectiveRate(c.Eta), c.T)

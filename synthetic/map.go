@@ -114,15 +114,14 @@ func (m rateMap) draw(base string) error {
 	// too little for a name.
 	var guides, unnamed []figure.Line
 	for _, undamped := range []float64{0.001, 0.01, 0.1, 1} {
-		guides = append(guides, figure.Line{Name: fmt.Sprintf("undamped η = %g", undamped),
-			Dashed: true,
-			X:      []float64{undamped * shortest, undamped * longest},
-			Y:      []float64{shortest, longest}})
+		guides = append(guides, figure.Line{Name: fmt.Sprint(undamped), Dashed: true,
+			X: []float64{undamped * shortest, undamped * longest},
+			Y: []float64{shortest, longest}})
 	}
 	// Across the diagonals, momentum carries equally far once it is built up: after the gradient
 	// stops, the weights still move by η/(1−γ) times its last value.
 	guides = append(guides, figure.Line{Name: "η/(1−γ) = 10",
-		X: []float64{10 / shortest, 10 / longest}, Y: []float64{shortest, longest}})
+		X: []float64{10 / longest, 10 / shortest}, Y: []float64{longest, shortest}})
 	for _, g := range guides {
 		g.Name = "" // the names would cover cells
 		unnamed = append(unnamed, g)
@@ -139,18 +138,19 @@ func (m rateMap) draw(base string) error {
 		Title: fmt.Sprintf("What (η, γ) ends with: N = %d, %d small-margin samples, at most %d "+
 			"steps", m.N, m.SmallMargin, m.T),
 		Note: fmt.Sprintf("One seed. A setting's last step is the first one with no training "+
-			"error and a mean loss of at most %g nats on Z1 and on Z2, or else step %d. The "+
+			"error and a mean loss of at most %g nats on Z₁ and on Z₂, or else step %d. The "+
 			"lowest row is GD. "+
 			"Vertically the damped rate and with it the effective rate stay the same, along "+
-			"dashed lines the undamped rate, along the other line η/(1−γ), how far the weights "+
-			"move on when the gradient stops.", m.Stop, m.T),
+			"each dashed line the undamped rate η(1−γ), whose value stands on it, along the "+
+			"other line η/(1−γ), how far the weights move on when the gradient stops.", m.Stop,
+			m.T),
 		Panels: [][]figure.Panel{
 			{accuracy, panel("(b) training error", "%", "error", 100,
 				figure.Heat{Low: 0, High: largest(oneSample, m.values("error", 100)...)})},
-			{panel("(c) c", "c", "c", 1, figure.Heat{Log: true}),
-				panel("(d) largest |Ξ| on Z2", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
+			{panel("(c) c, the feature learned", "c", "c", 1, figure.Heat{Log: true}),
+				panel("(d) largest |Ξ| on Z₂", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
 		},
-		Width: 10, Height: 7,
+		Width: 7.2,
 	}.Write(base)
 }
 
@@ -190,7 +190,7 @@ func (m rateMap) csv() string {
 
 // table has, for each momentum, the smallest rate that learns the small margin, and how many do.
 func (m rateMap) table() page.Table {
-	t := page.Table{Head: []string{"γ", "1/(1−γ)", "least η that learns Z2", "its undamped η",
+	t := page.Table{Head: []string{"γ", "1/(1−γ)", "least η that learns Z₂", "its undamped η",
 		"η that do", "η that diverge"}}
 	for _, gamma := range m.gammas {
 		diverge := 0

@@ -17,7 +17,7 @@ type intervention struct {
 }
 
 // interventions are tried on the same data from the same weights. "At the fit" is the first step
-// before which Z1 is fitted.
+// before which Z₁ is fitted.
 func (s Settings) interventions() []intervention {
 	gd, gdm := s.gd(), s.gdm()
 	phase := func(l lane, name string, p cubic.Phase) lane {
@@ -29,20 +29,20 @@ func (s Settings) interventions() []intervention {
 	return []intervention{
 		{"GD", "", gd},
 		{"GD+M", "", gdm},
-		{"buffer reset", "GD+M whose buffer is set to zero at the fit of Z1",
+		{"buffer reset", "GD+M whose buffer is set to zero at the fit of Z₁",
 			phase(gdm, "reset", cubic.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true})},
-		{"Z1 kept out", "GD+M in whose buffer no gradient of Z1 goes; it acts at once, as in GD",
+		{"Z₁ kept out", "GD+M in whose buffer no gradient of Z₁ goes; it acts at once, as in GD",
 			bypass},
-		{"phase 1 only", "GD+M until the fit of Z1, then GD",
+		{"phase 1 only", "GD+M until the fit of Z₁, then GD",
 			phase(gdm, "phase1", cubic.Phase{Eta: s.Eta})},
-		{"phase 2 only", "GD until the fit of Z1, then GD+M with an empty buffer",
+		{"phase 2 only", "GD until the fit of Z₁, then GD+M with an empty buffer",
 			phase(gd, "phase2", cubic.Phase{Eta: s.Eta, Gamma: s.Gamma, Reset: true})},
 		{"phase 2, last gradient kept", "the same, but the buffer starts from the last gradient " +
 			"before the fit",
 			phase(gd, "phase2kept", cubic.Phase{Eta: s.Eta, Gamma: s.Gamma})},
-		{"GD, 10η at the fit", "GD with ten times the rate from the fit of Z1 on",
+		{"GD, 10η at the fit", "GD with ten times the rate from the fit of Z₁ on",
 			phase(gd, "raised10", cubic.Phase{Eta: 10 * s.Eta})},
-		{"GD, η/(1−γ) at the fit", "GD with 1/(1−γ) times the rate from the fit of Z1 on",
+		{"GD, η/(1−γ) at the fit", "GD with 1/(1−γ) times the rate from the fit of Z₁ on",
 			phase(gd, "raised", cubic.Phase{Eta: s.Eta / (1 - s.Gamma)})},
 	}
 }
@@ -60,7 +60,7 @@ func controls() []control {
 	return []control{
 		{"no small margin", "all training samples have the large margin, and so have the test " +
 			"samples that count", "test_1", func(b *bundle) { b.Data.SmallMargin = 0 }},
-		{"no shared feature", "the signal of Z2 lies along another direction, orthogonal to w*",
+		{"no shared feature", "the signal of Z₂ lies along another direction, orthogonal to w*",
 			"test_2", func(b *bundle) { b.Data.Unshared = true }},
 		{"linear model", "the activation is the identity: a convex problem, without a minimum",
 			"test_2", func(b *bundle) { b.Degree = 1 }},
@@ -101,7 +101,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (page.Section, er
 		return page.Section{}, err
 	}
 	base := s.out("mechanism")
-	if err := m.draw(base); err != nil {
+	if err := m.picture().Write(base); err != nil {
 		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
@@ -110,10 +110,10 @@ func (s *session) mechanism(ctx context.Context, set Settings) (page.Section, er
 	}
 	return page.Section{
 		Title: "Is it the momentum? Interventions and controls",
-		Text: fmt.Sprintf("If momentum works by carrying the gradients of Z1 over into the time "+
-			"in which only Z2 is left, then taking that away must close the gap. Small-margin "+
+		Text: fmt.Sprintf("If momentum works by carrying the gradients of Z₁ over into the time "+
+			"in which only Z₂ is left, then taking that away must close the gap. Small-margin "+
 			"test accuracy: GD %s%%, GD+M %s%%; "+
-			"with the buffer reset at the fit of Z1 %s%%; with Z1 kept out of the buffer %s%%; "+
+			"with the buffer reset at the fit of Z₁ %s%%; with Z₁ kept out of the buffer %s%%; "+
 			"with momentum until the fit only %s%%, after it only %s%%; GD with its rate "+
 			"raised at that moment to η/(1−γ) %s%%. "+
 			"Where there is nothing to carry over there must be no gap: without small margins "+
@@ -175,7 +175,7 @@ func (c control) margin() string {
 
 func (m mechanismRuns) table() page.Table {
 	t := page.Table{Head: []string{"", "small-margin test acc., %", "large-margin, %",
-		"training error, %", "c", "largest |Ξ| on Z2"}}
+		"training error, %", "c", "largest |Ξ| on Z₂"}}
 	row := func(name string, runs []trained, lane string) {
 		cell := func(column string, scale float64) string {
 			return stats.Mean95(lastValues(runs, lane, column, scale)).String()
@@ -209,38 +209,39 @@ func (m mechanismRuns) notes() string {
 		"η = %g, γ = %g.\n", m.Seeds, m.T, m.N, m.Form, m.Eta, m.Gamma)
 }
 
-func (m mechanismRuns) draw(base string) error {
+// picture shows small-margin accuracy and c, each of the arms about the buffer and of those about
+// the phases. Curves that come first lie on top.
+func (m mechanismRuns) picture() figure.Picture {
+	buffer, phases := []int{1, 2, 3, 0}, []int{4, 5, 6, 7, 8} // interventions
 	colors := []figure.Category{figure.Blue, figure.Vermilion, figure.Green, figure.Purple,
-		figure.Orange, figure.Sky, figure.Black, figure.Blue, figure.Blue}
+		figure.Orange, figure.Sky, figure.Black, figure.Green, figure.Purple}
 	panel := func(title, label, column string, scale float64, y figure.Axis,
-		summary figure.Summary, from, to int) figure.Panel {
+		summary figure.Summary, arms []int) figure.Panel {
 		y.Label = label
-		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true, Low: 1,
-			High: float64(max(2, m.T))}, Y: y}
-		for i := from; i < to; i++ {
+		p := figure.Panel{Title: title, X: figure.Axis{Label: "step", Log: true}, Y: y}
+		for _, i := range arms {
 			line := band(m.interventions[i].name, colors[i], m.main, m.interventions[i].lane.Name,
 				column, scale, summary)
-			line.Dashed = i == len(m.interventions)-1 // of a color with the one before
+			line.Dashed = i == 3 // it hides GD, which it equals but for the end
 			p.Lines = append(p.Lines, line)
 		}
 		return p
 	}
-	accuracy := func(title string, from, to int) figure.Panel {
+	accuracy := func(title string, arms []int) figure.Panel {
 		return panel(title, "small-margin test accuracy (%)", "test_2", 100,
-			figure.Axis{Low: 0, High: 102}, percent, from, to)
+			figure.Axis{Low: 0, High: 102}, percent, arms)
 	}
-	feature := func(title string, from, to int) figure.Panel {
-		return panel(title, "c", "c", 1, figure.Axis{Log: true}, figure.Geometric95, from, to)
+	feature := func(title string, arms []int) figure.Panel {
+		return panel(title, "c", "c", 1, figure.Axis{Log: true}, figure.Geometric95, arms)
 	}
-	n := len(m.interventions)
 	return figure.Picture{
 		Title: fmt.Sprintf("What carries the feature over: N = %d", m.N),
-		Note: overSeeds(m.Seeds) + ". The moment of an intervention is the fit of Z1, the " +
-			"first step before which the mean of ℓ over Z1 is below " + fmt.Sprint(m.Fitted) + ".",
+		Note: overSeeds(m.Seeds) + ". The moment of an intervention is the fit of Z₁, the " +
+			"first step before which the mean of ℓ over Z₁ is below " + fmt.Sprint(m.Fitted) + ".",
 		Panels: [][]figure.Panel{
-			{accuracy("(a) the buffer", 0, 4), accuracy("(b) phases", 4, n)},
-			{feature("(c) the buffer", 0, 4), feature("(d) phases", 4, n)},
+			{accuracy("(a) the buffer", buffer), accuracy("(b) phases", phases)},
+			{feature("(c) the buffer", buffer), feature("(d) phases", phases)},
 		},
-		Width: 10.5, Height: 6.4,
-	}.Write(base)
+		Width: 7.2,
+	}
 }

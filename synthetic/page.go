@@ -11,8 +11,8 @@ import (
 const introduction = "Full-batch gradient descent (GD) and gradient descent with momentum (GD+M) " +
 	"on the distribution D of " +
 	"“Towards understanding how momentum improves generalization in deep " +
-	"learning”: a cubic convolutional network, samples with a large margin (Z1) and a few with a " +
-	"small one (Z2)."
+	"learning”: a cubic convolutional network, samples with a large margin (Z₁) and a few with a " +
+	"small one (Z₂)."
 
 // newReport is synthetic.html, without its sections: settings are paragraphs.
 func newReport(command, settings string) page.Page {

@@ -67,8 +67,8 @@ func (s *session) scales(ctx context.Context, set Settings) (page.Section, error
 	return page.Section{
 		Title: "How the scales move",
 		Text: "The theory predicts orders of magnitude: GD stops at c ≈ 1/α and memorizes noise, " +
-			"GD+M goes on to c ≈ 1/β while its noise stays at its initial size σ0 σ √d, and the " +
-			"momentum along w* is about √(1−γ)/α when Z1 is learned. Here one constant at a time " +
+			"GD+M goes on to c ≈ 1/β while its noise stays at its initial size σ₀ σ √d, and the " +
+			"momentum along w* is about √(1−γ)/α when Z₁ is learned. Here one constant at a time " +
 			"is varied and the others are those of Figure 3.",
 		Tables: []page.Table{result}, Pictures: []page.Picture{{Path: base + ".svg"}},
 	}, nil
@@ -141,7 +141,7 @@ func (w sweep) guide(name string, predicted func(Settings) float64) figure.Line 
 	return line
 }
 
-// initialNoise is the size of Ξ at the initial weights, σ0 σ √d.
+// initialNoise is the size of Ξ at the initial weights, σ₀ σ √d.
 func (s Settings) initialNoise() float64 { return s.Sigma0 * s.Sigma * math.Sqrt(float64(s.D)) }
 
 // momentumAtT0 is 𝒢 of the strongest neuron in the damped form when c reaches 1/α.
@@ -165,35 +165,31 @@ func (s Settings) drawScales(sweeps []sweep, base string) error {
 	small := func(w sweep) figure.Line {
 		return w.guide("1/β", func(s Settings) float64 { return 1 / s.Beta })
 	}
-	noise := func(w sweep) figure.Line { return w.guide("σ0 σ √d", Settings.initialNoise) }
+	noise := func(w sweep) figure.Line { return w.guide("σ₀ σ √d", Settings.initialNoise) }
 	return figure.Picture{
 		Title: fmt.Sprintf("Scales of the theory, one constant varied at a time: N = %d", s.N),
 		Note: "Dashed: the theory's scale, without its constants and logarithms. Seeds: " +
 			fmt.Sprint(s.Seeds) + "; geometric means and 95% t bands. M is −(momentum along " +
 			"w*) of the neuron with the largest c at the end.",
 		Panels: [][]figure.Panel{
-			{
-				panel("(a) over d, α = d^0.49", "c at the end", "c", d, large(d), small(d)),
-				panel("(b) over β", "c at the end", "c", beta, large(beta), small(beta)),
-				panel("(c) over γ", "c at the end", "c", gamma, large(gamma), small(gamma)),
-			},
-			{
-				panel("(d) over d", "largest |Ξ| on Z2", "xi_max_2", d, noise(d)),
-				panel("(e) over β", "largest |Ξ| on Z2", "xi_max_2", beta, noise(beta)),
+			{panel("(a) c over d, with α = d⁰·⁴⁹", "c at the end", "c", d, large(d), small(d)),
+				panel("(b) noise over d", "largest |Ξ| on Z₂", "xi_max_2", d, noise(d))},
+			{panel("(c) c over β", "c at the end", "c", beta, large(beta), small(beta)),
+				panel("(d) noise over β", "largest |Ξ| on Z₂", "xi_max_2", beta, noise(beta))},
+			{panel("(e) c over γ", "c at the end", "c", gamma, large(gamma), small(gamma)),
 				{Title: "(f) momentum along w* when c = 1/α", X: log(gamma.label), Y: log("M"),
 					Lines: []figure.Line{gamma.band("GD+M", figure.Vermilion, momentumAtT0)},
 					Guides: []figure.Line{gamma.guide("√(1−γ)/α", func(s Settings) float64 {
 						return math.Sqrt(1-s.Gamma) / s.Alpha
-					})}},
-			},
+					})}}},
 		},
-		Width: 10.5, Height: 6.4,
+		Width: 7.2, OneLegend: true,
 	}.Write(base)
 }
 
 func scalesTable(sweeps []sweep) page.Table {
 	t := page.Table{Head: []string{"", "c, GD", "c, GD+M", "1/α", "1/β", "|Ξ|, GD", "|Ξ|, GD+M",
-		"σ0 σ √d", "small-margin acc., GD, %", "GD+M, %"}}
+		"σ₀ σ √d", "small-margin acc., GD, %", "GD+M, %"}}
 	for _, w := range sweeps {
 		for k, v := range w.settings {
 			mean := func(lane, column string, scale float64) string {

@@ -141,7 +141,7 @@ func TestFigure3(t *testing.T) {
 		tableRow("training error, %", "error", 100), tableRow("training loss, nats", "loss", 1),
 		tableRow("large-margin test accuracy, %", "test_1", 100),
 		tableRow("small-margin test accuracy, %", "test_2", 100),
-		tableRow("c, largest ⟨w_r, w*⟩", "c", 1), tableRow(`largest \|Ξ\| on Z2`, "xi_max_2", 1),
+		tableRow("c, largest ⟨wᵣ, w*⟩", "c", 1), tableRow(`largest \|Ξ\| on Z₂`, "xi_max_2", 1),
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("figure3.md without %q:\n%s", want, table)
@@ -151,7 +151,7 @@ func TestFigure3(t *testing.T) {
 		`backend   go on .+: -backend=go asks for it`,
 		`preset    quick: N = 60 samples, 6 of them with a small margin \(μ = 0.1\), d = 8, ` +
 			`P = 3, m = 2`,
-		`data      α = 5.294, β = 0.2, σ = 0.35; initial weights σ0 = 0.03`,
+		`data      α = 5.294, β = 0.2, σ = 0.35; initial weights σ₀ = 0.03`,
 		`descent   GD and GD\+M damped, γ = 0.99, λ = 0; η = 0.2, η_eff = 0.2 for GD\+M; ` +
 			`at most 15 steps`,
 		``,

@@ -33,7 +33,7 @@ func (s *session) theory(ctx context.Context, set Settings) (page.Section, error
 		return page.Section{}, err
 	}
 	base := s.out("theory")
-	if err := set.drawTheory(runs[0], base); err != nil {
+	if err := set.theoryPicture(runs[0]).Write(base); err != nil {
 		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
@@ -49,8 +49,8 @@ func (s *session) theory(ctx context.Context, set Settings) (page.Section, error
 	}, nil
 }
 
-// drawTheory draws the quantities of the lemmas over the steps, with the events as marks.
-func (s Settings) drawTheory(t trained, base string) error {
+// theoryPicture shows the quantities of the lemmas over the steps, with the events as marks.
+func (s Settings) theoryPicture(t trained) figure.Picture {
 	last := max(2, float64(t.lastStep())) // a logarithmic axis from 1 needs some length
 	x := figure.Axis{Label: "step", Log: true, Low: 1, High: last}
 	level := func(y float64, name string) figure.Line {
@@ -72,19 +72,19 @@ func (s Settings) drawTheory(t trained, base string) error {
 	feature := figure.Panel{Title: "(a) c, the feature learned", X: x,
 		Y: figure.Axis{Label: "c", Log: true}, Lines: both("c"),
 		Guides: []figure.Line{level(1/s.Alpha, "1/α"), level(1/s.Beta, "1/β")}, Marks: t.fits()}
-	noise := figure.Panel{Title: "(b) largest |Ξ| on Z2", X: x,
+	noise := figure.Panel{Title: "(b) largest |Ξ| on Z₂", X: x,
 		Y: figure.Axis{Label: "|Ξ|", Log: true}, Lines: both("xi_max_2"),
-		Guides: []figure.Line{level(s.initialNoise(), "σ0 σ √d")}}
+		Guides: []figure.Line{level(s.initialNoise(), "σ₀ σ √d")}}
 	rest := figure.Panel{Title: "(c) what is left to learn", X: x,
 		Y: figure.Axis{Label: "ν", Log: true, Low: 1e-6, High: 1}, Lines: []figure.Line{
-			line("ν1, GD", figure.Blue, "gd", "nu_1", 1, false),
-			line("ν2, GD", figure.Sky, "gd", "nu_2", 1, true),
-			line("ν1, GD+M", figure.Vermilion, "gdm", "nu_1", 1, false),
-			line("ν2, GD+M", figure.Orange, "gdm", "nu_2", 1, true)}}
+			line("ν₁, GD", figure.Blue, "gd", "nu_1", 1, false),
+			line("ν₂, GD", figure.Blue, "gd", "nu_2", 1, true),
+			line("ν₁, GD+M", figure.Vermilion, "gdm", "nu_1", 1, false),
+			line("ν₂, GD+M", figure.Vermilion, "gdm", "nu_2", 1, true)}}
 	gd, gdm := t.strongest("gd", s.M), t.strongest("gdm", s.M)
 	along := []figure.Line{
 		line("G, GD", figure.Blue, "gd", fmt.Sprintf("G%d", gd), -1, false),
-		line("G, GD+M", figure.Orange, "gdm", fmt.Sprintf("G%d", gdm), -1, true),
+		line("G, GD+M", figure.Vermilion, "gdm", fmt.Sprintf("G%d", gdm), -1, true),
 		line("M, GD+M", figure.Vermilion, "gdm", fmt.Sprintf("M%d", gdm), -1, false)}
 	momentum := figure.Panel{Title: "(d) along w*", X: x,
 		Y: figure.Axis{Label: "G, M", Log: true, Low: 1e-6,
@@ -96,13 +96,13 @@ func (s Settings) drawTheory(t trained, base string) error {
 		Note: "A set is fitted when the mean of its ℓ = sigmoid(−y f) falls below " +
 			fmt.Sprint(s.Fitted) + ". G = −(gradient along w*) and M = −(momentum along w*) of " +
 			"the neuron with the largest c at the end; GD has no momentum, its M is G of the " +
-			"step before.",
+			"step before. (c) and (d) leave out what is below 10⁻⁶.",
 		Panels: [][]figure.Panel{{feature, noise}, {rest, momentum}},
-		Width:  10, Height: 6.6,
-	}.Write(base)
+		Width:  7.2,
+	}
 }
 
-// fits marks the steps at which GD and GD+M fit Z1 and Z2.
+// fits marks the steps at which GD and GD+M fit Z₁ and Z₂.
 func (t trained) fits() []figure.Mark {
 	var marks []figure.Mark
 	for _, lane := range []struct {
@@ -111,8 +111,8 @@ func (t trained) fits() []figure.Mark {
 	}{{"gd", "GD", figure.Blue}, {"gdm", "GD+M", figure.Vermilion}} {
 		for i, event := range []cubic.Event{cubic.Fit1, cubic.Fit2} {
 			if step, ok := t.last(lane.name).event(event); ok {
-				marks = append(marks, figure.Mark{X: max(1, float64(step)),
-					Label: fmt.Sprintf("%s fits Z%d", lane.label, i+1), Color: lane.color})
+				marks = append(marks, figure.Mark{X: max(1, float64(step)), Color: lane.color,
+					Label: lane.label + " fits " + []string{"Z₁", "Z₂"}[i]})
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -111,19 +112,19 @@ func TestNearerAndWithin(t *testing.T) {
 }
 
 // handMade are settings with round numbers:
-// 1/α = 0.5, 1/β = 10, μ = 0.1, σ0 σ √d = 0.1, 1/(1−γ) = 10.
+// 1/α = 0.5, 1/β = 10, μ = 0.1, σ₀ σ √d = 0.1, 1/(1−γ) = 10.
 func handMade() Settings {
 	return Settings{N: 100, SmallMargin: 10, D: 4, M: 2, Alpha: 2, Beta: 0.1, Sigma: 0.5,
 		Sigma0: 0.1, Form: "damped", Eta: 0.5, Gamma: 0.9}
 }
 
-// seenAll are two runs in which all claims are seen. Predicted for GD: T0 = 1/(0.5·2³·0.1) = 2.5
-// and T1 = 100/(0.5·0.1·0.5·2·0.5²·4) = 2000; for GD+M: T0 = 2.5 + 10 and √(1−γ)/α = 0.158. Both
-// have c ≥ 1/α at step 10, so T1 of GD+M is step 20.
+// seenAll are two runs in which all claims are seen. Predicted for GD: T₀ = 1/(0.5·2³·0.1) = 2.5
+// and T₁ = 100/(0.5·0.1·0.5·2·0.5²·4) = 2000; for GD+M: T₀ = 2.5 + 10 and √(1−γ)/α = 0.158. Both
+// have c ≥ 1/α at step 10, so T₁ of GD+M is step 20.
 func seenAll() ([]int64, columns) {
 	return []int64{0, 10, 20, 100}, columns{
 		"gd/c":    {0.01, 0.6, 0.602, 0.605},
-		"gd/nu_1": {0.45, 0.01, 0.001, 0.0001}, // ν1·ηα(t−T0+1): at most 0.001·11
+		"gd/nu_1": {0.45, 0.01, 0.001, 0.0001}, // ν₁·ηα(t−T₀+1): at most 0.001·11
 		// Their sum is 0.5 + 0.35 + 0.84 = 1.69, and 3ηβ³/α² times that is 6.3e−4.
 		"gd/nu_2":        {0.05, 0.05, 0.02, 0.001},
 		"gd/noise_min_2": {-0.1, 0, 0.5, 1.5},
@@ -139,7 +140,7 @@ func seenAll() ([]int64, columns) {
 		"gdm/G1":       {0, 0, 0, 0},
 		"gdm/G2":       {-0.5, -0.05, -0.001, 0},
 		"gdm/nu_1":     {0.45, 0.01, 0.01, 0},
-		"gdm/nu_2":     {0.05, 0.05, 0.01, 0.001}, // ν·ηβ(t−T1+1): at most 0.001·0.05·81
+		"gdm/nu_2":     {0.05, 0.05, 0.01, 0.001}, // ν·ηβ(t−T₁+1): at most 0.001·0.05·81
 		"gdm/xi_max_1": {0.1, 0.1, 0.2, 0.3},
 		"gdm/xi_max_2": {0.1, 0.1, 0.2, 0.2},
 		"gdm/error":    {0.5, 0.1, 0, 0},
@@ -164,17 +165,17 @@ func TestClaims(t *testing.T) {
 		{name: "all as the theory says"},
 		{name: "GD learns nothing", change: columns{"gd/c": {0.01, 0.01, 0.01, 0.01}},
 			notSeen: []int{0, 1, 2, 3}},
-		// The bound of ν1 is 0.2·91.
-		{name: "GD forgets Z1", change: columns{"gd/nu_1": {0.45, 0.01, 0.001, 0.2}},
+		// The bound of ν₁ is 0.2·91.
+		{name: "GD forgets Z₁", change: columns{"gd/nu_1": {0.45, 0.01, 0.001, 0.2}},
 			notSeen: []int{1, 2}},
-		{name: "Z2 rules before T0, too", change: columns{"gd/nu_1": {0.04, 0.01, 0.001, 0.0001}}},
+		{name: "Z₂ rules before T₀, too", change: columns{"gd/nu_1": {0.04, 0.01, 0.001, 0.0001}}},
 		{name: "c of GD grows", change: columns{"gd/c": {0.01, 0.6, 0.7, 0.8}}, notSeen: []int{3}},
 		{name: "c of GD reaches 1/β", change: columns{"gd/c": {0.01, 0.6, 5, 9}},
 			notSeen: []int{3, 6}},
 		{name: "GD does not memorize", change: columns{"gd/noise_min_2": {-0.1, 0, 0.5, 0.5}},
 			notSeen: []int{4, 7}},
-		// The sum is 25.25 + 50 + 200.04, and η times that is 137 > 10/σ0.
-		{name: "ν2 stays", change: columns{"gd/nu_2": {0.05, 5, 5, 0.001}}, notSeen: []int{5}},
+		// The sum is 25.25 + 50 + 200.04, and η times that is 137 > 10/σ₀.
+		{name: "ν₂ stays", change: columns{"gd/nu_2": {0.05, 5, 5, 0.001}}, notSeen: []int{5}},
 		{name: "GD does not fit", change: columns{"gd/error": {0, 0, 0, 0.01}}, notSeen: []int{8}},
 		{name: "GD generalizes", change: columns{"gd/test_2": {0, 0, 0, 1}}, notSeen: []int{8}},
 		{name: "GD diverges at the end", change: columns{"gd/diverged": {nan, nan, nan, 99}},
@@ -191,21 +192,21 @@ func TestClaims(t *testing.T) {
 		// The bound of ν is 5·0.05·81.
 		{name: "ν of GD+M stays", change: columns{"gdm/nu_2": {0.05, 0.05, 0.01, 5}},
 			notSeen: []int{13}},
-		{name: "noise of Z1 grows", change: columns{"gdm/xi_max_1": {0.1, 0.1, 0.2, 1.01}},
+		{name: "noise of Z₁ grows", change: columns{"gdm/xi_max_1": {0.1, 0.1, 0.2, 1.01}},
 			notSeen: []int{14}},
-		{name: "noise of Z2 grows", change: columns{"gdm/xi_max_2": {0.1, 0.1, 0.2, 1.01}},
+		{name: "noise of Z₂ grows", change: columns{"gdm/xi_max_2": {0.1, 0.1, 0.2, 1.01}},
 			notSeen: []int{14}},
 		{name: "c falls back", change: columns{"gdm/c": {0.01, 0.6, 6, 1}}, notSeen: []int{15}},
 		{name: "GD+M does not fit", change: columns{"gdm/error": {0, 0, 0, 0.01}},
 			notSeen: []int{16}},
 		// The test error is 0.1·0.2 > μ/10.
-		{name: "GD+M misses a fifth of Z2", change: columns{"gdm/test_2": {0, 0, 0, 0.8}},
+		{name: "GD+M misses a fifth of Z₂", change: columns{"gdm/test_2": {0, 0, 0, 0.8}},
 			notSeen: []int{16}},
 		// No neuron is then the strongest.
 		{name: "GD+M diverges at the end", change: columns{"gdm/diverged": {nan, nan, nan, 99}},
 			notSeen: []int{10, 11, 14, 15, 16}},
 
-		// At step 10 GD has neither memorized nor fitted anything. GD+M has not reached T1, so
+		// At step 10 GD has neither memorized nor fitted anything. GD+M has not reached T₁, so
 		// nothing is known of what follows it.
 		{name: "ends at step 10", rows: 2, notSeen: []int{4, 7, 8, 11, 12, 13, 15, 16}},
 	} {
@@ -330,13 +331,16 @@ func TestMap(t *testing.T) {
 		t.Errorf("the text %q lacks %q", shown.Text, want)
 	}
 	// Of the four panels, the first names its guides.
-	picture, names := runtest.Read(t, s.execution.Out, "map-N1000.svg"), 0
-	for _, name := range []string{"undamped η = 0.001", "undamped η = 0.01", "undamped η = 0.1",
-		"undamped η = 1", "η/(1−γ) = 10"} {
-		names += strings.Count(picture, ">"+name+"</text>")
+	picture := runtest.Read(t, s.execution.Out, "map-N1000.svg")
+	var names []string
+	small := regexp.MustCompile(`font-size:7px[^>]*>([^<]*)<`)
+	for _, m := range small.FindAllStringSubmatch(picture, -1) {
+		names = append(names, m[1])
 	}
-	if dashed := strings.Count(picture, "stroke-dasharray"); names != 5 || dashed != 4*4 {
-		t.Errorf("%d dashed lines and %d names of guides, want 16 and 5", dashed, names)
+	guides := []string{"0.001", "0.01", "0.1", "1", "η/(1−γ) = 10"}
+	if dashed := strings.Count(picture, "stroke-dasharray"); !slices.Equal(names, guides) ||
+		dashed != 4*4 {
+		t.Errorf("%d dashed lines and the names %q, want 16 and %q", dashed, names, guides)
 	}
 }
 
