@@ -93,6 +93,14 @@ func DefaultWidth(model string) int {
 	return 64
 }
 
+// Title is the usual name of a network, such as "WideResNet-16-1".
+func Title(model string) string {
+	if title, ok := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}[model]; ok {
+		return title
+	}
+	return "WideResNet-" + strings.TrimPrefix(model, "wrn")
+}
+
 // Network is a convolutional network: stem, blocks, mean over the pixels, dense head.
 type Network struct {
 	Config

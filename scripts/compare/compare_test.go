@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/figure"
 	"momentum/internal/rundir"
 	"momentum/internal/runtable"
 	"momentum/internal/runtest"
@@ -140,7 +142,8 @@ func TestPanels(t *testing.T) {
 	}
 	all[0].Rows = []rundir.Row{{Values: values}}
 	all[1].Rows = []rundir.Row{{Values: values[:2]}}
-	panels := slices.Concat(picture([]runtable.Row{{all[0]}, {all[1]}}, nil).Panels...)
+	rows := []runtable.Row{{all[0]}, {all[1]}}
+	panels := slices.Concat(picture(rows, nil).Panels...)
 	if len(panels) != len(columns) {
 		t.Fatalf("%d panels, want %d", len(panels), len(columns))
 	}
@@ -150,6 +153,15 @@ func TestPanels(t *testing.T) {
 			(len(p.Lines) == 2) != (c.column == "loss") {
 			t.Errorf("%s: a panel %q of %q with %v, want %q of %q with %g", c.column, p.Title,
 				p.Y.Label, p.Lines, c.title, c.label, want)
+		}
+	}
+	// Of clipped runs the titles say which gradient is the clipped one.
+	all[1].Settings["clip"] = "1"
+	clipped := slices.Concat(picture(rows, nil).Panels...)
+	for i, want := range map[int]string{4: "norm of the gradient as used, clipped",
+		5: "norm of the step", 11: "gradient of the small-margin images, not clipped"} {
+		if clipped[i].Title != want {
+			t.Errorf("panel %d is %q, want %q", i, clipped[i].Title, want)
 		}
 	}
 }
@@ -194,7 +206,7 @@ func TestNames(t *testing.T) {
 			"width": width}
 	}
 	intervened := settings(0.9, 0, 24)
-	intervened["intervene"] = "reset"
+	intervened["intervene"], intervened["intervene_at"] = "reset", 0.1
 	rows := runtable.Rows(runtable.ReadAll([]string{
 		write(t, root, "done", settings(0.9, 0, 8), [3]float64{4, 2, 1}),
 		write(t, root, "done", settings(0.5, 0, 8), [3]float64{4, 2, 1}),
@@ -203,9 +215,104 @@ func TestNames(t *testing.T) {
 	}, t.Output()))
 	for i, want := range []string{"GD+M, η = 9.4, width 8, momentum 0.9",
 		"GD+M, η = 9, width 8, momentum 0.5", "GD+M, η = 17.4, width 16, momentum 0.9",
-		"GD+M, η = 25.4, width 24, intervene reset, momentum 0.9"} {
+		"GD+M, η = 25.4, width 24, buffer reset, momentum 0.9"} {
 		if got := name(rows[i], rows, runtable.Differing(rows)); got != want {
 			t.Errorf("row %d is %q, want %q", i, got, want)
+		}
+	}
+}
+
+// row is a row of runs that are done, one for each seed, with settings such as "opt=gdm lr=0.1" and
+// a loss of 1 at epoch 0.
+func row(seeds int, settings string) runtable.Row {
+	var row runtable.Row
+	for seed := range seeds {
+		r := runtable.Run{State: rundir.Done}
+		r.Settings = map[string]string{"seed": strconv.Itoa(seed)}
+		r.Rows = []rundir.Row{{Values: []rundir.Value{{Name: "epoch"}, {Name: "loss", X: 1}}}}
+		for pair := range strings.FieldsSeq(settings) {
+			name, value, _ := strings.Cut(pair, "=")
+			r.Settings[name] = value
+		}
+		row = append(row, r)
+	}
+	return row
+}
+
+// A moment is named where it differs, but not where the intervention says all.
+func TestNamesOfInterventions(t *testing.T) {
+	settings := []string{"intervene", "intervene_at", "epochs"}
+	rows := []runtable.Row{row(1, "opt=gdm lr=1 intervene=phase1 intervene_at=0.1 epochs=3"),
+		row(1, "opt=gdm lr=1 intervene=keep-out epochs=3"), row(1, "opt=gdm lr=1 epochs=30")}
+	for i, want := range []string{"GD+M, η = 1, GD from the fit on, 3 epochs",
+		"GD+M, η = 1, large margins kept out, 3 epochs", "GD+M, η = 1, 30 epochs"} {
+		if got := name(rows[i], rows, settings); got != want {
+			t.Errorf("row %d is %q, want %q", i, got, want)
+		}
+	}
+	later := append(rows, row(1, "opt=gdm lr=1 intervene=phase1 intervene_at=0.2 epochs=3"))
+	want := "GD+M, η = 1, GD from the fit on, intervene at 0.1, 3 epochs"
+	if got := name(rows[0], later, settings); got != want {
+		t.Errorf("beside another moment: %q, want %q", got, want)
+	}
+}
+
+// GD is blue and GD+M vermilion in any order of the arguments, and no two rows share a color.
+// Interventions come first, so they lie on top, and are dashed.
+func TestColors(t *testing.T) {
+	gd, gdm := row(1, "opt=gd lr=1"), row(1, "opt=gdm lr=0.1")
+	reset := row(1, "opt=gdm lr=0.1 intervene=reset")
+	for _, rows := range [][]runtable.Row{{gd, gdm, reset}, {reset, gdm, gd}, {gdm, reset, gd}} {
+		lines := picture(rows, []string{"intervene"}).Panels[0][0].Lines
+		colors := map[string]any{}
+		for i, l := range lines {
+			colors[l.Name] = l.Color
+			if l.Dashed != (i == 0) {
+				t.Errorf("line %d, %s: dashed %v", i, l.Name, l.Dashed)
+			}
+		}
+		if want := map[string]any{"GD, η = 1": figure.Blue, "GD+M, η = 0.1": figure.Vermilion,
+			"GD+M, η = 0.1, buffer reset": figure.Green}; !reflect.DeepEqual(colors, want) {
+			t.Errorf("colors %v, want %v", colors, want)
+		}
+	}
+	for _, opt := range []string{"gd", "sgdm"} {
+		var rows []runtable.Row
+		for range most {
+			rows = append(rows, row(1, "opt="+opt))
+		}
+		if all := slices.Sorted(slices.Values(colors(rows))); len(slices.Compact(all)) != most {
+			t.Errorf("%d rows of %s have the colors %v", most, opt, colors(rows))
+		}
+	}
+}
+
+// The title has what all rows share, and the note the number of seeds, in the order of the legend.
+func TestTitleAndNote(t *testing.T) {
+	const common = " data=cifar10-mini model=wrn16-1 width=8 batch=0"
+	gd, gdm := row(5, "opt=gd images=512"+common), row(5, "opt=gdm images=512"+common)
+	reset := row(3, "opt=gdm intervene=reset images=100"+common)
+	diverged := row(5, "opt=gdm images=512"+common)
+	diverged[4].State = rundir.Diverged
+	const rest = " and their 95% t intervals; on logarithmic axes those of the logarithm. A seed " +
+		"that ended before others keeps its last value."
+	for _, tt := range []struct {
+		rows        []runtable.Row
+		title, note string
+	}{
+		{[]runtable.Row{gd, gdm}, "CIFAR-10 sample, 512 images, WideResNet-16-1 of width 8, full " +
+			"batch", "Means over 5 seeds" + rest},
+		{[]runtable.Row{gd, gdm, reset}, "CIFAR-10 sample, WideResNet-16-1 of width 8, full batch",
+			"Means over the seeds (n = 3, 5, 5, in the order of the legend)" + rest},
+		{[]runtable.Row{gd, diverged}, "CIFAR-10 sample, 512 images, WideResNet-16-1 of width 8, " +
+			"full batch", "Means over the seeds (n = 5, 4, in the order of the legend)" + rest +
+			" Each run that diverged or has not ended is a curve of its own."},
+		{[]runtable.Row{row(1, "opt=sgd batch=128 model=vgg19")}, "VGG-19, batch 128", "One seed."},
+		{[]runtable.Row{row(1, "opt=gd")}, "Comparison of runs", "One seed."},
+	} {
+		p := picture(tt.rows, nil)
+		if p.Title != tt.title || p.Note != tt.note {
+			t.Errorf("got %q and %q, want %q and %q", p.Title, p.Note, tt.title, tt.note)
 		}
 	}
 }

@@ -10,8 +10,9 @@
 // step and the weights and, where the runs have them, what -diagnose measured: sharpness, critical
 // sharpness, noise of the gradient, groups of images, and steps by layer. A run that ended early
 // keeps its last values. Runs that have not ended are drawn as far as they are, as curves of their
-// own. Of several configurations a table gives the accuracies at equal training losses (-at-loss),
-// and by how much the later ones are above the first, paired by seed.
+// own. GD is blue and GD+M vermilion; interventions are dashed. Of several configurations a table
+// gives the accuracies at equal training losses (-at-loss), and by how much the later ones are
+// above the first, paired by seed.
 package main
 
 import (
@@ -90,8 +91,13 @@ type quantity struct {
 
 var percent, cosine = figure.Within(0, 100), figure.Within(-1, 1)
 
-// quantities are those of all panels.
-func quantities() []quantity {
+// quantities are those of all panels. If runs bound the gradient, the titles tell which norm is
+// that of the bounded one.
+func quantities(clipped bool) []quantity {
+	used, plain := "", ""
+	if clipped {
+		used, plain = " as used, clipped", ", not clipped"
+	}
 	positive := func(title, label string, columns ...string) quantity {
 		return quantity{title, figure.Axis{Label: label, Log: true}, columns, 1,
 			figure.Geometric95}
@@ -104,7 +110,7 @@ func quantities() []quantity {
 		accuracy("training accuracy", "training accuracy (%)", "train_accuracy"),
 		positive("loss on test or held-out images", "loss (nats)", "test_loss", "held_out_loss"),
 		accuracy("accuracy on test or held-out images", "accuracy (%)", accuracyColumns...),
-		positive("norm of the gradient", "‖gradient‖", "grad_norm"),
+		positive("norm of the gradient"+used, "‖gradient‖", "grad_norm"),
 		positive("norm of the step", "‖step‖", "update_norm"),
 		positive("norm of the weights", "‖weights‖", "param_norm"),
 		positive("sharpness", "sharpness", "sharpness"),
@@ -112,7 +118,8 @@ func quantities() []quantity {
 		positive("noise scale of the gradient", "noise scale (images)", "noise_scale"),
 		accuracy("accuracy on small-margin images", "accuracy (%)", "test_accuracy_small_margin",
 			"held_out_accuracy_small_margin"),
-		positive("gradient of the small-margin images", "‖gradient‖", "gradient_small_margin"),
+		positive("gradient of the small-margin images"+plain, "‖gradient‖",
+			"gradient_small_margin"),
 		{"cosine of both groups' gradients", figure.Axis{Label: "cosine"},
 			[]string{"gradient_cosine"}, 1, cosine},
 		{"small-margin loss taken by past large-margin gradients",
@@ -126,7 +133,8 @@ func quantities() []quantity {
 	return all
 }
 
-// picture has a panel for each quantity that the runs have, two in a row.
+// picture has a panel for each quantity that the runs have, two in a row. Interventions are dashed
+// and lie on top, because up to the fit most of them are the runs that they intervene in.
 func picture(rows []runtable.Row, settings []string) figure.Picture {
 	last := 1.0
 	for _, row := range rows {
@@ -134,14 +142,16 @@ func picture(rows []runtable.Row, settings []string) figure.Picture {
 			last = max(last, float64(r.Epochs()))
 		}
 	}
+	colors, order := colors(rows), fromTheTop(rows)
 	var panels []figure.Panel
-	for _, q := range quantities() {
+	for _, q := range quantities(slices.ContainsFunc(rows, clipped)) {
 		panel := figure.Panel{Title: q.title, X: figure.Axis{Label: "epoch", High: last}, Y: q.axis}
 		var all []figure.Curve
-		for i, row := range rows {
-			lines, curves := q.lines(row)
+		for _, i := range order {
+			lines, curves := q.lines(rows[i])
 			for _, l := range lines {
-				l.Color, l.Name = figure.Category(i), name(row, rows, settings)
+				l.Color, l.Name = colors[i], name(rows[i], rows, settings)
+				l.Dashed = value(rows[i], "intervene") != ""
 				panel.Lines = append(panel.Lines, l)
 			}
 			all = append(all, curves...)
@@ -153,11 +163,62 @@ func picture(rows []runtable.Row, settings []string) figure.Picture {
 			panels = append(panels, panel)
 		}
 	}
-	p := figure.Picture{Title: "Comparison of runs", Width: 7.2, OneLegend: true,
+	p := figure.Picture{Title: title(rows), Note: note(rows, order), Width: 7.2, OneLegend: true,
 		Panels: slices.Collect(slices.Chunk(panels, 2))}
-	p.Note = "Means over the seeds and their 95% t intervals; on logarithmic axes those of the " +
-		"logarithm. A seed that ended before others keeps its last value."
+	if n := len(p.Panels); n > 3 { // lower axes, which still fit a page
+		p.Height = 0.8 + 2.1*float64(n)
+	}
 	return p
+}
+
+// clipped reports whether the runs of a row bound the gradient.
+func clipped(row runtable.Row) bool {
+	clip := value(row, "clip")
+	return clip != "" && clip != "0"
+}
+
+// fromTheTop are the indices of the rows in the order of their curves, the uppermost first:
+// interventions, then the others.
+func fromTheTop(rows []runtable.Row) (order []int) {
+	for _, intervened := range []bool{true, false} {
+		for i, row := range rows {
+			if intervened == (value(row, "intervene") != "") {
+				order = append(order, i)
+			}
+		}
+	}
+	return order
+}
+
+// colors are those of the rows: blue for the first without momentum and vermilion for the first
+// with it, as in the studies, whatever their order. The others have the other colors.
+func colors(rows []runtable.Row) []figure.Category {
+	first := func(momentum bool) int {
+		return slices.IndexFunc(rows, func(row runtable.Row) bool {
+			return momentum == hasMomentum(row) && value(row, "intervene") == ""
+		})
+	}
+	gd, gdm := first(false), first(true)
+	rest := []figure.Category{figure.Green, figure.Black, figure.Purple, figure.Orange, figure.Sky,
+		figure.Yellow}
+	if gd < 0 {
+		rest = append(rest, figure.Blue)
+	}
+	if gdm < 0 {
+		rest = append(rest, figure.Vermilion)
+	}
+	colors := make([]figure.Category, len(rows))
+	for i := range rows {
+		switch i {
+		case gd:
+			colors[i] = figure.Blue
+		case gdm:
+			colors[i] = figure.Vermilion
+		default:
+			colors[i], rest = rest[0], rest[1:]
+		}
+	}
+	return colors
 }
 
 // report is the page of a comparison, of which the picture has been drawn. args are those of the
@@ -175,45 +236,6 @@ func report(args []string, runs []runtable.Run, rows []runtable.Row, tables []pa
 			{Title: "Settings", Tables: []page.Table{runtable.Settings(rows, names)}},
 			{Title: "Runs", Tables: []page.Table{runtable.Origins(runs)}},
 		}}
-}
-
-// names are those of all curves.
-func names(rows []runtable.Row) (names []string) {
-	settings := runtable.Differing(rows)
-	for _, row := range rows {
-		names = append(names, name(row, rows, settings))
-	}
-	return names
-}
-
-// name names a curve by its algorithm, its rate and what else differs between the rows. The form
-// and γ count among those with momentum alone.
-func name(row runtable.Row, rows []runtable.Row, settings []string) string {
-	value := func(row runtable.Row, name string) string { return row[0].Settings[name] }
-	opt := value(row, "opt")
-	text := strings.ToUpper(strings.TrimSuffix(opt, "m"))
-	if opt != strings.TrimSuffix(opt, "m") {
-		text += "+M"
-	}
-	text += ", η = " + value(row, "lr")
-	own := []string{"weight_decay", "clip"}
-	if strings.HasSuffix(opt, "m") {
-		own = append(own, "form", "momentum")
-	}
-	for _, name := range own {
-		ofOthers := func(r runtable.Row) bool {
-			return value(r, "opt") == opt && value(r, name) != value(row, name)
-		}
-		if slices.ContainsFunc(rows, ofOthers) {
-			settings = append(slices.Clone(settings), name)
-		}
-	}
-	for _, name := range settings {
-		if v := value(row, name); v != "" { // a configuration leaves out what is off
-			text += fmt.Sprintf(", %s %s", strings.ReplaceAll(name, "_", " "), v)
-		}
-	}
-	return text
 }
 
 // lines are the curves of a row: one of the runs that are done, and one of each other run. curves
