@@ -108,6 +108,13 @@ func TestInterpolate(t *testing.T) {
 	if _, err := png.Decode(strings.NewReader(runtest.Read(t, out+".png"))); err != nil {
 		t.Error(err)
 	}
+	svg := runtest.Read(t, out+".svg")
+	for _, want := range []string{"From a = GD (η = 0.1) to b = GD+M (η = 0.1), seed 1",
+		"t, for the weights a + t (b − a)"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("the picture lacks %q", want)
+		}
+	}
 
 	apart := numbers(t, out+"-distances.csv", "epoch,distance,displacement_a,displacement_b,"+
 		"cosine,standardized_distance,standardized_displacement_a,standardized_displacement_b,"+
@@ -155,6 +162,32 @@ func TestLine(t *testing.T) {
 	// −1 in the middle, where the straight line from −1 to −9 is at −5.
 	if height, at := barrier(hill); height != 4 || at != 0.5 {
 		t.Errorf("barrier %v at %v on a hill, want 4 at 0.5", height, at)
+	}
+}
+
+// The title names what differs, and the seed once if both have it.
+func TestTitle(t *testing.T) {
+	saved := func(opt string, rate float64, seed uint64) *imagerun.Saved {
+		s := new(imagerun.Saved)
+		s.Opt, s.Rate, s.Seed = opt, rate, seed
+		return s
+	}
+	for _, tt := range []struct {
+		a, b   *imagerun.Saved
+		epochs [2]int
+		want   string
+	}{
+		{saved("gd", 0.05, 6), saved("gdm", 0.01, 6), [2]int{-1, -1},
+			"From a = GD (η = 0.05) to b = GD+M (η = 0.01), seed 6"},
+		{saved("sgd", 2, 3), saved("sgd", 2, 4), [2]int{-1, -1},
+			"From a = SGD (η = 2, seed 3) to b = SGD (η = 2, seed 4)"},
+		{saved("gdm", 2, 3), saved("gdm", 2, 3), [2]int{0, 100},
+			"From a = GD+M (η = 2, epoch 0) to b = GD+M (η = 2, epoch 100), seed 3"},
+	} {
+		o := &options{ends: [2]end{{epoch: tt.epochs[0]}, {epoch: tt.epochs[1]}}}
+		if got := o.title([2]*imagerun.Saved{tt.a, tt.b}); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
 	}
 }
 

@@ -85,13 +85,29 @@ func (e end) find() (*imagerun.Saved, error) {
 	return imagerun.FindEpoch(e.folder, e.epoch)
 }
 
-// String is the end as it is written in the command line, without the path.
-func (e end) String() string {
-	name := filepath.Base(e.folder)
-	if e.epoch >= 0 {
-		name += "@" + strconv.Itoa(e.epoch)
+// title says what a and b are: algorithms, rates and, where they are given, epochs. The seed stands
+// at the end if both have the same.
+func (o *options) title(ends [2]*imagerun.Saved) string {
+	var names [2]string
+	for i, s := range ends {
+		text := strings.ToUpper(strings.TrimSuffix(s.Opt, "m"))
+		if strings.HasSuffix(s.Opt, "m") {
+			text += "+M"
+		}
+		text += fmt.Sprintf(" (η = %g", s.Rate)
+		if s.Seed != ends[1-i].Seed {
+			text += fmt.Sprintf(", seed %d", s.Seed)
+		}
+		if epoch := o.ends[i].epoch; epoch >= 0 {
+			text += fmt.Sprintf(", epoch %d", epoch)
+		}
+		names[i] = text + ")"
 	}
-	return name
+	title := fmt.Sprintf("From a = %s to b = %s", names[0], names[1])
+	if ends[0].Seed == ends[1].Seed {
+		title += fmt.Sprintf(", seed %d", ends[0].Seed)
+	}
+	return title
 }
 
 // parse reads the command line. Flags may stand before and after the runs.
@@ -169,5 +185,5 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		}
 	}
 	return o.write(&result{line: line, apart: apart, evaluated: ends[0].Evaluated(),
-		standardized: ends[0].Norm == "weights"}, stdout)
+		standardized: ends[0].Norm == "weights", title: o.title(ends)}, stdout)
 }

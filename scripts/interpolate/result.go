@@ -19,6 +19,7 @@ type result struct {
 	apart        []apart // first that of the ends, then those by epoch
 	evaluated    string  // the split that the runs evaluate
 	standardized bool    // the network uses standardized weights
+	title        string  // of the picture
 }
 
 // byEpoch are the distances by epoch.
@@ -58,7 +59,7 @@ func (o *options) write(r *result, stdout io.Writer) error {
 			return err
 		}
 	}
-	p := r.picture(fmt.Sprintf("From a = %s to b = %s", o.ends[0], o.ends[1]))
+	p := r.picture()
 	if len(p.Panels) > 0 {
 		if err := p.Write(o.out); err != nil {
 			return err
@@ -154,8 +155,8 @@ func (r *result) distanceTable() string {
 }
 
 // picture has the losses and accuracies along the line, and the distances by epoch.
-func (r *result) picture(title string) figure.Picture {
-	p := figure.Picture{Title: title, Width: 7.2}
+func (r *result) picture() figure.Picture {
+	p := figure.Picture{Title: r.title, Width: 7.2}
 	if len(r.line) > 0 {
 		p.Panels = append(p.Panels, r.linePanels())
 	}
@@ -183,7 +184,8 @@ func (r *result) linePanels() []figure.Panel {
 			right[i].X, right[i].Y = append(right[i].X, p.t), append(right[i].Y, 100*y[1])
 		}
 	}
-	x := figure.Axis{Label: "t", Low: r.line[0].t, High: r.line[len(r.line)-1].t}
+	x := figure.Axis{Label: "t, for the weights a + t (b − a)", Low: r.line[0].t,
+		High: r.line[len(r.line)-1].t}
 	ends := []figure.Mark{{X: 0, Label: "a"}, {X: 1, Label: "b"}}
 	return []figure.Panel{
 		{X: x, Y: figure.Axis{Label: "loss (nats)", Log: true}, Lines: loss[:], Marks: ends},
