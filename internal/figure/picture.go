@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
 	"io"
@@ -143,23 +142,17 @@ func (p Picture) Write(base string) error {
 	if err != nil {
 		return fmt.Errorf("figure: %s: %w", base, err)
 	}
-	svg := vgsvg.New(l.width, l.height)
+	svg := &svgCanvas{Canvas: vgsvg.New(l.width, l.height)}
 	l.draw(draw.New(svg))
 	err = durable.WriteFile(base+".svg", func(w io.Writer) error {
-		var b bytes.Buffer
-		if _, err := svg.WriteTo(&b); err != nil {
-			return err
-		}
-		// Arial and Helvetica have the same widths, in case Liberation is not installed.
-		_, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"),
-			[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")))
+		_, err := svg.WriteTo(w)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	png := vgimg.NewWith(vgimg.UseWH(l.width, l.height), vgimg.UseDPI(dpi))
-	l.draw(draw.New(png))
+	l.draw(draw.New(pngCanvas{png}))
 	return durable.WriteFile(base+".png", func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: png}.WriteTo(w)
 		return err
