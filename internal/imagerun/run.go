@@ -293,10 +293,11 @@ func (r *experiment) evalName() string {
 
 // derived is stored beside the settings.
 func (r *experiment) derived() Derived {
+	facts, _ := datasets.Describe(r.Data) // known, since its images are loaded
 	return Derived{
-		Title: fmt.Sprintf("%s, %d images%s, %s width %d: %s, η = %g %s, seed %d", r.Data,
-			r.train.N, smallMarginCount(r.train), r.Model, r.Width, r.RuleName(), r.Rate,
-			r.Schedule, r.Seed),
+		Title: fmt.Sprintf("%s, %d images%s, %s of width %d: %s, η = %g %s, seed %d", facts.Title,
+			r.train.N, smallMarginCount(r.train), models.Title(r.Model), r.Width, r.RuleName(),
+			r.Rate, r.Schedule, r.Seed),
 		Rule: r.RuleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate),
 		Parameters: r.net.NumParams(), Chunk: r.chunk, TrainImages: r.train.N,
 		EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch, EvalEvery: r.every,

@@ -9,6 +9,7 @@ import (
 
 	"momentum/datasets"
 	"momentum/internal/imagerun"
+	"momentum/models"
 )
 
 // parameterizations are the values of -parameterizations: ways to keep the activations of a network
@@ -125,7 +126,7 @@ func (o *options) cell(data, model, parameterization string, images, batch int) 
 	if err := c.Validate(); err != nil {
 		return Cell{}, err
 	}
-	network := fmt.Sprintf("%s of width %d%s", networkTitle(c.Model), c.Width,
+	network := fmt.Sprintf("%s of width %d%s", models.Title(c.Model), c.Width,
 		parameterizations[slices.Index(parameterizationNames(), parameterization)].title)
 	names := [4]string{facts.Title, fmt.Sprintf("%d images", all), network, batchTitle(c.Batch)}
 	return Cell{
@@ -135,14 +136,6 @@ func (o *options) cell(data, model, parameterization string, images, batch int) 
 			Model: strings.Split(model, "-")[0], Batch: c.Batch},
 		Names: names, Title: strings.Join(names[:], ", "),
 	}, nil
-}
-
-// networkTitle is the usual name of a network.
-func networkTitle(model string) string {
-	if title, ok := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}[model]; ok {
-		return title
-	}
-	return "WideResNet-" + strings.TrimPrefix(model, "wrn")
 }
 
 // batchTitle is the usual name of a batch size.
