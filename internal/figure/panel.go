@@ -210,7 +210,7 @@ func (p panel) bars(l Line, c color.Color) {
 }
 
 // curve draws a line, with its bars. If it has few points they get dots, because a single point
-// makes no line.
+// makes no line; but not a dashed line of two points, which is a level and nothing measured.
 func (p panel) curve(l Line, c color.Color) {
 	style := lineStyle(l, c, 1.25)
 	glyph := draw.GlyphStyle{Color: c, Radius: 1.6, Shape: draw.CircleGlyph{}}
@@ -220,7 +220,8 @@ func (p panel) curve(l Line, c color.Color) {
 	for _, s := range p.segments(l.X, l.Y) {
 		points := p.path(l.X, l.Y, s)
 		p.StrokeLines(style, p.clip(points)...)
-		if len(l.X) > dotLimit && len(points) > 1 && !l.Bars {
+		level := l.Dashed && len(l.X) == 2
+		if (level || len(l.X) > dotLimit) && len(points) > 1 && !l.Bars {
 			continue
 		}
 		for _, center := range points {

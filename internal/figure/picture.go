@@ -49,7 +49,7 @@ type Panel struct {
 
 // Line is a curve through points in the given order, with an optional band. The curve and the band
 // break where a value is not finite, or not positive on a logarithmic axis. Dots mark the points of
-// a curve of up to 40 points, and any point between two breaks.
+// a curve of up to 40 points, but for a dashed one of two, and any point between two breaks.
 type Line struct {
 	Name      string      // in the legend; empty: not listed
 	Color     color.Color // nil: by the index in Lines, Blue for the first; gray for guides
