@@ -382,7 +382,7 @@ func (o *options) validateLauncher(given map[string]string) error {
 		return fmt.Errorf("-jobs must be at least 0, got %d", o.pool.jobs)
 	case o.pool.perGPU < 1:
 		return fmt.Errorf("-runs-per-gpu must be at least 1, got %d", o.pool.perGPU)
-	case o.pool.gpus != "" && slices.Contains(strings.Split(o.pool.gpus, ","), ""):
+	case o.pool.gpus != "" && slices.ContainsFunc(strings.Split(o.pool.gpus, ","), notNumber):
 		return fmt.Errorf("-gpus must be numbers with commas between them, got %q", o.pool.gpus)
 	}
 	if err := cmp.Or(
