@@ -133,7 +133,7 @@ func (o *options) executionFlags(fs *flag.FlagSet) []string {
 		"the cost, and stop")
 	fs.StringVar(&o.launcher, "launcher", "local", "local|slurm: where runs are executed")
 	fs.IntVar(&o.pool.jobs, "jobs", 0,
-		"runs at a time; 0: one for each of -gpus, one on the first GPU without that flag, or two "+
+		"runs at a time; 0: one for each of -gpus, one on all GPUs without that flag, or two "+
 			"on a CPU with at least two cores")
 	fs.StringVar(&o.pool.gpus, "gpus", "",
 		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
