@@ -233,8 +233,12 @@ func (r *experiment) idle() string {
 	if parts == descent.MaxParts {
 		return fmt.Sprintf("; %d of them have work, the most that share a batch", parts)
 	}
-	return fmt.Sprintf("; %d of them have work, since the chunks of %d images make %d parts: a "+
-		"smaller -chunk makes more", parts, r.chunk, parts)
+	have, noun := "have", "parts"
+	if parts == 1 {
+		have, noun = "has", "part"
+	}
+	return fmt.Sprintf("; %d of them %s work, since the chunks of %d images make %d %s: a smaller "+
+		"-chunk makes more", parts, have, r.chunk, parts, noun)
 }
 
 // smallMarginCount says how many images of a set have a small margin, if any.
