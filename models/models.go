@@ -84,6 +84,14 @@ func numBlocks(model string) int {
 	return 8
 }
 
+// Title is the usual name of a network.
+func Title(model string) string {
+	if title, ok := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}[model]; ok {
+		return title
+	}
+	return "WideResNet-" + strings.TrimPrefix(model, "wrn")
+}
+
 // DefaultWidth is the width of the stem in the original network: 16 for WideResNet (Zagoruyko and
 // Komodakis, 2016), 64 for ResNet-18 and VGG-19.
 func DefaultWidth(model string) int {
@@ -91,14 +99,6 @@ func DefaultWidth(model string) int {
 		return 16
 	}
 	return 64
-}
-
-// Title is the usual name of a network, such as "WideResNet-16-1".
-func Title(model string) string {
-	if title, ok := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19"}[model]; ok {
-		return title
-	}
-	return "WideResNet-" + strings.TrimPrefix(model, "wrn")
 }
 
 // Network is a convolutional network: stem, blocks, mean over the pixels, dense head.

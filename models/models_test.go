@@ -99,6 +99,16 @@ func TestDefaultWidth(t *testing.T) {
 	}
 }
 
+func TestTitle(t *testing.T) {
+	titles := map[string]string{"resnet18": "ResNet-18", "vgg19": "VGG-19",
+		"wrn16-4": "WideResNet-16-4"}
+	for model, want := range titles {
+		if got := Title(model); got != want {
+			t.Errorf("%s: %s, want %s", model, got, want)
+		}
+	}
+}
+
 func TestInit(t *testing.T) {
 	n := network(t, Config{Model: "resnet18", Width: 16, Norm: "none", Classes: 10,
 		BranchScale: scale(0.3)})

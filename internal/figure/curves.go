@@ -74,7 +74,8 @@ type curves struct {
 	accuracies      []Line // percent
 	groupLosses     []Line // of the evaluated images, by group
 	groupAccuracies []Line // the same, percent
-	curvature       []Line // sharpness, along the steps, stability limit
+	curvature       []Line // sharpness, along the steps
+	limit           Line   // of stability
 	gradients       []Line // norms, by group of images
 	decrease        []Line // of the small-margin images' loss in a step, to first order
 	steps           []Line // ‖step‖/‖weights‖, by layer
@@ -112,8 +113,8 @@ func newCurves(rows []rundir.Row) curves {
 	c.groupAccuracies = percentages(rows, byGroup("accuracy")...)
 	c.curvature = linesOf(rows, finite,
 		columnLine{"sharpness", Line{Name: "sharpness", Color: Blue}},
-		columnLine{"sharpness_update", Line{Name: "along the step", Color: Vermilion}},
-		columnLine{"stability_limit", Line{Name: "stability limit", Color: Black, Dashed: true}})
+		columnLine{"sharpness_update", Line{Name: "along the step", Color: Vermilion}})
+	c.limit = stabilityLimit(rows)
 	c.gradients = linesOf(rows, finite,
 		columnLine{"gradient_small_margin", Line{Name: "small margin", Color: Vermilion}},
 		columnLine{"gradient_large_margin", Line{Name: "large margin", Color: Blue}})
@@ -125,6 +126,28 @@ func newCurves(rows []rundir.Row) curves {
 	c.steps = relativeSteps(rows)
 	c.noise = linesOf(rows, finite, columnLine{"noise_scale", Line{Color: Blue}})
 	return c
+}
+
+// stabilityLimit is the limit at every row that has a rate. Between the diagnosed rows it follows
+// from the last one: it is inversely proportional to the rate, but for the weight decay, which is
+// far smaller and left out. A straight line would miss the end of the warm-up.
+func stabilityLimit(rows []rundir.Row) Line {
+	l := Line{Name: "stability limit", Color: Black, Dashed: true}
+	product := math.NaN() // of limit and rate
+	for _, r := range rows {
+		epoch, hasEpoch := r.Get("epoch")
+		rate, hasRate := r.Get("rate")
+		if !hasEpoch || !hasRate || !finite(epoch) {
+			continue
+		}
+		if limit, ok := r.Get("stability_limit"); ok {
+			product = limit * rate
+		}
+		if limit := product / rate; finite(limit) {
+			l.add(epoch, limit)
+		}
+	}
+	return l
 }
 
 // byGroup are the lines of a quantity of the evaluated images, by group.
@@ -200,8 +223,21 @@ func (l *Line) add(x, y float64) { l.X, l.Y = append(l.X, x), append(l.Y, y) }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
+// Epochs is an axis of epochs up to the last, or up to the next label if that is near.
+func Epochs(last float64) Axis {
+	a := Axis{Label: "epoch", High: last}
+	ticks := linearTicks(0, last, 6)
+	if n := len(ticks); n > 1 {
+		if next := 2*ticks[n-1].Value - ticks[n-2].Value; next <= 1.1*last {
+			a.High = next
+		}
+	}
+	return a
+}
+
 func (c *curves) picture() Picture {
-	epochs := Axis{Label: "epoch", Low: c.first, High: c.last}
+	epochs := Epochs(c.last)
+	epochs.Low = c.first
 	loss := Panel{X: epochs, Y: Axis{Label: "loss (nats)", Log: true}, Lines: c.losses}
 	accuracy := Panel{X: epochs, Y: Axis{Label: "accuracy (%)", High: 100}, Lines: c.accuracies}
 	if c.diverged {
@@ -217,7 +253,12 @@ func (c *curves) picture() Picture {
 				Lines: c.groupAccuracies}})
 	}
 	if len(c.curvature) > 0 {
-		p.Panels = append(p.Panels, []Panel{c.curvaturePanel(epochs)})
+		panel := c.curvaturePanel(epochs)
+		p.Panels = append(p.Panels, []Panel{panel})
+		if len(c.limit.Y) > 0 && slices.Max(c.limit.Y) > panel.Y.High {
+			p.Note = "Where the stability limit is not drawn, it is above the panel: it is " +
+				"inversely proportional to the rate."
+		}
 	}
 	if len(c.gradients) > 0 {
 		p.Panels = append(p.Panels, []Panel{
@@ -241,9 +282,11 @@ func (c *curves) picture() Picture {
 func (c *curves) curvaturePanel(epochs Axis) Panel {
 	y := Axis{Label: "curvature"}
 	for _, l := range c.curvature {
-		if !l.Dashed {
-			y.Low, y.High = min(y.Low, slices.Min(l.Y)), max(y.High, 2*slices.Max(l.Y))
-		}
+		y.Low, y.High = min(y.Low, slices.Min(l.Y)), max(y.High, 2*slices.Max(l.Y))
 	}
-	return Panel{X: epochs, Y: y, Lines: c.curvature}
+	lines := c.curvature
+	if len(c.limit.Y) > 0 {
+		lines = append(slices.Clone(lines), c.limit)
+	}
+	return Panel{X: epochs, Y: y, Lines: lines}
 }

@@ -245,13 +245,24 @@ func TestCurvesOfManyRows(t *testing.T) {
 	}
 }
 
+// The axis of epochs ends at a label, if one is less than a tenth beyond the last epoch.
+func TestEpochs(t *testing.T) {
+	for last, want := range map[float64]float64{0.5: 0.5, 1: 1, 60: 60, 113: 120, 142: 150,
+		151: 151, 199: 200, 270: 270, 300: 300} {
+		if got := Epochs(last); got.High != want || got.Low != 0 {
+			t.Errorf("%g epochs have an axis up to %g, want %g", last, got.High, want)
+		}
+	}
+}
+
 // A diagnosed run has a panel of curvatures, which shows up to twice the largest of them.
 func TestCurvaturePanel(t *testing.T) {
 	rows := []rundir.Row{
 		{Step: 0, Values: []rundir.Value{{Name: "epoch", X: 0}, {Name: "loss", X: 2},
 			{Name: "sharpness", X: 3}, {Name: "sharpness_update", X: -1},
-			{Name: "stability_limit", X: 100}}},
-		{Step: 1, Values: []rundir.Value{{Name: "epoch", X: 1}, {Name: "loss", X: 1}}},
+			{Name: "stability_limit", X: 100}, {Name: "rate", X: 0.02}}},
+		{Step: 1, Values: []rundir.Value{{Name: "epoch", X: 1}, {Name: "loss", X: 1},
+			{Name: "rate", X: 0.25}}},
 		{Step: 2, Values: []rundir.Value{{Name: "epoch", X: 2}, {Name: "loss", X: 1},
 			{Name: "sharpness", X: 5}}},
 	}
@@ -264,6 +275,18 @@ func TestCurvaturePanel(t *testing.T) {
 	if l := p.Lines[0]; len(l.X) != 2 || l.X[1] != 2 || l.Y[1] != 5 || p.Y.Low != -1 ||
 		p.Y.High != 10 {
 		t.Errorf("sharpness %+v in [%v, %v], want 3 and 5 in [-1, 10]", l, p.Y.Low, p.Y.High)
+	}
+	// The limit 100 at the rate 0.02 is 8 at 0.25; the last row has no rate.
+	if l := p.Lines[2]; !slices.Equal(l.X, []float64{0, 1}) || !slices.Equal(l.Y,
+		[]float64{100, 8}) || !l.Dashed {
+		t.Errorf("the stability limit is %+v, want 100 and 8", l)
+	}
+	if note := c.picture().Note; !strings.Contains(note, "above the panel") {
+		t.Errorf("the note %q does not say where the limit is", note)
+	}
+	c.limit.Y = []float64{9, 8}
+	if note := c.picture().Note; note != "" {
+		t.Errorf("a limit within the panel has the note %q", note)
 	}
 
 	rows[0].Values = append(rows[0].Values, rundir.Value{Name: "gradient_small_margin", X: 0.5},

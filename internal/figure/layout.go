@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"image/color"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -153,12 +154,17 @@ func (l *layout) draw(canvas draw.Canvas) {
 	}
 }
 
-// wrap breaks the text between words into lines that fit.
+// tie is a sign between spaces, where no line is broken: so "η = 0.1" stays together.
+var tie = regexp.MustCompile(` ([=≤≥<>≈±×]) `)
+
+// wrap breaks the text between words into lines that fit, but not at no-break spaces.
 func wrap(style text.Style, s string, room vg.Length) []string {
 	var lines []string
 	for paragraph := range strings.Lines(s) {
 		line := ""
-		for _, word := range strings.Fields(paragraph) {
+		paragraph = tie.ReplaceAllString(strings.TrimSuffix(paragraph, "\n"), "\u00a0$1\u00a0")
+		for word := range strings.SplitSeq(paragraph, " ") {
+			word = strings.ReplaceAll(word, "\u00a0", " ")
 			if line != "" && style.Width(line+" "+word) > room {
 				lines, line = append(lines, line), ""
 			}

@@ -88,16 +88,39 @@ func (p panel) draw() {
 	for i, l := range slices.Backward(p.Panel.Lines) {
 		p.beside(i).curve(l, colorOf(l.Color, i))
 	}
+	p.dots()
+	p.guides()
+	p.legend()
+}
+
+// dots draws the points. Those of several groups that have the same shape and place stand side by
+// side, since the last would hide the others.
+func (p panel) dots() {
+	const apart = 4.5
+	type place struct {
+		shape  Shape
+		center vg.Point
+	}
+	at := func(q Points, j int) place { return place{q.Shape, p.point(q.X[j], q.Y[j])} }
+	groups := map[place][]int{} // that have a point there
 	for i, q := range p.Panel.Points {
 		for j := range q.X {
-			center := p.point(q.X[j], q.Y[j])
-			if p.shows(q.X[j], q.Y[j]) && p.Contains(center) {
-				dot(p.Canvas, q, colorOf(q.Color, i), center)
+			here := at(q, j)
+			if p.shows(q.X[j], q.Y[j]) && p.Contains(here.center) &&
+				!slices.Contains(groups[here], i) {
+				groups[here] = append(groups[here], i)
 			}
 		}
 	}
-	p.guides()
-	p.legend()
+	for i, q := range p.Panel.Points {
+		for j := range q.X {
+			here := at(q, j)
+			if n := slices.Index(groups[here], i); n >= 0 {
+				shift := apart * (vg.Length(n) - vg.Length(len(groups[here])-1)/2)
+				dot(p.Canvas, q, colorOf(q.Color, i), here.center.Add(vg.Point{X: shift}))
+			}
+		}
+	}
 }
 
 // colorOf returns the color, or else that of the index.
@@ -187,7 +210,7 @@ func (p panel) bars(l Line, c color.Color) {
 }
 
 // curve draws a line, with its bars. If it has few points they get dots, because a single point
-// makes no line.
+// makes no line; but not a dashed line of two points, which is a level and nothing measured.
 func (p panel) curve(l Line, c color.Color) {
 	style := lineStyle(l, c, 1.25)
 	glyph := draw.GlyphStyle{Color: c, Radius: 1.6, Shape: draw.CircleGlyph{}}
@@ -197,7 +220,8 @@ func (p panel) curve(l Line, c color.Color) {
 	for _, s := range p.segments(l.X, l.Y) {
 		points := p.path(l.X, l.Y, s)
 		p.StrokeLines(style, p.clip(points)...)
-		if (len(l.X) > dotLimit || l.Dashed) && len(points) > 1 && !l.Bars {
+		level := l.Dashed && len(l.X) == 2
+		if (level || len(l.X) > dotLimit) && len(points) > 1 && !l.Bars {
 			continue
 		}
 		for _, center := range points {

@@ -45,6 +45,26 @@ func TestClip(t *testing.T) {
 	}
 }
 
+// Points of two groups with the same shape and place stand side by side, 2.25 points to the left
+// and to the right of it. A single one stands at its place.
+func TestDotsSideBySide(t *testing.T) {
+	square := func(x ...float64) Points {
+		return Points{Shape: Square, X: x, Y: make([]float64, len(x))}
+	}
+	circle := Points{Shape: Circle, Filled: true, X: []float64{0}, Y: []float64{0}}
+	p := Picture{Panels: [][]Panel{{{X: Axis{Low: -1, High: 1}, Y: Axis{Low: -1, High: 1},
+		Points: []Points{square(0, 0, 0.5), square(0), circle}}}}}
+	svg, _ := write(t, p)
+	// The middle is 147.6 points from the left. Squares begin 1.71 to the left of their middles,
+	// circles 1.9 to the right.
+	for start, want := range map[string]int{"M143.64,": 2, "M148.14,": 1, "M194.19,": 1,
+		"M149.5,": 1, "M145.89,": 0} {
+		if got := strings.Count(string(svg), `<path d="`+start); got != want {
+			t.Errorf("%d points begin at %s, want %d", got, start, want)
+		}
+	}
+}
+
 // The texts of marks never touch each other, and no line crosses a text.
 func TestMarkTexts(t *testing.T) {
 	const width = 200

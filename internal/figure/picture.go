@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
 	"io"
@@ -50,7 +49,7 @@ type Panel struct {
 
 // Line is a curve through points in the given order, with an optional band. The curve and the band
 // break where a value is not finite, or not positive on a logarithmic axis. Dots mark the points of
-// a curve of up to 40 points that is not dashed, and any point between two breaks.
+// a curve of up to 40 points, but for a dashed one of two, and any point between two breaks.
 type Line struct {
 	Name      string      // in the legend; empty: not listed
 	Color     color.Color // nil: by the index in Lines, Blue for the first; gray for guides
@@ -143,23 +142,17 @@ func (p Picture) Write(base string) error {
 	if err != nil {
 		return fmt.Errorf("figure: %s: %w", base, err)
 	}
-	svg := vgsvg.New(l.width, l.height)
+	svg := &svgCanvas{Canvas: vgsvg.New(l.width, l.height)}
 	l.draw(draw.New(svg))
 	err = durable.WriteFile(base+".svg", func(w io.Writer) error {
-		var b bytes.Buffer
-		if _, err := svg.WriteTo(&b); err != nil {
-			return err
-		}
-		// Arial and Helvetica have the same widths, in case Liberation is not installed.
-		_, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"),
-			[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")))
+		_, err := svg.WriteTo(w)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	png := vgimg.NewWith(vgimg.UseWH(l.width, l.height), vgimg.UseDPI(dpi))
-	l.draw(draw.New(png))
+	l.draw(draw.New(pngCanvas{png}))
 	return durable.WriteFile(base+".png", func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: png}.WriteTo(w)
 		return err

@@ -85,7 +85,7 @@ func (p Tiles) Write(path string) error {
 	}
 	l := p.layout()
 	picture := vgimg.NewWith(vgimg.UseWH(l.width, l.height), vgimg.UseDPI(dpi))
-	canvas := draw.New(picture)
+	canvas := draw.New(pngCanvas{picture})
 	canvas.SetColor(color.White)
 	canvas.Fill(canvas.Rectangle.Path())
 	// at is the point right of and below the upper left corner of a tile.

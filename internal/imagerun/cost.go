@@ -123,8 +123,9 @@ func (r *experiment) checkMemory() error {
 	if r.backend.Kind == backend.CUDA || !known || need <= free {
 		return nil
 	}
-	return cli.Usagef("%s need about %.2g GB for the weights, sums and activations of each, but "+
-		"%.2g GB is free: use a smaller -devices or -chunk", r.backend.Shares(), need/1e9, free/1e9)
+	return cli.Usagef("a run on %s takes about %.2g GB for the weights, sums and activations of "+
+		"each, but %.2g GB is free: use a smaller -devices or -chunk", r.backend.Shares(), need/1e9,
+		free/1e9)
 }
 
 // savedText says what the weights along the run take, if it keeps them.

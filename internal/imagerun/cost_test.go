@@ -133,20 +133,24 @@ func TestDiskOfParts(t *testing.T) {
 	}
 }
 
-// Wide networks on many cores do not start if they would not fit into memory.
+// Wide networks, and those on many cores, do not start if they would not fit into memory.
 func TestTooLittleMemory(t *testing.T) {
 	free, known := backend.FreeMemory()
 	if !known || free > 100e9 {
 		t.Skip("the free memory of this system is not known, or is enough")
 	}
-	const devices = 500 // of 0.2 GB each or more
 	t.Setenv("NPROC", "500")
-	status, _, stderr := cifar(t, t.Context(), "-preset=quick", "-backend=go", "-width=64",
-		"-chunk=64", "-images=128", "-devices=500", "-runs="+t.TempDir())
-	want := fmt.Sprintf(`^cifar: %d cores need about \S+ GB for .+ is free: use a smaller `+
-		`-devices or -chunk\n$`, devices)
-	if status != cli.BadUsage || !regexp.MustCompile(want).MatchString(stderr) {
-		t.Errorf("status %d, %s, want %s", status, stderr, want)
+	for _, c := range []struct{ width, devices, on string }{
+		{"64", "500", "500 cores"}, // 0.2 GB each or more
+		{"4096", "1", "1 core"},    // 180 GB of weights
+	} {
+		status, _, stderr := cifar(t, t.Context(), "-preset=quick", "-backend=go", "-chunk=64",
+			"-images=128", "-width="+c.width, "-devices="+c.devices, "-runs="+t.TempDir())
+		want := fmt.Sprintf(`^cifar: a run on %s takes about \S+ GB for .+ of each, but \S+ GB is `+
+			`free: use a smaller -devices or -chunk\n$`, c.on)
+		if status != cli.BadUsage || !regexp.MustCompile(want).MatchString(stderr) {
+			t.Errorf("status %d, %s, want %s", status, stderr, want)
+		}
 	}
 }
 

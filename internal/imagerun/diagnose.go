@@ -112,12 +112,12 @@ func (c *Config) validateDiagnosis() error {
 		needs("diagnose", noise, !c.diagnoses(noise) || c.Norm != "batch", additive, "-norm=batch"),
 		needs("diagnose", noise, !c.diagnoses(noise) || c.DiagnoseImages != 1 && c.Images != 1,
 			"at least two images", "1"),
-		check("diagnose-every", c.DiagnoseEvery >= 0, "at least 1 epoch", c.DiagnoseEvery),
+		check("diagnose-every", c.DiagnoseEvery >= 0, "at least 0 epochs", c.DiagnoseEvery),
 		check("diagnose-images", c.DiagnoseImages >= 0 &&
 			(c.Images == 0 || c.DiagnoseImages <= c.Images),
 			"at most the number of training images", c.DiagnoseImages),
 		check("eigenvalues", c.Eigenvalues >= 0 && c.Eigenvalues <= sharpnessProducts/2,
-			fmt.Sprintf("in [1, %d]", sharpnessProducts/2), c.Eigenvalues),
+			fmt.Sprintf("in [0, %d]", sharpnessProducts/2), c.Eigenvalues),
 		check("intervene-at", c.InterveneAt >= 0 && !math.IsInf(c.InterveneAt, 0),
 			"positive and finite", c.InterveneAt),
 	)
@@ -187,6 +187,7 @@ type observation struct {
 	top       []float64      // the first eigenvector, with sharpness
 	small     []float64      // the small-margin images' part of ∇L, if groups are tracked
 	large     []float64      // that of the other images, with groups
+	past      bool           // the step follows gradients of steps before it, with groups
 	values    []rundir.Value // for the metrics
 }
 
@@ -218,6 +219,7 @@ func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
 	stats descent.Stats) error {
 	ctx = context.WithoutCancel(ctx)
 	if t.parts != nil {
+		o.past = t.Rule().HasMomentum() && !t.parts.empty()
 		t.parts.take(t.trainer.Rule(), stats.ClipFactor, o.small, o.before)
 	}
 	if o.diagnosed && t.diagnoses(byLayer) {

@@ -94,11 +94,11 @@ func TestDiagnoseSettings(t *testing.T) {
 			`got "flatness"`: {"-diagnose=flatness"},
 		"-diagnose=sharpness needs the full batch, on which gd and gdm step, got -opt=sgd": {
 			"-diagnose=sharpness", "-opt=sgd"},
-		"-diagnose-every must be at least 1 epoch, got -1": {"-diagnose=sharpness",
+		"-diagnose-every must be at least 0 epochs, got -1": {"-diagnose=sharpness",
 			"-diagnose-every=-1"},
 		"-diagnose-images must be at most the number of training images, got 14": {
 			"-diagnose=sharpness", "-diagnose-images=14"},
-		"-eigenvalues must be in [1, 20], got 21": {"-diagnose=sharpness", "-eigenvalues=21"},
+		"-eigenvalues must be in [0, 20], got 21": {"-diagnose=sharpness", "-eigenvalues=21"},
 	} {
 		fails(t, cli.BadUsage, want, testArgs(t.TempDir(), args...)...)
 	}

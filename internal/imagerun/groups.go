@@ -65,6 +65,11 @@ func (p *parts) take(r descent.Rule, factor float64, gradient, weights []float64
 	}
 }
 
+// empty reports whether no gradient is in the buffer.
+func (p *parts) empty() bool {
+	return floats.Norm(p.small, 2) == 0 && floats.Norm(p.decay, 2) == 0
+}
+
 // clear empties the buffer.
 func (p *parts) clear() {
 	clear(p.small)
@@ -161,7 +166,8 @@ func (t *training) marginsByGroup(ctx context.Context) (values []rundir.Value, e
 
 // bufferByGroup is about the buffer b after a step at rate eta that clipped ∇L by a factor: the
 // norms of its parts, its cosines, and what it takes, to first order, from the mean loss of the
-// small-margin images.
+// small-margin images. The past is what the steps before put into b: none in the first step, after
+// a reset and without momentum, where a number would be the rounding of a difference.
 func (t *training) bufferByGroup(o *observation, eta, factor float64) (values []rundir.Value,
 	err error) {
 	rule := t.trainer.Rule()
@@ -178,8 +184,6 @@ func (t *training) bufferByGroup(o *observation, eta, factor float64) (values []
 	large := slices.Clone(b) // the rest of the buffer
 	floats.Sub(large, p.small)
 	floats.Sub(large, p.decay)
-	past := slices.Clone(large) // without this step's gradient
-	floats.AddScaled(past, -rule.Gain()*factor, o.large)
 	// The mean loss of the small-margin images has the gradient N/N_small · o.small.
 	scale := eta * float64(t.train.N) / float64(t.groups.small.N)
 	values = []rundir.Value{
@@ -190,7 +194,12 @@ func (t *training) bufferByGroup(o *observation, eta, factor float64) (values []
 		{Name: "buffer_cosine" + largeMargin, X: cosine(b, o.large)},
 		{Name: "decrease" + smallMargin, X: scale * floats.Dot(o.small, b)},
 		{Name: "decrease" + smallMargin + "_by_large", X: scale * floats.Dot(o.small, large)},
-		{Name: "decrease" + smallMargin + "_by_past_large", X: scale * floats.Dot(o.small, past)},
+	}
+	if o.past {
+		past := slices.Clone(large) // without this step's gradient
+		floats.AddScaled(past, -rule.Gain()*factor, o.large)
+		values = append(values, rundir.Value{Name: "decrease" + smallMargin + "_by_past_large",
+			X: scale * floats.Dot(o.small, past)})
 	}
 	if o.top != nil {
 		values = append(values, rundir.Value{Name: "top_cosine_buffer",

@@ -105,8 +105,26 @@ func checkGroups(t *testing.T, opt string, rows []rundir.Row, i int) {
 	}
 	// In the first step, and without momentum in all, there is no past.
 	past := get(row, "decrease"+smallMargin+"_by_past_large")
-	if none := i == 0 || opt == "gd"; none != (math.Abs(past) < 1e-6*math.Abs(decrease)) {
+	if none := i == 0 || opt == "gd"; none != math.IsNaN(past) ||
+		math.Abs(past) < 1e-6*math.Abs(decrease) {
 		t.Errorf("row %d: the past takes %v of %v", i, past, decrease)
+	}
+}
+
+// A run in which an intervention never took place says so, and any says which it has.
+func TestInterventionIsSaid(t *testing.T) {
+	root := t.TempDir()
+	stdout := succeed(t, groupArgs(root, "-epochs=1", "-intervene=reset", "-intervene-at=1e-9")...)
+	for _, line := range []string{"          -intervene=reset never took place: the mean loss of " +
+		"the large-margin images did not fall below 1e-09\n",
+		", intervention reset at a loss of 1e-09; η = "} {
+		if strings.Count(stdout, line) != 1 {
+			t.Errorf("%q stands not once in\n%s", line, stdout)
+		}
+	}
+	c := parse(t, backend.Go, groupArgs(root, "-intervene=keep-out")...)
+	if rule := c.RuleName(); !strings.HasSuffix(rule, ", intervention keep-out") {
+		t.Errorf("the rule is %q", rule)
 	}
 }
 

@@ -1,28 +1,69 @@
 package imagerun
 
 import (
+	"encoding/json"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
+	"momentum/internal/backend"
 	"momentum/internal/backend/backendtest"
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
 )
 
+// devices is the number of devices in the manifest of a run.
+func devices(t *testing.T, folder string) int {
+	t.Helper()
+	var m Manifest
+	if err := json.Unmarshal([]byte(runtest.Read(t, folder, "manifest.json")), &m); err != nil {
+		t.Fatal(err)
+	}
+	return m.Devices
+}
+
+// A run that is stopped on two devices ends on one with the bytes of a run that had two all along.
+func TestStoppedOnTwoDevicesEndsOnOne(t *testing.T) {
+	be := backendtest.Open(t)
+	if be.Kind == backend.CUDA {
+		t.Skip("is about the cores of a CPU")
+	}
+	t.Setenv("NPROC", "2")
+	args := func(root, devices string) []string {
+		return testArgs(root, "-backend="+string(be.Kind), "-images=10", "-epochs=6",
+			"-devices="+devices)
+	}
+	calm, root := t.TempDir(), t.TempDir()
+	succeed(t, args(calm, "2")...)
+	ctx := &runtest.Countdown{Context: t.Context(), Calls: 20} // an epoch asks 6 times or more
+	status, _, stderr := cifar(t, ctx, args(root, "2")...)
+	if got := devices(t, folder(t, root)); status != cli.Stopped || got != 2 {
+		t.Fatalf("status %d on %d devices, %s; want %d on 2", status, got, stderr, cli.Stopped)
+	}
+	stdout := succeed(t, args(root, "1")...)
+	if got := devices(t, folder(t, root)); got != 1 || !strings.Contains(stdout, "resumed before") {
+		t.Errorf("went on with %d devices, want 1:\n%s", got, stdout)
+	}
+	sameResult(t, folder(t, root), folder(t, calm))
+}
+
 // A run that is killed at any moment, and started again until it is done, ends with the bytes of a
-// run that was not killed: by default on XLA. Of four kills, one comes at a random moment of the
-// start (opening the backend, reading the checkpoint, compiling), one in one of the epochs that
-// follow, one while a checkpoint is written, and one while the result is written. Many more kills,
-// on the Go backend, are in scripts/torture. It is long because a run is killed in four moments.
+// run that was not killed: by default on XLA, on two devices. Of four kills, one comes at a random
+// moment of the start (opening the backend, reading the checkpoint, compiling), one in one of the
+// epochs that follow, one while a checkpoint is written, and one while the result is written. Many
+// more kills, on the Go backend, are in scripts/torture. It is long because a run is killed in four
+// moments.
 func TestKilledRunEndsTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the command 6 times, which takes a minute")
 	}
 	const kills, epochs = 3, 60
 	be := backendtest.Open(t)
+	t.Setenv("NPROC", "2")
 	args := func(root string) []string {
-		return testArgs(root, "-backend="+string(be.Kind), "-images=10", "-chunk=10", "-epochs=60",
+		// Two chunks make two parts, one for each device.
+		return testArgs(root, "-backend="+string(be.Kind), "-images=10", "-chunk=5", "-epochs=60",
 			"-checkpoint-every=0s")
 	}
 
@@ -37,6 +78,9 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
 	want := folder(t, calm)
+	if got := devices(t, want); got != 2 && be.Kind != backend.CUDA {
+		t.Errorf("the run had %d devices, want 2", got)
+	}
 
 	random := rand.New(rand.NewPCG(1, 0))
 	upTo := func(d time.Duration) { time.Sleep(time.Duration(random.Int64N(int64(d)))) }

@@ -29,7 +29,8 @@ type Manifest struct {
 	Images       int     `json:"images_trained"`
 }
 
-// Properties say which program made a run and on which device, by name. They have no times.
+// Properties say which program made a run and on which device, by name, as far as it is known. They
+// have no times.
 func (m Manifest) Properties() [][2]string {
 	all := [][2]string{{"name", m.Name}, {"tags", strings.Join(m.Tags, ", ")},
 		{"revision", m.Revision}, {"device", m.Device}, {"backend", m.Backend},
@@ -37,7 +38,7 @@ func (m Manifest) Properties() [][2]string {
 	for _, name := range slices.Sorted(maps.Keys(m.Modules)) {
 		all = append(all, [2]string{name, m.Modules[name]})
 	}
-	return all
+	return slices.DeleteFunc(all, func(p [2]string) bool { return p[1] == "" })
 }
 
 // runLog writes the measurements of a run to its folder and shows them.

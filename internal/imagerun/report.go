@@ -169,9 +169,7 @@ func originTable(manifest string) page.Table {
 	provenance.Read(manifest, &m)
 	t := page.Table{Head: []string{"", ""}}
 	for _, p := range m.Properties() {
-		if p[1] != "" {
-			t.Add(p[:]...)
-		}
+		t.Add(p[:]...)
 	}
 	return t
 }

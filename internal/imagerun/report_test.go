@@ -24,7 +24,7 @@ func TestPage(t *testing.T) {
 		t.Fatalf("pages %q", found)
 	}
 	page := runtest.Page(t, found[0])
-	for _, want := range []string{"After 4 epochs; zero",
+	for _, want := range []string{"<h1>CIFAR-10 sample, 13 images, ", "After 4 epochs; zero",
 		`<td>training images</td><td class="number">13</td><td class="number">`,
 		`<figure role="img"`, "<svg ", "<tr><td>lr</td><td>0.1</td></tr>",
 		"<tr><td>η<sub>eff</sub></td><td>", "<tr><td>revision</td>", "<tr><td>backend</td>"} {

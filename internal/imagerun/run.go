@@ -233,8 +233,12 @@ func (r *experiment) idle() string {
 	if parts == descent.MaxParts {
 		return fmt.Sprintf("; %d of them have work, the most that share a batch", parts)
 	}
-	return fmt.Sprintf("; %d of them have work, since the chunks of %d images make %d parts: a "+
-		"smaller -chunk makes more", parts, r.chunk, parts)
+	have, noun := "have", "parts"
+	if parts == 1 {
+		have, noun = "has", "part"
+	}
+	return fmt.Sprintf("; %d of them %s work, since the chunks of %d images make %d %s: a smaller "+
+		"-chunk makes more", parts, have, r.chunk, parts, noun)
 }
 
 // smallMarginCount says how many images of a set have a small margin, if any.
@@ -293,10 +297,11 @@ func (r *experiment) evalName() string {
 
 // derived is stored beside the settings.
 func (r *experiment) derived() Derived {
+	facts, _ := datasets.Describe(r.Data) // known, since its images are loaded
 	return Derived{
-		Title: fmt.Sprintf("%s, %d images%s, %s width %d: %s, η = %g %s, seed %d", r.Data,
-			r.train.N, smallMarginCount(r.train), r.Model, r.Width, r.RuleName(), r.Rate,
-			r.Schedule, r.Seed),
+		Title: fmt.Sprintf("%s, %d images%s, %s of width %d: %s, η = %g %s, seed %d", facts.Title,
+			r.train.N, smallMarginCount(r.train), models.Title(r.Model), r.Width, r.RuleName(),
+			r.Rate, r.Schedule, r.Seed),
 		Rule: r.RuleName(), EffectiveRate: r.Rule().EffectiveRate(r.Rate),
 		Parameters: r.net.NumParams(), Chunk: r.chunk, TrainImages: r.train.N,
 		EvalImages: r.eval.N, StepsPerEpoch: r.stepsPerEpoch, EvalEvery: r.every,

@@ -297,12 +297,19 @@ func (c *Config) Rule() descent.Rule {
 		Clip: c.Clip}
 }
 
-// RuleName is the usual name of the rule: on mini-batches GD is SGD.
+// RuleName is the usual name of the rule, SGD on mini-batches, and names what intervenes in it.
 func (c *Config) RuleName() string {
+	name := c.Rule().String()
 	if c.Batch > 0 {
-		return "S" + c.Rule().String()
+		name = "S" + name
 	}
-	return c.Rule().String()
+	if c.Intervene != "" {
+		name += ", intervention " + c.Intervene
+	}
+	if c.interventionWaits() {
+		name += fmt.Sprintf(" at a loss of %g", c.InterveneAt)
+	}
+	return name
 }
 
 // Network builds the network of the settings.

@@ -191,6 +191,8 @@ func TestIdleDevices(t *testing.T) {
 		{512, 40, "; 32 of them have work, the most that share a batch"},
 		{20, 3, "; 2 of them have work, since the chunks of 8 images make 2 parts: a smaller " +
 			"-chunk makes more"},
+		{8, 2, "; 1 of them has work, since the chunks of 8 images make 1 part: a smaller " +
+			"-chunk makes more"},
 	} {
 		r := &experiment{chunk: 8, train: &descent.Data{N: c.images},
 			backend: &backend.Backend{Devices: make([]backend.Device, c.devices)}}

@@ -196,6 +196,10 @@ func (t *training) end(ctx context.Context) (err error) {
 		return err
 	}
 	t.bar.Set(int64(t.Epochs * t.train.N))
+	if t.interventionWaits() && t.intervened == 0 {
+		t.bar.Println(fmt.Sprintf("          -intervene=%s never took place: the mean loss of the "+
+			"large-margin images did not fall below %g", t.Intervene, t.InterveneAt))
+	}
 	if quantity != "" {
 		return t.diverged(quantity, value, p.step)
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -22,7 +23,8 @@ import (
 )
 
 // Page is a title, an introduction and sections, which a list of contents names. All texts are
-// plain: markup in them is shown as it is, and a hyphen before a number as a minus sign.
+// plain: markup in them is shown as it is, a hyphen before a number as a minus sign, 1.4e-06 as
+// 1.4·10⁻⁶, and the r of w_r as an index.
 type Page struct {
 	Title    string
 	Text     string // paragraphs, with an empty line between them; may be empty
@@ -45,7 +47,8 @@ type Picture struct {
 	Title string // for readers who do not see it; empty: the section's
 }
 
-// Table is rows of cells under a head. Columns of numbers stand to the right, texts to the left.
+// Table is rows of cells under a head. Columns of numbers stand to the right, texts to the left. A
+// page leaves out columns without a text below the head, and a head without a text.
 type Table struct {
 	Title string // above it; may be empty
 	Head  []string
@@ -65,7 +68,7 @@ var pageTemplate string
 func (p Page) Write(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"paragraphs": paragraphs, "picture": picture, "text": text, "class": class,
-		"numeric": markdown.Numeric, "lines": lines,
+		"filled": filled, "numeric": markdown.Numeric, "lines": lines,
 	}).Parse(pageTemplate)
 	if err != nil {
 		return err
@@ -108,25 +111,62 @@ func picture(p Picture, title string) (template.HTML, error) {
 	return "", fmt.Errorf("%s: want a .svg or a .png", p.Path)
 }
 
-// hyphen is a hyphen before a number, with what stands before it.
-var hyphen = regexp.MustCompile(`(^|[\s(])-([\d.])`)
+// What a text says in plain characters, with what stands before it.
+var (
+	hyphen = regexp.MustCompile(`(^|[\s(])-([\d.])`)                            // a minus sign
+	power  = regexp.MustCompile(`(^|[\s(−])([\d.]+)e([+-])0*(\d+)\b`)           // 1.4e-06
+	index  = regexp.MustCompile(`(^|[^\pL\d_])(\pL)_(?:(eff|[a-z])\b|{(.+?)})`) // η_eff or Ξ_{i,j}
+)
 
-// text is a text as HTML, with true minus signs and the index of η_eff below the line.
+// text is a text as HTML, with true minus signs, powers of ten and indices.
 func text(s string) template.HTML {
 	s = html.EscapeString(hyphen.ReplaceAllString(s, "$1−$2"))
-	return template.HTML(strings.ReplaceAll(s, "η_eff", "η<sub>eff</sub>"))
+	s = power.ReplaceAllString(s, "$1$2·10<sup>$3$4</sup>")
+	s = strings.NewReplacer("<sup>-", "<sup>−", "<sup>+", "<sup>").Replace(s)
+	return template.HTML(index.ReplaceAllString(s, "$1$2<sub>$3$4</sub>"))
 }
 
-// class is the class of a cell in a column, of numbers or not: a long text may be broken into
-// lines, a number may not.
+// filled is the table without the columns that have no text below the head, and without a head that
+// has none.
+func filled(t Table) Table {
+	hasText := func(s string) bool { return s != "" }
+	used := map[int]bool{}
+	for _, row := range t.Rows {
+		for i, cell := range row {
+			used[i] = used[i] || hasText(cell)
+		}
+	}
+	keep := func(cells []string) (kept []string) {
+		for i, cell := range cells {
+			if used[i] {
+				kept = append(kept, cell)
+			}
+		}
+		return kept
+	}
+	result := Table{Title: t.Title, Head: keep(t.Head)}
+	if !slices.ContainsFunc(result.Head, hasText) {
+		result.Head = nil
+	}
+	for _, row := range t.Rows {
+		result.Rows = append(result.Rows, keep(row))
+	}
+	return result
+}
+
+// class is the class of a cell in a column, of numbers or not: a list of three numbers or more and
+// a long text may be broken into lines, a number may not.
 func class(numeric map[int]bool, column int, s string) (name string) {
 	if numeric[column] {
 		name = "number"
 	}
-	if utf8.RuneCountInString(s) > 36 {
-		name = strings.TrimSpace(name + " long")
+	switch {
+	case numeric[column] && strings.Count(s, ", ") > 1:
+		name += " list"
+	case utf8.RuneCountInString(s) > 28:
+		name += " long"
 	}
-	return name
+	return strings.TrimSpace(name)
 }
 
 // lines are the lines of a command as a shell takes them: broken between its arguments, but not

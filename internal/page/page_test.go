@@ -35,6 +35,8 @@ func example(t *testing.T) Page {
 				{Title: "<u>", Head: []string{"a", "η_eff"}, Rows: [][]string{
 					{"<b>", "-1.5 (-2, -.5)"}, {"cifar10-mini", "2026-11-26"}}},
 				{Head: []string{"x"}, Rows: [][]string{{strings.Repeat("long ", 8)}}},
+				{Head: []string{"", "no texts", ""}, Rows: [][]string{{"c", "", "never, 5, 12"},
+					{"|Ξ_{i,j}|", "", "1.4e-06 ± 2e-07"}}},
 			}, Notes: "in the end </p>, by -0.5 (-.25)"},
 		}}
 }
@@ -63,6 +65,42 @@ func TestGolden(t *testing.T) {
 		t.Errorf("the page has changed (look at it, then -update):\n%s", diff)
 	}
 	runtest.Page(t, path)
+}
+
+// Numbers and indices are written as in print, while flags and names stay as they are.
+func TestText(t *testing.T) {
+	for s, want := range map[string]string{
+		"-0.14 (-2, -.5) -lr=-1":     "−0.14 (−2, −.5) -lr=-1",
+		"1.442e-06 ± 2.4e-07":        "1.442·10<sup>−6</sup> ± 2.4·10<sup>−7</sup>",
+		"-3e-05, by step 1.6e+05":    "−3·10<sup>−5</sup>, by step 1.6·10<sup>5</sup>",
+		"7e1254, -lr=1e-05, 0e-dirt": "7e1254, -lr=1e-05, 0e-dirt",
+		"y_i Ξ_i, |Ξ_{i,j,r}|, ⟨w_r, w*⟩": "y<sub>i</sub> Ξ<sub>i</sub>, " +
+			"|Ξ<sub>i,j,r</sub>|, ⟨w<sub>r</sub>, w*⟩",
+		"η_eff, eta_eff, test_loss, x_rate": "η<sub>eff</sub>, eta_eff, test_loss, x_rate",
+	} {
+		if got := string(text(s)); got != want {
+			t.Errorf("%s is written as\n%s, want\n%s", s, got, want)
+		}
+	}
+}
+
+// A list of numbers and a long text may be broken, a number with its interval may not.
+func TestClass(t *testing.T) {
+	numeric := map[int]bool{1: true}
+	for _, test := range []struct {
+		column     int
+		cell, want string
+	}{
+		{1, "191, 227, 233, 229, 226", "number list"},
+		{1, strings.Repeat("never, ", 10) + "1", "number list"},
+		{1, "39.4 ± 9.0 (2: 38.7, 40.1)", "number"},
+		{0, "GD, λ = 0.002, ‖∇L‖ ≤ 1", ""},
+		{0, "GD at the effective rate of GD+M", "long"},
+	} {
+		if got := class(numeric, test.column, test.cell); got != test.want {
+			t.Errorf("%s in column %d: class %q, want %q", test.cell, test.column, got, test.want)
+		}
+	}
 }
 
 // A page without one of its pictures is an error that names it, and leaves the earlier page.

@@ -75,10 +75,10 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		x.Names = append(x.Names, strconv.Itoa(int(v)))
 	}
 	accuracy := figure.Panel{Title: m.Title, X: x, Y: figure.Axis{Label: m.Title + " (%)"}}
-	gain := figure.Panel{Title: "what momentum adds", X: x, Y: figure.Axis{Label: "points"}}
-	opt := cells[0].Base.Opt
+	gain := figure.Panel{Title: "what momentum adds", X: x}
+	opt, names := cells[0].Base.Opt, ""
 	if slices.ContainsFunc(cells, func(r result) bool { return r.Base.Opt != opt }) {
-		opt = "gd"
+		opt, names = "(s)gd", " (S)GD is SGD on mini-batches and GD on the full batch."
 	}
 	second := slices.ContainsFunc(cells, func(r result) bool { return r.Arms[etaGrid].exists() })
 	for arm := range arms {
@@ -112,6 +112,7 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		gain.Guides = append(gain.Guides, figure.Line{X: ends, Y: []float64{y, y},
 			Name: fmt.Sprintf("paper (all images): %+.2f", y)})
 	}
+	gain.Y = around(slices.Concat(gain.Lines, gain.Guides))
 	var all []Cell
 	for _, r := range cells {
 		all = append(all, r.Cell)
@@ -121,9 +122,23 @@ func (s *Study) picture(cells []result, a against) figure.Picture {
 		Title:     common + ": " + m.Title,
 		OneLegend: true, Panels: [][]figure.Panel{{accuracy, gain}},
 		Note: fmt.Sprintf("%d seeds, at the last step; bars are 95%% t intervals. What momentum "+
-			"adds is its accuracy minus that of GD, paired by seed, in the color of the momentum; "+
-			"dashed: minus the control of that color.%s", s.Seeds, s.legendNote(second, opt)),
+			"adds is its accuracy minus that of %s, paired by seed, in the color of the momentum; "+
+			"dashed: minus the control of that color.%s%s", s.Seeds,
+			s.armLegend(plain, second, opt), names, s.legendNote(second, opt)),
 	}
+}
+
+// around is the axis of differences, with some space around them also where they end at zero:
+// whether a bar crosses zero must be seen.
+func around(lines []figure.Line) figure.Axis {
+	var low, high float64
+	for _, l := range lines {
+		for _, y := range slices.Concat(l.Y, l.Low, l.High) {
+			low, high = min(low, y), max(high, y)
+		}
+	}
+	room := 0.05 * (high - low)
+	return figure.Axis{Label: "difference (points)", Low: low - room, High: high + room}
 }
 
 // arm is an arm of a cell. Where both protocols chose the same setting, the second has its runs.

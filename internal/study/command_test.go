@@ -334,6 +334,7 @@ func TestUsage(t *testing.T) {
 		{"-rates=0.1 -jobs=-1", "-jobs must be at least 0, got -1"},
 		{"-form=heavy", `-form must be one of damped, undamped, got "heavy"`},
 		{"-runs-per-gpu=0", "-runs-per-gpu must be at least 1, got 0"},
+		{"-gpus=x", `-gpus must be numbers with commas between them, got "x"`},
 		{"-gpus=0,,1", `-gpus must be numbers with commas between them, got "0,,1"`},
 	} {
 		err := tiny().Run(t.Context(), &bytes.Buffer{}, &bytes.Buffer{}, strings.Fields(tt.args))

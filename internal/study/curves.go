@@ -3,6 +3,8 @@ package study
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"momentum/internal/figure"
 	"momentum/internal/imagerun"
@@ -16,7 +18,8 @@ var colors = [arms]figure.Category{plain: figure.Blue, momentum: figure.Vermilio
 type series func(imagerun.Outcome) (x, y []float64)
 
 // curves is the picture of a cell's final runs: training loss and accuracies against epochs, the
-// mean over the seeds with its 95% t interval, up to the end of the longest run. There are at most
+// mean over the seeds that did not diverge, up to the end of the longest run. GD and the first GD+M
+// have bands, their 95% t intervals: those of all arms would cover each other. There are at most
 // two panels in a row, and all accuracies have one axis.
 func (s *Study) curves(r result) figure.Picture {
 	last := 1.0
@@ -25,7 +28,7 @@ func (s *Study) curves(r result) figure.Picture {
 			last = max(last, float64(o.Epochs()))
 		}
 	}
-	epochs := figure.Axis{Label: "epoch", High: last}
+	epochs := figure.Epochs(last)
 	loss := func(o imagerun.Outcome) ([]float64, []float64) { return o.Series("loss") }
 	panels := []figure.Panel{{Title: "training loss", X: epochs,
 		Y:     figure.Axis{Label: "training loss (nats)", Log: true}.Around(r.finite(loss)),
@@ -54,8 +57,9 @@ func (s *Study) curves(r result) figure.Picture {
 	for i := range panels[1:] {
 		panels[i+1].Y = accuracies
 	}
-	note := fmt.Sprintf("%d seeds: means and their 95%% t intervals, those of the loss on its "+
-		"logarithm.", len(r.Arms[plain].Outcomes))
+	note := fmt.Sprintf("%d seeds: means, and bands for %s and %s, their 95%% t intervals, those "+
+		"of the loss on its logarithm.", len(r.Arms[plain].Outcomes), r.Arms[plain].Legend,
+		r.Arms[momentum].Legend)
 	if r.Base.UntilLoss > 0 {
 		note += " A seed that ended before others keeps its last value."
 	}
@@ -67,26 +71,48 @@ func (s *Study) curves(r result) figure.Picture {
 			tidy(a.Config.Rule().EffectiveRate(a.Config.Rate)), a.Config.Schedule,
 			a.Config.WeightDecay)
 	}
+	for _, a := range r.Arms {
+		note += a.divergedNote()
+	}
 	note += s.legendNote(r.Arms[etaGrid].exists(), r.Base.Opt)
 	return figure.Picture{Title: r.Title, Note: note, OneLegend: true, Width: 7.2,
 		Panels: slices.Collect(slices.Chunk(panels, 2))}
 }
 
-// finite are the curves of the final runs that did not diverge, or of all if all did: the last
-// losses of one that diverges would leave the others a line.
-func (r result) finite(s series) (all []figure.Curve) {
-	var diverged []figure.Curve
-	for _, a := range r.Arms {
-		for i, c := range held(a.Outcomes, s) {
-			if a.Outcomes[i].Diverged {
-				diverged = append(diverged, c)
-			} else {
-				all = append(all, c)
-			}
+// divergedNote is a sentence on the seeds that diverged, "" if none did.
+func (a arm) divergedNote() string {
+	var ends []string
+	for _, o := range a.Outcomes {
+		if o.Diverged {
+			ends = append(ends, strconv.Itoa(o.Epochs()))
 		}
 	}
-	if len(all) == 0 {
-		return diverged
+	at := "at epochs " + strings.Join(ends, ", ")
+	switch len(ends) {
+	case 0:
+		return ""
+	case len(a.Outcomes):
+		return fmt.Sprintf(" %s: all %d seeds diverged, %s.", a.Legend, len(ends), at)
+	case 1:
+		at = "at epoch " + ends[0]
+	}
+	return fmt.Sprintf(" %s: without %d of %d seeds, which diverged %s.", a.Legend, len(ends),
+		len(a.Outcomes), at)
+}
+
+// finite are the curves of the arms with a seed that did not diverge, or of all if there is none:
+// the last losses of a run that diverges would leave the others a line.
+func (r result) finite(s series) (all []figure.Curve) {
+	for _, a := range r.Arms {
+		if a.diverged() < len(a.Outcomes) {
+			all = append(all, held(a.Outcomes, s)...)
+		}
+	}
+	if len(all) > 0 {
+		return all
+	}
+	for _, a := range r.Arms {
+		all = append(all, held(a.Outcomes, s)...)
 	}
 	return all
 }
@@ -104,6 +130,9 @@ func (r result) lines(s series, summary figure.Summary) []figure.Line {
 			l = figure.Band(held(a.Outcomes, s), summary)
 			l.Name = a.Legend
 		}
+		if i > momentum {
+			l.Low, l.High = nil, nil
+		}
 		l.Color, l.Dashed = colors[i], i >= sameRate
 		all = append(all, l)
 	}
@@ -116,19 +145,19 @@ func (a arm) sameRuns(b arm) bool {
 		func(x, y imagerun.Outcome) bool { return x.Folder != "" && x.Folder == y.Folder })
 }
 
-// held are the curves of some runs. Those that ended early without diverging keep their last value
-// up to the end of the longest.
+// held are the curves of the runs that did not diverge, or of all if all did. Those that ended
+// early without diverging keep their last value up to the end of the longest.
 func held(outcomes []imagerun.Outcome, s series) []figure.Curve {
-	var all []figure.Curve
+	var kept, all []figure.Curve
 	for _, o := range outcomes {
 		x, y := s(o)
 		all = append(all, figure.Curve{X: x, Y: y})
-	}
-	held := figure.Hold(all)
-	for i, o := range outcomes {
-		if o.Diverged {
-			held[i] = all[i]
+		if !o.Diverged {
+			kept = append(kept, all[len(all)-1])
 		}
 	}
-	return held
+	if len(kept) == 0 {
+		return all
+	}
+	return figure.Hold(kept)
 }

@@ -133,7 +133,7 @@ func (o *options) executionFlags(fs *flag.FlagSet) []string {
 		"the cost, and stop")
 	fs.StringVar(&o.launcher, "launcher", "local", "local|slurm: where runs are executed")
 	fs.IntVar(&o.pool.jobs, "jobs", 0,
-		"runs at a time; 0: one for each of -gpus, one on the first GPU without that flag, or two "+
+		"runs at a time; 0: one for each of -gpus, one on all GPUs without that flag, or two "+
 			"on a CPU with at least two cores")
 	fs.StringVar(&o.pool.gpus, "gpus", "",
 		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
@@ -382,7 +382,7 @@ func (o *options) validateLauncher(given map[string]string) error {
 		return fmt.Errorf("-jobs must be at least 0, got %d", o.pool.jobs)
 	case o.pool.perGPU < 1:
 		return fmt.Errorf("-runs-per-gpu must be at least 1, got %d", o.pool.perGPU)
-	case o.pool.gpus != "" && slices.Contains(strings.Split(o.pool.gpus, ","), ""):
+	case o.pool.gpus != "" && slices.ContainsFunc(strings.Split(o.pool.gpus, ","), notNumber):
 		return fmt.Errorf("-gpus must be numbers with commas between them, got %q", o.pool.gpus)
 	}
 	if err := cmp.Or(

@@ -36,13 +36,22 @@ func (s *Study) grid(r result) figure.Picture {
 	if s.TrialSeeds > 1 {
 		seeds = fmt.Sprintf("seeds 1 to %d: their mean, and a circle for each", s.TrialSeeds)
 	}
+	triangles, edge := "", ""
+	if slices.ContainsFunc(slices.Concat(panels[0].Points, panels[1].Points),
+		func(q figure.Points) bool { return q.Shape == figure.Triangle }) {
+		triangles = " Triangles at the bottom have no accuracy: a seed diverged."
+	}
+	if slices.ContainsFunc(r.Arms[:chosen], func(a arm) bool {
+		return a.exists() && a.choices[0].edge != 0
+	}) {
+		edge = " Largest or least: of its grid of rates."
+	}
 	return figure.Picture{
 		Title: r.Title + ": the trials", Panels: [][]figure.Panel{panels},
 		OneLegend: true, Width: 7.2,
 		Note: fmt.Sprintf("Accuracy at the last step on %d training images that were held out, "+
-			"%s. Triangles at the bottom "+
-			"have no accuracy: a seed diverged. Chosen: among settings "+
-			"without a diverged seed, the one with %s.", s.Holdout, seeds, s.rule()),
+			"%s.%s Chosen: among settings without a diverged seed, the one with %s.%s", s.Holdout,
+			seeds, triangles, s.rule(), edge),
 	}
 }
 
@@ -98,7 +107,8 @@ func (s *Study) gridPanel(r result, withMomentum bool, x, y figure.Axis) figure.
 			if i == 1 {
 				label = "of the grid of η"
 			}
-			label += fmt.Sprintf(": %g", best.effectiveRate)
+			label += fmt.Sprintf(": %g", best.effectiveRate) +
+				map[int]string{-1: " (least)", 1: " (largest)"}[best.edge]
 			if len(s.Schedules) > 1 {
 				label += ", " + best.schedule()
 			}

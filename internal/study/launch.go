@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"momentum/datasets"
 	"momentum/internal/backend"
+	"momentum/internal/cli"
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
 	"momentum/internal/sweep"
@@ -63,6 +66,9 @@ func (i *invocation) newLauncher() (sweep.Launcher, error) {
 		return &l, nil
 	}
 	jobs, gpus := i.slots()
+	if err := i.checkGPUs(); err != nil {
+		return nil, err
+	}
 	return &sweep.Pool{Command: command, Jobs: jobs, GPUs: gpus}, nil
 }
 
@@ -101,10 +107,36 @@ func (o *options) slots() (jobs int, gpus []string) {
 // which a tenth is left to the driver, unless the user says how much a run takes. It is no part of
 // the lists, so that a study can move to other GPUs.
 func (o *options) share() []string {
-	if o.pool.perGPU <= 1 || o.base.GPUMemory > 0 {
+	jobs, gpus := o.slots()
+	runs := map[string]int{} // at a time, by GPU
+	for slot := range jobs {
+		switch {
+		case len(gpus) > 0:
+			runs[gpus[slot%len(gpus)]]++
+		case backend.HasGPU(): // all runs see the same GPUs
+			runs[""]++
+		}
+	}
+	most := slices.Max(append(slices.Collect(maps.Values(runs)), 1))
+	if most == 1 || o.base.GPUMemory > 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("-gpu-memory=%.3g", 0.9/float64(o.pool.perGPU))}
+	return []string{fmt.Sprintf("-gpu-memory=%.3g", 0.9/float64(most))}
+}
+
+// checkGPUs refuses -gpus on a machine without a GPU, where each run would take all cores.
+func (o *options) checkGPUs() error {
+	if o.pool.gpus == "" || backend.HasGPU() {
+		return nil
+	}
+	return cli.Usagef("-gpus=%s: no NVIDIA GPU was found on this machine: leave out -gpus",
+		o.pool.gpus)
+}
+
+// notNumber reports whether a word is not the number of a GPU.
+func notNumber(word string) bool {
+	_, err := strconv.ParseUint(word, 10, 16)
+	return err != nil
 }
 
 // program returns the absolute path of a copy of this program in the study's folder, where the

@@ -51,6 +51,11 @@ func TestAgainst(t *testing.T) {
 			"["+tt.want+" [10 10] [7.516 7.516] [12.48 12.48]]" {
 			t.Errorf("%s: momentum adds %s; want 10 ± 2.48 at %s", tt.property.name, got, tt.want)
 		}
+		name := map[string]string{"batch": "(S)GD", "images": "GD"}[tt.property.name]
+		if gd.Name != name || strings.Contains(pictures[0].Note,
+			"(S)GD is SGD on mini-batches") != (name == "(S)GD") {
+			t.Errorf("%s: %s, and the note %q", tt.property.name, gd.Name, pictures[0].Note)
+		}
 		// The control with two seeds left, 76 ± 13, and the arms end at 100%.
 		for _, l := range panels[0].Lines {
 			if slices.Max(l.High) > 100 || slices.Min(l.Low) < 0 {
@@ -64,8 +69,19 @@ func TestAgainst(t *testing.T) {
 	}
 }
 
+// The axis of differences goes on below zero also where nothing lies there.
+func TestAround(t *testing.T) {
+	positive := figure.Line{Y: []float64{10}, Low: []float64{0}, High: []float64{20}}
+	if y := around([]figure.Line{positive, {Y: []float64{0, 0}}}); y.Low != -1 || y.High != 21 {
+		t.Errorf("differences from 0 to 20 have an axis from %g to %g", y.Low, y.High)
+	}
+	if y := around([]figure.Line{{Y: []float64{-10}}}); y.Low != -10.5 || y.High != 0.5 {
+		t.Errorf("differences of −10 have an axis from %g to %g", y.Low, y.High)
+	}
+}
+
 // The mean curve of seeds that end at different epochs goes on to the last end: those that ended
-// keep their last value. One that diverged ends the curve.
+// keep their last value. One that diverged is left out, unless all did.
 func TestHeld(t *testing.T) {
 	short, long := ended(0.1, 1, 0.7, 1, 0.5), ended(0.3, 1, 0.8, 1, 0.4, 0.6, 0.9)
 	loss := func(o imagerun.Outcome) (x, y []float64) { return o.Series("loss") }
@@ -74,8 +90,12 @@ func TestHeld(t *testing.T) {
 		t.Errorf("curves %v, want %s", got, want)
 	}
 	short.Diverged = true
-	if got := held([]imagerun.Outcome{short, long}, loss); len(got[0].X) != 2 {
-		t.Errorf("a diverged seed goes on: %v", got[0])
+	got = held([]imagerun.Outcome{short, long}, loss)
+	if want := "[{[0 1 2 3] [2 1.5 1 0.3]}]"; fmt.Sprint(got) != want {
+		t.Errorf("without the diverged seed %v, want %s", got, want)
+	}
+	if got := held([]imagerun.Outcome{short}, loss); len(got) != 1 || len(got[0].X) != 2 {
+		t.Errorf("all seeds diverged, and a curve goes on, or is missing: %v", got)
 	}
 }
 
@@ -123,6 +143,36 @@ func TestCurves(t *testing.T) {
 	}
 }
 
+// The curve of an arm with a diverged seed is that of the others, as in the table, and the note
+// says so. Only GD and GD+M have bands.
+func TestCurvesWithoutDiverged(t *testing.T) {
+	s := two()
+	r := results(t, s)[0]
+	p := s.curves(r)
+	control := p.Panels[0][1].Lines[sameRate-1]
+	if n := len(control.Y); control.X[n-1] != 2 || control.Y[n-1] != 76 {
+		t.Errorf("the control is %v at %v, want the 76%% of the table at 2", control.Y, control.X)
+	}
+	for i, l := range p.Panels[0][0].Lines {
+		if banded := l.Low != nil; banded != (i <= momentum) {
+			t.Errorf("%s has a band: %v", l.Name, banded)
+		}
+	}
+	for _, want := range []string{"and bands for GD and GD+M, their 95% t intervals",
+		" GD at GD+M's η_eff: without 1 of 3 seeds, which diverged at epoch 1."} {
+		if !strings.Contains(p.Note, want) {
+			t.Errorf("the note %q does not say %q", p.Note, want)
+		}
+	}
+	outcomes := []imagerun.Outcome{diverged(), diverged(), ended(0.1, 1, 0.7, 1)}
+	for n, want := range map[int]string{2: " GD: all 2 seeds diverged, at epochs 1, 1.",
+		3: " GD: without 2 of 3 seeds, which diverged at epochs 1, 1."} {
+		if got := (arm{Legend: "GD", Outcomes: outcomes[:n]}).divergedNote(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // The names of all five arms are in one row of the legend: with short ones the picture is as high.
 // The note says of which arm the control has the rate.
 func TestOneLegendRow(t *testing.T) {
@@ -158,6 +208,36 @@ func TestOneLegendRow(t *testing.T) {
 		if want := height(p); got != want || got == "" {
 			t.Errorf("%s: %s high, want %s as with short names", name, got, want)
 		}
+	}
+}
+
+// Of the trials of TestRows, the least rates were chosen, and triangles are there.
+func TestGridNote(t *testing.T) {
+	s := two()
+	r := results(t, s)[0]
+	p := s.grid(r)
+	for _, panel := range p.Panels[0] {
+		if len(panel.Marks) != 1 ||
+			panel.Marks[0].Label != "chosen: 0.1 (least), constant, λ = 0.5" {
+			t.Errorf("the marks are %+v", panel.Marks)
+		}
+	}
+	const triangles, edge = "Triangles at the bottom", "Largest or least: of its grid of rates."
+	if !strings.Contains(p.Note, triangles) || !strings.Contains(p.Note, edge) {
+		t.Errorf("the note is %q", p.Note)
+	}
+	for _, tried := range r.tried {
+		tried[0] = ended(0.1, 1, 0.5, 1)
+	}
+	for i := range r.Arms[:chosen] {
+		if r.Arms[i].exists() {
+			r.Arms[i].choices[0].edge = 0
+		}
+	}
+	p = s.grid(r)
+	if strings.Contains(p.Note, triangles) || strings.Contains(p.Note, edge) ||
+		strings.Contains(p.Panels[0][0].Marks[0].Label, "(") {
+		t.Errorf("the note is %q, and the marks %+v", p.Note, p.Panels[0][0].Marks)
 	}
 }
 

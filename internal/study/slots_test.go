@@ -1,8 +1,11 @@
 package study
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"momentum/internal/cli"
 )
 
 // Several runs on one GPU share its memory, less a tenth, unless the user says how much one takes.
@@ -16,6 +19,9 @@ func TestRunsPerGPU(t *testing.T) {
 		{"0,2", "", "", 2, []string{"0", "2"}, nil},
 		{"0,2", "3", "", 6, []string{"0", "2", "0", "2", "0", "2"}, []string{"-gpu-memory=0.3"}},
 		{"1", "2", "0.25", 2, []string{"1", "1"}, nil},
+		{"0,0", "", "", 2, []string{"0", "0"}, []string{"-gpu-memory=0.45"}},
+		{"0,0,1", "2", "", 6, []string{"0", "0", "1", "0", "0", "1"},
+			[]string{"-gpu-memory=0.225"}},
 	} {
 		given := map[string]string{}
 		for name, value := range map[string]string{"gpus": c.gpus, "runs-per-gpu": c.perGPU,
@@ -40,6 +46,30 @@ func TestRunsPerGPU(t *testing.T) {
 		want := map[bool]float64{c.memory == "0.25": 0.25}[true]
 		if got := o.study.Cells[0].Base.GPUMemory; got != want {
 			t.Errorf("%v: the lists give a run %g of the memory, want %g", given, got, want)
+		}
+	}
+}
+
+// More runs than GPUs share them too, whether -jobs or the list says so.
+func TestMoreJobsThanGPUs(t *testing.T) {
+	f := tiny()
+	o, err := f.resolve(f.Scales[0], map[string]string{"gpus": "0,1", "jobs": "3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := o.share(); !slices.Equal(got, []string{"-gpu-memory=0.45"}) {
+		t.Errorf("a worker has %q, want half of nine tenths of the memory", got)
+	}
+}
+
+// Where there is no GPU, -gpus is refused before a run starts or is measured.
+func TestNoGPU(t *testing.T) {
+	t.Setenv("CUDA_VISIBLE_DEVICES", "")
+	const want = "-gpus=0,1: no NVIDIA GPU was found on this machine: leave out -gpus"
+	for _, verb := range []string{"run", "plan"} {
+		_, err := start(t.Context(), t.TempDir(), verb, "-gpus=0,1")
+		if usage := (*cli.UsageError)(nil); !errors.As(err, &usage) || err.Error() != want {
+			t.Errorf("%s: %v, want %s", verb, err, want)
 		}
 	}
 }

@@ -97,82 +97,105 @@ func (s *Study) writeTrialsCSV(w io.Writer, results []result) error {
 
 // trainability is the picture of how fast the trials of full-batch cells fit their images:
 // epochs to zero training error against the effective rate, a panel for each cell. Circles are
-// runs; curves join the fastest setting of each rate at which a run fitted, in the mean over its
-// seeds that did, and break at rates at which none did. Runs that never fitted are squares at
-// the top, those that diverged triangles at the bottom. It has no panels if there are no such
-// cells.
+// runs; curves join the fastest setting of each rate at which all seeds fitted, in their mean, and
+// break at rates without one. Runs that never fitted are squares at the top, those that diverged
+// triangles at the bottom. It has no panels if there are no such cells.
 func (s *Study) trainability(results []result) figure.Picture {
-	p := figure.Picture{Title: s.Title + ": how fast the trials fit",
-		OneLegend: true,
-		Note: "Circles: runs with zero training error, at the first epoch that had it. " +
-			"Curves: the fastest setting at each rate, in the mean over its seeds that fitted. " +
-			"Squares at the top: never. Triangles at the bottom: diverged."}
+	var full []result
+	var cells []Cell
 	for _, r := range results {
-		if r.Base.Batch > 0 {
-			continue
+		if r.Base.Batch == 0 {
+			full, cells = append(full, r), append(cells, r.Cell)
 		}
-		panel := s.trainabilityPanel(r)
-		if n := len(p.Panels); n > 0 && len(p.Panels[n-1]) < 3 {
-			p.Panels[n-1] = append(p.Panels[n-1], panel)
-		} else {
-			p.Panels = append(p.Panels, []figure.Panel{panel})
+	}
+	if len(full) == 0 {
+		return figure.Picture{}
+	}
+	common, own := distinguish(cells)
+	var panels []figure.Panel
+	for _, r := range full {
+		panel := r.trainability()
+		panel.Title = own[r.Title]
+		panels = append(panels, panel)
+	}
+	return figure.Picture{Title: common + ": how fast the trials fit",
+		OneLegend: true, Width: 7.2, Panels: slices.Collect(slices.Chunk(panels, 2)),
+		Note: "Circles: trial runs, at the first epoch with zero training error. Curves: the " +
+			"fastest setting at each rate of those that fitted in every trial seed, in the mean " +
+			"over these; they break at rates without one."}
+}
+
+// trainability is the panel of a cell.
+func (r result) trainability() figure.Panel {
+	p := figure.Panel{
+		X: figure.Axis{Label: "effective learning rate η_eff", Log: true},
+		Y: figure.Axis{Label: "epochs to zero training error", High: 1.1 * float64(r.Base.Epochs)},
+	}
+	for _, t := range r.trials {
+		p.X.High = max(p.X.High, 1.5*t.effectiveRate)
+		if p.X.Low == 0 || t.effectiveRate/1.5 < p.X.Low {
+			p.X.Low = t.effectiveRate / 1.5
+		}
+	}
+	shapes := [3]figure.Points{{Shape: figure.Circle, Filled: true},
+		{Name: "never fitted", Shape: figure.Square}, {Name: "diverged", Shape: figure.Triangle}}
+	for _, arm := range []int{plain, momentum} {
+		line, places := r.fits(arm == momentum)
+		line.Color = colors[arm]
+		p.Lines = append(p.Lines, line)
+		for i, at := range places {
+			if len(at.X) > 0 {
+				p.Points = append(p.Points, figure.Points{Color: colors[arm],
+					Shape: shapes[i].Shape, Filled: shapes[i].Filled, X: at.X, Y: at.Y})
+			}
+		}
+	}
+	// The legend names the shapes in black, since the points have the colors of the arms.
+	for _, q := range shapes[1:] {
+		if slices.ContainsFunc(p.Points, func(o figure.Points) bool { return o.Shape == q.Shape }) {
+			q.Color = figure.Black
+			p.Points = append(p.Points, q)
 		}
 	}
 	return p
 }
 
-// trainabilityPanel is the panel of a cell.
-func (s *Study) trainabilityPanel(r result) figure.Panel {
+// fits are the trials of an algorithm: the curve of the fastest settings, and where the runs are
+// that fitted, those that never did, and those that diverged.
+func (r result) fits(withMomentum bool) (line figure.Line, places [3]figure.Curve) {
 	epochs := float64(r.Base.Epochs)
-	p := figure.Panel{
-		Title: fmt.Sprintf("%s, %d images", r.Parameterization, r.Images),
-		X:     figure.Axis{Label: "effective learning rate η_eff", Log: true},
-		Y:     figure.Axis{Label: "epochs to zero error", High: 1.1 * epochs},
+	add := func(i int, x, y float64) {
+		places[i].X, places[i].Y = append(places[i].X, x), append(places[i].Y, y)
 	}
-	for _, arm := range []int{plain, momentum} {
-		withMomentum := arm == momentum
-		fastest := map[float64]float64{} // by rate
-		points := [3]figure.Points{{Shape: figure.Circle, Filled: true}, {Shape: figure.Square},
-			{Shape: figure.Triangle}}
-		for i, t := range r.trials {
-			if t.momentum != withMomentum {
-				continue
-			}
-			p.X.High = max(p.X.High, 1.5*t.effectiveRate)
-			if p.X.Low == 0 || t.effectiveRate/1.5 < p.X.Low {
-				p.X.Low = t.effectiveRate / 1.5
-			}
-			var fits []float64
-			for _, o := range r.tried[i] {
-				switch zero := o.ZeroError(); {
-				case o.Diverged:
-					add(&points[2], t.effectiveRate, epochs/40)
-				case zero < 0:
-					add(&points[1], t.effectiveRate, epochs)
-				default:
-					add(&points[0], t.effectiveRate, float64(zero))
-					fits = append(fits, float64(zero))
-				}
-			}
-			mean := math.NaN()
-			if len(fits) > 0 {
-				mean = stats.Mean95(fits).Mean
-			}
-			if old, ok := fastest[t.effectiveRate]; !ok || math.IsNaN(old) || mean < old {
-				fastest[t.effectiveRate] = mean
-			}
+	fastest := map[float64]float64{} // by rate
+	for i, t := range r.trials {
+		if t.momentum != withMomentum {
+			continue
 		}
-		line := figure.Line{Name: r.algorithm(withMomentum), Color: colors[arm]}
-		for rate, mean := range fastest {
-			line.X, line.Y = append(line.X, rate), append(line.Y, mean)
-		}
-		sortByX(&line)
-		p.Lines = append(p.Lines, line)
-		for _, q := range points {
-			if q.Color = colors[arm]; len(q.X) > 0 {
-				p.Points = append(p.Points, q)
+		rate := t.effectiveRate
+		var fits []float64 // by seed, NaN where it has not fitted
+		for _, o := range r.tried[i] {
+			fit := math.NaN()
+			switch zero := o.ZeroError(); {
+			case o.Diverged:
+				add(2, rate, epochs/40)
+			case zero < 0:
+				add(1, rate, epochs)
+			default:
+				fit = float64(zero)
+				add(0, rate, fit)
 			}
+			fits = append(fits, fit)
+		}
+		mean := stats.Mean95(fits).Mean
+		if old, ok := fastest[rate]; !ok || math.IsNaN(old) || mean < old {
+			fastest[rate] = mean
 		}
 	}
-	return p
+	line.Name = r.algorithm(withMomentum)
+	for rate, mean := range fastest {
+		line.X, line.Y = append(line.X, rate), append(line.Y, mean)
+	}
+	sortByX(&line)
+	return line, places
 }

@@ -3,15 +3,18 @@ package study
 import (
 	"bytes"
 	"math"
-	"momentum/internal/imagerun"
 	"slices"
 	"strings"
 	"testing"
+
+	"momentum/internal/figure"
+	"momentum/internal/imagerun"
 )
 
-// The trials as tables and as a picture: one that fits with both seeds, one that never does, one
-// that diverges, and one that leaves zero training error again.
-func TestTrialTables(t *testing.T) {
+// tried is a study and its trials: one that fits with both seeds, one that never does, one that
+// diverges, and one that leaves zero training error again with a seed and never fits with another.
+func tried(t *testing.T) (*Study, result) {
+	t.Helper()
 	s := one(0.1, 0.2)
 	s.TrialSeeds, s.Protocols = 2, []Protocol{Effective}
 	trials, err := s.trials(0, s.Rates)
@@ -25,7 +28,12 @@ func TestTrialTables(t *testing.T) {
 		{ended(0, 0.9, 0.2, 1, 1), ended(0, 0.9, 0.1, 1, 0.5)},
 	}}
 	s.label(&r, s.chooseAll(r))
+	return s, r
+}
 
+// The trials as tables.
+func TestTrialTables(t *testing.T) {
+	s, r := tried(t)
 	want := "|  | η | η_eff | schedule | λ | zero training error at epoch | " +
 		"held-out accuracy, % |  |\n|---|---|---|---|---|---|---|---|\n" +
 		"| GD | 0.1 | 0.1 | cosine | 0 | 1, 3 | 30.0, 40.0 | chosen |\n" +
@@ -51,16 +59,24 @@ func TestTrialTables(t *testing.T) {
 			t.Errorf("line %d of %d is %s, want %s", i, len(lines), lines[i], want)
 		}
 	}
+}
 
-	p := s.trainability([]result{r}).Panels[0][0]
-	rates := []float64{0.1, 0.2} // the curves break where nothing fits
+// The trials as a picture.
+func TestTrainability(t *testing.T) {
+	s, r := tried(t)
+	picture := s.trainability([]result{r})
+	if picture.Title != "mini, 64 images, ResNet-18, full batch: how fast the trials fit" {
+		t.Errorf("the title is %q", picture.Title)
+	}
+	p := picture.Panels[0][0]
+	rates := []float64{0.1, 0.2} // the curves break where not every seed fits
 	if l := p.Lines[0]; l.Name != "GD" || !slices.Equal(l.X, rates) || l.Y[0] != 2 ||
 		!math.IsNaN(l.Y[1]) {
 		t.Errorf("the curve of GD is %+v, want 2 epochs at 0.1", l)
 	}
 	if l := p.Lines[1]; l.Name != "GD+M" || !slices.Equal(l.X, rates) || !math.IsNaN(l.Y[0]) ||
-		l.Y[1] != 0 {
-		t.Errorf("the curve of GD+M is %+v, want 0 epochs at 0.2", l)
+		!math.IsNaN(l.Y[1]) {
+		t.Errorf("the curve of GD+M is %+v, want none: at 0.2 one of two seeds fits", l)
 	}
 	var points int
 	for _, q := range p.Points {
@@ -70,8 +86,42 @@ func TestTrialTables(t *testing.T) {
 		t.Errorf("%d points, %+v; want one for each run, those that never fit at the top", points,
 			p.Points)
 	}
+	if got := legend(picture); !slices.Equal(got, []string{"GD", "GD+M", "never fitted",
+		"diverged"}) {
+		t.Errorf("the legend has %q", got)
+	}
+	for _, tried := range r.tried {
+		tried[0] = ended(0, 1, 0.3, 1, 0.5)
+	}
+	r.tried[3] = r.tried[3][:1]
+	if got := legend(s.trainability([]result{r})); !slices.Equal(got, []string{"GD", "GD+M"}) {
+		t.Errorf("where all runs fit, the legend has %q", got)
+	}
+
+	other := r
+	other.Parameterization, other.Title = "pytorch", "other"
+	other.Names[2] = "ResNet-18 with PyTorch's initialization"
+	third := other
+	third.Title = "third"
+	picture = s.trainability([]result{r, other, third})
+	if len(picture.Panels) != 2 || len(picture.Panels[0]) != 2 ||
+		picture.Title != "mini, 64 images, full batch: how fast the trials fit" ||
+		picture.Panels[0][0].Title != "ResNet-18" || picture.Panels[0][1].Title != other.Names[2] {
+		t.Errorf("of three cells: %+v", picture)
+	}
 	r.Base.Batch = 16
 	if p := s.trainability([]result{r}); len(p.Panels) != 0 {
 		t.Errorf("mini-batches have %d rows of panels", len(p.Panels))
 	}
+}
+
+// legend is what stands in the legend of the first panel.
+func legend(p figure.Picture) (names []string) {
+	for _, l := range p.Panels[0][0].Lines {
+		names = append(names, l.Name)
+	}
+	for _, q := range p.Panels[0][0].Points {
+		names = append(names, q.Name)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }

@@ -8,7 +8,8 @@ def parser(manual):
     a = argparse.ArgumentParser(
         description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    a.add_argument("--model", choices=["resnet18", "wrn16-4"], default="resnet18")
+    models = ["resnet18", "wrn16-1", "wrn16-4"]
+    a.add_argument("--model", choices=models, default="resnet18")
     a.add_argument("--width", type=int, default=16, help="channels of the stem")
     a.add_argument("--chunk", type=int, default=32, help="images per gradient call")
     a.add_argument("--images", type=int, default=128, help="images per step")

@@ -35,6 +35,7 @@ def blocks(model, width):
     """Each residual block as (name, channels in, channels out, stride)."""
     widths = {
         "resnet18": [width, 2 * width, 4 * width, 8 * width],
+        "wrn16-1": [width, 2 * width, 4 * width],
         "wrn16-4": [4 * width, 8 * width, 16 * width],
     }[model]
     cin = width

@@ -36,7 +36,8 @@ func TestUsage(t *testing.T) {
 		{"-fast", "flag provided but not defined: -fast; see -h"},
 		{"now", `unexpected argument "now"; see -h`},
 		{"-model=vgg",
-			`invalid value "vgg" for flag -model: "vgg" is not one of [resnet18 wrn16-4]; see -h`},
+			`invalid value "vgg" for flag -model: "vgg" is not one of [resnet18 wrn16-1 ` +
+				`wrn16-4]; see -h`},
 		{"-precision=tf32",
 			`invalid value "tf32" for flag -precision: "tf32" is not one of [f32 bf16]; see -h`},
 		{"-steps=0", "-steps must be at least 1, got 0"},
@@ -205,13 +206,18 @@ func TestSettings(t *testing.T) {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 
-	var widths []int
-	for _, s := range (&options{models: []string{"resnet18"}, precisions: o.precisions[:1],
-		cores: []int{1}, chunks: o.chunks}).settings() {
-		widths = append(widths, s.Width)
-	}
-	if want := []int{8, 16, 64}; !slices.Equal(widths, want) {
-		t.Errorf("widths %v, want %v", widths, want)
+	for model, want := range map[string][]int{"resnet18": {8, 16, 64}, "wrn16-1": {8, 16}} {
+		o, err := parse([]string{"-model=" + model, "-cores=1", "-chunk=8"}, t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var widths []int
+		for _, s := range o.settings() {
+			widths = append(widths, s.Width)
+		}
+		if !slices.Equal(widths, want) {
+			t.Errorf("%s: widths %v, want %v", model, widths, want)
+		}
 	}
 }
 

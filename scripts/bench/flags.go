@@ -99,10 +99,10 @@ func (o *options) bind(fs *flag.FlagSet) {
 		"data (default 1,2,16)", cli.Numbers(&o.settingCounts))
 
 	// The Python scripts have these flags too.
-	fs.Func("model", "`list` of resnet18, wrn16-4 (default resnet18,wrn16-4)",
-		cli.Words(&o.models, "resnet18", "wrn16-4"))
+	fs.Func("model", "`list` of resnet18, wrn16-1, wrn16-4 (default resnet18,wrn16-4)",
+		cli.Words(&o.models, "resnet18", "wrn16-1", "wrn16-4"))
 	fs.Func("width", "`list` of the numbers of channels of the stem (default 8,16,64 for "+
-		"resnet18 and 8,16 for wrn16-4)", cli.Numbers(&o.widths))
+		"resnet18 and 8,16 for the others)", cli.Numbers(&o.widths))
 	fs.Func("chunk", "`list` of the images per call of the compiled step (default 8,16,32)",
 		cli.Numbers(&o.chunks))
 	fs.Func("precision", "`list` of f32, bf16, for our step and JAX (default f32); PyTorch takes "+

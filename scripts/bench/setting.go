@@ -64,7 +64,10 @@ func (o *options) settings() []setting {
 	for _, model := range o.models {
 		widths := o.widths
 		if widths == nil {
-			widths = map[string][]int{"resnet18": {8, 16, 64}, "wrn16-4": {8, 16}}[model]
+			widths = []int{8, 16}
+			if model == "resnet18" {
+				widths = append(widths, 64)
+			}
 		}
 		for _, width := range widths {
 			for _, precision := range o.precisions {

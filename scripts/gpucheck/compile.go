@@ -134,6 +134,16 @@ func (t *compileTask) failed(err error) compiled {
 // compile compiles the graphs of a step for a described GPU, a child process for each task, and
 // prints a table.
 func compile(ctx context.Context, stdout, stderr io.Writer, o options) error {
+	for _, tool := range []string{"cc", "go"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			fmt.Fprintf(stdout, "skipped: %s\n", err)
+			return nil
+		}
+	}
+	header, err := headerFolder(ctx)
+	if err != nil {
+		return err
+	}
 	plugin, why := o.cudaPlugin(ctx, stderr)
 	if why != "" {
 		fmt.Fprintf(stdout, "skipped: %s\n", why)
@@ -144,7 +154,7 @@ func compile(ctx context.Context, stdout, stderr io.Writer, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	pretended, sizes, err := build(ctx, dir, plugin)
+	pretended, sizes, err := build(ctx, dir, header, plugin)
 	if err != nil {
 		return err
 	}
@@ -181,11 +191,6 @@ func compile(ctx context.Context, stdout, stderr io.Writer, o options) error {
 
 // cudaPlugin returns the path of the CUDA plugin to compile with, or why there is none.
 func (o options) cudaPlugin(ctx context.Context, stderr io.Writer) (plugin, why string) {
-	for _, tool := range []string{"cc", "go"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return "", err.Error()
-		}
-	}
 	if path, found := strings.CutPrefix(o.Backend, "xla:/"); found {
 		return "/" + path, ""
 	}
@@ -196,10 +201,19 @@ func (o options) cudaPlugin(ctx context.Context, stderr io.Writer) (plugin, why 
 	return plugin, ""
 }
 
+// headerFolder is the folder of PJRT's header in go-xla. Only in the repository does Go know it.
+func headerFolder(ctx context.Context) (string, error) {
+	goXLA, err := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla")
+	if err != nil {
+		return "", fmt.Errorf("-compile needs go-xla's header: run it in the repository: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(goXLA)), "pjrt"), nil
+}
+
 // build compiles described.c and returns its path, and compares the sizes of arguments. The folders
 // are pip's, so that the libraries beside the plugin are found beside ours too.
-func build(ctx context.Context, dir, plugin string) (pretended string, sizes argumentSizes,
-	err error) {
+func build(ctx context.Context, dir, header, plugin string) (pretended string,
+	sizes argumentSizes, err error) {
 	folder := filepath.Join(dir, "jax_plugins", "xla_cuda")
 	pretended = filepath.Join(folder, "described_cuda.so")
 	nvidia := filepath.Join(filepath.Dir(plugin), "../../nvidia")
@@ -207,11 +221,6 @@ func build(ctx context.Context, dir, plugin string) (pretended string, sizes arg
 		os.Symlink(nvidia, filepath.Join(dir, "nvidia"))); err != nil {
 		return "", sizes, err
 	}
-	goXLA, err := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla")
-	if err != nil {
-		return "", sizes, err
-	}
-	header := filepath.Join(strings.TrimSpace(string(goXLA)), "pjrt")
 	source := filepath.Join(dir, "described")
 	if sizes, err = compareSizes(ctx, source, header, plugin); err != nil {
 		return "", sizes, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,6 +34,26 @@ func TestCompileWithoutPlugin(t *testing.T) {
 	err := run(t.Context(), t.Output(), t.Output(), []string{"-compile", "-backend=xla:" + plugin})
 	if err == nil || !strings.Contains(err.Error(), plugin) {
 		t.Errorf("got %v, want an error about %s", err, plugin)
+	}
+}
+
+// Outside the repository, where go-xla's header is not found, -compile says where to run it. A path
+// without a plugin is named first.
+func TestCompileElsewhere(t *testing.T) {
+	for _, tool := range []string{"cc", "go"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	t.Chdir(t.TempDir())
+	for backend, want := range map[string]string{
+		"xla:cuda":       "-compile needs go-xla's header: run it in the repository: ",
+		"xla:/x/cuda.so": "-backend: stat /x/cuda.so: no such file or directory",
+	} {
+		err := run(t.Context(), t.Output(), t.Output(), []string{"-compile", "-backend=" + backend})
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", backend, err, want)
+		}
 	}
 }
 

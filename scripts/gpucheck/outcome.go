@@ -35,8 +35,8 @@ func (o *outcome) print(w io.Writer) {
 		fmt.Fprintf(w, "  left out: %s\n", o.Skipped)
 	}
 	if c := o.Check; c != nil {
-		fmt.Fprintf(w, "  compared with float32 on a CPU: losses within %.1e (limit %g), gradient "+
-			"norms within %.1e (limit %g; worst: %s)\n",
+		fmt.Fprintf(w, "  compared with float64 on a CPU: losses within %.1e (limit %g), "+
+			"gradients within %.1e (limit %g; worst: %s)\n",
 			c.LossError, c.Tolerance.Loss, c.GradientError, c.Tolerance.Gradient, c.Worst)
 	}
 	if len(o.MatmulGFLOP) > 0 {

@@ -18,7 +18,7 @@ type step string
 
 const (
 	openStep    step = "open"    // opens the backend, and fetches its plugin if there is none
-	compareStep step = "compare" // losses and gradients with the CPU's
+	compareStep step = "compare" // losses and gradients with those in float64
 	productStep step = "product" // times a bare matrix product
 	rateStep    step = "rate"    // times steps with one chunk size
 	paperStep   step = "paper"   // takes steps in the paper's setting
