@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"momentum/internal/imagerun"
 	"momentum/internal/provenance"
@@ -83,6 +84,11 @@ func (r Run) Without(names ...string) string {
 	}
 	slices.Sort(text)
 	return fmt.Sprint(text)
+}
+
+// AccuracyTitle names the accuracy of the run: "Test accuracy" or "Held-out accuracy".
+func (r Run) AccuracyTitle() string {
+	return strings.ToUpper(r.Evaluated[:1]) + r.Evaluated[1:] + " accuracy"
 }
 
 // end says when the run reached zero training error or, if it is not done, how far it came.

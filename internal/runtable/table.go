@@ -191,6 +191,13 @@ func Origins(runs []Run) page.Table {
 	return t
 }
 
+// SameButRule reports whether rows differ only in the algorithm and its rate: then the difference
+// of their accuracies is that of the algorithms.
+func SameButRule(a, b Row) bool {
+	algorithm := []string{"opt", "form", "momentum", "lr", "intervene", "intervene_at"}
+	return a[0].Without(algorithm...) == b[0].Without(algorithm...)
+}
+
 // Paired are the values of row b minus those of row a, by seed, over the seeds that both have done
 // and that have values.
 func Paired(a, b Row, value func(Run) float64) (differences []float64) {

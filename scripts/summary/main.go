@@ -26,7 +26,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"momentum/internal/cli"
 	"momentum/internal/markdown"
@@ -85,17 +84,15 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 // both rows have done. It is empty for fewer than two such seeds, and for rows that differ in more
 // than the algorithm and its rate.
 func difference(a, b runtable.Row) string {
-	algorithm := []string{"opt", "form", "momentum", "lr"}
-	if a[0].Without(algorithm...) != b[0].Without(algorithm...) {
+	if !runtable.SameButRule(a, b) {
 		return ""
 	}
 	points := runtable.Paired(a, b, func(r runtable.Run) float64 { return 100 * r.Accuracy })
 	if len(points) < 2 {
 		return ""
 	}
-	name := strings.ToUpper(a[0].Evaluated[:1]) + a[0].Evaluated[1:]
-	return fmt.Sprintf("\n%s accuracy of (%s, η = %s) minus (%s, η = %s), paired by seed: %s "+
-		"points, n = %d.\n", name, b[0].Rule, b[0].Settings["lr"], a[0].Rule,
+	return fmt.Sprintf("\n%s of (%s, η = %s) minus (%s, η = %s), paired by seed: %s "+
+		"points, n = %d.\n", a[0].AccuracyTitle(), b[0].Rule, b[0].Settings["lr"], a[0].Rule,
 		a[0].Settings["lr"], stats.WithFew(points), len(points))
 }
 
