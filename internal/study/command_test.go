@@ -86,12 +86,14 @@ func TestStudy(t *testing.T) {
 	}
 
 	out := filepath.Join(calm, "out")
+	command := "go run ./scripts/figure -out=" + out // goes on with this study
 	if partial := runtest.Read(t, out, "report.md"); !strings.Contains(partial,
-		"**Unfinished.** trials-1: 0 of 3 runs have ended.") {
+		"    "+command+"\n\n**Unfinished.** trials-1: 0 of 3 runs have ended.") {
 		t.Errorf("the report of an unfinished study is\n%s", partial)
 	}
 	if partial := runtest.Page(t, out, "report.html"); !strings.Contains(partial,
-		"<p>Unfinished. trials-1: 0 of 3 runs have ended.") {
+		"<p>Unfinished. trials-1: 0 of 3 runs have ended.") ||
+		!strings.Contains(partial, command+"</pre>") {
 		t.Errorf("the page of an unfinished study is\n%s", partial)
 	}
 	if stdout, err = start(t.Context(), calm); err != nil {

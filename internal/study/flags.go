@@ -41,6 +41,7 @@ type options struct {
 	selection map[string]string // values of choiceFlags
 	settings  []string          // all that may change the result, as name=value
 	command   string            // that executes the study anywhere
+	resume    string            // that goes on with it in its own folder
 	pool      struct {
 		jobs   int
 		gpus   string
@@ -208,6 +209,10 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 		delete(o.given, once)
 	}
 	o.command = f.commandLine(given, slices.Concat(groups[0].Names, groups[1].Names))
+	o.resume = o.command
+	if scratch.out != "" {
+		o.resume = cli.CommandLine(o.command, "-out="+o.out)
+	}
 	return verb, o, nil
 }
 
