@@ -41,7 +41,8 @@ func TestWhere(t *testing.T) {
 	for list, want := range map[string]string{"lr": "want NAME=VALUE", "eta=1": "" +
 		`no column "eta", ` +
 		"want one of folder, name, tags, state, rule, eta_eff, evaluated, epochs_done, loss, " +
-		"train_accuracy, zero_error_at, accuracy, opt, lr, clip, tag", "lr=3": "none of the 3 runs"} {
+		"train_accuracy, zero_error_at, accuracy, opt, lr, clip, tag",
+		"lr=3": "none of the 3 runs"} {
 		if _, err := Where(three(), list); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", list, err, want)
 		}

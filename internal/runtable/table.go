@@ -30,7 +30,7 @@ func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr
 		cli.PrintManual(stdout, flags, manual)
 		return nil, err
 	} else if err != nil {
-		return nil, &cli.UsageError{Err: err}
+		return nil, cli.Usagef("%w; see -h", err)
 	}
 	runs := ReadAll(flags.Args(), stderr)
 	if len(runs) == 0 {

@@ -96,8 +96,8 @@ func difference(a, b runtable.Row) string {
 		a[0].Settings["lr"], stats.WithFew(points), len(points))
 }
 
-// writeCSV writes a line for each run: its folder, rule, name and tags, settings and numbers. A number that is not
-// known is empty.
+// writeCSV writes a line for each run: its folder, rule, name and tags, settings and
+// numbers. A number that is not known is empty.
 func writeCSV(w io.Writer, runs []runtable.Run, settings []string) error {
 	text := csv.NewWriter(w)
 	labels := runtable.Labels(runs)

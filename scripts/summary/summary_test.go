@@ -39,7 +39,8 @@ func (c completed) write(t *testing.T, root, state string) string {
 	for name, text := range map[string]string{
 		"state": state + "\n", "manifest.json": c.manifest,
 		"config.json": fmt.Sprintf(`{"settings":{"width":%d,"opt":%q,"seed":%d,"lr":0.5,`+
-			`"schedule":"cosine","holdout":%d,"branch_scale":%s},"derived":{"rule":%q,"eta_eff":5},"execution":{}}`,
+			`"schedule":"cosine","holdout":%d,"branch_scale":%s},`+
+			`"derived":{"rule":%q,"eta_eff":5},"execution":{}}`,
 			c.width, c.opt, c.seed, c.holdout, c.branchScale,
 			c.opt),
 		"metrics.jsonl": fmt.Sprintf(`{"step":0,"epoch":0,"loss":2,"train_accuracy":0.5,%[1]q:0.1}
@@ -222,10 +223,11 @@ func TestJSON(t *testing.T) {
 	c := completed{opt: "gdm", seed: 1, loss: 0.5, train: 1, test: 0.5}.write(t, root, "done")
 	object := func(folder, state, width, loss, train string) string {
 		return fmt.Sprintf(`{"accuracy":%s,"epochs_done":9,"eta_eff":5,"evaluated":"test",`+
-			`"folder":%q,"loss":%s,"name":"","rule":"gd","settings":{"branch_scale":1,"holdout":0,"lr":0.5,"opt":"gd",`+
-			`"schedule":"cosine","seed":1,"width":%s},"state":%q,"tags":null,`+
-			`"train_accuracy":%s,"zero_error_at":7}`, map[string]string{"null": "null", "1": "0.25"}[train], folder,
-			loss, width, state, train)
+			`"folder":%q,"loss":%s,"name":"","rule":"gd","settings":{"branch_scale":1,`+
+			`"holdout":0,"lr":0.5,"opt":"gd","schedule":"cosine","seed":1,"width":%s},"state":%q,"tags":null,`+
+			`"train_accuracy":%s,"zero_error_at":7}`,
+			map[string]string{"null": "null", "1": "0.25"}[train], folder, loss, width, state,
+			train)
 	}
 	var out, got bytes.Buffer
 	err := run(t.Context(), &out, t.Output(), []string{"-json", "-where=opt=gd", "-sort=-width", a,
