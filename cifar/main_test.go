@@ -41,7 +41,7 @@ func TestHelp(t *testing.T) {
 func TestUsageError(t *testing.T) {
 	var out, errs bytes.Buffer
 	status := cli.Report(&errs, "cifar", run(t.Context(), &out, &errs, []string{"-fast"}))
-	const want = "cifar: flag provided but not defined: -fast (see go run ./cifar -h)\n"
+	const want = "cifar: flag provided but not defined: -fast; see -h\n"
 	if status != cli.BadUsage || errs.String() != want || out.Len() > 0 {
 		t.Errorf("status %d, %q, output %q; want 2 and %q", status, errs.String(), out.String(),
 			want)

@@ -124,7 +124,7 @@ func TestUsage(t *testing.T) {
 		{"-table=1 -theory -filters=3 -lr=0.1 -seeds=3",
 			"-seeds changes nothing in theory, table1"},
 		{"-table-seeds=3", "-table-seeds changes nothing in figure3"},
-		{"-fast", "flag provided but not defined: -fast (see go run ./synthetic -h)"},
+		{"-fast", "flag provided but not defined: -fast; see -h"},
 		{"map", `unexpected argument "map": flags are written -name=value`},
 		{"-preset=huge", `-preset must be one of quick, paper, theory, got "huge"`},
 		{"-figure=4", `invalid value "4" for flag -figure: want 2 or 3`},

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"momentum/internal/cli"
 	"momentum/internal/measure"
 	"momentum/synthetic/table1"
 )
@@ -28,17 +30,18 @@ func (s *session) printPlan(ctx context.Context, plan []part) error {
 	s.estimate = &estimate{perStep: map[shape]float64{}}
 	for _, p := range plan {
 		fmt.Fprintf(s.stdout, "part      %s: ", p.name)
+		err := errPlanned
 		switch p.name {
 		case partFigure2:
 			fmt.Fprintln(s.stdout, "draws samples and trains nothing")
 		case partTable1:
-			if err := s.printTable1(ctx); err != nil {
-				return err
-			}
+			err = cmp.Or(s.printTable1(ctx), errPlanned)
 		default:
-			if _, err := s.experiments()[p.name](ctx, p.settings); !errors.Is(err, errPlanned) {
-				return err
-			}
+			_, err = s.experiments()[p.name](ctx, p.settings)
+		}
+		if !errors.Is(err, errPlanned) {
+			fmt.Fprintln(s.stdout) // ends the line of the part
+			return cli.StoppedMeasuring(err)
 		}
 	}
 	fmt.Fprintf(s.stdout, "cost      at most %s here", rounded(s.estimate.seconds))

@@ -217,7 +217,7 @@ func parse(args []string) (Config, request, error) {
 		if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 			return c, r, err
 		} else if err != nil {
-			return c, r, cli.Usagef("%w (see go run ./synthetic -h)", err)
+			return c, r, cli.Usagef("%w; see -h", err)
 		}
 		if fs.NArg() > 0 {
 			return c, r, cli.Usagef("unexpected argument %q: flags are written -name=value",

@@ -344,6 +344,17 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// A signal ends the measurement of a dry run, with lines in plain words.
+func TestStoppedMeasuring(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	status, stdout, stderr := synthetic(ctx, smallRun(t.TempDir(), "-dry-run", "-theory")...)
+	if want := "synthetic: stopped by a signal; nothing was measured\n"; status != cli.Stopped ||
+		stderr != want || !strings.HasSuffix(stdout, "part      theory: \n") {
+		t.Errorf("status %d, %q, %q, want %q", status, stdout, stderr, want)
+	}
+}
+
 // A dry run tells the work of each part, that of a training which two parts share once, and adds up
 // their times.
 func TestDryRun(t *testing.T) {

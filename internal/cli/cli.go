@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,15 @@ func SaveOnStop(err error, step int, save func() error) error {
 	return fmt.Errorf("%w before step %d; the same command resumes it", ErrStopped, step)
 }
 
+// StoppedMeasuring returns the error of a measurement, unless a signal is its cause: then it says
+// that nothing was measured.
+func StoppedMeasuring(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w; nothing was measured", ErrStopped)
+	}
+	return err
+}
+
 // Main executes a command, reports its error, if any, in one line on stderr, and returns its exit
 // status.
 //
@@ -144,9 +154,16 @@ const packages = "backend|cubic|datasets|descent|fetch|figure|lanczos|lockfile|m
 	"rundir|runlist|safetensors|slurm|study|sweep|tbevents"
 
 // Line is an error as one line for users. Joined errors are separated by semicolons, and the names
-// of our packages are left out, which say nothing to who does not read the code.
+// of our packages are left out, which say nothing to who does not read the code. So is what was
+// under way when a signal arrived.
 func Line(err error) string {
-	line := strings.ReplaceAll(err.Error(), "\n", "; ")
+	all := strings.Split(err.Error(), "\n")
+	for i, line := range all {
+		if strings.HasSuffix(line, context.Canceled.Error()) {
+			all[i] = ErrStopped.Error()
+		}
+	}
+	line := strings.Join(slices.Compact(all), "; ")
 	ours := regexp.MustCompile(`(^|: |; )(?:(?:` + packages + `): )+`)
 	return ours.ReplaceAllString(line, "$1")
 }

@@ -29,7 +29,12 @@ func TestReport(t *testing.T) {
 		{errors.Join(errors.New("runs/a: rundir: lockfile: held"), errors.New("sweep: x")), 1,
 			"cifar: runs/a: held; x\n"},
 		{errors.New("sweep of rundir: none"), 1, "cifar: sweep of rundir: none\n"},
-		{fmt.Errorf("datasets: %w", context.Canceled), 75, "cifar: context canceled\n"},
+		{fmt.Errorf("datasets: %w", context.Canceled), 75, "cifar: stopped by a signal\n"},
+		{errors.Join(context.Canceled, fmt.Errorf("device 2 of 2: %w", context.Canceled)), 75,
+			"cifar: stopped by a signal\n"},
+		{StoppedMeasuring(fmt.Errorf("device 2 of 2: %w", context.Canceled)), 75,
+			"cifar: stopped by a signal; nothing was measured\n"},
+		{StoppedMeasuring(fs.ErrExist), 1, "cifar: file already exists\n"},
 	} {
 		var line bytes.Buffer
 		status := Report(&line, "cifar", tt.err)

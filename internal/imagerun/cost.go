@@ -152,7 +152,7 @@ func (r *experiment) dryRun(ctx context.Context, file string) error {
 	}
 	c, err := r.cost(ctx)
 	if err != nil {
-		return err
+		return cli.StoppedMeasuring(err)
 	}
 	fmt.Fprintf(r.stdout, "cost      %.3g FLOP in all, with evaluations every %d epoch(s); chunks "+
 		"of %d images on %s: %.0f images/s, %.3g GFLOP/s\n", c.FLOP, r.every, r.chunk,

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,6 +131,17 @@ func TestDiskOfParts(t *testing.T) {
 		kept != 2*2*4*788 {
 		t.Errorf("%v bytes more on the disk, %v more kept; want %d and %d", disk, kept, 3*2*4*788,
 			2*2*4*788)
+	}
+}
+
+// A signal ends the measurement with a line in plain words.
+func TestStoppedMeasuring(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	status, _, stderr := cifar(t, ctx, testArgs(t.TempDir(), "-dry-run")...)
+	if want := "cifar: stopped by a signal; nothing was measured\n"; status != cli.Stopped ||
+		stderr != want {
+		t.Errorf("status %d, %q, want %q", status, stderr, want)
 	}
 }
 

@@ -109,7 +109,7 @@ func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 		"gradients|groups: what the small-margin images and the others put into gradient and "+
 		"momentum, and the margins of both|layers: the length of each step relative to the "+
 		"weights', by stage|noise: how much the gradients of images differ, as variance and as "+
-		"batch size; takes a gradient; several with commas")
+		"batch size; takes a gradient; several with commas; empty: none")
 	fs.IntVar(&c.DiagnoseEvery, "diagnose-every", c.DiagnoseEvery,
 		"epochs between diagnoses; 0: 10")
 	fs.IntVar(&c.DiagnoseImages, "diagnose-images", c.DiagnoseImages,
@@ -119,7 +119,7 @@ func (c *Config) bindDiagnosis(fs *flag.FlagSet) {
 	fs.StringVar(&c.Intervene, "intervene", c.Intervene, "experiment on gdm's momentum, with "+
 		"-small-margin: reset (the buffer is emptied once the large-margin images are fitted)|"+
 		"keep-out (their gradients act at once and never enter the buffer)|phase1, phase2 "+
-		"(momentum until or from that moment, GD at its effective rate otherwise)")
+		"(momentum until or from that moment, GD at its effective rate otherwise); empty: none")
 	fs.Float64Var(&c.InterveneAt, "intervene-at", c.InterveneAt, "the mean loss of the "+
 		"large-margin training images below which they count as fitted; 0: 0.1")
 }
@@ -171,14 +171,14 @@ func (c *Config) bindExecution(fs *flag.FlagSet) {
 	fs.BoolVar(&c.Slim, "slim", c.Slim, "keep no checkpoints and no weights (*.safetensors) once "+
 		"the run is done or has diverged: for sweeps")
 	fs.StringVar(&c.Title, "name", c.Title, "what you call the run, in its manifest.json and "+
-		"tables: summary -where=name=…")
+		"tables: summary -where=name=…; empty: none")
 	fs.StringVar(&c.Tags, "tags", c.Tags, "words to find the run by, with commas: "+
-		"summary -where=tag=…")
+		"summary -where=tag=…; empty: none")
 	fs.StringVar(&c.Runs, "runs", c.Runs, "`folder` of the run folders")
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir,
 		"`folder` of CIFAR; empty: the user's cache folder")
 	fs.StringVar(&c.Mirror, "mirror", c.Mirror,
-		"`URL` to fetch CIFAR from in place of the official host")
+		"`URL` to fetch CIFAR from; empty: the official host")
 	fs.BoolVar(&c.Offline, "offline", c.Offline, "never use the network")
 }
 
@@ -224,10 +224,10 @@ func (cmd *Command) flags(c *Config) *flag.FlagSet {
 	fs.StringVar(&cmd.preset, "preset", auto,
 		strings.Join(presets, "|")+": settings to start from; every other flag overrides them")
 	fs.StringVar(&cmd.file, "config", "", "a `file` such as the config.json of a run folder; its "+
-		"values override the preset's")
+		"values override the preset's; empty: none")
 	cmd.task = -1
 	fs.Func("task", "execute line `N`, from 0, of the runs.jsonl that -config names; auto: the "+
-		"number that Slurm, Kubernetes or AWS Batch gives the task of an array",
+		"number that Slurm, Kubernetes or AWS Batch gives the task of an array (default none)",
 		func(value string) (err error) {
 			cmd.task, err = runlist.TaskIndex(value, os.Getenv)
 			return err
@@ -237,7 +237,8 @@ func (cmd *Command) flags(c *Config) *flag.FlagSet {
 	fs.BoolVar(&cmd.dryRun, "dry-run", false, "print the resolved configuration and its cost, "+
 		"by the median time of three measured chunks, and stop; images that are not on disk are "+
 		"not downloaded: it measures on random pixels")
-	fs.StringVar(&cmd.costFile, "cost", "", "with -dry-run: a `file` to write the cost to, as JSON")
+	fs.StringVar(&cmd.costFile, "cost", "", "with -dry-run: a `file` to write the cost to, as "+
+		"JSON; empty: none")
 	fs.BoolVar(&cmd.fresh, "fresh", false, "start over: an existing run folder is set aside")
 	return fs
 }
@@ -270,7 +271,7 @@ func ParseCommand(args []string) (*Command, error) {
 	if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
 	} else if err != nil {
-		return nil, cli.Usagef("%w (see go run ./cifar -h)", err)
+		return nil, cli.Usagef("%w; see -h", err)
 	}
 	if fs.NArg() > 0 {
 		return nil, cli.Usagef("unexpected argument %q: flags are written -name=value", fs.Arg(0))

@@ -25,7 +25,7 @@ func TestUsage(t *testing.T) {
 	os.Remove(absent)
 	for _, tt := range []struct{ args, want string }{
 		{"-images=x", `invalid value "x" for flag -images: want a whole number`},
-		{"-fast", "flag provided but not defined: -fast (see go run ./cifar -h)"},
+		{"-fast", "flag provided but not defined: -fast; see -h"},
 		{"gdm", `unexpected argument "gdm": flags are written -name=value`},
 		{"-preset=huge", `-preset must be one of auto, tiny, quick, paper, got "huge"`},
 		{"-opt=adam", `-opt must be one of gd, gdm, sgd, sgdm, got "adam"`},
@@ -75,8 +75,8 @@ func TestUsage(t *testing.T) {
 		{"-until-loss=NaN", "-until-loss must be finite and not negative, got NaN"},
 		{"-opt=sgdm -until-loss=0.1", "-until-loss needs the training loss at one point, which " +
 			"-opt=sgdm does not know"},
-		{"-width=-1", "-width=-1 -norm=none -init=centered: width must be in [1, 4096], " +
-			"got -1"},
+		{"-width=-1", "cifar: -width must be 0 or in [1, 4096], got -1"},
+		{"-width=4097", "cifar: -width must be 0 or in [1, 4096], got 4097"},
 		{"-model=vgg",
 			`cifar: -model: unknown model "vgg", want resnet18, vgg19 or wrn16-K (such ` +
 				`as wrn16-4)`},
@@ -155,6 +155,13 @@ func TestManualHasEveryFlagOnce(t *testing.T) {
 	for _, match := range explained.FindAllStringSubmatch(manual.String(), -1) {
 		got = append(got, match[1])
 	}
+	paper := Preset("paper", "gdm")
+	new(Command).flags(&paper).VisitAll(func(f *flag.Flag) {
+		if f.DefValue == "" && !strings.Contains(f.Usage, "empty: ") &&
+			!strings.Contains(f.Usage, "(default none)") {
+			t.Errorf("-%s does not say its default: %s", f.Name, f.Usage)
+		}
+	})
 	groups := slices.Concat(commandFlags, settingFlags, executionFlags)
 	if !slices.Equal(got, groups) {
 		t.Errorf("-h explains %q, want the groups %q", got, groups)

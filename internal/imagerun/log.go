@@ -13,6 +13,7 @@ import (
 	"momentum/internal/progress"
 	"momentum/internal/provenance"
 	"momentum/internal/rundir"
+	"momentum/internal/stats"
 	"momentum/internal/tbevents"
 )
 
@@ -183,15 +184,16 @@ func (l *runLog) row(step int64, values []rundir.Value) error {
 func (l *runLog) line(row rundir.Row) (line string, evaluated bool) {
 	get := func(name string) float64 { x, _ := row.Get(name); return x }
 	epoch := int(get(epochColumn))
-	line = fmt.Sprintf("epoch %d/%d  loss %.4f  train %.2f%%", epoch, l.Epochs, get(lossColumn),
-		100*get(accuracyColumn))
+	line = fmt.Sprintf("epoch %d/%d  loss %.4f  train %s%%", epoch, l.Epochs, get(lossColumn),
+		stats.Fixed(100*get(accuracyColumn), 2))
 	accuracy, evaluated := row.Get(l.evalColumn(testAccuracy))
 	if evaluated {
 		name := "test"
 		if l.Holdout > 0 {
 			name = "held-out"
 		}
-		l.evaluation, l.evaluated = fmt.Sprintf("  %s %.2f%%", name, 100*accuracy), epoch
+		l.evaluation = fmt.Sprintf("  %s %s%%", name, stats.Fixed(100*accuracy, 2))
+		l.evaluated = epoch
 	}
 	line += l.evaluation
 	if l.evaluation != "" && !evaluated {

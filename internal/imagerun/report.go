@@ -11,6 +11,7 @@ import (
 	"momentum/internal/page"
 	"momentum/internal/provenance"
 	"momentum/internal/rundir"
+	"momentum/internal/stats"
 )
 
 // pageFile is the page of a run: its result, curves, settings and origin, in one file. It has no
@@ -70,8 +71,8 @@ func (r *experiment) report(dir *rundir.Dir) error {
 	}
 	fmt.Fprintf(r.stdout, "\n%-24s  %8s  %10s  %9s\n", "", "images", "loss", "accuracy")
 	for _, l := range r.result(last) {
-		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8.2f%%\n", l.name, l.images, l.loss,
-			100*l.accuracy)
+		fmt.Fprintf(r.stdout, "%-24s  %8d  %10.4g  %8s%%\n", l.name, l.images, l.loss,
+			stats.Fixed(100*l.accuracy, 2))
 	}
 	fmt.Fprintln(r.stdout, zeroErrorText(rows))
 	fmt.Fprintf(r.stdout, "curves    %s\n", dir.Path("curves.png"))
@@ -104,7 +105,7 @@ func (r *experiment) writePage(dir *rundir.Dir) error {
 		t := page.Table{Head: []string{"", "images", "loss, nats", "accuracy, %"}}
 		for _, l := range r.result(last) {
 			t.Add(l.name, strconv.Itoa(l.images),
-				fmt.Sprintf("%.4g", l.loss), fmt.Sprintf("%.2f", 100*l.accuracy))
+				fmt.Sprintf("%.4g", l.loss), stats.Fixed(100*l.accuracy, 2))
 		}
 		result.Text = fmt.Sprintf("After %g epochs; %s.", epoch, zeroErrorText(rows))
 		result.Tables = []page.Table{t}

@@ -188,6 +188,7 @@ func (c *Config) Validate() error {
 		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
 		CheckImages(c.Data, c.Images, c.Holdout),
 		c.validateSmallMargin(), c.validateDiagnosis(),
+		check("width", c.Width >= 0 && c.Width <= 4096, "0 or in [1, 4096]", c.Width),
 		atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
 		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
 		check("lr", c.Rate > 0 && finite(c.Rate), "positive and finite", c.Rate),

@@ -4,11 +4,15 @@ package runtable
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"momentum/internal/imagerun"
 	"momentum/internal/provenance"
@@ -33,7 +37,12 @@ type Run struct {
 // Read reads a run folder in any state.
 func Read(folder string) (r Run, err error) {
 	raw, rawDerived, _, err := rundir.ReadConfig(filepath.Join(folder, "config.json"))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(folder); err != nil {
+			return r, fmt.Errorf("%s: there is no such folder", folder)
+		}
+		return r, fmt.Errorf("%s: it is no run folder: it has no config.json", folder)
+	} else if err != nil {
 		return r, err
 	}
 	if r.Settings, r.order, err = rundir.Texts(raw); err != nil {
@@ -56,7 +65,11 @@ func Read(folder string) (r Run, err error) {
 	if r.State, err = rundir.ReadState(folder); err != nil {
 		return r, err
 	}
-	if r.Outcome, err = imagerun.ReadProgress(folder, r.State); err != nil {
+	r.Outcome, err = imagerun.ReadProgress(folder, r.State)
+	ended := r.State == rundir.Done || r.State == rundir.Diverged // then more files may be missing
+	if errors.Is(err, fs.ErrNotExist) && !ended {
+		return r, fmt.Errorf("%s: it has no metrics.jsonl", folder)
+	} else if err != nil {
 		return r, err
 	}
 	r.Evaluated, r.Accuracy = "test", r.Last("test_accuracy")
@@ -73,6 +86,21 @@ func Read(folder string) (r Run, err error) {
 // Seed is the seed of the run.
 func (r Run) Seed() string { return r.Settings["seed"] }
 
+// Label is what the user calls the run: its name or its tags.
+func (r Run) Label(column string) string {
+	if column == "tags" {
+		return strings.Join(r.Tags, ", ")
+	}
+	return r.Name
+}
+
+// Labels are the columns of [Run.Label] in which some run has a text.
+func Labels(runs []Run) []string {
+	return slices.DeleteFunc([]string{"name", "tags"}, func(column string) bool {
+		return !slices.ContainsFunc(runs, func(r Run) bool { return r.Label(column) != "" })
+	})
+}
+
 // Without are all settings but the seed and some others, as one text.
 func (r Run) Without(names ...string) string {
 	var text []string
@@ -83,6 +111,11 @@ func (r Run) Without(names ...string) string {
 	}
 	slices.Sort(text)
 	return fmt.Sprint(text)
+}
+
+// AccuracyTitle names the accuracy of the run: "Test accuracy" or "Held-out accuracy".
+func (r Run) AccuracyTitle() string {
+	return strings.ToUpper(r.Evaluated[:1]) + r.Evaluated[1:] + " accuracy"
 }
 
 // end says when the run reached zero training error or, if it is not done, how far it came.

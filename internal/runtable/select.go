@@ -36,7 +36,7 @@ var Numbers = []Number{
 	{"accuracy", func(r Run) float64 { return r.Accuracy }},
 }
 
-// value is a number or a setting of a run, or one of folder, name, state, rule, eta_eff and
+// value is a number or a setting of a run, or one of folder, name, tags, state, rule, eta_eff and
 // evaluated. A setting that it lacks is 0: those are left out of config.json.
 func (r Run) value(name string) string {
 	for _, n := range Numbers {
@@ -49,8 +49,8 @@ func (r Run) value(name string) string {
 		return r.Folder
 	case "state":
 		return string(r.State)
-	case "name":
-		return r.Name
+	case "name", "tags":
+		return r.Label(name)
 	case "rule":
 		return r.Rule
 	case "eta_eff":
@@ -63,7 +63,7 @@ func (r Run) value(name string) string {
 
 // columns are all names that [Run.value] knows of some runs.
 func columns(runs []Run) []string {
-	all := []string{"folder", "name", "state", "rule", "eta_eff", "evaluated"}
+	all := []string{"folder", "name", "tags", "state", "rule", "eta_eff", "evaluated"}
 	for _, n := range Numbers {
 		all = append(all, n.Name)
 	}
@@ -79,7 +79,11 @@ func columns(runs []Run) []string {
 
 // checkColumn refuses a name that no run has.
 func checkColumn(flag, name string, runs []Run) error {
-	if all := columns(runs); !slices.Contains(all, name) {
+	all := columns(runs)
+	if flag == "where" {
+		all = append(all, "tag") // one of the tags
+	}
+	if !slices.Contains(all, name) {
 		return cli.Usagef("-%s: no column %q, want one of %s", flag, name, strings.Join(all, ", "))
 	}
 	return nil

@@ -40,7 +40,9 @@ func TestWhere(t *testing.T) {
 	}
 	for list, want := range map[string]string{"lr": "want NAME=VALUE", "eta=1": "" +
 		`no column "eta", ` +
-		"want one of folder, ", "lr=3": "none of the 3 runs"} {
+		"want one of folder, name, tags, state, rule, eta_eff, evaluated, epochs_done, loss, " +
+		"train_accuracy, zero_error_at, accuracy, opt, lr, clip, tag",
+		"lr=3": "none of the 3 runs"} {
 		if _, err := Where(three(), list); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", list, err, want)
 		}
@@ -61,7 +63,8 @@ func TestNumbers(t *testing.T) {
 // Equal runs keep their order, and those without a value are last either way.
 func TestSort(t *testing.T) {
 	for column, want := range map[string]string{"": "abc", "lr": "bac", "-lr": "acb",
-		"accuracy": "acb", "-accuracy": "cab", "-folder": "cba"} {
+		"accuracy": "acb", "-accuracy": "cab", "-folder": "cba",
+		"-tags": "bac"} {
 		if got, err := Sort(three(), column); err != nil || names(got) != want {
 			t.Errorf("%q: %s, %v; want %s", column, names(got), err, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,7 @@ func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr
 		cli.PrintManual(stdout, flags, manual)
 		return nil, err
 	} else if err != nil {
-		return nil, &cli.UsageError{Err: err}
+		return nil, cli.Usagef("%w; see -h", err)
 	}
 	runs := ReadAll(flags.Args(), stderr)
 	if len(runs) == 0 {
@@ -107,9 +108,11 @@ func Differing(rows []Row) (names []string) {
 	return names
 }
 
-// Table is the table of the rows, with columns for some settings.
+// Table is the table of the rows, with columns for the names and tags of the runs and for some
+// settings.
 func Table(rows []Row, settings []string) page.Table {
-	header := slices.Concat([]string{"rule", "η", "η_eff"}, settings, []string{"n",
+	labels := Labels(slices.Concat(rows...))
+	header := slices.Concat([]string{"rule", "η", "η_eff"}, labels, settings, []string{"n",
 		"training loss", "training accuracy, %", "zero training error at epoch"})
 	evaluated := []string{}
 	for _, name := range []string{"test", "held-out"} {
@@ -129,8 +132,11 @@ func Table(rows []Row, settings []string) page.Table {
 			}
 		}
 		line := []string{row[0].Rule, row[0].Settings["lr"], row[0].EffectiveRate}
+		for _, column := range labels {
+			line = append(line, row.labels(column))
+		}
 		for _, name := range settings {
-			line = append(line, row[0].Settings[name])
+			line = append(line, short(row[0].Settings[name]))
 		}
 		last := func(column string, factor float64) string {
 			return mean(row, func(r Run) float64 { return factor * r.Last(column) })
@@ -147,6 +153,25 @@ func Table(rows []Row, settings []string) page.Table {
 		cells = append(cells, line)
 	}
 	return page.Table{Head: header, Rows: cells}
+}
+
+// short is a setting in a table: a number that is not whole has four digits.
+func short(setting string) string {
+	if x, err := strconv.ParseFloat(setting, 64); err == nil && x != math.Trunc(x) {
+		return strconv.FormatFloat(x, 'g', 4, 64)
+	}
+	return setting
+}
+
+// labels are the different names or tags of the runs of a row.
+func (row Row) labels(column string) string {
+	var all []string
+	for _, r := range row {
+		if text := r.Label(column); text != "" && !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // Settings is the table of all settings of the rows, whose titles head the columns. The seeds of a
@@ -189,6 +214,13 @@ func Origins(runs []Run) page.Table {
 			m.Revision, m.Backend, m.Device)
 	}
 	return t
+}
+
+// SameButRule reports whether rows differ only in the algorithm and its rate: then the difference
+// of their accuracies is that of the algorithms.
+func SameButRule(a, b Row) bool {
+	algorithm := []string{"opt", "form", "momentum", "lr", "intervene", "intervene_at"}
+	return a[0].Without(algorithm...) == b[0].Without(algorithm...)
 }
 
 // Paired are the values of row b minus those of row a, by seed, over the seeds that both have done

@@ -59,6 +59,26 @@ func Geometric95(values []float64) (low, mean, high float64) {
 	return math.Exp(v.Mean - v.Half), math.Exp(v.Mean), math.Exp(v.Mean + v.Half)
 }
 
+// Fixed formats a number with some decimals. What is less than 100 stays so: 99.96% are 99.9 with
+// one decimal, for 100.0 would say that all images are classified correctly.
+func Fixed(x float64, decimals int) string {
+	return strconv.FormatFloat(below100(x, decimals), 'f', decimals, 64)
+}
+
+// digits formats a number with some significant digits, at least three. What is less than 100 stays
+// so.
+func digits(x float64, n int) string {
+	return strconv.FormatFloat(below100(x, n-2), 'g', n, 64)
+}
+
+// below100 is a number that, rounded to some decimals, is less than 100 if x is.
+func below100(x float64, decimals int) float64 {
+	if x < 100 {
+		return min(x, 100-math.Pow10(-decimals))
+	}
+	return x
+}
+
 // String formats the interval as in "93.48 ± 0.25", with two significant digits of Half. A single
 // value has no ±, and an interval of no values is "none".
 func (i Interval) String() string {
@@ -66,14 +86,14 @@ func (i Interval) String() string {
 	case 0:
 		return "none"
 	case 1:
-		return fmt.Sprintf("%.4g", i.Mean)
+		return digits(i.Mean, 4)
 	}
 	digit := math.Floor(math.Log10(i.Half)) // place of the first digit: −1 in 0.25
 	if digit < -5 || digit > 5 {            // Half is 0 or needs an exponent
-		return fmt.Sprintf("%.4g ± %.2g", i.Mean, i.Half)
+		return fmt.Sprintf("%s ± %.2g", digits(i.Mean, 4), i.Half)
 	}
 	decimals := max(0, 1-int(digit))
-	mean := fmt.Sprintf("%.*f", decimals, i.Mean)
+	mean := Fixed(i.Mean, decimals)
 	if strings.Trim(mean, "-0.") == "" { // rounded to zero, which has no sign
 		mean = strings.TrimPrefix(mean, "-")
 	}
@@ -89,7 +109,7 @@ func Few(values []float64) string {
 	}
 	var words []string
 	for _, x := range known {
-		words = append(words, strconv.FormatFloat(x, 'g', 3, 64))
+		words = append(words, digits(x, 3))
 	}
 	return strings.Join(words, ", ")
 }

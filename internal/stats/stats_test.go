@@ -21,6 +21,11 @@ func TestMean95(t *testing.T) {
 		{[]float64{10, 11, 12, 13, 14}, Interval{Mean: 12, Half: 2.776445 * math.Sqrt(0.5), N: 5},
 			"12.0 ± 2.0"},
 		{[]float64{4, 4, 4}, Interval{Mean: 4, N: 3}, "4 ± 0"},
+		// What is less than 100 is not rounded to 100.
+		{[]float64{99.996}, Interval{Mean: 99.996, N: 1}, "99.99"},
+		{[]float64{99.996, 99.996}, Interval{Mean: 99.996, N: 2}, "99.99 ± 0"},
+		{[]float64{98.6, 100.6}, Interval{Mean: 99.6, Half: 12.7062, N: 2}, "99 ± 13"},
+		{[]float64{100, 100}, Interval{Mean: 100, N: 2}, "100 ± 0"},
 	} {
 		got := Mean95(c.x)
 		if got.N != c.want.N || math.Abs(got.Mean-c.want.Mean) > 1e-12 ||
@@ -55,13 +60,27 @@ func TestGeometric95(t *testing.T) {
 // Few values that differ are listed, without those that are not numbers.
 func TestWithFew(t *testing.T) {
 	for want, values := range map[string][]float64{
-		"72.0 ± 5.0 (70, 72, 74)": {70, math.NaN(), 72, 74}, // t = 4.303, s/√3 = 1.155
-		"5 ± 0":                   {5, 5},
-		"70":                      {70},
-		"72.5 ± 2.1":              {71, 72, 73, 74}, // t = 3.182, s/√4 = 0.645
+		"72.0 ± 5.0 (70, 72, 74)":   {70, math.NaN(), 72, 74}, // t = 4.303, s/√3 = 1.155
+		"5 ± 0":                     {5, 5},
+		"70":                        {70},
+		"99.97 ± 0.25 (99.9, 99.9)": {99.95, 99.99},   // t = 12.706, s/√2 = 0.02
+		"72.5 ± 2.1":                {71, 72, 73, 74}, // t = 3.182, s/√4 = 0.645
 	} {
 		if got := WithFew(values); got != want {
 			t.Errorf("%v: %q, want %q", values, got, want)
 		}
+	}
+}
+
+// A number is rounded as usual, but what is less than 100 is not 100.
+func TestFixed(t *testing.T) {
+	for want, x := range map[string]float64{"99.9": 99.96, "99.4": 99.44, "100.0": 100,
+		"100.1": 100.06, "-0.3": -0.26, "12.0": 11.96} {
+		if got := Fixed(x, 1); got != want {
+			t.Errorf("%v: %q, want %q", x, got, want)
+		}
+	}
+	if got := Fixed(99.98, 0); got != "99" {
+		t.Errorf("without decimals, 99.98 is %q, want 99", got)
 	}
 }

@@ -81,17 +81,21 @@ func TestStudy(t *testing.T) {
 		t.Errorf("a plan executed %q", found)
 	}
 	if _, err := start(t.Context(), calm, "collect"); err == nil ||
-		!strings.Contains(err.Error(), "is pending, want every run done") {
+		!strings.Contains(err.Error(), "3 of 3 runs are missing: ") ||
+		!strings.HasPrefix(err.Error(), "wrote a partial report: "+filepath.Join(calm, "out")) ||
+		!strings.Contains(err.Error(), "line 1, is pending, want every run done") {
 		t.Errorf("collecting nothing: %v", err)
 	}
 
 	out := filepath.Join(calm, "out")
+	command := "go run ./scripts/figure -out=" + out // goes on with this study
 	if partial := runtest.Read(t, out, "report.md"); !strings.Contains(partial,
-		"**Unfinished.** trials-1: 0 of 3 runs have ended.") {
+		"    "+command+"\n\n**Unfinished.** trials-1: 0 of 3 runs have ended.") {
 		t.Errorf("the report of an unfinished study is\n%s", partial)
 	}
 	if partial := runtest.Page(t, out, "report.html"); !strings.Contains(partial,
-		"<p>Unfinished. trials-1: 0 of 3 runs have ended.") {
+		"<p>Unfinished. trials-1: 0 of 3 runs have ended.") ||
+		!strings.Contains(partial, command+"</pre>") {
 		t.Errorf("the page of an unfinished study is\n%s", partial)
 	}
 	if stdout, err = start(t.Context(), calm); err != nil {
@@ -262,7 +266,8 @@ func TestReadOnly(t *testing.T) {
 	root := t.TempDir()
 	for _, verb := range []string{"status", "collect"} {
 		if _, err := start(t.Context(), root, verb); err == nil ||
-			!strings.Contains(err.Error(), "trials-1: not planned yet: go run ./scripts/figure") {
+			err.Error() != "there is no study in "+filepath.Join(root, "out")+
+				": go run ./scripts/figure with the same flags begins one" {
 			t.Errorf("%s: %v", verb, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"momentum/internal/cli"
 	"momentum/internal/imagerun"
 	"momentum/internal/sweep"
 )
@@ -185,7 +186,7 @@ func (i *invocation) measure(ctx context.Context, l *sweep.List, cell Cell) (ima
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return imagerun.Cost{}, err
+		return imagerun.Cost{}, cli.StoppedMeasuring(err)
 	}
 	mean := costs[0]
 	for _, c := range costs[1:] {

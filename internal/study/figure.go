@@ -38,7 +38,8 @@ var verbs = []struct{ name, description string }{
 	{"run", "execute the study: all runs that are missing, stage by stage (the default)"},
 	{"plan", "print the settings, write the list of the next stage, and estimate the cost of a " +
 		"study that begins"},
-	{"status", "print the state of each run"},
+	{"status", "count the runs of each stage by their states, and print those that have failed " +
+		"or are damaged"},
 	{"retry", "execute the runs that failed or were stopped once more, and no others"},
 	{"collect", "draw tables and pictures from the run folders alone"},
 }

@@ -41,6 +41,7 @@ type options struct {
 	selection map[string]string // values of choiceFlags
 	settings  []string          // all that may change the result, as name=value
 	command   string            // that executes the study anywhere
+	resume    string            // that goes on with it in its own folder
 	pool      struct {
 		jobs   int
 		gpus   string
@@ -88,11 +89,17 @@ func (f *Figure) comparisonFlags(fs *flag.FlagSet, o *options) []string {
 		fs.StringVar(&o.part, "part", "a",
 			"a: full batch|b: mini-batches, of 128 images at the paper's scale")
 		fs.Var(cli.Remembered(cli.Numbers(&o.batches)), "batches", "images per step, with commas: "+
-			"a comparison for each; as many as all images or more: full batch")
+			"a comparison for each; as many as all images or more: full batch; empty: that of "+
+			"-part")
 		own = append(own, "part", "batches")
 	}
 	o.base.Bind(fs, base...)
 	o.rule.Bind(fs, rule...)
+	// A study takes the warm-up as it is, and has another flag for schedules.
+	fs.Lookup("warmup").Usage = "epochs of linear warm-up before the schedule"
+	fs.Lookup("epochs").Usage = "passes over the training images; with full batch, one step " +
+		"each. With -schedules=constant, a run goes on from one that is done with fewer and the " +
+		"same -warmup"
 	return slices.Concat(own, base, rule)
 }
 
@@ -122,7 +129,7 @@ func (o *options) selectionFlags(fs *flag.FlagSet) []string {
 	fs.StringVar(&s.TrialsOf, "trials-of", "", "`folder` of another study, such as "+
 		"sweeps/figure1-medium, whose trials choose the settings in place of new ones, by its "+
 		"rules: of the same images, without their small margin, network and epochs; -until-loss "+
-		"may differ")
+		"may differ; empty: none")
 	return append(slices.Clone(choiceFlags), "grow", "trials-of", "seeds", "longer")
 }
 
@@ -136,7 +143,8 @@ func (o *options) executionFlags(fs *flag.FlagSet) []string {
 		"runs at a time; 0: one for each of -gpus, one on all GPUs without that flag, or two "+
 			"on a CPU with at least two cores")
 	fs.StringVar(&o.pool.gpus, "gpus", "",
-		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES")
+		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES; empty: the "+
+			"first, if there is one")
 	fs.IntVar(&o.pool.perGPU, "runs-per-gpu", 1, "runs at a time on each GPU, which share its "+
 		"memory alike unless -gpu-memory says otherwise: for small networks")
 	fs.BoolVar(&o.failFast, "fail-fast", false, "stop at the first run that fails")
@@ -156,7 +164,8 @@ func (o *options) slurmFlags(fs *flag.FlagSet) []string {
 	fs.BoolVar(&o.slurm.Requeue, "requeue", false,
 		"put a task that was stopped with a checkpoint back into the queue")
 	fs.StringVar(&o.sbatch, "sbatch", "",
-		"more `flags` of sbatch, with blanks between them, such as '--account=A --mem=16G'")
+		"more `flags` of sbatch, with blanks between them, such as '--account=A --mem=16G'; "+
+			"empty: none")
 	return []string{"concurrent", "gpus-per-run", "time", "partition", "requeue", "sbatch"}
 }
 
@@ -176,7 +185,7 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 	if err := cli.ParseOnce(fs, args); errors.Is(err, flag.ErrHelp) {
 		return verb, nil, err
 	} else if err != nil {
-		return verb, nil, cli.Usagef("%w (see go run ./scripts/%s -h)", err, f.Name)
+		return verb, nil, cli.Usagef("%w; see -h", err)
 	}
 	if fs.NArg() > 0 {
 		return verb, nil, cli.Usagef("unexpected argument %q: flags are written -name=value, "+
@@ -208,6 +217,10 @@ func (f *Figure) parse(args []string) (verb string, o *options, err error) {
 		delete(o.given, once)
 	}
 	o.command = f.commandLine(given, slices.Concat(groups[0].Names, groups[1].Names))
+	o.resume = o.command
+	if scratch.out != "" {
+		o.resume = cli.CommandLine(o.command, "-out="+o.out)
+	}
 	return verb, o, nil
 }
 
@@ -332,7 +345,11 @@ func variant(fs *flag.FlagSet, scale Scale, names []string) (other []string) {
 // validate refuses options that are out of range or contradict the given flags.
 func (o *options) validate(given map[string]string) error {
 	s := &o.study
+	_, warmup := given["warmup"]
 	switch {
+	case !warmup && o.base.Warmup > o.base.Epochs && o.base.Epochs > 0:
+		return fmt.Errorf("the scale's -warmup=%d is more than -epochs=%d: give -warmup",
+			o.base.Warmup, o.base.Epochs)
 	case o.part != "" && o.part != "a" && o.part != "b":
 		return fmt.Errorf("-part must be a or b, got %q", o.part)
 	case repeats(s.Schedules) || repeats(s.WeightDecays):

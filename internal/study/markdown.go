@@ -109,7 +109,7 @@ func bySeed(values []*float64) string {
 	var words []string
 	for _, x := range values {
 		if x != nil {
-			words = append(words, fmt.Sprintf("%.1f", *x))
+			words = append(words, stats.Fixed(*x, 1))
 		}
 	}
 	return strings.Join(words, ", ")
@@ -153,7 +153,7 @@ func (s *Study) settings(rows []row) page.Table {
 		protocol, trials, heldOut := "", "", ""
 		if r.Trials > 0 {
 			protocol, trials = "same grid of "+r.Protocol, strconv.Itoa(r.Trials)
-			heldOut = fmt.Sprintf("%.2f", r.HeldOut)
+			heldOut = stats.Fixed(r.HeldOut, 2)
 			if len(r.BySeed) > 1 {
 				heldOut += " (" + bySeed(r.BySeed) + ")"
 			}

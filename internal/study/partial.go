@@ -20,7 +20,7 @@ import (
 // stderr.
 func (i *invocation) partial(stderr io.Writer) error {
 	var counts, tables strings.Builder
-	html := page.Page{Title: i.study.Title, Command: i.command}
+	html := page.Page{Title: i.study.Title, Command: i.resume}
 	for _, l := range i.lists {
 		statuses, err := l.Status()
 		if err != nil {
@@ -51,7 +51,7 @@ func (i *invocation) partial(stderr io.Writer) error {
 		return err
 	}
 	return durable.WriteBytes(i.reportPath(), fmt.Appendf(nil, "# %s\n\n    %s\n\n%s",
-		i.study.Title, i.command, text))
+		i.study.Title, i.resume, text))
 }
 
 // reportPath is the file of the report.

@@ -51,7 +51,7 @@ func (i *invocation) execute(ctx context.Context, verb string) error {
 		if written == nil {
 			fmt.Fprintf(i.stdout, "report    %s, of an unfinished study\n", i.reportPath())
 		}
-		return errors.Join(written, err)
+		return errors.Join(written, fmt.Errorf("wrote a partial report: %w", err))
 	} else if err != nil {
 		return err
 	}
@@ -170,12 +170,12 @@ func (i *invocation) stage(ctx context.Context, name string, configs []imagerun.
 	dir := filepath.Join(i.out, name)
 	if i.readOnly {
 		if _, err := sweep.Read(dir, i.base.Runs); errors.Is(err, fs.ErrNotExist) {
-			err := fmt.Errorf("%s: not planned yet: go run ./scripts/%s with the same flags plans "+
-				"it", dir, i.Figure.Name)
-			if len(i.lists) > 0 {
-				err = fmt.Errorf("%w: %w", errMissing, err)
+			if len(i.lists) == 0 {
+				return fmt.Errorf("there is no study in %s: go run ./scripts/%s with the same "+
+					"flags begins one", i.out, i.Figure.Name)
 			}
-			return err
+			return fmt.Errorf("%w: %s: not planned yet: go run ./scripts/%s with the same flags "+
+				"plans it", errMissing, dir, i.Figure.Name)
 		}
 	}
 	l, err := sweep.Plan(dir, i.base.Runs, runs)
@@ -282,12 +282,12 @@ func (i *invocation) complete(_ context.Context, stage string, l *sweep.List) er
 	if err != nil {
 		return err
 	}
-	for _, s := range statuses {
-		if !s.State.Ended() {
-			return fmt.Errorf("%s: %s, line %d, is %s, %w: go run ./scripts/%s run executes the "+
-				"missing runs, retry the failed ones", l.Dir, s.Run.Name, s.Index+1, s.State,
-				errMissing, i.Figure.Name)
-		}
+	missing := slices.DeleteFunc(statuses, func(s sweep.Status) bool { return s.State.Ended() })
+	if len(missing) == 0 {
+		return nil
 	}
-	return nil
+	s := missing[0]
+	return fmt.Errorf("%s: %d of %d runs are missing: %s, line %d, is %s, %w: go run ./scripts/%s "+
+		"run executes the missing runs, retry the failed ones", l.Dir, len(missing),
+		len(l.Runs), s.Run.Name, s.Index+1, s.State, errMissing, i.Figure.Name)
 }

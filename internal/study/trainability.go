@@ -25,7 +25,7 @@ func (s *Study) trialsTable(results []result) page.Table {
 			for _, o := range r.tried[i] {
 				fitted = append(fitted, fit(o))
 				if !o.Diverged {
-					heldOut = append(heldOut, fmt.Sprintf("%.1f", 100*s.heldOut(o)))
+					heldOut = append(heldOut, stats.Fixed(100*s.heldOut(o), 1))
 				}
 			}
 			mark := ""
@@ -55,13 +55,14 @@ func (r result) algorithm(withMomentum bool) string {
 
 // fit says when a run reached zero training error, or how far it came.
 func fit(o imagerun.Outcome) string {
+	accuracy := stats.Fixed(100*o.Last("train_accuracy"), 1)
 	switch epoch := o.ZeroError(); {
 	case o.Diverged:
 		return fmt.Sprintf("diverged at %d", o.Epochs())
 	case epoch < 0:
-		return fmt.Sprintf("never (%.1f%%)", 100*o.Last("train_accuracy"))
+		return fmt.Sprintf("never (%s%%)", accuracy)
 	case !o.Fitted():
-		return fmt.Sprintf("%d, but %.1f%% in the end", epoch, 100*o.Last("train_accuracy"))
+		return fmt.Sprintf("%d, but %s%% in the end", epoch, accuracy)
 	default:
 		return strconv.Itoa(epoch)
 	}

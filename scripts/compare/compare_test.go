@@ -166,22 +166,24 @@ func TestPanels(t *testing.T) {
 	}
 }
 
+// lossRun is a run that is done, at whose epochs the losses and accuracies are known.
+func lossRun(opt, seed, evaluated string, losses, accuracies [3]float64) runtable.Run {
+	r := runtable.Run{State: rundir.Done, Evaluated: evaluated,
+		Settings: map[string]string{"opt": opt, "lr": "1", "seed": seed}}
+	for i, loss := range losses {
+		r.Rows = append(r.Rows, rundir.Row{Step: int64(i), Values: []rundir.Value{
+			{Name: "epoch", X: float64(i)}, {Name: "loss", X: loss},
+			{Name: "test_accuracy", X: accuracies[i]}}})
+	}
+	return r
+}
+
 // The loss of a falls from 4 over 2 to 1, its accuracy rises from 10 over 20 to 40%: a loss of 1 is
 // reached at 40%, and √2, half-way in the logarithm, at 30%. b has 2 at 40% and nothing below.
 func TestAtLosses(t *testing.T) {
-	run := func(opt, seed string, losses, accuracies [3]float64) runtable.Run {
-		r := runtable.Run{State: rundir.Done,
-			Settings: map[string]string{"opt": opt, "lr": "1", "seed": seed}}
-		for i, loss := range losses {
-			r.Rows = append(r.Rows, rundir.Row{Step: int64(i), Values: []rundir.Value{
-				{Name: "epoch", X: float64(i)}, {Name: "loss", X: loss},
-				{Name: "test_accuracy", X: accuracies[i]}}})
-		}
-		return r
-	}
-	a := run("gd", "1", [3]float64{4, 2, 1}, [3]float64{0.1, 0.2, 0.4})
-	b := run("gdm", "1", [3]float64{4, 2, 3}, [3]float64{0.1, 0.4, 0.5})
-	other := run("gdm", "2", [3]float64{4, 2, 1}, [3]float64{0.1, 0.6, 0.5})
+	a := lossRun("gd", "1", "test", [3]float64{4, 2, 1}, [3]float64{0.1, 0.2, 0.4})
+	b := lossRun("gdm", "1", "test", [3]float64{4, 2, 3}, [3]float64{0.1, 0.4, 0.5})
+	other := lossRun("gdm", "2", "test", [3]float64{4, 2, 1}, [3]float64{0.1, 0.6, 0.5})
 	for level, want := range map[float64]float64{4: 10, 2: 20, math.Sqrt2: 30, 1: 40,
 		0.9: math.NaN()} {
 		if got := accuracyAt(a, level); math.Abs(got-want) > 1e-9 ||
@@ -189,11 +191,67 @@ func TestAtLosses(t *testing.T) {
 			t.Errorf("at %g: %g%%, want %g", level, got, want)
 		}
 	}
-	table := atLosses([]runtable.Row{{a}, {b, other}}, []string{"A", "B"}, []float64{2, 1})
-	// 40 and 60, of which 40 is paired with 20; t = 12.706 and s = 10√2: ± 127.06.
-	want := [][]string{{"2", "20", "50 ± 127", "20 (1)"}, {"1", "40", "50 (1)", "none"}}
-	if !reflect.DeepEqual(table.Rows, want) {
-		t.Errorf("got %q, want %q", table.Rows, want)
+	for _, c := range []struct {
+		rows [2]runtable.Row
+		want [][]string
+	}{
+		// 40 and 60, of which 40 is paired with 20; t = 12.706 and s = 10√2: ± 127.06.
+		{[2]runtable.Row{{a}, {b, other}}, [][]string{
+			{"2", "20", "50 ± 127 (40, 60)", "20, n = 1"}, {"1", "40", "50, n = 1", "none"}}},
+		{[2]runtable.Row{{b, other}, {a}}, [][]string{
+			{"2", "50 ± 127 (40, 60)", "20", "-20, n = 1"}, {"1", "50, n = 1", "40", "none"}}},
+	} {
+		table, reached := atLosses(c.rows[:], []string{"A", "B"}, []float64{2, 1})
+		if !reached || !reflect.DeepEqual(table.Rows, c.want) ||
+			table.Title != "Test accuracy at equal training loss, %" {
+			t.Errorf("%q: got %q, want %q", table.Title, table.Rows, c.want)
+		}
+	}
+	if _, reached := atLosses([]runtable.Row{{a}, {b}}, []string{"A", "B"},
+		[]float64{0.5}); reached {
+		t.Error("no run falls to 0.5")
+	}
+}
+
+// Only accuracies on the same images of runs that differ only in the algorithm and its rate are
+// subtracted.
+func TestDifferentImages(t *testing.T) {
+	root := t.TempDir()
+	settings := func(opt string, images, holdout int) map[string]any {
+		return map[string]any{"opt": opt, "lr": 0.5 + float64(images+holdout), "seed": 1,
+			"images": images, "holdout": holdout}
+	}
+	folders := []string{
+		write(t, root, "done", settings("gd", 100, 0), [3]float64{4, 2, 1}),
+		write(t, root, "done", settings("gdm", 100, 0), [3]float64{4, 2, 1}),
+		write(t, root, "done", settings("gdm", 200, 0), [3]float64{4, 2, 1}),
+		write(t, root, "done", settings("gdm", 100, 50), [3]float64{4, 2, 1}),
+	}
+	rows := runtable.Rows(runtable.ReadAll(folders, t.Output()))
+	const minus = "minus the first, paired by seed"
+	for n, want := range map[int]string{
+		3: "Test accuracy: training loss|A|B|" + minus + "|C",
+		4: "Accuracy: training loss|A (test accuracy)|B (test accuracy)|" + minus +
+			"|C (test accuracy)|D (held-out accuracy)",
+	} {
+		table, _ := atLosses(rows[:n], []string{"A", "B", "C", "D"}, []float64{2})
+		title := strings.TrimSuffix(table.Title, " at equal training loss, %")
+		if got := title + ": " + strings.Join(table.Head, "|"); got != want {
+			t.Errorf("%d rows: %s, want %s", n, got, want)
+		}
+		if got := len(table.Rows[0]); got != len(table.Head) {
+			t.Errorf("%d rows: %d cells below %d titles", n, got, len(table.Head))
+		}
+	}
+	var stdout bytes.Buffer
+	args := append([]string{"-at-loss=0.5,0.2", "-out=" + filepath.Join(root, "picture")},
+		folders...)
+	if err := run(t.Context(), &stdout, t.Output(), args); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(stdout.String(), "\nNo run that is done falls to a training loss of 0.5: "+
+		"name higher ones with -at-loss") || strings.Contains(stdout.String(), "none") {
+		t.Errorf("printed\n%s", &stdout)
 	}
 }
 

@@ -11,8 +11,8 @@
 // sharpness, noise of the gradient, groups of images, and steps by layer. A run that ended early
 // keeps its last values. Runs that have not ended are drawn as far as they are, as curves of their
 // own. GD is blue and GD+M vermilion; interventions are dashed. Of several configurations a table
-// gives the accuracies at equal training losses (-at-loss), and by how much the later ones are
-// above the first, paired by seed.
+// gives the accuracies at equal training losses (-at-loss), and by how much the later ones that
+// differ from the first only in the algorithm and its rate are above it, paired by seed.
 package main
 
 import (
@@ -63,9 +63,15 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 	fmt.Fprint(stdout, markdown.Align(table.Markdown()))
 	tables := []page.Table{table}
 	if len(rows) > 1 {
-		t := atLosses(rows, names(rows), levels)
-		fmt.Fprintf(stdout, "\n%s\n\n%s", t.Title, markdown.Align(t.Markdown()))
-		tables = append(tables, t)
+		t, reached := atLosses(rows, names(rows), levels)
+		if reached {
+			fmt.Fprintf(stdout, "\n%s\n\n%s", t.Title, markdown.Align(t.Markdown()))
+			tables = append(tables, t)
+		} else {
+			fmt.Fprintf(stdout, "\nNo run that is done falls to a training loss of %g: name "+
+				"higher ones with -at-loss to compare accuracies at equal losses.\n",
+				slices.Max(levels))
+		}
 	}
 	if err := picture(rows, settings).Write(*out); err != nil {
 		return err

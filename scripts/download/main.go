@@ -23,7 +23,7 @@
 //
 // The flags:
 //
-//	-data      cifar10 or cifar100
+//	-data      cifar10 or cifar100; it must be given
 //	-data-dir  folder for cifar-10-batches-bin or cifar-100-binary (default momentum/data in the
 //	           user's cache folder)
 //	-mirror    another source: the address of the tarball, or of a folder that contains it
@@ -53,12 +53,13 @@ func main() { os.Exit(cli.Main("download", run)) }
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("download", flag.ContinueOnError)
 	var o datasets.Options
-	data := flags.String("data", "", "cifar10|cifar100")
+	data := flags.String("data", "", "cifar10|cifar100; it must be given")
 	flags.StringVar(&o.Dir, "data-dir", "",
 		"`folder` of CIFAR; empty: momentum/data in the user's cache folder")
 	flags.StringVar(&o.Mirror, "mirror", "",
-		"`URL` of the tarball, or of a folder that contains it, in place of the official host")
-	flags.StringVar(&o.From, "from", "", "the official tarball, a `file` already on disk")
+		"`URL` of the tarball, or of a folder that contains it; empty: the official host")
+	flags.StringVar(&o.From, "from", "", "the official tarball, a `file` already on disk; empty: "+
+		"download it")
 	if err := cli.Parse(flags, args, stdout, "download fetches CIFAR-10 or CIFAR-100, checks it "+
 		"and unpacks it.\n\n  go run ./scripts/download -data=cifar10"); err != nil {
 		return err

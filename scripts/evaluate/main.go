@@ -64,13 +64,14 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	o.Backend = "auto"
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&o.checkpoint, "checkpoint", "", "a checkpoint in place of the final weights: "+
-		"its name in the run's checkpoints, such as step-00000150, or the `folder`'s path")
+	fs.StringVar(&o.checkpoint, "checkpoint", "", "a checkpoint: "+
+		"its name in the run's checkpoints, such as step-00000150, or the `folder`'s path; empty: "+
+		"the final weights")
 	fs.StringVar(&o.data, "data", "", strings.Join(datasets.Names(), "|")+"; empty: the run's")
 	fs.StringVar(&o.split, "split", "", "train (of the run's data, the images that it was trained "+
 		"on)|test|held-out; empty: test, or held-out if the run held images out")
 	fs.StringVar(&o.image, "image", "", "a `file`, PNG or JPEG, to classify. Its middle square is "+
-		"scaled to 32×32")
+		"scaled to 32×32; empty: the images of -data and -split")
 	fs.StringVar(&o.out, "out", "evaluate", "the `name` of the files, without an ending")
 	places := []string{"backend", "data-dir", "mirror", "offline"}
 	o.Bind(fs, places...)
@@ -87,12 +88,11 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			cli.FlagGroup{Title: "Where", Names: places})
 		return nil, err
 	case err != nil:
-		return nil, cli.Usagef("%w (see go run ./scripts/evaluate -h)", err)
+		return nil, cli.Usagef("%w; see -h", err)
 	case fs.NArg() > 0:
 		return nil, cli.Usagef("unexpected argument %q: want one run folder", fs.Arg(0))
 	case o.folder == "":
-		return nil, cli.Usagef("name a run folder, for example runs/NAME (see go run " +
-			"./scripts/evaluate -h)")
+		return nil, cli.Usagef("name a run folder, for example runs/NAME; see -h")
 	}
 	return o, o.validate()
 }

@@ -136,10 +136,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			cli.FlagGroup{Title: "Where", Names: places})
 		return nil, err
 	case err != nil:
-		return nil, cli.Usagef("%w (see go run ./scripts/interpolate -h)", err)
+		return nil, cli.Usagef("%w; see -h", err)
 	case len(names) != 2:
 		return nil, cli.Usagef("%d run folders, want two: runs/A runs/B, or two epochs of one "+
-			"run, runs/A@0 runs/A@100 (see go run ./scripts/interpolate -h)", len(names))
+			"run, runs/A@0 runs/A@100; see -h", len(names))
 	case o.points != 0 && o.points < 2:
 		return nil, cli.Usagef("-points must be 0 or at least 2, got %d", o.points)
 	case !(o.from <= 0) || math.IsInf(o.from, 0):

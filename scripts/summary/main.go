@@ -5,16 +5,16 @@
 //	go run ./scripts/summary -csv runs/* > runs.csv
 //	go run ./scripts/summary -where=opt=gdm,width=8 -sort=-accuracy runs/*
 //
-// The columns are the rule and its rate, every other setting that differs between the rows, and,
-// at the final weights, the loss and the accuracy on the training images, the epochs at which
-// each seed first had zero training error, and the accuracy on the evaluated images. Below the
-// table, each pair of rows that differ only in the algorithm or its rate has the difference of
-// the accuracies, paired by seed. Runs that have not ended or have diverged are shown as such;
-// folders that are no runs on images are named on the standard error. -csv writes a line for
-// each run, -json an object for each, with all settings; what is not known, such as the epoch of
-// zero training error before there is one, is empty or null. -where keeps the runs that have all of
-// some values, and -sort orders them by a column of the CSV, a setting, or eta_eff; a row of the
-// table stands where its first run does.
+// The columns are the rule and its rate, the names and tags of the runs if they have some, every
+// other setting that differs between the rows, and, at the final weights, the loss and the accuracy
+// on the training images, the epochs at which each seed first had zero training error, and the
+// accuracy on the evaluated images. Below the table, each pair of rows that differ only in the
+// algorithm or its rate has the difference of the accuracies, paired by seed. Runs that have not
+// ended or have diverged are shown as such; folders that are no runs on images are named on the
+// standard error. -csv writes a line for each run, -json an object for each, with all settings;
+// what is not known, such as the epoch of zero training error before there is one, is empty or
+// null. -where keeps the runs that have all of some values, and -sort orders them by a column of
+// the CSV, a setting, or eta_eff; a row of the table stands where its first run does.
 package main
 
 import (
@@ -26,7 +26,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"momentum/internal/cli"
 	"momentum/internal/markdown"
@@ -85,26 +84,25 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 // both rows have done. It is empty for fewer than two such seeds, and for rows that differ in more
 // than the algorithm and its rate.
 func difference(a, b runtable.Row) string {
-	algorithm := []string{"opt", "form", "momentum", "lr"}
-	if a[0].Without(algorithm...) != b[0].Without(algorithm...) {
+	if !runtable.SameButRule(a, b) {
 		return ""
 	}
 	points := runtable.Paired(a, b, func(r runtable.Run) float64 { return 100 * r.Accuracy })
 	if len(points) < 2 {
 		return ""
 	}
-	name := strings.ToUpper(a[0].Evaluated[:1]) + a[0].Evaluated[1:]
-	return fmt.Sprintf("\n%s accuracy of (%s, η = %s) minus (%s, η = %s), paired by seed: %s "+
-		"points, n = %d.\n", name, b[0].Rule, b[0].Settings["lr"], a[0].Rule,
+	return fmt.Sprintf("\n%s of (%s, η = %s) minus (%s, η = %s), paired by seed: %s "+
+		"points, n = %d.\n", a[0].AccuracyTitle(), b[0].Rule, b[0].Settings["lr"], a[0].Rule,
 		a[0].Settings["lr"], stats.WithFew(points), len(points))
 }
 
-// writeCSV writes a line for each run: its folder, rule, settings and numbers. A number that is not
-// known is empty.
+// writeCSV writes a line for each run: its folder, rule, name and tags, settings and
+// numbers. A number that is not known is empty.
 func writeCSV(w io.Writer, runs []runtable.Run, settings []string) error {
 	text := csv.NewWriter(w)
-	head := slices.Concat([]string{"folder", "state", "rule", "lr", "eta_eff", "seed"}, settings,
-		[]string{"evaluated"})
+	labels := runtable.Labels(runs)
+	head := slices.Concat([]string{"folder", "state", "rule", "lr", "eta_eff", "seed"}, labels,
+		settings, []string{"evaluated"})
 	for _, n := range runtable.Numbers {
 		head = append(head, n.Name)
 	}
@@ -112,6 +110,9 @@ func writeCSV(w io.Writer, runs []runtable.Run, settings []string) error {
 	for _, r := range runs {
 		line := []string{r.Folder, string(r.State), r.Rule, r.Settings["lr"], r.EffectiveRate,
 			r.Seed()}
+		for _, column := range labels {
+			line = append(line, r.Label(column))
+		}
 		for _, name := range settings {
 			line = append(line, r.Settings[name])
 		}
@@ -143,7 +144,7 @@ func writeJSON(w io.Writer, runs []runtable.Run) error {
 		}
 		object := map[string]any{"folder": r.Folder, "state": r.State, "rule": r.Rule,
 			"eta_eff": json.Number(r.EffectiveRate), "settings": settings,
-			"evaluated": r.Evaluated}
+			"evaluated": r.Evaluated, "name": r.Name, "tags": r.Tags}
 		for _, n := range runtable.Numbers {
 			object[n.Name] = nil
 			if x, known := n.Of(r); known {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -22,23 +23,26 @@ type completed struct {
 	loss, train, test float64
 	width, holdout    int
 	testColumn        string // test_accuracy if empty
+	manifest          string // "{}" if empty
+	branchScale       string // 1 if empty
 }
 
 // write writes the folder of a run below root.
 func (c completed) write(t *testing.T, root, state string) string {
 	t.Helper()
-	if c.testColumn == "" {
-		c.testColumn = "test_accuracy"
-	}
+	c.testColumn = cmp.Or(c.testColumn, "test_accuracy")
+	c.manifest, c.branchScale = cmp.Or(c.manifest, "{}"), cmp.Or(c.branchScale, "1")
 	dir := filepath.Join(root, fmt.Sprintf("%s-%d-%d", c.opt, c.width, c.seed))
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"state": state + "\n",
+		"state": state + "\n", "manifest.json": c.manifest,
 		"config.json": fmt.Sprintf(`{"settings":{"width":%d,"opt":%q,"seed":%d,"lr":0.5,`+
-			`"schedule":"cosine","holdout":%d},"derived":{"rule":%q,"eta_eff":5},"execution":{}}`,
-			c.width, c.opt, c.seed, c.holdout, c.opt),
+			`"schedule":"cosine","holdout":%d,"branch_scale":%s},`+
+			`"derived":{"rule":%q,"eta_eff":5},"execution":{}}`,
+			c.width, c.opt, c.seed, c.holdout, c.branchScale,
+			c.opt),
 		"metrics.jsonl": fmt.Sprintf(`{"step":0,"epoch":0,"loss":2,"train_accuracy":0.5,%[1]q:0.1}
 {"step":7,"epoch":7,"loss":1,"train_accuracy":1}
 {"step":9,"epoch":9,"loss":%g,"train_accuracy":%g,%[1]q:%[4]g}
@@ -99,7 +103,32 @@ func TestDifferentSettings(t *testing.T) {
 |---|---|---|---|---|---|---|---|---|
 | gd | 0.5 | 5 | 8 | 2 | 0 ± 0 | 0 ± 0 | 7, 7, diverged at 9 | 50 ± 0 |
 | gdm | 0.5 | 5 | 16 | 2 | 0 ± 0 | 0 ± 0 | 7, 7, running at 9 | 50 ± 0 |
-`, "left out: open "+filepath.Join(root, "config.json"))
+`, "left out: "+root+": it is no run folder: it has no config.json\n")
+}
+
+// What is left out is said in plain words, and long settings are shown short.
+func TestLeftOut(t *testing.T) {
+	root := t.TempDir()
+	missing := filepath.Join(root, "runs", "*")
+	begun := completed{opt: "gd", seed: 3}.write(t, root, "")
+	if err := os.Remove(filepath.Join(begun, "metrics.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(begun, "state")); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{missing, begun}
+	for i, scale := range []string{"0.4082482904638631", "12345678"} {
+		c := completed{opt: "gd", seed: 1, test: 0.5, width: i, branchScale: scale}
+		args = append(args, c.write(t, root, "done"))
+	}
+	checkOutput(t, args, `| rule | η | η_eff | width | branch_scale | n | training loss | `+
+		`training accuracy, % | zero training error at epoch | test accuracy, % |
+|---|---|---|---|---|---|---|---|---|---|
+| gd | 0.5 | 5 | 0 | 0.4082 | 1 | 0 | 0 | 7 | 50 |
+| gd | 0.5 | 5 | 1 | 12345678 | 1 | 0 | 0 | 7 | 50 |
+`, "left out: "+missing+": there is no such folder\n"+
+		"left out: "+begun+": it has no metrics.jsonl\n")
 }
 
 // Held-out images are read from either column and are named as such. A test accuracy has a column
@@ -157,6 +186,34 @@ func TestCSV(t *testing.T) {
 `, "")
 }
 
+// Names and tags have columns where a run has some. The runs of a row may have different ones.
+func TestNames(t *testing.T) {
+	root := t.TempDir()
+	a := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.25,
+		manifest: `{"name":"first try","tags":["slow","old"]}`}.write(t, root, "done")
+	b := completed{opt: "gd", seed: 2, loss: 0.5, train: 1, test: 0.25,
+		manifest: `{"name":"second try","tags":["slow","old"]}`}.write(t, root, "done")
+	c := completed{opt: "gd", seed: 1, loss: 0.5, train: 1, test: 0.5, width: 4}.write(t, root,
+		"done")
+	checkOutput(t, []string{a, b, c}, `| rule | η | η_eff | name | tags | width | n | `+
+		`training loss | training accuracy, % | zero training error at epoch | test accuracy, % |
+|---|---|---|---|---|---|---|---|---|---|---|
+| gd | 0.5 | 5 | first try; second try | slow, old | 0 | 2 | 0.5 ± 0 | 100 ± 0 | 7, 7 | 25 ± 0 |
+| gd | 0.5 | 5 |  |  | 4 | 1 | 0.5 | 100 | 7 | 50 |
+`, "")
+	checkOutput(t, []string{"-csv", a, c}, `folder,state,rule,lr,eta_eff,seed,name,tags,width,`+
+		`evaluated,epochs_done,loss,train_accuracy,zero_error_at,accuracy
+`+a+`,done,gd,0.5,5,1,first try,"slow, old",0,test,9,0.5,1,7,0.25
+`+c+`,done,gd,0.5,5,1,,,4,test,9,0.5,1,7,0.5
+`, "")
+	var out bytes.Buffer
+	if err := run(t.Context(), &out, t.Output(), []string{"-json", a}); err != nil ||
+		!strings.Contains(out.String(), `"name": "first try"`) ||
+		!strings.Contains(out.String(), "\"tags\": [\n   \"slow\",\n   \"old\"\n  ]") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
 // Objects in the order of -sort, of the runs that -where keeps; a diverged run has no loss.
 func TestJSON(t *testing.T) {
 	root := t.TempDir()
@@ -166,10 +223,11 @@ func TestJSON(t *testing.T) {
 	c := completed{opt: "gdm", seed: 1, loss: 0.5, train: 1, test: 0.5}.write(t, root, "done")
 	object := func(folder, state, width, loss, train string) string {
 		return fmt.Sprintf(`{"accuracy":%s,"epochs_done":9,"eta_eff":5,"evaluated":"test",`+
-			`"folder":%q,"loss":%s,"rule":"gd","settings":{"holdout":0,"lr":0.5,"opt":"gd",`+
-			`"schedule":"cosine","seed":1,"width":%s},"state":%q,"train_accuracy":%s,`+
-			`"zero_error_at":7}`, map[string]string{"null": "null", "1": "0.25"}[train], folder,
-			loss, width, state, train)
+			`"folder":%q,"loss":%s,"name":"","rule":"gd","settings":{"branch_scale":1,`+
+			`"holdout":0,"lr":0.5,"opt":"gd","schedule":"cosine","seed":1,"width":%s},"state":%q,"tags":null,`+
+			`"train_accuracy":%s,"zero_error_at":7}`,
+			map[string]string{"null": "null", "1": "0.25"}[train], folder, loss, width, state,
+			train)
 	}
 	var out, got bytes.Buffer
 	err := run(t.Context(), &out, t.Output(), []string{"-json", "-where=opt=gd", "-sort=-width", a,
