@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -241,6 +242,8 @@ func look(path string) (h Holder, alive bool, err error) {
 		if err != nil {
 			if link, e := os.Lstat(path); e == nil && link.Mode()&fs.ModeSymlink != 0 {
 				err = nil // no lock, and yet in the way: a link to nothing or to itself
+			} else if errors.Is(err, syscall.EISDIR) {
+				err = fmt.Errorf("%s: is a folder, want a lock file; move it away", path)
 			}
 			return Holder{}, false, err
 		}

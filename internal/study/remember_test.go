@@ -2,6 +2,7 @@ package study
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,5 +54,13 @@ func TestRemember(t *testing.T) {
 	if _, _, err := f.parse([]string{"status", "-out=" + out}); err == nil ||
 		!strings.Contains(err.Error(), "delete it, and give the flags of the study") {
 		t.Errorf("a damaged file: %v", err)
+	}
+	path := filepath.Join(out, rememberedFile)
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.parse([]string{"status", "-out=" + out}); err == nil ||
+		!strings.Contains(err.Error(), ": is a directory; move it away, and give the flags") {
+		t.Errorf("a folder in its place: %v", err)
 	}
 }
