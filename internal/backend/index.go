@@ -49,11 +49,17 @@ func (m machine) fetchWheel(ctx context.Context, w wheel, folder, label string, 
 	for _, r := range releases[w.version] {
 		if r.Digests.SHA256 == w.sha256 {
 			return path, fetch.Get(ctx, fetch.File{URL: r.URL, Path: path, SHA256: w.sha256},
-				fetch.Options{Out: o.Out, Label: label})
+				fetch.Options{Out: o.Out, Label: label, Advice: w.advice(folder)})
 		}
 	}
 	return "", fmt.Errorf("the package index has no file of %s %s with SHA-256 %s", w.pkg,
 		w.version, w.sha256)
+}
+
+// advice says how to do without a slow download.
+func (w wheel) advice(folder string) string {
+	return fmt.Sprintf("https://pypi.org/project/%s/%s/#files has %s too: put that into %s",
+		w.pkg, w.version, w.file, folder)
 }
 
 // ask requests a package's description from the index, and repeats a failed request once.
