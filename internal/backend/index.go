@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -102,18 +103,27 @@ func (m machine) request(ctx context.Context, pkg string) (release, error) {
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", address, answer.Status)
 	}
-	var description struct{ Releases release }
-	if err := json.NewDecoder(answer.Body).Decode(&description); err != nil {
+	// Redirections may have led from the address to another.
+	releases, err := parseAnswer(answer.Body, answer.Request.URL)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
+	}
+	return releases, nil
+}
+
+// parseAnswer reads the answer of the index, which came from an address.
+func parseAnswer(r io.Reader, from *url.URL) (release, error) {
+	var description struct{ Releases release }
+	if err := json.NewDecoder(r).Decode(&description); err != nil {
+		return nil, err
 	}
 	for _, files := range description.Releases {
 		for i := range files {
 			file, err := url.Parse(files[i].URL)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", address, err)
+				return nil, err
 			}
-			// Redirections may have led from the address to another.
-			files[i].URL = answer.Request.URL.ResolveReference(file).String()
+			files[i].URL = from.ResolveReference(file).String()
 		}
 	}
 	return description.Releases, nil

@@ -148,3 +148,26 @@ func TestRedirectToHTTP(t *testing.T) {
 		}
 	}
 }
+
+// Whatever Content-Range says, an answer is accepted only from the right byte of a file of the
+// right size.
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 7-99/100", "bytes 7-99/*", "bytes 7-99/-1", "bytes 8-99/100",
+		"bytes 7-", "bytes */100", "bytes */7", "bytes 99999999999999999999-1/2", ""} {
+		f.Add(s, int64(100))
+		f.Add(s, int64(0))
+	}
+	f.Fuzz(func(t *testing.T, header string, size int64) {
+		d := &download{File: File{Size: max(size, 0)}, part: filepath.Join(t.TempDir(), "part")}
+		resp := &http.Response{Header: http.Header{"Content-Range": {header}}}
+		total, err := d.checkRange(resp, 7)
+		if err == nil && (total < 0 || d.Size > 0 && total != d.Size ||
+			!regexp.MustCompile(`^bytes\s+\+?0*7-`).MatchString(header)) {
+			t.Errorf("%q is accepted, with a size of %d for %d", header, total, d.Size)
+		}
+		if err := d.checkUnsatisfiable(resp, 7); err == nil && (d.Size > 0 ||
+			!strings.Contains(header, "7")) {
+			t.Errorf("%q: no bytes from 7 on of %d are accepted as the whole", header, d.Size)
+		}
+	})
+}

@@ -5,7 +5,8 @@
 // A lock whose holder has died is taken over: at once if the holder ran on this machine, and after
 // two minutes without a heartbeat if it ran on another one. The age of a heartbeat is the
 // difference between this machine's clock and the file's time, so the clocks of machines that share
-// locks must agree to within a minute.
+// locks must agree to within a minute. A lock that is not whole is waited for, for up to three
+// seconds and without a word: its holder may be writing it.
 package lockfile
 
 import (

@@ -2,9 +2,11 @@ package study
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -63,4 +65,38 @@ func TestRemember(t *testing.T) {
 		!strings.Contains(err.Error(), ": is a directory; move it away, and give the flags") {
 		t.Errorf("a folder in its place: %v", err)
 	}
+}
+
+// Whatever study.json holds, it is remembered as it is written again, or is refused by its name.
+func FuzzRecall(f *testing.F) {
+	for _, s := range []string{
+		`{"command":"figure1","flags":{"out":"a"},"selection":{"rates":"1"}}`,
+		`{"command":1}`, `{"flags":[]}`, "null", "{", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		folder := t.TempDir()
+		path := filepath.Join(folder, rememberedFile)
+		write := func(text []byte) {
+			if err := os.WriteFile(path, text, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write([]byte(text))
+		old, err := recall(folder)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), path+": ") {
+				t.Errorf("%q: error %v", text, err)
+			}
+			return
+		}
+		again, err := json.Marshal(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(again)
+		if got, err := recall(folder); err != nil || !reflect.DeepEqual(got, old) {
+			t.Errorf("%q: %+v is read again as %+v, %v", text, old, got, err)
+		}
+	})
 }
