@@ -323,6 +323,13 @@ func TestUnpackHostile(t *testing.T) {
 		{"link to elsewhere", packWith(
 			entry{tar.Header{Name: "tiny/link", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, nil},
 			entry{tar.Header{Name: "tiny/link/evil"}, []byte("x")}), ""},
+		{"devices and a pipe", packWith(
+			entry{tar.Header{Name: "tiny/null", Typeflag: tar.TypeChar, Devmajor: 1}, nil},
+			entry{tar.Header{Name: "tiny/disk", Typeflag: tar.TypeBlock, Devmajor: 8}, nil},
+			entry{tar.Header{Name: "tiny/pipe", Typeflag: tar.TypeFifo}, nil}), ""},
+		{"device in place of a file",
+			packWith(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeChar, Devmajor: 1,
+				Devminor: 5}, nil}), "tiny/one.bin: entry of type '3'"},
 		{"second entry of a name", pack(append(slices.Clone(good),
 			entry{tar.Header{Name: "tiny/one.bin"}, make([]byte, len(one))})), ""},
 		{"symbolic link in place of a file",

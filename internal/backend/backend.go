@@ -82,6 +82,7 @@ type Backend struct {
 	Plugin       string   // absolute path of the PJRT plugin, "" for [Go]
 	PluginSHA256 string   // in hex, "" for [Go]
 	Flags        []string // XLA's, set by the user or by Open, with only the last part of paths
+	Threads      int      // of XLA on the CPU: these divide some sums among them; 0 elsewhere
 	cores        bool     // whether each device is a core of the CPU
 	Device       string   // description, such as "AMD EPYC, 2 cores"
 	Why          string   // reason for this backend, such as "no GPU was found"

@@ -208,7 +208,8 @@ func TestCPU(t *testing.T) {
 	if linked.Kind != CPU || linked.Plugin != link || linked.PluginSHA256 != b.PluginSHA256 {
 		t.Errorf("got %+v", linked)
 	}
-	if len(linked.Devices) != 3 || linked.Devices[2].Num != 2 || linked.Shares() != "3 cores" {
+	if len(linked.Devices) != 3 || linked.Threads != 3 ||
+		linked.Devices[2].Num != 2 || linked.Shares() != "3 cores" {
 		t.Errorf("devices %+v, %s, want three cores", linked.Devices, linked.Shares())
 	}
 	if n := os.Getenv("NPROC"); n != "3" {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -49,11 +50,17 @@ func (m machine) fetchWheel(ctx context.Context, w wheel, folder, label string, 
 	for _, r := range releases[w.version] {
 		if r.Digests.SHA256 == w.sha256 {
 			return path, fetch.Get(ctx, fetch.File{URL: r.URL, Path: path, SHA256: w.sha256},
-				fetch.Options{Out: o.Out, Label: label})
+				fetch.Options{Out: o.Out, Label: label, Advice: w.advice(folder)})
 		}
 	}
 	return "", fmt.Errorf("the package index has no file of %s %s with SHA-256 %s", w.pkg,
 		w.version, w.sha256)
+}
+
+// advice says how to do without a slow download.
+func (w wheel) advice(folder string) string {
+	return fmt.Sprintf("https://pypi.org/project/%s/%s/#files has %s too: put that into %s",
+		w.pkg, w.version, w.file, folder)
 }
 
 // ask requests a package's description from the index, and repeats a failed request once.
@@ -96,18 +103,27 @@ func (m machine) request(ctx context.Context, pkg string) (release, error) {
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", address, answer.Status)
 	}
-	var description struct{ Releases release }
-	if err := json.NewDecoder(answer.Body).Decode(&description); err != nil {
+	// Redirections may have led from the address to another.
+	releases, err := parseAnswer(answer.Body, answer.Request.URL)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
+	}
+	return releases, nil
+}
+
+// parseAnswer reads the answer of the index, which came from an address.
+func parseAnswer(r io.Reader, from *url.URL) (release, error) {
+	var description struct{ Releases release }
+	if err := json.NewDecoder(r).Decode(&description); err != nil {
+		return nil, err
 	}
 	for _, files := range description.Releases {
 		for i := range files {
 			file, err := url.Parse(files[i].URL)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", address, err)
+				return nil, err
 			}
-			// Redirections may have led from the address to another.
-			files[i].URL = answer.Request.URL.ResolveReference(file).String()
+			files[i].URL = from.ResolveReference(file).String()
 		}
 	}
 	return description.Releases, nil

@@ -94,12 +94,13 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 		if err != nil {
 			return nil, err
 		}
-		devices = n
+		devices, b.Threads = n, cores()
 		options["cpu_device_count"] = int64(n)
 		if b.cores {
 			// XLA takes as many threads as it has devices. One thread adds up in another order than
 			// two or more, so a single device is the first of two.
-			options["cpu_device_count"] = int64(max(n, 2))
+			b.Threads = max(n, 2)
+			options["cpu_device_count"] = int64(b.Threads)
 			defer setTemporarily("NPROC", "1")()
 		}
 	}

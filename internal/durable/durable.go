@@ -65,6 +65,9 @@ func replace(path string, perm fs.FileMode, write func(io.Writer) error) (err er
 		return err
 	}
 	if err := os.Rename(temporary, path); err != nil {
+		if info, e := os.Lstat(path); e == nil && info.IsDir() {
+			err = fmt.Errorf("%w; move it away", syscall.EISDIR)
+		}
 		return err
 	}
 	return SyncDir(filepath.Dir(path))
@@ -154,6 +157,22 @@ func alive(pid int) bool {
 	}
 	err = p.Signal(syscall.Signal(0))
 	return err == nil || errors.Is(err, fs.ErrPermission)
+}
+
+// Misplaced reports whether an error of a file is that something else lies in its place: a folder,
+// a file in the place of its folder, or a link that leads to itself.
+func Misplaced(err error) bool {
+	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) ||
+		errors.Is(err, syscall.ELOOP)
+}
+
+// WithRemedy adds to a [Misplaced] error what to do about it, and leaves out the name of the system
+// call. It returns other errors as they are.
+func WithRemedy(err error, remedy string) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) && Misplaced(err) {
+		return fmt.Errorf("%s: %w; %s", e.Path, e.Err, remedy)
+	}
+	return err
 }
 
 // SyncFile flushes to disk what the system still buffers of a file.

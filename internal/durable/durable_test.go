@@ -76,6 +76,23 @@ func wantOnly(t *testing.T, dir string, names ...string) {
 	}
 }
 
+// A folder in a file's place stays, and the error says what to do about it.
+func TestFolderInPlace(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := os.MkdirAll(filepath.Join(path, "more"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, WriteBytes(path, nil), "cannot write "+path+": is a directory; move it away")
+	wantOnly(t, dir, "f")
+	_, err := os.ReadFile(path)
+	wantError(t, WithRemedy(err, "mend it"), path+": is a directory; mend it")
+	_, err = os.ReadFile(filepath.Join(dir, "none"))
+	if got := WithRemedy(err, "mend it"); got != err {
+		t.Errorf("a missing file: got error %v, want %v", got, err)
+	}
+}
+
 func TestCreate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "batch.bin")

@@ -136,6 +136,7 @@ type download struct {
 	part    string        // the path PATH.part
 	bar     *progress.Bar // nil before the first answer
 	resumed bool          // the part began in an earlier attempt
+	encoded string        // the encoding that the last answer declared, or ""
 	began   time.Time
 	advised bool // the advice was said
 }
@@ -162,6 +163,9 @@ func (d *download) run(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			return stopped(ctx, n)
+		}
+		if d.encoded != "" {
+			err = fmt.Errorf("%w (the server declares the encoding %q)", err, d.encoded)
 		}
 		if errors.As(err, new(final)) {
 			return err
@@ -221,6 +225,7 @@ func (d *download) attempt(ctx context.Context) (have int64, err error) {
 		return have, err
 	}
 	defer resp.Body.Close()
+	d.encoded = resp.Header.Get("Content-Encoding") // wrong, if the checksum is right
 	body := bufio.NewReaderSize(&watched{ctx, resp.Body, stall, d.Stall}, 1<<18)
 
 	var total int64

@@ -119,9 +119,11 @@ func (d *download) checkWhole(resp *http.Response, body *bufio.Reader) (total in
 
 var title = regexp.MustCompile(`(?is)<title[^>]*>\s*(.{0,80}?)\s*</title>`)
 
-// htmlPage describes a body that is an HTML page, and returns "" for any other body.
+// htmlPage describes a body that is an HTML page, and returns "" for any other body. It looks at
+// what the first read brings: a slow server may take hours for more.
 func htmlPage(body *bufio.Reader) string {
-	head, _ := body.Peek(4096)
+	body.Peek(1) // an error is that of the next read, too
+	head, _ := body.Peek(body.Buffered())
 	kind := http.DetectContentType(bytes.TrimPrefix(head, []byte("\ufeff")))
 	if !strings.HasPrefix(kind, "text/html") {
 		return ""

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -21,16 +22,21 @@ func flipped(text string) string {
 	return string(b)
 }
 
-// damage changes a file: to a text, to nothing for "-", or to a folder for "/".
+// damage changes a file: to a text, to nothing for "-", to a folder for "/", or to a link to
+// nothing for "->".
 func damage(t *testing.T, path, text string) {
 	t.Helper()
-	err := error(nil)
-	if text == "-" || text == "/" {
+	var err error
+	if text == "-" || text == "/" || text == "->" {
 		err = os.RemoveAll(path)
 	}
-	if text == "/" && err == nil {
-		err = os.Mkdir(path, 0o777)
-	} else if text != "-" && err == nil {
+	switch text {
+	case "-":
+	case "/":
+		err = errors.Join(err, os.Mkdir(path, 0o777))
+	case "->":
+		err = errors.Join(err, os.Symlink("nowhere", path))
+	default:
 		err = os.WriteFile(path, []byte(text), 0o666)
 	}
 	if err != nil {
@@ -144,7 +150,9 @@ func TestDamagedWhileStopped(t *testing.T) {
 		{"initial.safetensors", "/", "3 of 4",
 			[]string{"initial.safetensors: did not hold the initial weights"}},
 		{"checkpoints", "-", "", nil},
-		{"checkpoints/step-00000003/SHA256SUMS", "link", "2 of 4", []string{newest}},
+		{"checkpoints/step-00000003/SHA256SUMS", "->", "2 of 4", []string{newest}},
+		{"checkpoints/step-00000003", "->", "2 of 4", []string{newest}},
+		{"checkpoints/step-00000003", "/", "2 of 4", []string{newest}},
 	} {
 		root := t.TempDir()
 		if err := os.CopyFS(root, os.DirFS(stopped)); err != nil {
@@ -152,12 +160,7 @@ func TestDamagedWhileStopped(t *testing.T) {
 		}
 		dir := folder(t, root)
 		path := filepath.Join(dir, tt.file)
-		if damage(t, path, tt.text); tt.text == "link" {
-			damage(t, path, "-")
-			if err := os.Symlink("nowhere", path); err != nil {
-				t.Fatal(err)
-			}
-		}
+		damage(t, path, tt.text)
 		status, stdout, stderr := cifar(t, t.Context(), testArgs(root)...)
 		_, resumed, _ := strings.Cut(stdout, "          resumed before step ")
 		if status != cli.Done || strings.Contains(stdout, "resumed") != (tt.resumed != "") ||
@@ -181,8 +184,8 @@ func TestDamagedWhileStopped(t *testing.T) {
 	damage(t, filepath.Join(dir, "state"), "running\n")
 	damage(t, filepath.Join(dir, "checkpoints"), "-")
 	damage(t, filepath.Join(dir, "checkpoints"), "a file")
-	fails(t, cli.Failed, "checkpoints: is a file, want a folder: remove it, and the same command "+
-		"starts from the first step", testArgs(stopped)...)
+	fails(t, cli.Failed, "checkpoints: is a file or a link to nothing, want a folder: remove it, "+
+		"and the same command starts from the first step", testArgs(stopped)...)
 }
 
 // A result without weights is believed only if the run was slim, however it is shown.

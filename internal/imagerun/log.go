@@ -68,6 +68,10 @@ func (t *training) openLog(ctx context.Context, resumed bool, keep int64) (*runL
 	l.manifest = Manifest{Precision: t.Precision, Name: cmp.Or(t.Title, l.earlier.Name),
 		Tags:       l.earlier.Tags,
 		Provenance: provenance.Collect(ctx, t.backend, l.earlier.Provenance)}
+	if moved := l.manifest.Moved(l.earlier.Provenance); moved != "" {
+		t.bar.Interrupt()
+		fmt.Fprintf(t.stderr, "warning: %s\n", moved)
+	}
 	if t.Tags != "" {
 		l.manifest.Tags = strings.Split(t.Tags, ",")
 	}

@@ -193,3 +193,25 @@ func TestDamagedCheckpoint(t *testing.T) {
 	}
 	sameResult(t, folder(t, stopped), folder(t, calm))
 }
+
+// A run that goes on with another number of devices says so, and ends all the same.
+func TestOtherDevices(t *testing.T) {
+	root := t.TempDir()
+	ctx := &runtest.Countdown{Context: t.Context(), Calls: 3*(2+3) + 1}
+	if status, _, stderr := cifar(t, ctx, testArgs(root, "-checkpoint-every=0s",
+		"-devices=1")...); status != cli.Stopped {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	path := filepath.Join(folder(t, root), "manifest.json")
+	one := runtest.Read(t, path)
+	damage(t, path, strings.Replace(one, `"devices": 1`, `"devices": 3`, 1))
+	const want = "warning: the run goes on with another number of devices, 1 instead of 3: the " +
+		"last digits may differ from those of an undisturbed run\n"
+	if status, _, stderr := cifar(t, t.Context(), testArgs(root, "-devices=1")...); status !=
+		cli.Done || stderr != want {
+		t.Errorf("status %d, %q, want %q", status, stderr, want)
+	}
+	if got := runtest.Read(t, path); !strings.Contains(got, `"devices": 1`) {
+		t.Errorf("the manifest does not name the one device: %s", got)
+	}
+}

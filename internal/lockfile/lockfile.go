@@ -5,7 +5,8 @@
 // A lock whose holder has died is taken over: at once if the holder ran on this machine, and after
 // two minutes without a heartbeat if it ran on another one. The age of a heartbeat is the
 // difference between this machine's clock and the file's time, so the clocks of machines that share
-// locks must agree to within a minute.
+// locks must agree to within a minute. A lock that is not whole is waited for, for up to three
+// seconds and without a word: its holder may be writing it.
 package lockfile
 
 import (
@@ -17,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -241,6 +243,8 @@ func look(path string) (h Holder, alive bool, err error) {
 		if err != nil {
 			if link, e := os.Lstat(path); e == nil && link.Mode()&fs.ModeSymlink != 0 {
 				err = nil // no lock, and yet in the way: a link to nothing or to itself
+			} else if errors.Is(err, syscall.EISDIR) {
+				err = fmt.Errorf("%s: is a folder, want a lock file; move it away", path)
 			}
 			return Holder{}, false, err
 		}

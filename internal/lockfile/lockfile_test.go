@@ -92,6 +92,22 @@ func TestDanglingLink(t *testing.T) {
 	}
 }
 
+// A folder is no lock, and stays: the error says what to do about it.
+func TestFolderInPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if err := os.Mkdir(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Acquire(path)
+	_, _, heldErr := Held(path)
+	for _, err := range []error{err, heldErr} {
+		if want := path + ": is a folder, want a lock file; move it away"; err == nil ||
+			err.Error() != "lockfile: "+want {
+			t.Errorf("got error %v, want %s", err, want)
+		}
+	}
+}
+
 // RemoveDead removes the lock of a dead process and leaves that of a living one.
 func TestRemoveDead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")

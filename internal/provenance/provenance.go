@@ -5,6 +5,7 @@ package provenance
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,8 @@ type Provenance struct {
 	Modules      map[string]string `json:"modules"`
 	Backend      string            `json:"backend"`
 	Device       string            `json:"device"`
-	Devices      int               `json:"devices"` // that share the work
+	Devices      int               `json:"devices"`           // that share the work
+	Threads      int               `json:"threads,omitempty"` // of XLA, on a CPU
 	Plugin       string            `json:"plugin,omitempty"`
 	PluginSHA256 string            `json:"plugin_sha256,omitempty"`
 	XLAFlags     []string          `json:"xla_flags,omitempty"`
@@ -38,7 +40,7 @@ func Collect(ctx context.Context, be *backend.Backend, before Provenance) Proven
 	p := Provenance{
 		Revision: revision(ctx), Go: runtime.Version(), Modules: backend.Modules(),
 		Backend: string(be.Kind), Device: be.Device, Devices: len(be.Devices),
-		PluginSHA256: be.PluginSHA256, XLAFlags: be.Flags,
+		Threads: be.Threads, PluginSHA256: be.PluginSHA256, XLAFlags: be.Flags,
 		Started: time.Now().UTC().Truncate(time.Second),
 	}
 	if be.Plugin != "" {
@@ -48,6 +50,20 @@ func Collect(ctx context.Context, be *backend.Backend, before Provenance) Proven
 		p.Started = before.Started
 	}
 	return p
+}
+
+// Moved says that a run goes on with other devices than before, so that its sums may be rounded
+// otherwise: "" if it does not. On a CPU the threads decide: one device has two, as two have.
+func (p Provenance) Moved(before Provenance) string {
+	now, then, what := p.Devices, before.Devices, "devices"
+	if p.Threads > 0 && before.Threads > 0 {
+		now, then, what = p.Threads, before.Threads, "threads of XLA"
+	}
+	if then == 0 || now == then {
+		return ""
+	}
+	return fmt.Sprintf("the run goes on with another number of %s, %d instead of %d: the last "+
+		"digits may differ from those of an undisturbed run", what, now, then)
 }
 
 // Read reads the manifest of an earlier process into v. If the manifest is missing or damaged, v

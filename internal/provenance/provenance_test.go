@@ -31,3 +31,29 @@ func TestCollect(t *testing.T) {
 		}
 	}
 }
+
+// On a CPU the threads of XLA decide, where both processes recorded them, else the devices.
+func TestMoved(t *testing.T) {
+	of := func(devices, threads int) Provenance {
+		return Provenance{Devices: devices, Threads: threads}
+	}
+	for _, tt := range []struct {
+		now, before Provenance
+		want        string // the beginning, or "" for no move
+	}{
+		{of(2, 2), Provenance{}, ""}, // the first process
+		{of(2, 2), of(2, 2), ""},
+		{of(2, 2), of(1, 2), ""},
+		{of(4, 4), of(2, 2), "the run goes on with another number of threads of XLA, 4 instead " +
+			"of 2: the last digits may differ"},
+		{of(1, 2), of(1, 1), "the run goes on with another number of threads of XLA, 2 instead "},
+		{of(4, 4), of(3, 0), "the run goes on with another number of devices, 4 instead of 3: "},
+		{of(1, 0), of(8, 0), "the run goes on with another number of devices, 1 instead of 8: "},
+	} {
+		if got := tt.now.Moved(tt.before); !strings.HasPrefix(got, tt.want) ||
+			(tt.want == "") != (got == "") {
+			t.Errorf("%d and %d, before %d and %d: %q, want %q", tt.now.Devices, tt.now.Threads,
+				tt.before.Devices, tt.before.Threads, got, tt.want)
+		}
+	}
+}

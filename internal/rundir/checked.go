@@ -78,7 +78,7 @@ func Verify(folder string, derived []string, required ...string) error {
 	case slices.Contains(derived, filepath.Base(damage.Path)):
 		return fmt.Errorf("rundir: %w; the run's command makes it anew", err)
 	}
-	return fmt.Errorf("rundir: %w; %s", err, remedy)
+	return fmt.Errorf("rundir: %w", withRemedy(err))
 }
 
 // Verify is the function [Verify] of an open folder, but returns what is wrong with derived files,
@@ -99,7 +99,7 @@ func (d *Dir) Verify(derived []string, required ...string) (remake []*DamagedErr
 		case errors.As(e, &damage) && slices.Contains(derived, s.name):
 			remake = append(remake, damage)
 		default:
-			return nil, fmt.Errorf("rundir: %w; %s", e, remedy)
+			return nil, fmt.Errorf("rundir: %w", withRemedy(e))
 		}
 	}
 	if len(remake) == 0 { // the sums do not list what is required

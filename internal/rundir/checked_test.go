@@ -62,7 +62,8 @@ func TestVerifyOnce(t *testing.T) {
 // A result that is changed into the other one is damage, and each kind of damage has its remedy.
 func TestVerify(t *testing.T) {
 	const anew, restore = "; the run's command makes it anew",
-		"; restore it, or start over with -fresh, which keeps it under another name"
+		"; restore it, or start over with -fresh of the run's command, which keeps it under " +
+			"another name"
 	for _, tt := range []struct {
 		state      State
 		file, text string // its new content; "-" removes it, "/" makes it a folder
@@ -116,8 +117,8 @@ func TestVerify(t *testing.T) {
 }
 
 // A process that was killed between a new checkpoint and the removal of the oldest leaves three,
-// and one that was set aside is damaged in any way. The end of the run removes the oldest and seals
-// the others.
+// and those that were set aside are damaged in any way, or are no folders. The end of the run
+// removes the oldest and seals the others.
 func TestSealChecksCheckpoints(t *testing.T) {
 	d := saved(t, 2, 3)
 	must(t, os.CopyFS(d.Path(checkpointsDir, "step-00000001"),
@@ -125,6 +126,8 @@ func TestSealChecksCheckpoints(t *testing.T) {
 	aside := d.Path(checkpointsDir, "step-00000004.damaged")
 	must(t, os.Mkdir(aside, 0o777))
 	must(t, os.Symlink("nowhere", filepath.Join(aside, "w")))
+	must(t, os.Symlink("nowhere", d.Path(checkpointsDir, "step-00000005.damaged")))
+	write(t, "no folder", d.Path(checkpointsDir, "step-00000006.damaged"))
 	must(t, d.Seal(Done))
 	names, err := d.checkpoints()
 	if want := []string{"step-00000002", "step-00000003"}; err != nil ||
@@ -138,9 +141,11 @@ func TestSealChecksCheckpoints(t *testing.T) {
 }
 
 func TestFileInPlaceOfCheckpoints(t *testing.T) {
-	d := saved(t)
-	write(t, "", d.Path(checkpointsDir))
-	_, _, err := d.LoadCheckpoint(func(string) error { return nil })
-	wantError(t, err, "rundir: "+d.Path(checkpointsDir)+": is a file, want a folder: remove it, "+
-		"and the same command starts from the first step")
+	for _, what := range []string{"a file", "->"} {
+		d := saved(t)
+		misplace(t, d.Path(checkpointsDir), what)
+		_, _, err := d.LoadCheckpoint(func(string) error { return nil })
+		wantError(t, err, "rundir: "+d.Path(checkpointsDir)+": is a file or a link to "+
+			"nothing, want a folder: remove it, and the same command starts from the first step")
+	}
 }

@@ -179,12 +179,14 @@ func (d *Dir) LoadCheckpoint(load func(folder string) error) (found bool, warnin
 // checkpoints lists the names of the checkpoints, oldest first, and removes the incomplete ones of
 // killed processes.
 func (d *Dir) checkpoints() ([]string, error) {
-	entries, err := os.ReadDir(d.Path(checkpointsDir))
-	if errors.Is(err, fs.ErrNotExist) {
+	root := d.Path(checkpointsDir)
+	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	} else if errors.Is(err, syscall.ENOTDIR) {
-		return nil, fmt.Errorf("%s: is a file, want a folder: remove it, and the same command "+
-			"starts from the first step", d.Path(checkpointsDir))
+	}
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: is a file or a link to nothing, want a folder: remove it, and "+
+			"the same command starts from the first step", root)
 	} else if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package rundir
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -203,6 +204,43 @@ func FuzzVerify(f *testing.F) {
 			if strings.TrimRight(line, "\r\n") != strings.TrimSuffix(good, "\n") {
 				t.Errorf("accepted the line %q", line)
 			}
+		}
+	})
+}
+
+// Whatever metrics.json of a checkpoint holds, the rows are accepted only with their checksum.
+func FuzzHistory(f *testing.F) {
+	d, err := Open(spec(f.TempDir()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { d.Close() })
+	if err := d.AppendRow(row(0, 1)); err != nil {
+		f.Fatal(err)
+	}
+	metrics, err := os.ReadFile(d.Path(metricsFile))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, n := range []int{0, 7, len(metrics), len(metrics) + 1, -1} {
+		sum := sha256.Sum256(metrics[:min(max(n, 0), len(metrics))])
+		f.Add(fmt.Sprintf(`{"bytes":%d,"sha256":"%x"}`, n, sum))
+	}
+	for _, s := range []string{`{"bytes":1e99}`, `{"bytes":9223372036854775807}`, "null", "[]",
+		""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		folder := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(folder, historyFile), []byte(text), 0o666))
+		if d.checkHistory(folder) != nil {
+			return
+		}
+		var got history
+		must(t, json.Unmarshal([]byte(text), &got))
+		if n := got.Bytes; n < 0 || n > int64(len(metrics)) ||
+			got.SHA256 != fmt.Sprintf("%x", sha256.Sum256(metrics[:n])) {
+			t.Errorf("%q is accepted", text)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func ReadConfig(path string) (settings, derived, execution json.RawMessage, err 
 		settings, derived, execution, err = parseConfig(path, b)
 	}
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("rundir: %w", err)
+		return nil, nil, nil, readError(path, err)
 	}
 	return settings, derived, execution, nil
 }

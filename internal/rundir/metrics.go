@@ -61,7 +61,7 @@ func (r Row) Get(name string) (float64, bool) {
 func ReadMetrics(path string) ([]Row, error) {
 	rows, _, err := readMetrics(path)
 	if err != nil {
-		return nil, fmt.Errorf("rundir: %w", err)
+		return nil, readError(path, err)
 	}
 	return rows, nil
 }
@@ -260,7 +260,7 @@ func (d *Dir) AppendRow(r Row) error {
 // a checkpoint cuts the rows that it is about to compute again.
 func (d *Dir) CutRows(afterStep int64) error {
 	if err := d.cutRows(afterStep); err != nil {
-		return fmt.Errorf("rundir: %w", err)
+		return fmt.Errorf("rundir: %w", withRemedy(err))
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func (d *Dir) CutRows(afterStep int64) error {
 func (d *Dir) cutRows(afterStep int64) error {
 	size, last, err := d.rowsUpTo(afterStep)
 	if err != nil {
-		return fmt.Errorf("%w; %s", err, remedy)
+		return damagedBy(d.Path(metricsFile), err)
 	}
 	d.size, d.last = size, last
 	if err := d.metrics.Truncate(d.size); err != nil {

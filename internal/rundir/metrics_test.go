@@ -187,7 +187,7 @@ func TestReadMetricsRefuses(t *testing.T) {
 	for _, test := range tests {
 		write(t, "{\"step\":0}\n"+test.second+"\n{\"step\":9}\n", path)
 		_, err := ReadMetrics(path)
-		wantError(t, err, "rundir: "+path+":2: "+test.want)
+		wantError(t, err, "rundir: "+path+":2: "+test.want+"; "+remedy)
 	}
 	if _, err := ReadMetrics(path + "x"); !errors.Is(err, fs.ErrNotExist) ||
 		!strings.HasPrefix(err.Error(), "rundir: ") {

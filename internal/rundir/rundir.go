@@ -38,6 +38,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -98,6 +99,11 @@ func Name(label string, settings any) (string, error) {
 	return label + "-" + hex.EncodeToString(hash[:])[:10], nil
 }
 
+var endsInHash = regexp.MustCompile(`-[0-9a-f]{10}$`)
+
+// IsName reports whether a name is like that of a run folder.
+func IsName(name string) bool { return endsInHash.MatchString(name) }
+
 // Open creates or reopens the folder Root/[Name] and locks it. If another process has it open, the
 // error wraps a [*lockfile.HeldError]. A folder whose config.json is missing, is damaged or has
 // other settings is an error and stays as it is, unless Fresh is set. The folder of a run that has
@@ -123,7 +129,7 @@ func Open(s Spec) (*Dir, error) {
 		return nil, fmt.Errorf("rundir: %w", err)
 	}
 	if err := d.open(s); err != nil {
-		return nil, errors.Join(fmt.Errorf("rundir: %w", err), d.Close())
+		return nil, errors.Join(fmt.Errorf("rundir: %w", withRemedy(err)), d.Close())
 	}
 	return d, nil
 }
@@ -154,6 +160,8 @@ func (d *Dir) open(s Spec) error {
 		}
 	} else if !errors.Is(err, fs.ErrExist) {
 		return err
+	} else if err := checkFolder(d.path); err != nil {
+		return damagedBy(d.path, err)
 	}
 	if d.lock != nil {
 		if err := d.removeTemporary(); err != nil {
@@ -166,10 +174,15 @@ func (d *Dir) open(s Spec) error {
 	if err := d.writeConfig(s); err != nil || d.ended() {
 		return err
 	}
+	for _, name := range []string{csvFile, EventsFile, sumsFile} { // before hours of work
+		if info, err := os.Lstat(d.Path(name)); err == nil && info.IsDir() {
+			return damaged(d.Path(name), "%w", syscall.EISDIR)
+		}
+	}
 	var err error
 	d.metrics, err = durable.Open(d.Path(metricsFile))
 	if err != nil {
-		return err
+		return damagedBy(d.Path(metricsFile), err)
 	}
 	if err := d.cutRows(math.MaxInt64); err != nil { // keeps all rows, cuts a torn last line
 		return err
@@ -225,14 +238,14 @@ func (d *Dir) writeConfig(s Spec) error {
 			return err
 		}
 		if len(entries) > 0 {
-			return fmt.Errorf("%s: has %s but no %s, want a run folder; %s", d.path,
-				entries[0].Name(), configFile, remedy)
+			return damaged(d.path, "has %s but no %s, want a run folder", entries[0].Name(),
+				configFile)
 		}
 	} else if err != nil {
-		return err
+		return damagedBy(d.Path(configFile), err)
 	} else {
 		if err := checkSettings(d.Path(configFile), old, s.Settings); err != nil {
-			return fmt.Errorf("%w; %s", err, remedy)
+			return damagedBy(d.Path(configFile), err)
 		}
 		// A run with a result keeps the record of how it was executed, and stays sealed.
 		if d.ended() || bytes.Equal(old, text) {
@@ -241,8 +254,6 @@ func (d *Dir) writeConfig(s Spec) error {
 	}
 	return durable.WriteBytes(d.Path(configFile), text)
 }
-
-const remedy = "restore it, or start over with -fresh, which keeps it under another name"
 
 func (d *Dir) readState() (err error) {
 	d.state, err = readState(d.path)
@@ -253,7 +264,7 @@ func (d *Dir) readState() (err error) {
 func ReadState(path string) (State, error) {
 	s, err := readState(path)
 	if err != nil {
-		err = fmt.Errorf("rundir: %w", err)
+		err = fmt.Errorf("rundir: %w", withRemedy(err))
 	}
 	return s, err
 }
@@ -264,11 +275,11 @@ func readState(path string) (State, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	} else if err != nil {
-		return "", err
+		return "", damagedBy(path, err)
 	}
 	s := State(strings.TrimSpace(string(b)))
 	if err := s.check(); err != nil {
-		return "", fmt.Errorf("%s: %w; %s", path, err, remedy)
+		return "", damaged(path, "%w", err)
 	}
 	return s, nil
 }

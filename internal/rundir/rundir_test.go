@@ -206,7 +206,8 @@ func TestFresh(t *testing.T) {
 }
 
 func TestDamaged(t *testing.T) {
-	const remedy = "; restore it, or start over with -fresh, which keeps it under another name"
+	const remedy = "; restore it, or start over with -fresh of the run's command, which keeps it " +
+		"under another name"
 	tests := []struct {
 		name    string
 		file    string

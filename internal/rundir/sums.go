@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
@@ -48,14 +47,27 @@ func damagedBy(path string, err error) error {
 // lies in their places, if anything. Others, such as EIO or EACCES, say nothing about that.
 func aboutContent(err error) bool {
 	e := (*fs.PathError)(nil)
-	return !errors.As(err, &e) || misplaced(err) || errors.Is(err, fs.ErrNotExist)
+	return !errors.As(err, &e) || durable.Misplaced(err) || errors.Is(err, fs.ErrNotExist)
 }
 
-// misplaced reports whether a file could not be read because a folder lies in its place, a file in
-// that of its folder, or a link that leads nowhere.
-func misplaced(err error) bool {
-	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) ||
-		errors.Is(err, syscall.ELOOP)
+const remedy = "restore it, or start over with -fresh of the run's command, which keeps it under " +
+	"another name"
+
+// withRemedy adds the remedy to the error of a damaged file, and leaves other errors as they are.
+func withRemedy(err error) error {
+	if errors.As(err, new(*DamagedError)) {
+		return fmt.Errorf("%w; %s", err, remedy)
+	}
+	return err
+}
+
+// readError is the error of reading a file of a run folder, with the remedy if the file is damaged.
+// That the file does not exist is no damage: the folder may be that of no run.
+func readError(path string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		err = withRemedy(damagedBy(path, err))
+	}
+	return fmt.Errorf("rundir: %w", err)
 }
 
 // sum is a line of SHA256SUMS.
@@ -63,18 +75,17 @@ type sum struct{ name, sha256 string }
 
 // writeSums flushes the files below a folder to disk and writes SHA256SUMS, in the order of the
 // names: for each file its SHA-256 in hexadecimal, two spaces and its path relative to the folder.
-// listed decides by that path whether a file counts. Damaged folders that were set aside do not.
-// more are sums of files that are yet to be written.
+// listed decides by that path whether a file counts. Temporary files and damaged checkpoints that
+// were set aside do not. more are sums of files that are yet to be written.
 func writeSums(folder string, listed func(name string) bool, more ...sum) error {
 	sums := more
 	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case path != folder && e.IsDir() &&
-			(durable.IsTemporary(e.Name()) || filepath.Ext(e.Name()) == damagedSuffix):
+		case path != folder && e.IsDir() && uncounted(e.Name()):
 			return fs.SkipDir
-		case e.IsDir() || durable.IsTemporary(e.Name()):
+		case e.IsDir() || uncounted(e.Name()):
 			return nil
 		}
 		name, err := filepath.Rel(folder, path)
@@ -98,6 +109,12 @@ func writeSums(folder string, listed func(name string) bool, more ...sum) error 
 		}
 		return nil
 	})
+}
+
+// uncounted reports whether a name is that of something temporary, or of a damaged checkpoint that
+// was set aside: a folder, or what lay in its place.
+func uncounted(name string) bool {
+	return durable.IsTemporary(name) || filepath.Ext(name) == damagedSuffix
 }
 
 // readSums reads the SHA256SUMS of a folder, which must exist and list at least the required files.
@@ -203,10 +220,8 @@ func Check(path string) (State, error) {
 }
 
 func check(path string) (State, error) {
-	if info, err := os.Stat(path); err != nil {
+	if err := checkFolder(path); err != nil {
 		return "", err
-	} else if !info.IsDir() {
-		return "", damaged(path, "is a file, want a folder")
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -219,7 +234,7 @@ func check(path string) (State, error) {
 	}
 	state, err := readState(path)
 	if err != nil {
-		return "", damagedBy(filepath.Join(path, stateFile), err)
+		return "", err
 	}
 	if state == Done || state == Diverged {
 		if err := verifyOnce(path); err != nil {
@@ -248,6 +263,16 @@ func check(path string) (State, error) {
 		return "", damagedBy(file, err)
 	}
 	return state, nil
+}
+
+// checkFolder returns an error unless a path is that of a folder.
+func checkFolder(path string) error {
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return damaged(path, "is a file, want a folder")
+	}
+	return nil
 }
 
 // Held returns the living process that has a run folder open, and whether there is one.

@@ -22,7 +22,8 @@ import (
 )
 
 // Arguments reads the run folders that a command line names after its flags, as [ReadAll] does. For
-// -h it prints the manual and returns [flag.ErrHelp]. Without a run it is a usage error.
+// -h it prints the manual and returns [flag.ErrHelp]. Without a run it is a usage error, unless one
+// is damaged.
 func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr io.Writer) ([]Run,
 	error) {
 	flags.SetOutput(io.Discard)
@@ -32,25 +33,36 @@ func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr
 	} else if err != nil {
 		return nil, cli.Usagef("%w; see -h", err)
 	}
-	runs := ReadAll(flags.Args(), stderr)
-	if len(runs) == 0 {
+	runs, damaged := readAll(flags.Args(), stderr)
+	if len(runs) == 0 && damaged {
+		return nil, fmt.Errorf("no run among %q can be read, for the reasons above", flags.Args())
+	} else if len(runs) == 0 {
 		return nil, cli.Usagef("no runs on images among %q: name their folders, for example runs/*",
 			flags.Args())
 	}
 	return runs, nil
 }
 
-// ReadAll reads run folders. What is no folder, such as a lock file, is skipped; a folder that
-// cannot be read as a run on images gets a line on stderr, and so does one with the settings and
-// the seed of an earlier one, such as NAME.old-1 beside NAME: it would count twice.
-func ReadAll(folders []string, stderr io.Writer) (runs []Run) {
+// ReadAll reads run folders. What is no folder, such as a lock file, is skipped, unless it has the
+// name of a run folder; what cannot be read as a run on images gets a line on stderr, and so does a
+// folder with the settings and the seed of an earlier one, such as NAME.old-1 beside NAME: it would
+// count twice.
+func ReadAll(folders []string, stderr io.Writer) []Run {
+	runs, _ := readAll(folders, stderr)
+	return runs
+}
+
+// readAll also reports whether it left out a damaged run.
+func readAll(folders []string, stderr io.Writer) (runs []Run, damaged bool) {
 	places := map[string]string{} // folders, by configuration and seed
 	for _, folder := range folders {
-		if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+		info, err := os.Stat(folder)
+		if err == nil && !info.IsDir() && !rundir.IsName(filepath.Base(folder)) {
 			continue
 		}
 		r, err := Read(folder)
 		if err != nil {
+			damaged = damaged || errors.As(err, new(*rundir.DamagedError))
 			fmt.Fprintf(stderr, "left out: %s\n", cli.Line(err))
 			continue
 		}
@@ -62,7 +74,7 @@ func ReadAll(folders []string, stderr io.Writer) (runs []Run) {
 		places[key] = folder
 		runs = append(runs, r)
 	}
-	return runs
+	return runs, damaged
 }
 
 // Row are the runs of one configuration, by seed.

@@ -82,7 +82,7 @@ func recall(folder string) (old remembered, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return old, nil
 	} else if err != nil {
-		return old, err
+		return old, durable.WithRemedy(err, "move it away, and give the flags of the study")
 	}
 	if err := json.Unmarshal(text, &old); err != nil {
 		return old, fmt.Errorf("%s: %w: delete it, and give the flags of the study", path, err)

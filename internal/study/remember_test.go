@@ -2,8 +2,11 @@ package study
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -54,4 +57,46 @@ func TestRemember(t *testing.T) {
 		!strings.Contains(err.Error(), "delete it, and give the flags of the study") {
 		t.Errorf("a damaged file: %v", err)
 	}
+	path := filepath.Join(out, rememberedFile)
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.parse([]string{"status", "-out=" + out}); err == nil ||
+		!strings.Contains(err.Error(), ": is a directory; move it away, and give the flags") {
+		t.Errorf("a folder in its place: %v", err)
+	}
+}
+
+// Whatever study.json holds, it is remembered as it is written again, or is refused by its name.
+func FuzzRecall(f *testing.F) {
+	for _, s := range []string{
+		`{"command":"figure1","flags":{"out":"a"},"selection":{"rates":"1"}}`,
+		`{"command":1}`, `{"flags":[]}`, "null", "{", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		folder := t.TempDir()
+		path := filepath.Join(folder, rememberedFile)
+		write := func(text []byte) {
+			if err := os.WriteFile(path, text, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write([]byte(text))
+		old, err := recall(folder)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), path+": ") {
+				t.Errorf("%q: error %v", text, err)
+			}
+			return
+		}
+		again, err := json.Marshal(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(again)
+		if got, err := recall(folder); err != nil || !reflect.DeepEqual(got, old) {
+			t.Errorf("%q: %+v is read again as %+v, %v", text, old, got, err)
+		}
+	})
 }

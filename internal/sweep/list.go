@@ -67,6 +67,8 @@ func Plan(dir, root string, runs []runlist.Run) (*List, error) {
 		err = durable.WriteBytes(path, text)
 	} else if err == nil && !bytes.Equal(old, text) {
 		err = difference(path, old, text)
+	} else {
+		err = durable.WithRemedy(err, misplaced)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
@@ -107,7 +109,9 @@ func difference(path string, old, want []byte) error {
 func Read(dir, root string) (*List, error) {
 	runs, err := runlist.Read(listPath(dir))
 	if err != nil {
-		return nil, err
+		return nil, durable.WithRemedy(err, misplaced)
 	}
 	return &List{Dir: dir, Root: root, Runs: runs}, nil
 }
+
+const misplaced = "move it away, the list is written again"

@@ -74,6 +74,22 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A folder in the place of the list is named with the remedy.
+func TestFolderInPlaceOfList(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "runs.jsonl")
+	if err := os.Mkdir(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Plan(dir, dir, []runlist.Run{{Name: "a", Settings: []byte("{}"),
+		Execution: []byte("{}")}})
+	_, readErr := Read(dir, dir)
+	want := path + ": is a directory; move it away, the list is written again"
+	if message(err) != "sweep: "+want || message(readErr) != want {
+		t.Errorf("got errors %v and %v, want %s", err, readErr, want)
+	}
+}
+
 // message is the text of an error, "" for none.
 func message(err error) string {
 	if err == nil {

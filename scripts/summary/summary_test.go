@@ -273,3 +273,26 @@ func TestRefuses(t *testing.T) {
 		t.Error(err, stderr.String())
 	}
 }
+
+// That the only run is damaged is no wrong usage. A file in the place of a run folder is damage
+// too, unlike the lock beside it.
+func TestDamaged(t *testing.T) {
+	root := t.TempDir()
+	dir := completed{opt: "gd", seed: 1, test: 0.5}.write(t, root, "done")
+	file := filepath.Join(root, "gd-0123456789")
+	for path, text := range map[string]string{file: "", file + ".lock": "",
+		filepath.Join(dir, "metrics.jsonl"): ""} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{dir: "/metrics.jsonl: has SHA-256 e3b0c44298fc",
+		file: "/config.json: not a directory; restore it, or start over with -fresh of the run's"} {
+		var stderr bytes.Buffer
+		err := run(t.Context(), t.Output(), &stderr, []string{path, file + ".lock"})
+		if cli.Status(err) != cli.Failed || strings.Count(stderr.String(), "\n") != 1 ||
+			!strings.HasPrefix(stderr.String(), "left out: "+path+want) {
+			t.Errorf("%s: %v, %q", path, err, &stderr)
+		}
+	}
+}

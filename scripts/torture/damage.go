@@ -18,46 +18,58 @@ import (
 	"momentum/internal/durable"
 )
 
-// kind is a kind of damage to a file. It returns false if the file cannot have it.
+// kind is a kind of damage to a file or a folder. It returns false if that cannot have it.
 type kind struct {
 	name string
 	do   func(path string, random *rand.Rand) (bool, error)
 }
 
-// kinds are all of them.
+// kinds are all of them. Those to a content and to its permissions are for files alone.
 func kinds() []kind {
 	replace := func(by func(path string) error) func(string, *rand.Rand) (bool, error) {
 		return func(path string, _ *rand.Rand) (bool, error) {
-			return true, errors.Join(os.Remove(path), by(path))
+			return true, errors.Join(os.RemoveAll(path), by(path))
+		}
+	}
+	file := func(do func(string, *rand.Rand) (bool, error)) func(string, *rand.Rand) (bool,
+		error) {
+		return func(path string, random *rand.Rand) (bool, error) {
+			if info, err := os.Stat(path); err != nil || info.IsDir() {
+				return false, err
+			}
+			return do(path, random)
 		}
 	}
 	return []kind{
-		{"flipped bit", func(path string, random *rand.Rand) (bool, error) {
+		{"flipped bit", file(func(path string, random *rand.Rand) (bool, error) {
 			content, err := os.ReadFile(path)
 			if err != nil || len(content) == 0 {
 				return false, err
 			}
 			content[random.IntN(len(content))] ^= 1 << random.IntN(8)
 			return true, os.WriteFile(path, content, 0o666)
-		}},
-		{"cut short", func(path string, random *rand.Rand) (bool, error) {
+		})},
+		{"cut short", file(func(path string, random *rand.Rand) (bool, error) {
 			info, err := os.Stat(path)
 			if err != nil || info.Size() == 0 {
 				return false, err
 			}
 			return true, os.Truncate(path, random.Int64N(info.Size()))
-		}},
-		{"emptied", func(path string, _ *rand.Rand) (bool, error) {
+		})},
+		{"emptied", file(func(path string, _ *rand.Rand) (bool, error) {
 			return true, os.Truncate(path, 0)
-		}},
+		})},
 		{"deleted", replace(func(string) error { return nil })},
 		{"a folder", replace(func(path string) error { return os.Mkdir(path, 0o777) })},
+		{"another file", replace(func(path string) error {
+			return os.WriteFile(path, []byte("another\n"), 0o666)
+		})},
 		{"a dangling link", replace(func(path string) error {
 			return os.Symlink("nowhere", path)
 		})},
-		{"read-only", func(path string, _ *rand.Rand) (bool, error) {
+		{"read-only", file(func(path string, _ *rand.Rand) (bool, error) {
 			return true, os.Chmod(path, 0o444)
-		}},
+		})},
 	}
 }
 
@@ -68,7 +80,7 @@ const (
 	wrong     = "wrong"     // anything else
 )
 
-// patient is the folder of a run that has ended or was interrupted, with its files.
+// patient is the folder of a run that has ended or was interrupted, with its files and folders.
 type patient struct {
 	*victim
 	state  string
@@ -95,7 +107,7 @@ func (c *campaign) patients(ctx context.Context) (all []patient, err error) {
 			if err == nil && durable.IsTemporary(e.Name()) && e.IsDir() {
 				return fs.SkipDir
 			}
-			if err == nil && !e.IsDir() && !durable.IsTemporary(e.Name()) {
+			if err == nil && path != "runs" && !durable.IsTemporary(e.Name()) {
 				all[i].files = append(all[i].files, path)
 			}
 			return err
@@ -136,8 +148,8 @@ func (v *victim) interrupt(ctx context.Context, folder string) error {
 	return fmt.Errorf("%s: is done before it can be interrupted", v.name)
 }
 
-// damageAll damages files of finished and interrupted folders, one at a time: all kinds of damage
-// to all files in a random order, and then once more at other places of the files.
+// damageAll damages files and folders of finished and interrupted runs, one at a time: all kinds of
+// damage to all of them in a random order, and then once more at other places of the files.
 func (c *campaign) damageAll(ctx context.Context) error {
 	c.damaged = map[string]map[string]int{}
 	first, last := c.numbers("damage", c.damages)
@@ -173,7 +185,7 @@ func (c *campaign) damageAll(ctx context.Context) error {
 	return nil
 }
 
-// damage damages a file of a copy of a folder, and starts the victim there.
+// damage damages a file or a folder in a copy of a patient, and starts the victim there.
 func (c *campaign) damage(ctx context.Context, number int, p patient, k kind, file string) error {
 	name := fmt.Sprintf("damage-%d", number)
 	root := filepath.Join(c.work, name)
