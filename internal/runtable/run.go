@@ -41,7 +41,7 @@ func Read(folder string) (r Run, err error) {
 		if _, err := os.Stat(folder); err != nil {
 			return r, fmt.Errorf("%s: there is no such folder", folder)
 		}
-		return r, fmt.Errorf("%s: it is no run folder: it has no config.json", folder)
+		return r, fmt.Errorf("%s is no run folder: it has no config.json", folder)
 	} else if err != nil {
 		return r, err
 	}

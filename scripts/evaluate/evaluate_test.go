@@ -143,7 +143,7 @@ func TestRefuses(t *testing.T) {
 	}{
 		{cli.BadUsage, "name a run folder", nil},
 		{cli.BadUsage, `unexpected argument "b": want one run folder`, []string{"a", "b"}},
-		{cli.BadUsage, "flag provided but not defined: -fast (see ", []string{"a", "-fast"}},
+		{cli.BadUsage, "flag provided but not defined: -fast; see -h", []string{"a", "-fast"}},
 		{cli.BadUsage, "-out=/nonexist/x: there is no folder /nonexist: make it",
 			[]string{"a", "-out=/nonexist/x"}},
 		{cli.BadUsage, `-split must be one of train, test, held-out, got "all"`,

@@ -103,7 +103,7 @@ func TestDifferentSettings(t *testing.T) {
 |---|---|---|---|---|---|---|---|---|
 | gd | 0.5 | 5 | 8 | 2 | 0 ± 0 | 0 ± 0 | 7, 7, diverged at 9 | 50 ± 0 |
 | gdm | 0.5 | 5 | 16 | 2 | 0 ± 0 | 0 ± 0 | 7, 7, running at 9 | 50 ± 0 |
-`, "left out: "+root+": it is no run folder: it has no config.json\n")
+`, "left out: "+root+" is no run folder: it has no config.json\n")
 }
 
 // What is left out is said in plain words, and long settings are shown short.
@@ -224,7 +224,8 @@ func TestJSON(t *testing.T) {
 	object := func(folder, state, width, loss, train string) string {
 		return fmt.Sprintf(`{"accuracy":%s,"epochs_done":9,"eta_eff":5,"evaluated":"test",`+
 			`"folder":%q,"loss":%s,"name":"","rule":"gd","settings":{"branch_scale":1,`+
-			`"holdout":0,"lr":0.5,"opt":"gd","schedule":"cosine","seed":1,"width":%s},"state":%q,"tags":null,`+
+			`"holdout":0,"lr":0.5,"opt":"gd","schedule":"cosine","seed":1,"width":%s},`+
+			`"state":%q,"tags":null,`+
 			`"train_accuracy":%s,"zero_error_at":7}`,
 			map[string]string{"null": "null", "1": "0.25"}[train], folder, loss, width, state,
 			train)
