@@ -161,8 +161,9 @@ func FuzzContentRange(f *testing.F) {
 		d := &download{File: File{Size: max(size, 0)}, part: filepath.Join(t.TempDir(), "part")}
 		resp := &http.Response{Header: http.Header{"Content-Range": {header}}}
 		total, err := d.checkRange(resp, 7)
+		from := strings.TrimLeft(strings.TrimSpace(strings.TrimPrefix(header, "bytes")), "+0")
 		if err == nil && (total < 0 || d.Size > 0 && total != d.Size ||
-			!regexp.MustCompile(`^bytes\s+\+?0*7-`).MatchString(header)) {
+			!strings.HasPrefix(from, "7-")) {
 			t.Errorf("%q is accepted, with a size of %d for %d", header, total, d.Size)
 		}
 		if err := d.checkUnsatisfiable(resp, 7); err == nil && (d.Size > 0 ||
