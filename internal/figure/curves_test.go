@@ -164,6 +164,8 @@ func TestCurvesOfEvaluations(t *testing.T) {
 }
 
 func TestCurvesRefuses(t *testing.T) {
+	const remedy = "; restore it, or start over with -fresh of the run's command, which keeps it " +
+		"under another name"
 	tests := []struct {
 		name   string
 		config string
@@ -172,9 +174,9 @@ func TestCurvesRefuses(t *testing.T) {
 	}{
 		{"no rows", config, nil, "figure: %s/metrics.jsonl: no rows, want at least one"},
 		{"damaged row", config, []string{`{"step":0}`, `{`},
-			`rundir: %s/metrics.jsonl:2: "{", want a row such as {"step":3,"loss":0.5}`},
+			`rundir: %s/metrics.jsonl:2: "{", want a row such as {"step":3,"loss":0.5}` + remedy},
 		{"damaged config", "{", trainingRows(1),
-			"rundir: %s/config.json:1: unexpected end of JSON input"},
+			"rundir: %s/config.json:1: unexpected end of JSON input" + remedy},
 	}
 	for _, test := range tests {
 		dir := folder(t, test.config, test.rows...)
