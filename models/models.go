@@ -150,10 +150,13 @@ type dense struct {
 	in, out int
 }
 
+// MaxWidth is the largest width of a network.
+const MaxWidth = 4096
+
 // New describes the network of a configuration. It refuses unknown models and impossible sizes.
 func New(c Config) (*Network, error) {
-	if c.Width < 1 || c.Width > 4096 {
-		return nil, fmt.Errorf("models: width must be in [1, 4096], got %d", c.Width)
+	if c.Width < 1 || c.Width > MaxWidth {
+		return nil, fmt.Errorf("models: width must be in [1, %d], got %d", MaxWidth, c.Width)
 	}
 	if c.Classes < 2 {
 		return nil, fmt.Errorf("models: classes must be at least 2, got %d", c.Classes)

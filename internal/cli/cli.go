@@ -78,7 +78,7 @@ func End(dir *rundir.Dir, err error) error {
 	if state == "" {
 		state = rundir.Failed
 	}
-	if state == rundir.Done || state == rundir.Diverged {
+	if state.Ended() {
 		e := dir.Seal(state)
 		if e == nil {
 			return err

@@ -219,7 +219,7 @@ func (t *training) observeStep(ctx context.Context, o *observation, eta float64,
 	stats descent.Stats) error {
 	ctx = context.WithoutCancel(ctx)
 	if t.parts != nil {
-		o.past = t.Rule().HasMomentum() && !t.parts.empty()
+		o.past = o.diagnosed && t.Rule().HasMomentum() && !t.parts.empty()
 		t.parts.take(t.trainer.Rule(), stats.ClipFactor, o.small, o.before)
 	}
 	if o.diagnosed && t.diagnoses(byLayer) {

@@ -66,7 +66,7 @@ func ReadOutcome(folder string) (Outcome, error) {
 // must be as it left them.
 func ReadProgress(folder string, state rundir.State) (o Outcome, err error) {
 	o = Outcome{Folder: folder, Diverged: state == rundir.Diverged}
-	if state == rundir.Done || state == rundir.Diverged {
+	if state.Ended() {
 		if err := rundir.Verify(folder, derivedFiles()); err != nil {
 			return o, err
 		}

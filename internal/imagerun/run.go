@@ -323,7 +323,7 @@ func (r *experiment) run(ctx context.Context) (err error) {
 	}
 	r.folder = dir.Path()
 	fmt.Fprintf(r.stdout, "run       %s\n", r.folder)
-	if state := dir.State(); state == rundir.Done || state == rundir.Diverged {
+	if dir.State().Ended() {
 		return r.show(dir)
 	}
 

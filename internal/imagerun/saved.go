@@ -99,7 +99,7 @@ func (s *Saved) final() (string, error) {
 
 // verify checks the files of a run that has ended.
 func (s *Saved) verify() error {
-	if s.state == rundir.Done || s.state == rundir.Diverged {
+	if s.state.Ended() {
 		return rundir.Verify(s.Folder, derivedFiles())
 	}
 	return nil

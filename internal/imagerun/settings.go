@@ -136,6 +136,15 @@ var algorithms = []string{"gd", "gdm", "sgd", "sgdm"}
 // HasMomentum reports whether an algorithm has momentum.
 func HasMomentum(opt string) bool { return opt == "gdm" || opt == "sgdm" }
 
+// Algorithm is the usual name of an algorithm, such as GD+M for gdm.
+func Algorithm(opt string) string {
+	name := strings.ToUpper(strings.TrimSuffix(opt, "m"))
+	if HasMomentum(opt) {
+		name += "+M"
+	}
+	return name
+}
+
 // IsMiniBatch reports whether an algorithm steps on mini-batches rather than on all images.
 func IsMiniBatch(opt string) bool { return opt == "sgd" || opt == "sgdm" }
 
@@ -186,9 +195,9 @@ func (c *Config) Validate() error {
 		oneOf("init", c.Init, models.Inits()),
 		oneOf("precision", c.Precision, []string{"f32", "tf32", "bf16"}),
 		atLeast("images", c.Images, 0), atLeast("holdout", c.Holdout, 0),
-		CheckImages(c.Data, c.Images, c.Holdout),
-		c.validateSmallMargin(), c.validateDiagnosis(),
-		check("width", c.Width >= 0 && c.Width <= 4096, "0 or in [1, 4096]", c.Width),
+		CheckImages(c.Data, c.Images, c.Holdout), c.validateSmallMargin(), c.validateDiagnosis(),
+		check("width", c.Width >= 0 && c.Width <= models.MaxWidth,
+			fmt.Sprintf("0 or in [1, %d]", models.MaxWidth), c.Width),
 		atLeast("epochs", c.Epochs, 1), atLeast("batch", c.Batch, 0),
 		atLeast("eval-every", c.EvalEvery, 0), atLeast("chunk", c.Chunk, 0),
 		check("lr", c.Rate > 0 && finite(c.Rate), "positive and finite", c.Rate),

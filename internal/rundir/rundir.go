@@ -72,6 +72,9 @@ const (
 	Preempted State = "preempted"
 )
 
+// Ended reports whether the run has a result.
+func (s State) Ended() bool { return s == Done || s == Diverged }
+
 // Dir is an open run folder. It is not safe for concurrent use.
 type Dir struct {
 	path     string
@@ -144,7 +147,7 @@ func (d *Dir) showable(s Spec, err error) bool {
 }
 
 // ended reports whether the run has a result: its files no longer change.
-func (d *Dir) ended() bool { return d.state == Done || d.state == Diverged }
+func (d *Dir) ended() bool { return d.state.Ended() }
 
 // open does the work of Open under the lock. config.json is written before any other file, so
 // Open can tell a run folder from another one.

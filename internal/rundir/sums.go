@@ -236,7 +236,7 @@ func check(path string) (State, error) {
 	if err != nil {
 		return "", err
 	}
-	if state == Done || state == Diverged {
+	if state.Ended() {
 		if err := verifyOnce(path); err != nil {
 			return "", err
 		}

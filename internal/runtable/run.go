@@ -66,8 +66,7 @@ func Read(folder string) (r Run, err error) {
 		return r, err
 	}
 	r.Outcome, err = imagerun.ReadProgress(folder, r.State)
-	ended := r.State == rundir.Done || r.State == rundir.Diverged // then more files may be missing
-	if errors.Is(err, fs.ErrNotExist) && !ended {
+	if errors.Is(err, fs.ErrNotExist) && !r.State.Ended() { // else more files may be missing
 		return r, fmt.Errorf("%s: it has no metrics.jsonl", folder)
 	} else if err != nil {
 		return r, err

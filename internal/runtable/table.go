@@ -148,7 +148,7 @@ func Table(rows []Row, settings []string) page.Table {
 			line = append(line, row.labels(column))
 		}
 		for _, name := range settings {
-			line = append(line, short(row[0].Settings[name]))
+			line = append(line, Short(row[0].Settings[name]))
 		}
 		last := func(column string, factor float64) string {
 			return mean(row, func(r Run) float64 { return factor * r.Last(column) })
@@ -167,8 +167,8 @@ func Table(rows []Row, settings []string) page.Table {
 	return page.Table{Head: header, Rows: cells}
 }
 
-// short is a setting in a table: a number that is not whole has four digits.
-func short(setting string) string {
+// Short is a setting as tables and pictures show it: a number that is not whole has four digits.
+func Short(setting string) string {
 	if x, err := strconv.ParseFloat(setting, 64); err == nil && x != math.Trunc(x) {
 		return strconv.FormatFloat(x, 'g', 4, 64)
 	}

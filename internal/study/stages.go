@@ -47,11 +47,11 @@ func (i *invocation) execute(ctx context.Context, verb string) error {
 	if errors.Is(err, errEnough) || err == nil && verb == "status" {
 		return nil
 	} else if verb == "collect" && errors.Is(err, errMissing) {
-		written := i.partial(i.stderr)
-		if written == nil {
-			fmt.Fprintf(i.stdout, "report    %s, of an unfinished study\n", i.reportPath())
+		if e := i.partial(i.stderr); e != nil {
+			return errors.Join(e, err)
 		}
-		return errors.Join(written, fmt.Errorf("wrote a partial report: %w", err))
+		fmt.Fprintf(i.stdout, "report    %s, of an unfinished study\n", i.reportPath())
+		return fmt.Errorf("wrote a partial report: %w", err)
 	} else if err != nil {
 		return err
 	}

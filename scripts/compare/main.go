@@ -151,7 +151,7 @@ func picture(rows []runtable.Row, settings []string) figure.Picture {
 	colors, order := colors(rows), fromTheTop(rows)
 	var panels []figure.Panel
 	for _, q := range quantities(slices.ContainsFunc(rows, clipped)) {
-		panel := figure.Panel{Title: q.title, X: figure.Axis{Label: "epoch", High: last}, Y: q.axis}
+		panel := figure.Panel{Title: q.title, X: figure.Epochs(last), Y: q.axis}
 		var all []figure.Curve
 		for _, i := range order {
 			lines, curves := q.lines(rows[i])

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"momentum/datasets"
+	"momentum/internal/imagerun"
 	"momentum/internal/rundir"
 	"momentum/internal/runtable"
 	"momentum/models"
@@ -17,7 +18,7 @@ import (
 func value(row runtable.Row, name string) string { return row[0].Settings[name] }
 
 // hasMomentum reports whether the runs of a row have momentum.
-func hasMomentum(row runtable.Row) bool { return strings.HasSuffix(value(row, "opt"), "m") }
+func hasMomentum(row runtable.Row) bool { return imagerun.HasMomentum(value(row, "opt")) }
 
 // names are those of all curves.
 func names(rows []runtable.Row) (names []string) {
@@ -32,10 +33,9 @@ func names(rows []runtable.Row) (names []string) {
 // and γ count among those with momentum alone.
 func name(row runtable.Row, rows []runtable.Row, settings []string) string {
 	opt := value(row, "opt")
-	text := strings.ToUpper(strings.TrimSuffix(opt, "m"))
+	text := imagerun.Algorithm(opt)
 	own := []string{"weight_decay", "clip"}
 	if hasMomentum(row) {
-		text += "+M"
 		own = append(own, "form", "momentum")
 	}
 	text += ", η = " + value(row, "lr")
@@ -81,7 +81,7 @@ func inWords(name, value string) string {
 			"keep-out": "large margins kept out", "phase1": "GD from the fit on",
 			"phase2": "GD until the fit"}[value], value)
 	}
-	return strings.ReplaceAll(name, "_", " ") + " " + value
+	return strings.ReplaceAll(name, "_", " ") + " " + runtable.Short(value)
 }
 
 // title names the images, the network and the batch, as far as they are those of all rows.

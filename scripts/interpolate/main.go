@@ -90,11 +90,7 @@ func (e end) find() (*imagerun.Saved, error) {
 func (o *options) title(ends [2]*imagerun.Saved) string {
 	var names [2]string
 	for i, s := range ends {
-		text := strings.ToUpper(strings.TrimSuffix(s.Opt, "m"))
-		if strings.HasSuffix(s.Opt, "m") {
-			text += "+M"
-		}
-		text += fmt.Sprintf(" (η = %g", s.Rate)
+		text := fmt.Sprintf("%s (η = %g", imagerun.Algorithm(s.Opt), s.Rate)
 		if s.Seed != ends[1-i].Seed {
 			text += fmt.Sprintf(", seed %d", s.Seed)
 		}

@@ -212,7 +212,7 @@ func (r *result) distancePanels() []figure.Panel {
 		}
 		last = max(last, a.epoch)
 	}
-	x := figure.Axis{Label: "epoch", High: cmp.Or(float64(last), 1)}
+	x := figure.Epochs(cmp.Or(float64(last), 1))
 	return []figure.Panel{
 		{X: x, Y: figure.Axis{Label: "distance"}, Lines: lines},
 		{X: x, Y: figure.Axis{Label: "cosine of the displacements", Low: -1, High: 1},
