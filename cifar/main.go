@@ -23,7 +23,7 @@ import (
 const manual = `cifar trains a convolutional network on CIFAR images by full-batch gradient descent
 (GD) or by gradient descent with momentum (GD+M).
 
-  go run ./cifar -opt=gdm                       the preset for this machine: 1 to 4 minutes
+  go run ./cifar -opt=gdm                       the preset for this machine: 1 to 5 minutes
                                                 on 2 cores, with embedded images
   go run ./cifar -opt=gd                        the same without momentum, from the same weights
   go run ./cifar -preset=paper -opt=gdm         CIFAR-10, 50,000 images, ResNet-18 of width 64,
