@@ -184,7 +184,7 @@ func (r *experiment) diagnosisFLOP() (flop float64) {
 type observation struct {
 	diagnosed bool           // the step is one of those that are diagnosed
 	before    []float64      // the weights before it, where something needs them
-	top       []float64      // the first eigenvector, with sharpness
+	top       [][]float64    // the first eigenvectors, with sharpness
 	small     []float64      // the small-margin images' part of ∇L, if groups are tracked
 	large     []float64      // that of the other images, with groups
 	past      bool           // the step follows gradients of steps before it, with groups
@@ -319,10 +319,10 @@ func (t *training) curvatureAlong(ctx context.Context, u []float64, eta float64)
 }
 
 // curvature measures the sharpness at the present weights: the largest eigenvalues of the Hessian
-// of the training loss, the residual of the first, and its vector. An epoch has a random start of
+// of the training loss, their vectors, and the residual of the first. An epoch has a random start of
 // its own, so that a run that is resumed finds the same numbers. There are none where the network
 // overflows: the loss reports that.
-func (t *training) curvature(ctx context.Context, epoch int) (top []float64,
+func (t *training) curvature(ctx context.Context, epoch int) (top [][]float64,
 	values []rundir.Value, err error) {
 	random := seeds.Stream(t.Seed, fmt.Sprintf("diagnose/%d", epoch))
 	o := lanczos.Options{Pairs: t.Eigenvalues, Iterations: sharpnessProducts,
@@ -337,16 +337,21 @@ func (t *training) curvature(ctx context.Context, epoch int) (top []float64,
 		return nil, nil, err
 	}
 	for i, p := range pairs {
-		name := sharpness
-		if i > 0 {
-			name += "_" + strconv.Itoa(i+1)
-		}
-		values = append(values, rundir.Value{Name: name, X: p.Value})
+		top = append(top, p.Vector)
+		values = append(values, rundir.Value{Name: ranked(sharpness, i), X: p.Value})
 		if i == 0 {
 			values = append(values, rundir.Value{Name: "sharpness_residual", X: p.Residual})
 		}
 	}
-	return pairs[0].Vector, values, nil
+	return top, values, nil
+}
+
+// ranked is the name of the column of eigenvalue i from 0 on: name, name_2, …
+func ranked(name string, i int) string {
+	if i == 0 {
+		return name
+	}
+	return name + "_" + strconv.Itoa(i+1)
 }
 
 // diagnosisText is what the progress line says of a row's diagnosis, "" without one.

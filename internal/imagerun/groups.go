@@ -116,17 +116,23 @@ func (p *parts) load(folder string) error {
 }
 
 // gradientsByGroup are the norms of both groups' parts of ∇L, which add up to it, their cosine and,
-// if it is known, their cosines with the first eigenvector of the Hessian.
+// if they are known, their cosines with the first eigenvectors of the Hessian.
 func (o *observation) gradientsByGroup() []rundir.Value {
 	values := []rundir.Value{
 		{Name: "gradient" + smallMargin, X: floats.Norm(o.small, 2)},
 		{Name: "gradient" + largeMargin, X: floats.Norm(o.large, 2)},
 		{Name: "gradient_cosine", X: cosine(o.small, o.large)},
 	}
-	if o.top != nil {
-		values = append(values,
-			rundir.Value{Name: "top_cosine" + smallMargin, X: math.Abs(cosine(o.top, o.small))},
-			rundir.Value{Name: "top_cosine" + largeMargin, X: math.Abs(cosine(o.top, o.large))})
+	return slices.Concat(values, o.topCosines(smallMargin, o.small),
+		o.topCosines(largeMargin, o.large))
+}
+
+// topCosines are the sizes of the cosines of a vector with the first eigenvectors of the Hessian,
+// as far as these are known.
+func (o *observation) topCosines(ending string, v []float64) (values []rundir.Value) {
+	for i, top := range o.top {
+		values = append(values, rundir.Value{Name: ranked("top_cosine", i) + ending,
+			X: math.Abs(cosine(top, v))})
 	}
 	return values
 }
@@ -201,11 +207,7 @@ func (t *training) bufferByGroup(o *observation, eta, factor float64) (values []
 		values = append(values, rundir.Value{Name: "decrease" + smallMargin + "_by_past_large",
 			X: scale * floats.Dot(o.small, past)})
 	}
-	if o.top != nil {
-		values = append(values, rundir.Value{Name: "top_cosine_buffer",
-			X: math.Abs(cosine(o.top, b))})
-	}
-	return values, nil
+	return append(values, o.topCosines("_buffer", b)...), nil
 }
 
 // cosine is that of the angle between two vectors, 0 if one of them is 0.

@@ -128,15 +128,36 @@ func TestInterventionIsSaid(t *testing.T) {
 	}
 }
 
-// The first eigenvector is told apart from the groups' gradients by cosines, with both diagnoses.
+// The first eigenvectors are told apart from the groups' gradients by cosines, with both diagnoses.
+// They stand at right angles to each other, so that the squares of a vector's cosines add up to 1
+// at most. In the first step the buffer is the gradient, and its cosine follows from the groups'
+// gradients if these point the same way along the eigenvector, or against each other.
 func TestDiagnoseBoth(t *testing.T) {
 	root := t.TempDir()
-	succeed(t, groupArgs(root, "-epochs=1", "-diagnose=sharpness,groups")...)
+	succeed(t, groupArgs(root, "-epochs=1", "-diagnose=sharpness,groups", "-eigenvalues=3",
+		"-weight-decay=0")...)
 	row := runtest.Metrics(t, folder(t, root))[0]
-	for _, name := range []string{"top_cosine" + smallMargin, "top_cosine" + largeMargin,
-		"top_cosine_buffer"} {
-		if x := get(row, name); !(x >= 0 && x <= 1) {
-			t.Errorf("%s is %v", name, x)
+	for _, ending := range []string{smallMargin, largeMargin, "_buffer"} {
+		sum := 0.0
+		for i := range 3 {
+			x := get(row, ranked("top_cosine", i)+ending)
+			if !(x > 0 && x < 1) {
+				t.Errorf("%s, eigenvector %d: |cosine| %v", ending, i+1, x)
+			}
+			sum += x * x
+		}
+		if sum > 1 {
+			t.Errorf("%s: the squares of three cosines add up to %v", ending, sum)
+		}
+	}
+	small, large := get(row, "gradient"+smallMargin), get(row, "gradient"+largeMargin)
+	whole := math.Sqrt(small*small + large*large + 2*small*large*get(row, "gradient_cosine"))
+	for i := range 3 {
+		name := ranked("top_cosine", i)
+		s, l := small*get(row, name+smallMargin), large*get(row, name+largeMargin)
+		got := whole * get(row, name+"_buffer")
+		if d := min(math.Abs(got-(s+l)), math.Abs(got-math.Abs(s-l))); d > 1e-4*(s+l) {
+			t.Errorf("%s: along it lie %v and %v of the groups, %v of the buffer", name, s, l, got)
 		}
 	}
 }

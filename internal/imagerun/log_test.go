@@ -72,6 +72,7 @@ func TestTags(t *testing.T) {
 			"stability_limit critical_step critical_sharpness gradient_noise noise_scale " +
 			"gradient_small_margin gradient_large_margin gradient_cosine " +
 			"top_cosine_small_margin top_cosine_large_margin top_cosine_buffer " +
+			"top_cosine_2_small_margin top_cosine_2_large_margin top_cosine_2_buffer " +
 			"buffer_small_margin buffer_large_margin buffer_decay " +
 			"buffer_cosine_small_margin buffer_cosine_large_margin decrease_small_margin " +
 			"decrease_small_margin_by_large decrease_small_margin_by_past_large " +
