@@ -60,6 +60,9 @@ func (d *Dir) saveCheckpoint(step int64, write func(folder string) error) (err e
 	if err := d.writeHistory(temporary, step); err != nil {
 		return err
 	}
+	if err := d.flushRows(); err != nil { // the checksum is of rows that stay
+		return err
+	}
 	if err := writeSums(temporary, func(string) bool { return true }); err != nil {
 		return err
 	}

@@ -241,3 +241,22 @@ func FuzzMetrics(f *testing.F) {
 		}
 	})
 }
+
+// What a row costs a step.
+func BenchmarkAppendRow(b *testing.B) {
+	d, err := Open(spec(b.TempDir()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	row := Row{Values: make([]Value, 12)}
+	for i := range row.Values {
+		row.Values[i] = Value{strings.Repeat("x", 8+i), math.Sqrt(float64(i))}
+	}
+	for b.Loop() {
+		if err := d.AppendRow(row); err != nil {
+			b.Fatal(err)
+		}
+		row.Step++
+	}
+}

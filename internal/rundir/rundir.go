@@ -41,6 +41,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"momentum/internal/durable"
 	"momentum/internal/lockfile"
@@ -85,6 +86,7 @@ type Dir struct {
 	size     int64     // bytes of metrics.jsonl, all in whole rows
 	hash     hash.Hash // SHA-256 of these
 	last     int64     // step of its last row, -1 if it has none
+	flushed  time.Time // when metrics.jsonl was flushed to disk
 }
 
 // Name returns the name of the run folder for settings: LABEL-HASH, where HASH is the beginning of
@@ -354,7 +356,7 @@ func (d *Dir) WriteJSON(name string, v any) error {
 func (d *Dir) Close() error {
 	var err error
 	if d.metrics != nil {
-		err = d.metrics.Close()
+		err = errors.Join(d.flushRows(), d.metrics.Close())
 		d.metrics = nil
 	}
 	if d.lock != nil {
