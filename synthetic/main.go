@@ -40,6 +40,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer be.LeaveAutotuned()
 	s := &session{be: be, request: r, execution: c.Execution, table1: c.Table1, stdout: stdout,
 		stderr: stderr}
 	fmt.Fprintf(stdout, "backend   %s\n", be)

@@ -48,7 +48,7 @@ func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onStep
 			return safetensors.Write(w, []safetensors.Tensor{weights},
 				map[string]string{"layout": "[lane, neuron, d]"})
 		}),
-		t.writeManifest(), dir.WriteCSV(),
+		t.writeManifest(), dir.WriteCSV(), t.be.KeepAutotuned(dir.Path()),
 		// The columns are tags already: lane/observable.
 		dir.WriteEvents(func(column string) string { return column }))
 }
@@ -76,6 +76,9 @@ func (s *session) openTraining(ctx context.Context, b bundle, dir *rundir.Dir,
 		return nil, err
 	}
 	_, warnings, err := dir.LoadCheckpoint(t.lanes.Load)
+	if w := s.be.TakeAutotuned(dir.Path()); w != "" {
+		warnings = append(warnings, w)
+	}
 	for _, w := range warnings {
 		fmt.Fprintf(s.stderr, "warning: %s\n", w)
 	}
@@ -116,6 +119,9 @@ func (t *training) advance(ctx context.Context, step int) error {
 }
 
 func (t *training) save() error {
+	if err := t.be.KeepAutotuned(t.dir.Path()); err != nil {
+		return err
+	}
 	return errors.Join(t.dir.SaveCheckpoint(int64(t.lanes.Steps()), t.lanes.Save),
 		t.writeManifest())
 }

@@ -87,6 +87,8 @@ type Backend struct {
 	Device       string   // description, such as "AMD EPYC, 2 cores"
 	Why          string   // reason for this backend, such as "no GPU was found"
 	Build        string   // name of the CPU plugin if it is a known one, such as "2026.6", or ""
+
+	autotuned *autotuned // kernels, with CUDA if they can be kept; else nil
 }
 
 // Name is the kind and the build, such as "xla:cpu:2026.6".
@@ -256,6 +258,7 @@ func (b *Backend) add(client compute.Backend, devices int) {
 
 // Close frees the devices. What lies on them is lost.
 func (b *Backend) Close() {
+	b.LeaveAutotuned()
 	for _, d := range b.Devices {
 		if !d.Client.IsFinalized() {
 			d.Client.Finalize()

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type served struct {
 	address          string
 	files            map[string][]byte // content by name
 	asked, downloads atomic.Int32
+	half             atomic.Value // the name of a file of which the server sends half, and no more
+	rest             atomic.Value // the part of a file that was last asked for
 }
 
 func (x index) serve(t *testing.T) *served {
@@ -37,7 +40,18 @@ func (x index) serve(t *testing.T) *served {
 	})
 	mux.HandleFunc("GET /mirror/files/{name}", func(w http.ResponseWriter, r *http.Request) {
 		s.downloads.Add(1)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.files[r.PathValue("name")]))
+		if rest := r.Header.Get("Range"); rest != "" {
+			s.rest.Store(rest)
+		}
+		content := s.files[r.PathValue("name")]
+		if r.PathValue("name") == s.half.Load() {
+			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+			w.Write(content[:len(content)/2])
+			w.(http.Flusher).Flush()
+			<-r.Context().Done() // the client is gone
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 	})
 	for pkg, versions := range x {
 		releases := map[string][]any{}

@@ -340,21 +340,14 @@ func addXLAFlag(name, value string) {
 	}
 }
 
-// keepAutotuning lets XLA keep the kernels that it has chosen by trying them, in the folder of
-// plugins, and take them from there. A choice depends on times, so without it two processes may
-// choose differently and differ by rounding. sum is the plugin's SHA-256: another XLA must choose
-// anew.
-func keepAutotuning(sum string, o Options) error {
-	dir, err := cacheDir(o.CacheDir)
-	if err != nil {
-		return err
+// xlaFlag is the value of a flag in the variable XLA_FLAGS, or "".
+func xlaFlag(name string) (value string) {
+	for _, flag := range strings.Fields(os.Getenv("XLA_FLAGS")) {
+		if v, found := strings.CutPrefix(flag, name+"="); found {
+			value = v
+		}
 	}
-	dir = filepath.Join(dir, "autotuned-"+sum[:min(12, len(sum))])
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	addXLAFlag("--xla_gpu_per_fusion_autotune_cache_dir", dir)
-	return nil
+	return value
 }
 
 // xlaFlags are the flags in XLA_FLAGS, with only the last part of paths.

@@ -3,12 +3,15 @@ package backend
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -151,21 +154,7 @@ func TestInstallCUDA(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []string
-		filepath.WalkDir(dir, func(path string, e os.DirEntry, _ error) error {
-			if !e.IsDir() {
-				got = append(got, path)
-			}
-			return nil
-		})
-		home := strings.TrimSuffix(filepath.Dir(plugin),
-			"/jax_plugins/"+filepath.Base(filepath.Dir(plugin)))
-		want := []string{plugin, home + "/nvidia/cu/bin/ptxas", home + "/nvidia/cu/lib/libcu.so",
-			home + "/nvidia/other/lib/libother.so"}
-		slices.Sort(want)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("files (-want +got):\n%s", diff)
-		}
+		home := checkInstalled(t, dir, plugin)
 		if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.0" {
 			t.Errorf("nvidia-nvvm %s, want 13.0", content)
 		}
@@ -176,6 +165,81 @@ func TestInstallCUDA(t *testing.T) {
 		if n := x.downloads.Load(); n != 3 {
 			t.Errorf("%d downloads, want 3", n)
 		}
+	}
+}
+
+// checkInstalled checks that a folder holds the installation of cudaMachine and nothing else, and
+// returns the installation's folder.
+func checkInstalled(t *testing.T, dir, plugin string) (home string) {
+	t.Helper()
+	var got []string
+	filepath.WalkDir(dir, func(path string, e os.DirEntry, _ error) error {
+		if !e.IsDir() {
+			got = append(got, path)
+		}
+		return nil
+	})
+	home = strings.TrimSuffix(filepath.Dir(plugin),
+		"/jax_plugins/"+filepath.Base(filepath.Dir(plugin)))
+	want := []string{plugin, home + "/nvidia/cu/bin/ptxas", home + "/nvidia/cu/lib/libcu.so",
+		home + "/nvidia/other/lib/libother.so"}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	return home
+}
+
+// A process is killed in the middle of the second of three wheels. The next one takes the first
+// wheel from the disk, asks for the rest of the second only, and starts again where wheels were
+// being unpacked.
+func TestKilledInstallCUDA(t *testing.T) {
+	m, x := cudaMachine(t)
+	dir := t.TempDir()
+	if address := os.Getenv("BACKEND_INDEX"); address != "" { // in the process to be killed
+		m.index = address
+		_, err := m.installCUDA(t.Context(), Options{CacheDir: os.Getenv("BACKEND_CACHE"),
+			Out: t.Output()})
+		t.Fatalf("the process was not killed: %v", err)
+	}
+	x.half.Store("lib.whl")
+	process := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	process.Env = append(os.Environ(), "BACKEND_INDEX="+x.address, "BACKEND_CACHE="+dir)
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	half := len(x.files["lib.whl"]) / 2
+	var part string
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		part = lastMatch(filepath.Join(dir, "jax-*.wheels", "lib.whl.part"))
+		if info, err := os.Stat(part); err == nil && info.Size() == int64(half) {
+			break
+		} else if time.Since(begin) > time.Minute {
+			t.Fatal(errors.Join(errors.New("half of a wheel does not arrive"),
+				process.Process.Kill()))
+		}
+	}
+	if err := process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	process.Wait() // its error is that of the kill
+	unpacked := strings.TrimSuffix(filepath.Dir(part), ".wheels") + ".tmp"
+	write(t, filepath.Join(unpacked, "nvidia/cu/lib/libhalf.so"), "13")
+
+	x.half.Store("")
+	var out bytes.Buffer
+	plugin, err := m.installCUDA(t.Context(), Options{CacheDir: dir, Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := checkInstalled(t, dir, plugin)
+	if content, _ := os.ReadFile(home + "/nvidia/cu/lib/libcu.so"); string(content) != "13.0" {
+		t.Errorf("the library of two halves is %q, want 13.0", content)
+	}
+	want := fmt.Sprintf("bytes=%d-", half)
+	if n, rest := x.downloads.Load(), x.rest.Load(); n != 4 || rest != want {
+		t.Errorf("%d downloads, of %v, want two of the killed process and two of the other, of %s",
+			n, rest, want)
 	}
 }
 
@@ -267,22 +331,21 @@ func TestXLAFlags(t *testing.T) {
 	plugin := "/elsewhere/xla_cuda_plugin.so"
 	t.Setenv("NVIDIA_TF32_OVERRIDE", "")
 	t.Setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true --xla_dump_to=/tmp/dump")
+	t.Setenv("TMPDIR", t.TempDir())
 	setCUDAEnvironment(plugin, false, true)
 	o := Options{CacheDir: filepath.Join(t.TempDir(), "plugins")}
 	const sum = "0123456789abcdef"
+	name := chooser(sum)
 	for range 2 { // a second Open adds nothing
-		if err := keepAutotuning(sum, o); err != nil {
+		if _, err := keepAutotuning(sum, o); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := []string{"--xla_gpu_enable_triton_gemm=true", // the user's
 		"--xla_dump_to=dump", "--xla_gpu_exclude_nondeterministic_ops=true",
-		"--xla_gpu_per_fusion_autotune_cache_dir=autotuned-0123456789ab"}
+		"--xla_gpu_per_fusion_autotune_cache_dir=" + name}
 	if diff := cmp.Diff(want, xlaFlags()); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
-	}
-	if _, err := os.Stat(filepath.Join(o.CacheDir, "autotuned-0123456789ab")); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -75,7 +75,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	options, devices := pjrt.NamedValuesMap{}, 0
 	if kind == CUDA {
 		setCUDAEnvironment(plugin, tf32, o.Deterministic)
-		if err := keepAutotuning(sum, o); err != nil {
+		if b.autotuned, err = keepAutotuning(sum, o); err != nil {
 			fmt.Fprintf(o.Out, "the choices of kernels are not kept: %v\n", err)
 		}
 		path += o.memory()
@@ -107,6 +107,7 @@ func load(kind Kind, plugin, sum, why string, o Options) (*Backend, error) {
 	b.Flags = xlaFlags()
 	client, err := xla.NewWithOptions(path, options)
 	if err != nil {
+		b.Close()
 		return nil, fmt.Errorf("backend: %s: %s", plugin, reason(err))
 	}
 	b.add(client, cmp.Or(devices, int(client.NumDevices())))

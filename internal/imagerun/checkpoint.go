@@ -56,6 +56,10 @@ const intervenedNumber = "intervened"
 // save writes a checkpoint of the state before the next step.
 func (t *training) save() error {
 	t.log.saved = time.Now()
+	// First, since with other kernels the steps after the checkpoint are rounded otherwise.
+	if err := t.backend.KeepAutotuned(t.dir.Path()); err != nil {
+		return err
+	}
 	err := t.dir.SaveCheckpoint(int64(t.position.step), func(folder string) error {
 		numbers := t.position.numbers()
 		numbers[intervenedNumber] = float64(t.intervened)

@@ -125,6 +125,9 @@ func (r *experiment) derive(dir *rundir.Dir) error {
 
 // finish writes what follows from the metrics of a run that has ended, and makes it slim.
 func (r *experiment) finish(dir *rundir.Dir) error {
+	if err := r.backend.KeepAutotuned(dir.Path()); err != nil {
+		return err
+	}
 	if err := r.derive(dir); err != nil || !r.Slim {
 		return err
 	}

@@ -66,6 +66,7 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer be.LeaveAutotuned()
 	c, preset, err := cmd.Config(be.Kind)
 	if err != nil {
 		return err
@@ -325,6 +326,9 @@ func (r *experiment) run(ctx context.Context) (err error) {
 	fmt.Fprintf(r.stdout, "run       %s\n", r.folder)
 	if dir.State().Ended() {
 		return r.show(dir)
+	}
+	if warning := r.backend.TakeAutotuned(dir.Path()); warning != "" {
+		fmt.Fprintf(r.stderr, "warning: %s\n", warning)
 	}
 
 	err = r.trainIn(ctx, dir)

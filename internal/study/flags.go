@@ -140,11 +140,11 @@ func (o *options) executionFlags(fs *flag.FlagSet) []string {
 		"the cost, and stop")
 	fs.StringVar(&o.launcher, "launcher", "local", "local|slurm: where runs are executed")
 	fs.IntVar(&o.pool.jobs, "jobs", 0,
-		"runs at a time; 0: one for each of -gpus, one on all GPUs without that flag, or two "+
-			"on a CPU with at least two cores")
+		"runs at a time; 0: -runs-per-gpu on each of -gpus, or on all GPUs together without that "+
+			"flag, or two on a CPU with at least two cores")
 	fs.StringVar(&o.pool.gpus, "gpus", "",
-		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES; empty: the "+
-			"first, if there is one")
+		"GPUs by number, with commas: a run gets one of them as CUDA_VISIBLE_DEVICES; empty: each "+
+			"run shares its batch among all GPUs")
 	fs.IntVar(&o.pool.perGPU, "runs-per-gpu", 1, "runs at a time on each GPU, which share its "+
 		"memory alike unless -gpu-memory says otherwise: for small networks")
 	fs.BoolVar(&o.failFast, "fail-fast", false, "stop at the first run that fails")

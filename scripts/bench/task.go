@@ -50,6 +50,7 @@ func (t task) do(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer b.LeaveAutotuned()
 	s := sample{Version: b.Name(), Device: b.Device, PluginSHA256: b.PluginSHA256,
 		Threads: runtime.NumCPU()}
 	if b.Plugin != "" {

@@ -166,6 +166,7 @@ func (o *options) evaluate(ctx context.Context, saved *imagerun.Saved, images *d
 	if err != nil {
 		return nil, err
 	}
+	defer network.Backend.LeaveAutotuned()
 	fmt.Fprintf(stdout, "backend   %s on %s\n", network.Backend.Name(), network.Backend.Device)
 	fmt.Fprintf(stdout, "weights   %s: %s, width %d\n", saved.Path, saved.Model, saved.Width)
 	logits, err := network.Logits(ctx, images)

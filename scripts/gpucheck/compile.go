@@ -262,6 +262,7 @@ func (t *compileTask) compile(ctx context.Context, stderr io.Writer) (all []comp
 	if err != nil {
 		return nil, err
 	}
+	defer b.LeaveAutotuned()
 	if err := os.WriteFile(t.Log, nil, 0o666); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type outcome struct {
 	Rates       []rate      `json:"rates,omitempty"`
 	Paper       *paper      `json:"paper,omitempty"`
 	Again       *paper      `json:"again,omitempty"`      // the same in a second process
+	Autotuned   int         `json:"autotuned,omitempty"`  // kernels chosen by timing, so far
 	HostBytes   int64       `json:"host_bytes,omitempty"` // largest memory of a process on the host
 }
 
@@ -60,6 +61,9 @@ func (o *outcome) print(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  a second process, which compiled in %.3g s, has %s\n", q.CompileSeconds,
 			same)
+	}
+	if o.Autotuned > 0 {
+		fmt.Fprintf(w, "  %d choices of kernels are kept for later processes\n", o.Autotuned)
 	}
 	if o.Error != "" {
 		fmt.Fprintf(w, "  ERROR: %s\n", o.Error)

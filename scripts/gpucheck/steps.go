@@ -118,6 +118,10 @@ func (t task) do(ctx context.Context, stderr io.Writer) *outcome {
 		o.fail(err)
 		return o
 	}
+	defer func() {
+		o.Autotuned = b.Autotuned()
+		b.LeaveAutotuned()
+	}()
 	o.Backend, o.Device, o.Flags = b.Kind, b.Device, b.Flags
 	o.XLA, o.PluginSHA256 = b.Backend.Description(), b.PluginSHA256
 	switch {

@@ -63,6 +63,7 @@ func (o *options) line(ctx context.Context, ends [2]*imagerun.Saved, stdout,
 	if err != nil {
 		return nil, err
 	}
+	defer net.Backend.LeaveAutotuned()
 	fmt.Fprintf(stdout, "backend   %s on %s\n", net.Backend.Name(), net.Backend.Device)
 	fmt.Fprintf(stdout, "images    %s: %d for training, %d %s\n", run.Data, train.N(), other.N(),
 		run.Evaluated())
