@@ -287,7 +287,14 @@ func (i *invocation) complete(_ context.Context, stage string, l *sweep.List) er
 		return nil
 	}
 	s := missing[0]
+	state, damaged := string(s.State), ""
+	if s.Reason != "" {
+		state += " (" + s.Reason + ")"
+	}
+	if s.State == sweep.Damaged {
+		damaged = ", sets the folders of damaged ones aside and executes them again"
+	}
 	return fmt.Errorf("%s: %d of %d runs are missing: %s, line %d, is %s, %w: go run ./scripts/%s "+
-		"run executes the missing runs, retry the failed ones", l.Dir, len(missing),
-		len(l.Runs), s.Run.Name, s.Index+1, s.State, errMissing, i.Figure.Name)
+		"run executes the missing runs%s, retry the failed ones", l.Dir, len(missing),
+		len(l.Runs), s.Run.Name, s.Index+1, state, errMissing, i.Figure.Name, damaged)
 }
