@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
 	"momentum/internal/figure"
@@ -64,7 +65,24 @@ func (t *training) save() error {
 		}
 		return t.parts.save(folder)
 	})
+	if err == nil {
+		t.saved = t.position.step
+	}
 	return errors.Join(err, t.log.writeManifest())
+}
+
+// lostDevice adds to the error of a device that fails in the middle of a run what to do: the device
+// may have disappeared, and any others can go on without it. A device that fails in the first step
+// of a process is likely to fail again.
+func (t *training) lostDevice(err error) error {
+	if !errors.As(err, new(*backend.DeviceError)) || t.log.trained == 0 {
+		return err
+	}
+	from := fmt.Sprintf("it goes on from its last checkpoint, before step %d", t.saved)
+	if t.saved < 0 {
+		from = "it begins anew, since no checkpoint was saved yet (-checkpoint-every)"
+	}
+	return fmt.Errorf("%w; start the same command again: %s", err, from)
 }
 
 // The curves of a run under way are drawn again no sooner than after drawEvery, and after drawTimes
@@ -132,7 +150,9 @@ func (t *training) resume() (found bool, keep int64, err error) {
 	if err != nil {
 		return found, 0, err
 	}
+	t.saved = -1
 	if found {
+		t.saved = t.position.step
 		t.bar.Println(fmt.Sprintf("          resumed before step %d of %d", t.position.step,
 			t.steps()))
 	} else if t.parts != nil {

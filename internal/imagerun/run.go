@@ -66,6 +66,12 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return cmd.runOn(ctx, be, stdout, stderr)
+}
+
+// runOn is [Command.Run] on an open backend.
+func (cmd *Command) runOn(ctx context.Context, be *backend.Backend, stdout,
+	stderr io.Writer) error {
 	c, preset, err := cmd.Config(be.Kind)
 	if err != nil {
 		return err
