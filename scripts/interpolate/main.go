@@ -11,7 +11,7 @@
 // It prints both as tables and writes
 //
 //	NAME.csv             t, loss and accuracies
-//	NAME-distances.csv   epoch, distances and the cosine of the displacements, empty where one is 0
+//	NAME-distances.csv   epoch, distances and the cosine of the displacements, if there is one
 //	NAME.png             and .svg: the same as a picture
 //
 // where NAME is -out. t = 0 and t = 1 are always among the points. Batch normalization has no
