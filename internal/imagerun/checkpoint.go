@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -86,21 +87,21 @@ func (t *training) lostDevice(err error) error {
 }
 
 // The curves of a run under way are drawn again no sooner than after drawEvery, and after drawTimes
-// as long as drawing took: 0.2 s for 300 epochs, but 3 to 8 s for 3,000 to 100,000 with a loss that
-// oscillates, on a busy core.
+// as long as drawing took.
 const (
 	drawEvery = 30 * time.Second
 	drawTimes = 100
 )
 
-// draw draws the curves of a run under way. An error is a warning: the end draws them anew.
-func (t *training) draw() {
+// draw draws the curves of a run under way. An error is a warning: the end draws them anew. When
+// the context ends, so does the run, which says so itself.
+func (t *training) draw(ctx context.Context) {
 	if t.position.step < t.stepsPerEpoch || // there is no row
 		time.Since(t.drawn) < max(drawEvery, drawTimes*t.drawing) {
 		return
 	}
 	began := time.Now()
-	if err := figure.Curves(t.dir.Path()); err != nil {
+	if err := figure.Curves(ctx, t.dir.Path()); err != nil && !errors.Is(err, context.Canceled) {
 		t.bar.Interrupt()
 		fmt.Fprintf(t.stderr, "warning: the curves are not drawn: %v\n", err)
 	}

@@ -330,19 +330,19 @@ func (r *experiment) run(ctx context.Context) (err error) {
 	r.folder = dir.Path()
 	fmt.Fprintf(r.stdout, "run       %s\n", r.folder)
 	if dir.State().Ended() {
-		return r.show(dir)
+		return r.show(ctx, dir)
 	}
 
 	err = r.trainIn(ctx, dir)
 	var diverged *cli.DivergedError
 	if err == nil || errors.As(err, &diverged) {
 		// A run without its table and its curves has failed; the same command then adds them.
-		if e := r.finish(dir); e != nil {
+		if e := r.finish(ctx, dir); e != nil {
 			err = e
 		}
 	}
 	if err := cli.End(dir, err); err != nil {
 		return err
 	}
-	return r.report(dir)
+	return r.report(ctx, dir)
 }

@@ -74,7 +74,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 				return err
 			}
 			if !last { // the end draws them, too
-				t.draw()
+				t.draw(ctx)
 			}
 		}
 	}

@@ -78,7 +78,7 @@ func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, err
 	var best [][chosen]choice
 	var err error
 	if s.TrialsOf != "" {
-		best, err = i.borrow(results)
+		best, err = i.borrow(ctx, results)
 	} else {
 		best, err = i.trialStages(ctx, results, stage)
 	}
@@ -99,7 +99,7 @@ func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, err
 		return nil, err
 	}
 	for k, r := range results {
-		if results[k], err = s.read(i.base.Runs, r, best[k], finals[k]); err != nil {
+		if results[k], err = s.read(ctx, i.base.Runs, r, best[k], finals[k]); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +141,7 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 			}
 			configs = nil
 			for k := range results {
-				if err := results[k].read(i.base.Runs); err != nil {
+				if err := results[k].read(ctx, i.base.Runs); err != nil {
 					return nil, err
 				}
 				// Until all that may be chosen have had all seeds.

@@ -180,6 +180,6 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 			return err
 		}
 	}
-	return o.write(&result{line: line, apart: apart, evaluated: ends[0].Evaluated(),
+	return o.write(ctx, &result{line: line, apart: apart, evaluated: ends[0].Evaluated(),
 		standardized: ends[0].Norm == "weights", title: o.title(ends)}, stdout)
 }

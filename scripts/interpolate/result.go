@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func (r *result) column(name string) string {
 }
 
 // write prints the tables and writes the files.
-func (o *options) write(r *result, stdout io.Writer) error {
+func (o *options) write(ctx context.Context, r *result, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "\n%s", markdown.Align(r.distanceTable()))
 	files := ""
 	save := func(ending string, write func(io.Writer) error) error {
@@ -62,7 +63,7 @@ func (o *options) write(r *result, stdout io.Writer) error {
 	}
 	p := r.picture()
 	if len(p.Panels) > 0 {
-		if err := p.Write(o.out); err != nil {
+		if err := p.Write(ctx, o.out); err != nil {
 			return err
 		}
 		files += fmt.Sprintf(", %s.png, %[1]s.svg", o.out)
