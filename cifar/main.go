@@ -70,7 +70,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	}
 	err = command.Run(ctx, stdout, stderr)
 	if len(command.Folders) > 1 {
-		rows := runtable.Rows(runtable.ReadAll(command.Folders, stderr))
+		rows := runtable.Rows(runtable.ReadAll(ctx, command.Folders, stderr))
 		fmt.Fprintf(stdout, "\n%s", markdown.Align(runtable.Table(rows, nil).Markdown()))
 	}
 	return err

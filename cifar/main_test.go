@@ -129,7 +129,7 @@ func TestSeeds(t *testing.T) {
 	if again := succeed(t, append(args, "-seeds=3")...); strings.Count(again, "is done") != 3 {
 		t.Errorf("the same command again:\n%s", again)
 	}
-	runs := runtable.ReadAll(folders, t.Output())
+	runs := runtable.ReadAll(t.Context(), folders, t.Output())
 	if kept, err := runtable.Where(runs, "name=first,tag=b,seed=8"); err != nil || len(kept) != 1 {
 		t.Errorf("%d runs have name, tag and seed, %v; want 1", len(kept), err)
 	}

@@ -123,7 +123,7 @@ func (s *session) trainOne(ctx context.Context, b bundle, onSteps func(int)) (ro
 	} else if _, err := dir.Verify(nil); err != nil {
 		return nil, err
 	}
-	rows, err = dir.Metrics()
+	rows, err = dir.Metrics(ctx)
 	if err == nil && len(rows) == 0 {
 		err = fmt.Errorf("%s: done but without metrics; -fresh starts over",
 			dir.Path("metrics.jsonl"))

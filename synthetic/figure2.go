@@ -10,7 +10,7 @@ import (
 
 // figure2 is the paper's Figure 2: samples with two patches, one along w* and the other along one
 // noise direction, in the plane of both. It needs no training.
-func (s *session) figure2(_ context.Context, set Settings) (page.Section, error) {
+func (s *session) figure2(ctx context.Context, set Settings) (page.Section, error) {
 	spec := set.spec(set.Seed)
 	spec.D, spec.P, spec.N, spec.SmallMargin = 2, 2, 200, 40
 	m, err := spec.Draw("figure2")
@@ -51,7 +51,7 @@ func (s *session) figure2(_ context.Context, set Settings) (page.Section, error)
 			Points: points,
 		}}},
 		Width: 7.2, Height: 4,
-	}.Write(base)
+	}.Write(ctx, base)
 	if err != nil {
 		return page.Section{}, err
 	}

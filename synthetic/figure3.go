@@ -25,7 +25,7 @@ func (s *session) figure3(ctx context.Context, set Settings) (page.Section, erro
 	result := figure3Table(runs)
 	s.print(result)
 	base := s.out("figure3")
-	if err := set.drawFigure3(runs, base); err != nil {
+	if err := set.drawFigure3(ctx, runs, base); err != nil {
 		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
@@ -83,7 +83,7 @@ func figure3Table(runs []trained) page.Table {
 	return t
 }
 
-func (s Settings) drawFigure3(runs []trained, base string) error {
+func (s Settings) drawFigure3(ctx context.Context, runs []trained, base string) error {
 	last := 2.0 // a logarithmic axis from 1 needs some length
 	for _, t := range runs {
 		last = max(last, float64(t.lastStep()))
@@ -113,5 +113,5 @@ func (s Settings) drawFigure3(runs []trained, base string) error {
 			{panel("(c) small margin", "test accuracy (%)", "test_2", 100, accuracy, percent)},
 		},
 		Width: 7.2, OneLegend: true,
-	}.Write(base)
+	}.Write(ctx, base)
 }

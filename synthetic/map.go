@@ -61,7 +61,7 @@ func (s *session) etaGammaMap(ctx context.Context, set Settings) (page.Section, 
 	m := rateMap{set, etas, gammas, func(eta, gamma float64) laneRow {
 		return runs[slices.Index(etas, eta)/2].final(name(eta, gamma))
 	}}
-	return s.showMap(m)
+	return s.showMap(ctx, m)
 }
 
 // rateMap is a grid of (η, γ) with the final row of each setting.
@@ -72,9 +72,9 @@ type rateMap struct {
 }
 
 // showMap draws the map, and writes its settings and what they have learned.
-func (s *session) showMap(m rateMap) (page.Section, error) {
+func (s *session) showMap(ctx context.Context, m rateMap) (page.Section, error) {
 	base := s.out(fmt.Sprintf("map-N%d", m.N))
-	if err := m.draw(base); err != nil {
+	if err := m.draw(ctx, base); err != nil {
 		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
@@ -100,7 +100,7 @@ func (s *session) showMap(m rateMap) (page.Section, error) {
 
 // draw draws four heat maps. The y axis is 1/(1−γ), the number of steps that the momentum
 // remembers.
-func (m rateMap) draw(base string) error {
+func (m rateMap) draw(ctx context.Context, base string) error {
 	var memory []float64
 	for _, gamma := range m.gammas {
 		memory = append(memory, 1/(1-gamma))
@@ -151,7 +151,7 @@ func (m rateMap) draw(base string) error {
 				panel("(d) largest |Ξ| on Z₂", "|Ξ|", "xi_max_2", 1, figure.Heat{Log: true})},
 		},
 		Width: 7.2,
-	}.Write(base)
+	}.Write(ctx, base)
 }
 
 // values are the final values of a column, a row for each momentum: NaN for settings that diverged.

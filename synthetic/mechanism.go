@@ -101,7 +101,7 @@ func (s *session) mechanism(ctx context.Context, set Settings) (page.Section, er
 		return page.Section{}, err
 	}
 	base := s.out("mechanism")
-	if err := m.picture().Write(base); err != nil {
+	if err := m.picture().Write(ctx, base); err != nil {
 		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)

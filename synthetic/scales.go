@@ -55,7 +55,7 @@ func (s *session) scales(ctx context.Context, set Settings) (page.Section, error
 		return page.Section{}, err
 	}
 	base := s.out("scales")
-	if err := set.drawScales(sweeps, base); err != nil {
+	if err := set.drawScales(ctx, sweeps, base); err != nil {
 		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)
@@ -152,7 +152,7 @@ func momentumAtT0(t trained, s Settings) float64 {
 	return -scale * momentum.value(float64(max(reached, 0)))
 }
 
-func (s Settings) drawScales(sweeps []sweep, base string) error {
+func (s Settings) drawScales(ctx context.Context, sweeps []sweep, base string) error {
 	d, beta, gamma := sweeps[0], sweeps[1], sweeps[2]
 	log := func(label string) figure.Axis { return figure.Axis{Label: label, Log: true} }
 	panel := func(title, label, column string, w sweep, guides ...figure.Line) figure.Panel {
@@ -184,7 +184,7 @@ func (s Settings) drawScales(sweeps []sweep, base string) error {
 					})}}},
 		},
 		Width: 7.2, OneLegend: true,
-	}.Write(base)
+	}.Write(ctx, base)
 }
 
 func scalesTable(sweeps []sweep) page.Table {

@@ -33,7 +33,7 @@ func (s *session) theory(ctx context.Context, set Settings) (page.Section, error
 		return page.Section{}, err
 	}
 	base := s.out("theory")
-	if err := set.theoryPicture(runs[0]).Write(base); err != nil {
+	if err := set.theoryPicture(runs[0]).Write(ctx, base); err != nil {
 		return page.Section{}, err
 	}
 	fmt.Fprintf(s.stdout, "picture   %s.png\n", base)

@@ -295,7 +295,7 @@ func TestMap(t *testing.T) {
 	s := &session{execution: Execution{Out: t.TempDir()}, stdout: new(strings.Builder)}
 	set := preset("quick", 30)
 	etas, gammas := set.grid()
-	shown, err := s.showMap(rateMap{set, etas, gammas, func(eta, gamma float64) laneRow {
+	row := func(eta, gamma float64) laneRow {
 		c := columns{"x/loss": {0.01}, "x/loss_2": {0.02}, "x/error": {0.002}, "x/test_1": {1},
 			"x/test_2": {0.5}, "x/c": {0.8}, "x/xi_max_2": {1.5}}
 		if eta/(1-gamma) >= 10 && !(eta == 3.69 && gamma == paperGamma) {
@@ -307,7 +307,8 @@ func TestMap(t *testing.T) {
 			c = columns{"x/error": {0}, "x/test_2": {1}, "x/" + cubic.Diverged.String(): {3}}
 		}
 		return newRun([]int64{700}, c).last("x")
-	}})
+	}
+	shown, err := s.showMap(t.Context(), rateMap{set, etas, gammas, row})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,9 +48,9 @@ func (s *session) trainIn(ctx context.Context, b bundle, dir *rundir.Dir, onStep
 			return safetensors.Write(w, []safetensors.Tensor{weights},
 				map[string]string{"layout": "[lane, neuron, d]"})
 		}),
-		t.writeManifest(), dir.WriteCSV(), t.be.KeepAutotuned(dir.Path()),
+		t.writeManifest(), dir.WriteCSV(ctx), t.be.KeepAutotuned(dir.Path()),
 		// The columns are tags already: lane/observable.
-		dir.WriteEvents(func(column string) string { return column }))
+		dir.WriteEvents(ctx, func(column string) string { return column }))
 }
 
 // training is a bundle in training in its run folder.

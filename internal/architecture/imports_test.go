@@ -36,8 +36,8 @@ var layers = [][]string{
 }
 
 // computing are the packages that may import GoMLX.
-var computing = []string{"models", "synthetic/table1", "internal/backend", "internal/cubic",
-	"internal/descent", "internal/measure"}
+var computing = []string{"models", "synthetic/table1", "internal/backend",
+	"internal/backend/backendtest", "internal/cubic", "internal/descent", "internal/measure"}
 
 // pkg is a package of the module and its imports, without those of its tests.
 type pkg struct {

@@ -20,6 +20,23 @@ func Try(place string, f func()) (err error) {
 	return nil
 }
 
+// DeviceError is the error of a call of a device: an execution or a transfer. A device may fail in
+// the middle of a run, such as a GPU that the driver has lost.
+type DeviceError struct{ Err error }
+
+func (e *DeviceError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of the call.
+func (e *DeviceError) Unwrap() error { return e.Err }
+
+// OnDevice calls f, which calls a device. A panic of f becomes one with a [*DeviceError], which
+// names the call, so use it inside [Try].
+func OnDevice(call string, f func()) {
+	if err := Try(call, f); err != nil {
+		panic(&DeviceError{err})
+	}
+}
+
 // panicError is a panic as an error.
 type panicError struct {
 	place string

@@ -37,6 +37,18 @@ func (t *Trainer) states(r *replica, f func(path string, value **tensors.Tensor)
 // as parameters of the scope /run. GoMLX's gomlx_checkpoints can read the folder. Save is not
 // atomic: give it a folder that is renamed afterwards.
 func (t *Trainer) Save(dir string, extra map[string]float64) error {
+	err := backend.Try(t.place(0), func() {
+		backend.OnDevice(backend.Reading, func() {
+			t.states(t.replicas[0], func(_ string, value **tensors.Tensor) {
+				if err := (*value).ConstFlatData(func(any) {}); err != nil {
+					panic(err)
+				}
+			})
+		})
+	})
+	if err != nil {
+		return err
+	}
 	return backend.Try("descent: save checkpoint", func() {
 		store := model.NewStore()
 		t.states(t.replicas[0], func(path string, value **tensors.Tensor) {
@@ -92,7 +104,7 @@ func (t *Trainer) Load(dir string) (step int, extra map[string]float64, err erro
 // Weights copies the parameters to the host as float32, each under its name.
 func (t *Trainer) Weights() ([]safetensors.Tensor, error) {
 	var weights []safetensors.Tensor
-	err := backend.Try("descent: read weights", func() {
+	err := backend.Try(t.place(0), func() {
 		for i, p := range t.params {
 			data := converted[float32](backend.Floats(t.replicas[0].weights[i]))
 			weights = append(weights, safetensors.Tensor{Name: p.Name, Shape: slices.Clone(p.Shape),

@@ -15,7 +15,7 @@ import (
 
 // Values copies all parameters to the host.
 func (t *Trainer) Values() (all []float64, err error) {
-	err = backend.Try("descent: read weights", func() { all = concatenated(t.replicas[0].weights) })
+	err = backend.Try(t.place(0), func() { all = concatenated(t.replicas[0].weights) })
 	return all, err
 }
 
@@ -26,9 +26,7 @@ func (t *Trainer) SetValues(all []float64) error {
 
 // Momentum copies the momentum buffer to the host. It is empty without momentum.
 func (t *Trainer) Momentum() (all []float64, err error) {
-	err = backend.Try("descent: read the momentum", func() {
-		all = concatenated(t.replicas[0].momentum)
-	})
+	err = backend.Try(t.place(0), func() { all = concatenated(t.replicas[0].momentum) })
 	return all, err
 }
 
@@ -77,9 +75,7 @@ func (t *Trainer) Gradient(ctx context.Context, d *Data, images int) (all []floa
 	if err != nil {
 		return nil, err
 	}
-	err = backend.Try("descent: read the gradient", func() {
-		all = concatenated(totals[0][:len(t.params)])
-	})
+	err = backend.Try(t.place(0), func() { all = concatenated(totals[0][:len(t.params)]) })
 	return all, err
 }
 

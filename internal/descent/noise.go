@@ -47,7 +47,7 @@ func (t *Trainer) GradientNoise(ctx context.Context, d *Data) (n Noise, err erro
 	if err != nil {
 		return n, err
 	}
-	err = backend.Try("descent: read the gradient's norm", func() {
+	err = backend.Try(t.place(0), func() {
 		first := t.replicas[0]
 		n.Gradient = backend.Floats(first.call(first.square, nil, totals[0]...)[0])[0]
 	})

@@ -22,17 +22,19 @@ type replica struct {
 // call executes a graph on the device. Of its arguments, the tensors of given are lost.
 func (r *replica) call(e *Exec, given []*tensors.Tensor, kept ...*tensors.Tensor) (
 	results []*tensors.Tensor) {
-	args := make([]any, 0, len(kept)+len(given))
-	for _, x := range kept {
-		args = append(args, x)
-	}
-	for _, x := range given {
-		args = append(args, must(DonateTensorBuffer(x, r.device.Client, r.device.Num)))
-	}
-	results, _, err := e.CallWithGraphOnDevice(r.device.Num, args...)
-	if err != nil {
-		panic(err)
-	}
+	backend.OnDevice("executing the graph "+e.Name(), func() {
+		args := make([]any, 0, len(kept)+len(given))
+		for _, x := range kept {
+			args = append(args, x)
+		}
+		for _, x := range given {
+			args = append(args, must(DonateTensorBuffer(x, r.device.Client, r.device.Num)))
+		}
+		var err error
+		if results, _, err = e.CallWithGraphOnDevice(r.device.Num, args...); err != nil {
+			panic(err)
+		}
+	})
 	return results
 }
 
@@ -137,8 +139,10 @@ func (r *replica) step(s sums, numbers *tensors.Tensor) (stats *tensors.Tensor) 
 // onHost copies tensors to the host.
 func onHost(list []*tensors.Tensor) []*tensors.Tensor {
 	copies := make([]*tensors.Tensor, len(list))
-	for i, x := range list {
-		copies[i] = must(x.LocalClone())
-	}
+	backend.OnDevice(backend.Reading, func() {
+		for i, x := range list {
+			copies[i] = must(x.LocalClone())
+		}
+	})
 	return copies
 }

@@ -154,7 +154,7 @@ func (t *Trainer) step(ctx context.Context, shares [][]part, size int, eta float
 	}
 	if t.Until != nil {
 		var s Score
-		err := backend.Try("descent: read the scores", func() {
+		err := backend.Try(t.place(0), func() {
 			s = scoreOf(backend.Floats(totals[0][len(t.params)]))
 		})
 		if err != nil || t.Until(s) {
@@ -208,7 +208,7 @@ func (t *Trainer) Rehearse(ctx context.Context) (images int, err error) {
 
 // meet adds the nodes of all devices and returns the total for each device.
 func (t *Trainer) meet(ctx context.Context, nodes [][]node[sums]) ([]sums, error) {
-	totals := make([]sums, len(t.replicas))
+	totals, total := make([]sums, len(t.replicas)), sums{} // by device, and on the host
 	// The first device keeps what it has; the others' come to the host.
 	err := t.each(ctx, func(_ check, i int, _ *replica) {
 		for j := range nodes[i] {
@@ -220,19 +220,22 @@ func (t *Trainer) meet(ctx context.Context, nodes [][]node[sums]) ([]sums, error
 	if err != nil {
 		return nil, err
 	}
-	err = backend.Try("descent: add the sums of the devices", func() {
+	err = backend.Try(t.place(0), func() {
 		all := tree[sums]{add: t.replicas[0].addSums, nodes: nodes[0]}
 		for _, n := range slices.Concat(nodes[1:]...) {
 			all.push(n)
 		}
 		totals[0] = all.nodes[0].value
+		if len(t.replicas) > 1 { // read here, so that an error names this device
+			total = onHost(totals[0])
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return totals, t.each(ctx, func(_ check, i int, _ *replica) {
 		if i > 0 {
-			totals[i] = onHost(totals[0])
+			totals[i] = onHost(total)
 		}
 	})
 }
@@ -249,13 +252,17 @@ func (t *Trainer) each(ctx context.Context, f func(goOn check, i int, r *replica
 		}
 	}
 	for i, r := range t.replicas {
-		place := "descent"
-		if len(t.replicas) > 1 {
-			place = fmt.Sprintf("descent: device %d of %d", i+1, len(t.replicas))
-		}
-		g.Go(func() error { return backend.Try(place, func() { f(goOn, i, r) }) })
+		g.Go(func() error { return backend.Try(t.place(i), func() { f(goOn, i, r) }) })
 	}
 	return g.Wait()
+}
+
+// place says which device an error is about, if there are several.
+func (t *Trainer) place(device int) string {
+	if len(t.replicas) == 1 {
+		return "descent"
+	}
+	return fmt.Sprintf("descent: device %d of %d", device+1, len(t.replicas))
 }
 
 // Evaluate scores images at the present weights. If the context ends first, the same holds as for

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -63,12 +64,12 @@ func (a Axis) position(v float64) float64 {
 // fitted returns the axis with the ends, if they are automatic, at the smallest and the largest
 // value that it can show. If exact is false, or if there is a single value, the ends lie a little
 // further out, but not below zero unless a value does.
-func (a Axis) fitted(values []float64, exact bool) Axis {
+func (a Axis) fitted(values iter.Seq[float64], exact bool) Axis {
 	if !a.automatic() {
 		return a
 	}
 	low, high := math.Inf(1), math.Inf(-1)
-	for _, v := range values {
+	for v := range values {
 		if a.shows(v) {
 			low, high = min(low, v), max(high, v)
 		}
@@ -108,11 +109,15 @@ func (a Axis) fitted(values []float64, exact bool) Axis {
 // Around is the axis with the ends, if they are automatic, around the values of some curves. It is
 // for panels whose bands reach further than anything that was measured.
 func (a Axis) Around(curves []Curve) Axis {
-	var values []float64
-	for _, c := range curves {
-		values = append(values, c.Y...)
-	}
-	return a.fitted(values, false)
+	return a.fitted(func(yield func(float64) bool) {
+		for _, c := range curves {
+			for _, v := range c.Y {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}, false)
 }
 
 // axes returns the panel's axes with their ends, which are the edges of a heat map if there is one.
@@ -120,43 +125,52 @@ func (a Axis) Around(curves []Curve) Axis {
 // bars. The y axis spans, with some space, everything that lies between the ends of x.
 func (p Panel) axes() (x, y Axis) {
 	if p.Heat != nil {
-		return p.X.fitted(edges(p.Heat.X, p.X.Log), true),
-			p.Y.fitted(edges(p.Heat.Y, p.Y.Log), true)
+		return p.X.fitted(slices.Values(edges(p.Heat.X, p.X.Log)), true),
+			p.Y.fitted(slices.Values(edges(p.Heat.Y, p.Y.Log)), true)
 	}
-	var xs, ys []float64
-	add := func(x, y []float64) { xs, ys = append(xs, x...), append(ys, y...) }
+	exact := len(p.Points) == 0 && !p.hasBars()
+	x = p.X.fitted(func(yield func(float64) bool) {
+		for x, y := range p.points {
+			if p.Y.shows(y) && !yield(x) {
+				return
+			}
+		}
+	}, exact)
+	y = p.Y.fitted(func(yield func(float64) bool) {
+		for at, y := range p.points {
+			if x.shows(at) && x.Low <= at && at <= x.High && !yield(y) {
+				return
+			}
+		}
+	}, false)
+	return x, y
+}
+
+// points yields everything that the y axis spans.
+func (p Panel) points(yield func(x, y float64) bool) {
+	all := func(x, y []float64) bool {
+		for i := range y {
+			if !yield(x[i], y[i]) {
+				return false
+			}
+		}
+		return true
+	}
 	for _, l := range slices.Concat(p.Lines, p.Guides) {
-		add(l.X, l.Y)
-		if l.Low != nil {
-			add(l.X, l.Low)
-			add(l.X, l.High)
+		if !all(l.X, l.Y) || l.Low != nil && (!all(l.X, l.Low) || !all(l.X, l.High)) {
+			return
 		}
 	}
 	for _, q := range p.Points {
-		add(q.X, q.Y)
+		if !all(q.X, q.Y) {
+			return
+		}
 	}
-	exact := len(p.Points) == 0 && !p.hasBars()
-	x = p.X.fitted(filter(xs, func(i int) bool { return p.Y.shows(ys[i]) }), exact)
-	y = p.Y.fitted(filter(ys, func(i int) bool {
-		return x.shows(xs[i]) && x.Low <= xs[i] && xs[i] <= x.High
-	}), false)
-	return x, y
 }
 
 // hasBars reports whether a line has bars.
 func (p Panel) hasBars() bool {
 	return slices.ContainsFunc(p.Lines, func(l Line) bool { return l.Bars })
-}
-
-// filter returns the values at the indices for which keep is true.
-func filter(values []float64, keep func(i int) bool) []float64 {
-	var kept []float64
-	for i, v := range values {
-		if keep(i) {
-			kept = append(kept, v)
-		}
-	}
-	return kept
 }
 
 // ticks returns the ticks with as many labels as the length has room for, at most seven.

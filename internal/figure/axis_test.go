@@ -2,6 +2,7 @@ package figure
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,7 +106,7 @@ func TestFitted(t *testing.T) {
 		{Axis{Low: 1, High: 2}, []float64{-5, 5}, false, 1, 2},
 	}
 	for _, test := range tests {
-		got := test.axis.fitted(test.values, test.exact)
+		got := test.axis.fitted(slices.Values(test.values), test.exact)
 		if math.Abs(got.Low-test.low) > 1e-12 || math.Abs(got.High-test.high) > 1e-12 {
 			t.Errorf("%v over %v: from %g to %g, want %g to %g", test.axis, test.values, got.Low,
 				got.High, test.low, test.high)

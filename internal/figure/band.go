@@ -1,6 +1,8 @@
 package figure
 
 import (
+	"cmp"
+	"math"
 	"slices"
 
 	"momentum/internal/stats"
@@ -33,9 +35,19 @@ func Geometric95(values []float64) (low, mean, high float64) { return stats.Geom
 
 // Hold lets curves that end early keep their last value up to the end of the longest.
 func Hold(curves []Curve) []Curve {
-	var xs []float64 // of all curves
+	shortest := math.Inf(1)
 	for _, c := range curves {
-		xs = append(xs, c.X...)
+		if n := len(c.X); n > 0 {
+			shortest = min(shortest, c.X[n-1])
+		}
+	}
+	var xs []float64 // of all curves, beyond the end of the shortest
+	for _, c := range curves {
+		for _, x := range c.X {
+			if x > shortest {
+				xs = append(xs, x)
+			}
+		}
 	}
 	slices.Sort(xs)
 	xs = slices.Compact(xs)
@@ -58,25 +70,53 @@ func Hold(curves []Curve) []Curve {
 // Band returns the summary of several curves at every x that all of them have, in increasing order.
 // The summary of a single curve has no band.
 func Band(curves []Curve, summary Summary) Line {
-	values := map[float64][]float64{} // [x]
-	for _, c := range curves {
-		for i, x := range c.X {
-			values[x] = append(values[x], c.Y[i])
-		}
-	}
 	var l Line
-	for x, y := range values {
-		if len(y) == len(curves) {
-			l.X = append(l.X, x)
-		}
+	if len(curves) == 0 {
+		return l
 	}
-	slices.Sort(l.X)
-	for _, x := range l.X {
-		low, middle, high := summary(values[x])
-		l.Low, l.Y, l.High = append(l.Low, low), append(l.Y, middle), append(l.High, high)
+	sorted := make([]Curve, len(curves))
+	for i, c := range curves {
+		sorted[i] = c.inOrder()
+	}
+	next := make([]int, len(curves)) // the index in each of the curves
+	values := make([]float64, len(curves))
+	for _, x := range sorted[0].X {
+		all := true // of the curves have x
+		for i, c := range sorted {
+			for next[i] < len(c.X) && c.X[next[i]] < x {
+				next[i]++
+			}
+			if next[i] == len(c.X) || c.X[next[i]] != x {
+				all = false
+				break
+			}
+			values[i] = c.Y[next[i]]
+		}
+		if all {
+			low, middle, high := summary(values)
+			l.add(x, middle)
+			l.Low, l.High = append(l.Low, low), append(l.High, high)
+		}
 	}
 	if len(curves) == 1 {
 		l.Low, l.High = nil, nil
 	}
 	return l
+}
+
+// inOrder is the curve in increasing order of x.
+func (c Curve) inOrder() Curve {
+	if slices.IsSorted(c.X) {
+		return c
+	}
+	order := make([]int, len(c.X))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(c.X[i], c.X[j]) })
+	var sorted Curve
+	for _, i := range order {
+		sorted.X, sorted.Y = append(sorted.X, c.X[i]), append(sorted.Y, c.Y[i])
+	}
+	return sorted
 }

@@ -2,8 +2,11 @@ package figure
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
@@ -58,4 +61,66 @@ func (c pngCanvas) FillString(f font.Face, at vg.Point, s string) {
 		x := f.Width(s[:i+len(letter)]) - f.Width(letter)
 		c.Canvas.FillString(f, at.Add(vg.Point{X: x}), letter)
 	}
+}
+
+// curveCanvas draws long lines piece by piece. The library keeps the pixels of a line in a list for
+// each row of the picture, which it searches from the left for each new pixel: a line that
+// oscillates over the width of a panel takes it seconds.
+type curveCanvas struct {
+	pngCanvas
+	ctx    context.Context // once it has ended no long line is drawn
+	dashes []vg.Length
+	offset vg.Length // of the dashes
+}
+
+// SetLineDash implements vg.Canvas.
+func (c *curveCanvas) SetLineDash(pattern []vg.Length, offset vg.Length) {
+	c.dashes, c.offset = pattern, offset
+	c.Canvas.SetLineDash(pattern, offset)
+}
+
+// A line of more than longLine corners is drawn in pieces of pieceLength.
+const (
+	longLine    = thinColumns
+	pieceLength = 48
+)
+
+// Stroke implements vg.Canvas. Each piece of a long line has a segment in common with the one
+// before, so that every corner lies within a piece; dashes go on where they were.
+func (c *curveCanvas) Stroke(p vg.Path) {
+	if len(p) <= longLine || !straight(p) {
+		c.Canvas.Stroke(p)
+		return
+	}
+	for start, end := 0, 0; start < len(p); start = end { // a path may have several lines
+		for end = start + 1; end < len(p) && p[end].Type != vg.MoveComp; end++ {
+		}
+		c.strokeLine(p[start:end])
+	}
+	c.Canvas.SetLineDash(c.dashes, c.offset)
+}
+
+// strokeLine draws a line in pieces.
+func (c *curveCanvas) strokeLine(line vg.Path) {
+	offset := c.offset
+	for start := 0; start == 0 || start < len(line)-2; start += pieceLength {
+		if stopped(c.ctx) != nil {
+			return
+		}
+		piece := slices.Clone(line[start:min(start+pieceLength+2, len(line))])
+		piece[0].Type = vg.MoveComp
+		c.Canvas.SetLineDash(c.dashes, offset)
+		c.Canvas.Stroke(piece)
+		for i := start; i < min(start+pieceLength, len(line)-1); i++ {
+			d := line[i+1].Pos.Sub(line[i].Pos)
+			offset += vg.Length(math.Hypot(float64(d.X), float64(d.Y)))
+		}
+	}
+}
+
+// straight reports whether a path has straight segments only.
+func straight(p vg.Path) bool {
+	return !slices.ContainsFunc(p, func(corner vg.PathComp) bool {
+		return corner.Type != vg.MoveComp && corner.Type != vg.LineComp
+	})
 }

@@ -9,6 +9,7 @@
 package figure
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,22 +34,26 @@ import (
 //
 // Losses that are not finite and positive and accuracies outside [0, 1] are left out. A dashed line
 // marks the first loss that is not finite. The title is derived.title of config.json, or else the
-// folder's name without its hash.
-func Curves(dir string) error {
+// folder's name without its hash. A million rows take a few seconds, in which the context may end
+// it.
+func Curves(ctx context.Context, dir string) error {
 	path := filepath.Join(dir, "metrics.jsonl")
-	rows, err := rundir.ReadMetrics(path)
+	rows, err := rundir.ReadMetrics(ctx, path)
 	if err != nil {
 		return err
 	}
 	if len(rows) == 0 {
 		return fmt.Errorf("figure: %s: no rows, want at least one", path)
 	}
-	c := newCurves(rows)
+	c, err := newCurves(ctx, rows)
+	if err != nil {
+		return err
+	}
 	if c.title, err = title(dir); err != nil {
 		return err
 	}
 
-	return c.picture().Write(filepath.Join(dir, "curves"))
+	return c.picture().Write(ctx, filepath.Join(dir, "curves"))
 }
 
 var hashSuffix = regexp.MustCompile("-[0-9a-f]{10}$")
@@ -85,66 +90,97 @@ type curves struct {
 	divergedEpoch   float64
 }
 
-func newCurves(rows []rundir.Row) curves {
+func newCurves(ctx context.Context, rows []rundir.Row) (curves, error) {
 	var c curves
-	for _, r := range rows {
-		epoch, ok := r.Get("epoch")
-		if !ok || !finite(epoch) {
-			continue
+	m := metrics{ctx: ctx, rows: rows, epochs: make([]float64, len(rows)), columns: columns(rows)}
+	for i := range m.epochs {
+		m.epochs[i] = math.NaN()
+	}
+	for i, epoch := range rundir.Column(rows, "epoch") {
+		if finite(epoch) {
+			m.epochs[i] = epoch
+			c.first, c.last = min(c.first, epoch), max(c.last, epoch)
 		}
-		c.first, c.last = min(c.first, epoch), max(c.last, epoch)
-		if loss, ok := r.Get("loss"); ok && !finite(loss) && !c.diverged {
-			c.diverged, c.divergedStep, c.divergedEpoch = true, r.Step, epoch
+	}
+	for i, loss := range rundir.Column(rows, "loss") {
+		if !finite(loss) && finite(m.epochs[i]) {
+			c.diverged, c.divergedStep, c.divergedEpoch = true, rows[i].Step, m.epochs[i]
+			break
 		}
 	}
 	if c.last == c.first {
 		c.last = c.first + 1
 	}
 	positive := func(x float64) bool { return finite(x) && x > 0 }
-	c.losses = linesOf(rows, positive,
+	c.losses = m.lines(positive,
 		columnLine{"loss", Line{Name: "train", Color: Blue}},
 		columnLine{"test_loss", Line{Name: "test", Color: Vermilion}},
 		columnLine{"held_out_loss", Line{Name: "held-out", Color: Green}})
-	c.accuracies = percentages(rows,
+	c.accuracies = m.percentages(
 		columnLine{"train_accuracy", Line{Name: "train", Color: Blue}},
 		columnLine{"test_accuracy", Line{Name: "test", Color: Vermilion}},
 		columnLine{"held_out_accuracy", Line{Name: "held-out", Color: Green}})
-	c.groupLosses = linesOf(rows, positive, byGroup("loss")...)
-	c.groupAccuracies = percentages(rows, byGroup("accuracy")...)
-	c.curvature = linesOf(rows, finite,
+	c.groupLosses = m.lines(positive, byGroup("loss")...)
+	c.groupAccuracies = m.percentages(byGroup("accuracy")...)
+	c.curvature = m.lines(finite,
 		columnLine{"sharpness", Line{Name: "sharpness", Color: Blue}},
 		columnLine{"sharpness_update", Line{Name: "along the step", Color: Vermilion}})
-	c.limit = stabilityLimit(rows)
-	c.gradients = linesOf(rows, finite,
+	c.limit = m.stabilityLimit()
+	c.gradients = m.lines(finite,
 		columnLine{"gradient_small_margin", Line{Name: "small margin", Color: Vermilion}},
 		columnLine{"gradient_large_margin", Line{Name: "large margin", Color: Blue}})
-	c.decrease = linesOf(rows, finite,
+	c.decrease = m.lines(finite,
 		columnLine{"decrease_small_margin", Line{Name: "in all", Color: Black}},
 		columnLine{"decrease_small_margin_by_large",
 			Line{Name: "by the large margin", Color: Blue}},
 		columnLine{"decrease_small_margin_by_past_large", Line{Name: "by its past", Color: Green}})
-	c.steps = relativeSteps(rows)
-	c.noise = linesOf(rows, finite, columnLine{"noise_scale", Line{Color: Blue}})
-	return c
+	c.steps = m.relativeSteps()
+	c.noise = m.lines(finite, columnLine{"noise_scale", Line{Color: Blue}})
+	return c, stopped(ctx)
+}
+
+// metrics are the rows of a run, with their epochs: NaN where a row has none that is finite.
+type metrics struct {
+	ctx     context.Context // once it has ended there are no more lines
+	rows    []rundir.Row
+	epochs  []float64
+	columns map[string]bool // that some row has
+}
+
+// columns are the names of all values.
+func columns(rows []rundir.Row) map[string]bool {
+	names := map[string]bool{}
+	var before []rundir.Value // those of the row before, which are mostly the same
+	for _, r := range rows {
+		for i, v := range r.Values {
+			if i >= len(before) || before[i].Name != v.Name {
+				names[v.Name] = true
+			}
+		}
+		before = r.Values
+	}
+	return names
 }
 
 // stabilityLimit is the limit at every row that has a rate. Between the diagnosed rows it follows
 // from the last one: it is inversely proportional to the rate, but for the weight decay, which is
 // far smaller and left out. A straight line would miss the end of the warm-up.
-func stabilityLimit(rows []rundir.Row) Line {
+func (m metrics) stabilityLimit() Line {
 	l := Line{Name: "stability limit", Color: Black, Dashed: true}
+	limits := map[int]float64{} // by row
+	for i, limit := range rundir.Column(m.rows, "stability_limit") {
+		limits[i] = limit
+	}
 	product := math.NaN() // of limit and rate
-	for _, r := range rows {
-		epoch, hasEpoch := r.Get("epoch")
-		rate, hasRate := r.Get("rate")
-		if !hasEpoch || !hasRate || !finite(epoch) {
+	for i, rate := range rundir.Column(m.rows, "rate") {
+		if !finite(m.epochs[i]) {
 			continue
 		}
-		if limit, ok := r.Get("stability_limit"); ok {
+		if limit, ok := limits[i]; ok {
 			product = limit * rate
 		}
 		if limit := product / rate; finite(limit) {
-			l.add(epoch, limit)
+			l.add(m.epochs[i], limit)
 		}
 	}
 	return l
@@ -170,7 +206,7 @@ func Layers() []string {
 }
 
 // relativeSteps are the lines of steps by layer. Those of the gains and the biases are dashed.
-func relativeSteps(rows []rundir.Row) []Line {
+func (m metrics) relativeSteps() []Line {
 	var all []columnLine
 	for i, name := range Layers() {
 		l := Line{Name: name, Color: Category(i)}
@@ -182,7 +218,7 @@ func relativeSteps(rows []rundir.Row) []Line {
 		}
 		all = append(all, columnLine{"relative_step_" + name, l})
 	}
-	return linesOf(rows, finite, all...)
+	return m.lines(finite, all...)
 }
 
 // columnLine is a line with the column that it shows.
@@ -191,13 +227,18 @@ type columnLine struct {
 	line   Line
 }
 
-// linesOf are those lines that the rows have values for. Only values to keep count.
-func linesOf(rows []rundir.Row, keep func(x float64) bool, all ...columnLine) (lines []Line) {
+// lines are those lines that the rows have values for. Only values to keep count.
+func (m metrics) lines(keep func(x float64) bool, all ...columnLine) (lines []Line) {
 	for _, l := range all {
-		for _, r := range rows {
-			epoch, hasEpoch := r.Get("epoch")
-			if x, ok := r.Get(l.column); ok && hasEpoch && finite(epoch) && keep(x) {
-				l.line.add(epoch, x)
+		if stopped(m.ctx) != nil {
+			return nil
+		}
+		if !m.columns[l.column] {
+			continue
+		}
+		for i, x := range rundir.Column(m.rows, l.column) {
+			if finite(m.epochs[i]) && keep(x) {
+				l.line.add(m.epochs[i], x)
 			}
 		}
 		if len(l.line.X) > 0 {
@@ -208,8 +249,8 @@ func linesOf(rows []rundir.Row, keep func(x float64) bool, all ...columnLine) (l
 }
 
 // percentages are lines of accuracies.
-func percentages(rows []rundir.Row, all ...columnLine) []Line {
-	lines := linesOf(rows, func(x float64) bool { return 0 <= x && x <= 1 }, all...)
+func (m metrics) percentages(all ...columnLine) []Line {
+	lines := m.lines(func(x float64) bool { return 0 <= x && x <= 1 }, all...)
 	for _, l := range lines {
 		for i := range l.Y {
 			l.Y[i] *= 100

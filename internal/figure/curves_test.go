@@ -52,6 +52,16 @@ func trainingRows(steps int) []string {
 	return rows
 }
 
+// curvesOf are the curves of some rows.
+func curvesOf(t *testing.T, rows []rundir.Row) curves {
+	t.Helper()
+	c, err := newCurves(t.Context(), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 const config = `{"settings":{},"derived":{"title":"CIFAR-10 mini, ResNet-18 (width 16), GD+M, ` +
 	`η = 0.02, γ = 0.9, undamped"}}`
 
@@ -72,13 +82,13 @@ func TestCurves(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir := folder(t, test.config, test.rows...)
-			if err := Curves(dir); err != nil {
+			if err := Curves(t.Context(), dir); err != nil {
 				t.Fatal(err)
 			}
 			svg, image := read(t, dir, "curves.svg"), read(t, dir, "curves.png")
 
 			// Drawing again gives the same bytes.
-			if err := Curves(dir); err != nil {
+			if err := Curves(t.Context(), dir); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(svg, read(t, dir, "curves.svg")) ||
@@ -132,11 +142,11 @@ func TestCurvesOfEvaluations(t *testing.T) {
 		dir := folder(t, config,
 			`{"step":0,"epoch":0,"loss":2,"train_accuracy":0.25,`+test.values[0]+`}`,
 			`{"step":1,"epoch":1,"loss":1,"train_accuracy":1,`+test.values[1]+`}`)
-		rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+		rows, err := rundir.ReadMetrics(t.Context(), filepath.Join(dir, "metrics.jsonl"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := newCurves(rows)
+		c := curvesOf(t, rows)
 		var got [][]Line
 		for _, panel := range slices.Concat(c.picture().Panels...) {
 			got = append(got, panel.Lines)
@@ -144,7 +154,7 @@ func TestCurvesOfEvaluations(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: %s", test.name, diff)
 		}
-		if err := Curves(dir); err != nil {
+		if err := Curves(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 		svg := string(read(t, dir, "curves.svg"))
@@ -181,11 +191,12 @@ func TestCurvesRefuses(t *testing.T) {
 	for _, test := range tests {
 		dir := folder(t, test.config, test.rows...)
 		want := fmt.Sprintf(test.want, dir)
-		if err := Curves(dir); err == nil || err.Error() != want {
+		if err := Curves(t.Context(), dir); err == nil || err.Error() != want {
 			t.Errorf("%s: got error %v, want %s", test.name, err, want)
 		}
 	}
-	if err := Curves(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, fs.ErrNotExist) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	if err := Curves(t.Context(), missing); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing folder: got error %v", err)
 	}
 }
@@ -216,7 +227,7 @@ func TestCurvesOfOddMetrics(t *testing.T) {
 	}
 	for _, test := range tests {
 		dir := folder(t, test.config, test.rows...)
-		if err := Curves(dir); err != nil {
+		if err := Curves(t.Context(), dir); err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
@@ -239,7 +250,7 @@ func TestCurvesOfManyRows(t *testing.T) {
 		rows[i] = fmt.Sprintf(`{"step":%d,"epoch":%d,"loss":%g,"train_accuracy":0.5}`, i, i, loss)
 	}
 	dir := folder(t, config, rows...)
-	if err := Curves(dir); err != nil {
+	if err := Curves(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(read(t, dir, "curves.svg")); n > 150_000 {
@@ -268,7 +279,7 @@ func TestCurvaturePanel(t *testing.T) {
 		{Step: 2, Values: []rundir.Value{{Name: "epoch", X: 2}, {Name: "loss", X: 1},
 			{Name: "sharpness", X: 5}}},
 	}
-	c := newCurves(rows)
+	c := curvesOf(t, rows)
 	panels := c.picture().Panels
 	if len(panels) != 2 || len(panels[1][0].Lines) != 3 {
 		t.Fatalf("panels %+v", panels)
@@ -294,27 +305,27 @@ func TestCurvaturePanel(t *testing.T) {
 	rows[0].Values = append(rows[0].Values, rundir.Value{Name: "gradient_small_margin", X: 0.5},
 		rundir.Value{Name: "gradient_large_margin", X: 2},
 		rundir.Value{Name: "decrease_small_margin", X: -0.1})
-	c = newCurves(rows)
+	c = curvesOf(t, rows)
 	if panels = c.picture().Panels; len(panels) != 3 || len(panels[2][0].Lines) != 2 ||
 		panels[2][0].Lines[1].Y[0] != 2 || panels[2][1].Lines[0].Y[0] != -0.1 {
 		t.Errorf("a diagnosis by groups has the panels %+v", panels)
 	}
 	rows[2].Values = append(rows[2].Values, rundir.Value{Name: "relative_step_stage1", X: 0.1},
 		rundir.Value{Name: "relative_step_biases", X: 0.2})
-	c = newCurves(rows)
+	c = curvesOf(t, rows)
 	if panels = c.picture().Panels; len(panels) != 4 || len(panels[3][0].Lines) != 2 ||
 		panels[3][0].Lines[0].Name != "stage1" || panels[3][0].Lines[1].Y[0] != 0.2 {
 		t.Errorf("steps by layer have the panels %+v", panels)
 	}
 	rows[2].Values = append(rows[2].Values, rundir.Value{Name: "noise_scale", X: 70})
-	c = newCurves(rows)
+	c = curvesOf(t, rows)
 	if panels = c.picture().Panels; len(panels) != 5 || panels[4][0].Lines[0].Y[0] != 70 {
 		t.Errorf("the noise of the gradient has the panels %+v", panels)
 	}
 	for i := range rows {
 		rows[i].Values = rows[i].Values[:2]
 	}
-	if c := newCurves(rows); len(c.picture().Panels) != 1 {
+	if c := curvesOf(t, rows); len(c.picture().Panels) != 1 {
 		t.Error("a run without a diagnosis has a panel of curvatures")
 	}
 }

@@ -27,7 +27,7 @@ func read(t *testing.T, path ...string) []byte {
 func write(t *testing.T, p Picture) (svg, png []byte) {
 	t.Helper()
 	base := filepath.Join(t.TempDir(), "picture")
-	if err := p.Write(base); err != nil {
+	if err := p.Write(t.Context(), base); err != nil {
 		t.Fatal(err)
 	}
 	return read(t, base+".svg"), read(t, base+".png")

@@ -63,7 +63,7 @@ func (h Heat) resolved(logX, logY bool) (*Heat, error) {
 	if err := h.scale().check(); err != nil {
 		return nil, fmt.Errorf("scale: %w", err)
 	}
-	scale := h.scale().fitted(slices.Concat(h.Z...), true)
+	scale := h.scale().fitted(slices.Values(slices.Concat(h.Z...)), true)
 	h.Low, h.High = scale.Low, scale.High
 	return &h, nil
 }

@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"context"
 	"fmt"
 	"image/color"
 	"regexp"
@@ -34,12 +35,15 @@ type layout struct {
 	cell          vg.Point    // size of a panel with its labels
 }
 
-// layout checks the picture, and sets the automatic ends of its axes and scales.
-func (p Picture) layout() (*layout, error) {
+// layout checks the picture, sets the automatic ends of its axes and scales, and thins its lines.
+func (p Picture) layout(ctx context.Context) (*layout, error) {
 	l := &layout{Picture: p}
 	l.Panels = make([][]Panel, len(p.Panels))
 	for r, row := range p.Panels {
 		for i, q := range row {
+			if err := stopped(ctx); err != nil {
+				return nil, err
+			}
 			q, err := q.resolved()
 			if err != nil {
 				return nil, fmt.Errorf("row %d, panel %d: %w", r+1, i+1, err)
@@ -208,5 +212,9 @@ func (p Panel) resolved() (Panel, error) {
 		p.Heat = h
 	}
 	p.X, p.Y = p.axes()
+	p.Lines = slices.Clone(p.Lines)
+	for i, l := range p.Lines {
+		p.Lines[i] = l.thinned(p.X, p.Y)
+	}
 	return p, nil
 }

@@ -18,9 +18,6 @@ const (
 	dotLimit  = 40                     // points up to which a curve gets dots
 	bandAlpha = 0x38                   // of 0xff
 	yMiddle   = draw.YAlignment(-0.38) // middle of digits; draw.YCenter includes the descenders
-
-	// thinColumns is more than the width of a panel in pixels.
-	thinColumns = 720
 )
 
 var (
@@ -175,7 +172,7 @@ func (p panel) path(x, y []float64, segment [2]int) []vg.Point {
 	for i := segment[0]; i < segment[1]; i++ {
 		points = append(points, p.point(x[i], y[i]))
 	}
-	return thin(points, p.Min.X, p.Max.X, thinColumns)
+	return points
 }
 
 // band fills the area between l.Low and l.High.
@@ -282,33 +279,4 @@ func dot(c draw.Canvas, q Points, ink color.Color, center vg.Point) {
 	}
 	c.SetLineStyle(draw.LineStyle{Color: ink, Width: 0.7})
 	c.Stroke(path)
-}
-
-// thin keeps at most four points in each of the equal columns between first and last: the first,
-// the lowest, the highest and the last point of the column. If columns are no wider than a pixel,
-// the picture looks the same, spikes included (Jugel et al., "M4", VLDB 2014).
-func thin(points []vg.Point, first, last vg.Length, columns int) []vg.Point {
-	if len(points) <= columns {
-		return points
-	}
-	column := func(p vg.Point) int {
-		return int(math.Floor(float64((p.X - first) / (last - first) * vg.Length(columns))))
-	}
-	var kept []vg.Point
-	for start, end := 0, 0; start < len(points); start = end {
-		low, high := start, start
-		for end = start; end < len(points) && column(points[end]) == column(points[start]); end++ {
-			if points[end].Y < points[low].Y {
-				low = end
-			}
-			if points[end].Y > points[high].Y {
-				high = end
-			}
-		}
-		indices := []int{start, min(low, high), max(low, high), end - 1}
-		for _, i := range slices.Compact(indices) {
-			kept = append(kept, points[i])
-		}
-	}
-	return kept
 }

@@ -7,26 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"gonum.org/v1/plot/vg"
 )
-
-// Each column keeps its first, lowest, highest and last point.
-func TestThin(t *testing.T) {
-	// Ten points in two columns: 0..4 and 5..9.
-	var points []vg.Point
-	for x, y := range []vg.Length{3, 1, 2, 9, 4, 5, 5, 5, 5, 5} {
-		points = append(points, vg.Point{X: vg.Length(x), Y: y})
-	}
-	got := thin(points, 0, 10, 2)
-	want := []vg.Point{{X: 0, Y: 3}, {X: 1, Y: 1}, {X: 3, Y: 9}, {X: 4, Y: 4}, {X: 5, Y: 5},
-		{X: 9, Y: 5}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if got := thin(points, 0, 10, 10); len(got) != len(points) {
-		t.Errorf("%d points are left of %d in as many columns", len(got), len(points))
-	}
-}
 
 // The panel's edges clip bands and curves.
 func TestClip(t *testing.T) {

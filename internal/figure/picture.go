@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"context"
 	"fmt"
 	"image/color"
 	"io"
@@ -136,9 +137,9 @@ func (c Category) RGBA() (r, g, b, a uint32) {
 }
 
 // Write draws base.svg and base.png (200 dots per inch). Each file appears completely or not at
-// all. The same picture gives the same bytes.
-func (p Picture) Write(base string) error {
-	l, err := p.layout()
+// all. The same picture gives the same bytes. If the context ends first, so does Write.
+func (p Picture) Write(ctx context.Context, base string) error {
+	l, err := p.layout(ctx)
 	if err != nil {
 		return fmt.Errorf("figure: %s: %w", base, err)
 	}
@@ -152,9 +153,22 @@ func (p Picture) Write(base string) error {
 		return err
 	}
 	png := vgimg.NewWith(vgimg.UseWH(l.width, l.height), vgimg.UseDPI(dpi))
-	l.draw(draw.New(pngCanvas{png}))
+	l.draw(draw.New(&curveCanvas{pngCanvas: pngCanvas{png}, ctx: ctx}))
+	if err := stopped(ctx); err != nil {
+		return fmt.Errorf("figure: %s: %w", base, err)
+	}
 	return durable.WriteFile(base+".png", func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: png}.WriteTo(w)
 		return err
 	})
+}
+
+// stopped is the error of a context that has ended.
+func stopped(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	default:
+		return nil
+	}
 }

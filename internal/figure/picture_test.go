@@ -248,7 +248,7 @@ func TestWriteRefuses(t *testing.T) {
 	for _, test := range tests {
 		base := filepath.Join(t.TempDir(), "p")
 		want := "figure: " + base + ": " + test.want
-		if err := test.picture.Write(base); err == nil || err.Error() != want {
+		if err := test.picture.Write(t.Context(), base); err == nil || err.Error() != want {
 			t.Errorf("got error  %v\nwant error %s", err, want)
 		}
 		if files, _ := filepath.Glob(base + "*"); files != nil {

@@ -1,10 +1,12 @@
 package imagerun
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"momentum/internal/backend"
 	"momentum/internal/cli"
 	"momentum/internal/descent"
 	"momentum/internal/figure"
@@ -68,25 +70,42 @@ func (t *training) save() error {
 		}
 		return t.parts.save(folder)
 	})
+	if err == nil {
+		t.saved = t.position.step
+	}
 	return errors.Join(err, t.log.writeManifest())
 }
 
+// lostDevice adds to the error of a device that fails in the middle of a run what to do: the device
+// may have disappeared, and any others can go on without it. A device that fails in the first step
+// of a process is likely to fail again.
+func (t *training) lostDevice(err error) error {
+	if !errors.As(err, new(*backend.DeviceError)) || t.log.trained == 0 {
+		return err
+	}
+	from := fmt.Sprintf("it goes on from its last checkpoint, before step %d", t.saved)
+	if t.saved < 0 {
+		from = "it begins anew, since no checkpoint was saved yet (-checkpoint-every)"
+	}
+	return fmt.Errorf("%w; start the same command again: %s", err, from)
+}
+
 // The curves of a run under way are drawn again no sooner than after drawEvery, and after drawTimes
-// as long as drawing took: 0.2 s for 300 epochs, but 3 to 8 s for 3,000 to 100,000 with a loss that
-// oscillates, on a busy core.
+// as long as drawing took.
 const (
 	drawEvery = 30 * time.Second
 	drawTimes = 100
 )
 
-// draw draws the curves of a run under way. An error is a warning: the end draws them anew.
-func (t *training) draw() {
+// draw draws the curves of a run under way. An error is a warning: the end draws them anew. When
+// the context ends, so does the run, which says so itself.
+func (t *training) draw(ctx context.Context) {
 	if t.position.step < t.stepsPerEpoch || // there is no row
 		time.Since(t.drawn) < max(drawEvery, drawTimes*t.drawing) {
 		return
 	}
 	began := time.Now()
-	if err := figure.Curves(t.dir.Path()); err != nil {
+	if err := figure.Curves(ctx, t.dir.Path()); err != nil && !errors.Is(err, context.Canceled) {
 		t.bar.Interrupt()
 		fmt.Fprintf(t.stderr, "warning: the curves are not drawn: %v\n", err)
 	}
@@ -136,7 +155,9 @@ func (t *training) resume() (found bool, keep int64, err error) {
 	if err != nil {
 		return found, 0, err
 	}
+	t.saved = -1
 	if found {
+		t.saved = t.position.step
 		t.bar.Println(fmt.Sprintf("          resumed before step %d of %d", t.position.step,
 			t.steps()))
 	} else if t.parts != nil {

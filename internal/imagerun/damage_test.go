@@ -71,7 +71,7 @@ func TestDamagedResult(t *testing.T) {
 			!strings.Contains(stderr, "; restore it, or start over with -fresh") {
 			t.Errorf("%s %.20q: status %d, %q", tt.file, tt.text, status, stderr)
 		}
-		if _, err := ReadOutcome(dir); err == nil {
+		if _, err := ReadOutcome(t.Context(), dir); err == nil {
 			t.Errorf("%s: the outcome is read", tt.file)
 		}
 		for _, name := range []string{tt.file, name} {

@@ -39,7 +39,7 @@ func TestCurvesOfARunUnderWay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := figure.Curves(first); err != nil {
+	if err := figure.Curves(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"curves.svg", "curves.png"} {
@@ -77,7 +77,7 @@ func TestDrawsNowAndThen(t *testing.T) {
 	path := dir.Path("curves.svg")
 
 	tr.position.step = 1
-	tr.draw()
+	tr.draw(t.Context())
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("within the first epoch: %v, want no curves", err)
 	}
@@ -99,7 +99,7 @@ func TestDrawsNowAndThen(t *testing.T) {
 		os.Remove(path)
 		tr.position.step = 2*i + 2
 		tr.drawn, tr.drawing = time.Now().Add(-tt.ago), tt.took
-		tr.draw()
+		tr.draw(t.Context())
 		if _, err := os.Stat(path); (err == nil) != tt.drawn {
 			t.Errorf("%v after curves that took %v: %v, want drawn: %v", tt.ago, tt.took, err,
 				tt.drawn)

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func derivedFiles() []string {
 
 // show prints the result of a run that has ended, if its files are as it left them. Damaged ones
 // that follow from the metrics are made anew.
-func (r *experiment) show(dir *rundir.Dir) error {
+func (r *experiment) show(ctx context.Context, dir *rundir.Dir) error {
 	x, err := executionOf(dir)
 	if err != nil {
 		return err
@@ -38,7 +39,7 @@ func (r *experiment) show(dir *rundir.Dir) error {
 		return err
 	}
 	if len(remake) > 0 {
-		if err := r.remake(dir, remake); err != nil {
+		if err := r.remake(ctx, dir, remake); err != nil {
 			return err
 		}
 	}
@@ -51,7 +52,7 @@ func (r *experiment) show(dir *rundir.Dir) error {
 		fmt.Fprintf(r.stdout, "          it was executed with -save-weights-every=%d, not %d\n",
 			x.SaveWeightsEvery, r.SaveWeightsEvery)
 	}
-	return r.report(dir)
+	return r.report(ctx, dir)
 }
 
 // executionOf is how a run was executed: not by this command, which may be slim when the run was
@@ -76,7 +77,8 @@ func (x *Execution) keptWeights(state rundir.State) []string {
 }
 
 // remake makes the files that follow from the metrics anew, and seals the folder again.
-func (r *experiment) remake(dir *rundir.Dir, damaged []*rundir.DamagedError) error {
+func (r *experiment) remake(ctx context.Context, dir *rundir.Dir,
+	damaged []*rundir.DamagedError) error {
 	for _, d := range damaged {
 		fmt.Fprintf(r.stderr, "warning: %v; it is made anew from the metrics\n", d)
 		// A folder may lie in the file's place.
@@ -84,11 +86,11 @@ func (r *experiment) remake(dir *rundir.Dir, damaged []*rundir.DamagedError) err
 			return err
 		}
 	}
-	if err := r.derive(dir); err != nil {
+	if err := r.derive(ctx, dir); err != nil {
 		return err
 	}
 	if _, err := os.Stat(dir.Path(eventsFile)); errors.Is(err, os.ErrNotExist) {
-		if err := dir.WriteEvents(tag); err != nil {
+		if err := dir.WriteEvents(ctx, tag); err != nil {
 			return err
 		}
 	}
@@ -112,10 +114,12 @@ func (r *experiment) writeHParams(dir *rundir.Dir) error {
 }
 
 // derive writes the table, the curves and the page of a run that has ended.
-func (r *experiment) derive(dir *rundir.Dir) error {
-	for _, write := range []func() error{dir.WriteCSV,
-		func() error { return figure.Curves(dir.Path()) },
-		func() error { return r.writePage(dir) }, func() error { return r.writeHParams(dir) }} {
+func (r *experiment) derive(ctx context.Context, dir *rundir.Dir) error {
+	for _, write := range []func() error{
+		func() error { return dir.WriteCSV(ctx) },
+		func() error { return figure.Curves(ctx, dir.Path()) },
+		func() error { return r.writePage(ctx, dir) },
+		func() error { return r.writeHParams(dir) }} {
 		if err := write(); err != nil {
 			return err
 		}
@@ -124,11 +128,15 @@ func (r *experiment) derive(dir *rundir.Dir) error {
 }
 
 // finish writes what follows from the metrics of a run that has ended, and makes it slim.
-func (r *experiment) finish(dir *rundir.Dir) error {
+func (r *experiment) finish(ctx context.Context, dir *rundir.Dir) error {
 	if err := r.backend.KeepAutotuned(dir.Path()); err != nil {
 		return err
 	}
-	if err := r.derive(dir); err != nil || !r.Slim {
+	err := r.derive(ctx, dir)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w after the last step; the same command adds the curves",
+			cli.ErrStopped)
+	} else if err != nil || !r.Slim {
 		return err
 	}
 	// An earlier process of the run may not have been slim.

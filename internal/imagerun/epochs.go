@@ -62,7 +62,7 @@ type epochFile struct {
 
 // epochFiles are the files of weights along the run, by epoch.
 func (s *Saved) epochFiles() (map[int]epochFile, error) {
-	rows, err := rundir.ReadMetrics(filepath.Join(s.Folder, "metrics.jsonl"))
+	rows, err := rundir.ReadMetrics(context.Background(), filepath.Join(s.Folder, "metrics.jsonl"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -82,17 +83,15 @@ func (t *training) shorterRun(anyWarmup bool) (folder string, c Config) {
 // copyFrom copies what a run leaves before its final evaluation. The checkpoint comes last: without
 // it, the next process starts with all this again.
 func (t *training) copyFrom(done, checkpoint string) error {
-	rows, err := rundir.ReadMetrics(filepath.Join(done, "metrics.jsonl"))
+	rows, err := rundir.ReadMetrics(context.Background(), filepath.Join(done, "metrics.jsonl"))
 	if err != nil {
 		return err
 	}
 	if err := t.dir.CutRows(-1); err != nil {
 		return err
 	}
-	for _, row := range rows[:max(0, len(rows)-1)] {
-		if err := t.dir.AppendRow(row); err != nil {
-			return err
-		}
+	if err := t.dir.AppendRows(rows[:max(0, len(rows)-1)]); err != nil {
+		return err
 	}
 	names := []string{initialWeights, "manifest.json", eventsFile}
 	for epoch := range len(rows) - 1 {

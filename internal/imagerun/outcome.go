@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -50,7 +51,7 @@ type Outcome struct {
 }
 
 // ReadOutcome reads the folder of a run that is done or has diverged.
-func ReadOutcome(folder string) (Outcome, error) {
+func ReadOutcome(ctx context.Context, folder string) (Outcome, error) {
 	state, err := rundir.ReadState(folder)
 	if err != nil {
 		return Outcome{Folder: folder}, err
@@ -59,19 +60,21 @@ func ReadOutcome(folder string) (Outcome, error) {
 		return Outcome{Folder: folder}, fmt.Errorf("%s: state is %q, want %q: let the run end, "+
 			"or leave it out", folder, state, rundir.Done)
 	}
-	return ReadProgress(folder, state)
+	return ReadProgress(ctx, folder, state)
 }
 
 // ReadProgress reads how far a run has come that is in any state. The files of one that has ended
 // must be as it left them.
-func ReadProgress(folder string, state rundir.State) (o Outcome, err error) {
+func ReadProgress(ctx context.Context, folder string, state rundir.State) (o Outcome,
+	err error) {
 	o = Outcome{Folder: folder, Diverged: state == rundir.Diverged}
 	if state.Ended() {
 		if err := rundir.Verify(folder, derivedFiles()); err != nil {
 			return o, err
 		}
 	}
-	if o.Rows, err = rundir.ReadMetrics(filepath.Join(folder, "metrics.jsonl")); err != nil {
+	o.Rows, err = rundir.ReadMetrics(ctx, filepath.Join(folder, "metrics.jsonl"))
+	if err != nil {
 		return o, err
 	}
 	if len(o.Rows) == 0 {
@@ -163,11 +166,12 @@ func (o Outcome) LeastLoss(column string) float64 {
 
 // Series returns the epochs and values of a column, as far as it was measured.
 func (o Outcome) Series(column string) (epochs, values []float64) {
-	for _, row := range o.Rows {
-		epoch, _ := row.Get(epochColumn)
-		if x, ok := row.Get(column); ok {
-			epochs, values = append(epochs, epoch), append(values, x)
-		}
+	all := make([]float64, len(o.Rows)) // epochs
+	for i, epoch := range rundir.Column(o.Rows, epochColumn) {
+		all[i] = epoch
+	}
+	for i, x := range rundir.Column(o.Rows, column) {
+		epochs, values = append(epochs, all[i]), append(values, x)
 	}
 	return epochs, values
 }

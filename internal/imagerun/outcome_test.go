@@ -34,7 +34,7 @@ func TestOutcome(t *testing.T) {
 		`{"step":6,"epoch":2,"loss":0.25,"train_accuracy":0.75,"test_accuracy":0.5,"rate":1}`,
 		`{"step":9,"epoch":3,"loss":0.125,"train_accuracy":1,"test_accuracy":0.75}`,
 	}
-	o, err := ReadOutcome(runFolder(t, rundir.Done, rows...))
+	o, err := ReadOutcome(t.Context(), runFolder(t, rundir.Done, rows...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestOutcome(t *testing.T) {
 		t.Errorf("series %v, %v", epochs, values)
 	}
 
-	o, err = ReadOutcome(runFolder(t, rundir.Diverged, rows[0]))
+	o, err = ReadOutcome(t.Context(), runFolder(t, rundir.Diverged, rows[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestNoOutcome(t *testing.T) {
 		{runFolder(t, rundir.Done, `{"step":1}`, `{"step":0}`), "metrics.jsonl:2: "},
 		{t.TempDir(), "state"},
 	} {
-		if _, err := ReadOutcome(tt.folder); err == nil ||
+		if _, err := ReadOutcome(t.Context(), tt.folder); err == nil ||
 			!strings.Contains(err.Error(), tt.folder) ||
 			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q", tt.folder, err, tt.want)

@@ -1,6 +1,7 @@
 package imagerun
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -54,8 +55,8 @@ func zeroErrorText(rows []rundir.Row) string {
 }
 
 // report prints the last row as a table.
-func (r *experiment) report(dir *rundir.Dir) error {
-	rows, err := dir.Metrics()
+func (r *experiment) report(ctx context.Context, dir *rundir.Dir) error {
+	rows, err := dir.Metrics(ctx)
 	if err != nil {
 		return err
 	}
@@ -87,8 +88,8 @@ func notFinite(row rundir.Row) (quantity string, value float64) {
 }
 
 // writePage writes the page of a run that has ended.
-func (r *experiment) writePage(dir *rundir.Dir) error {
-	rows, err := dir.Metrics()
+func (r *experiment) writePage(ctx context.Context, dir *rundir.Dir) error {
+	rows, err := dir.Metrics(ctx)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,12 @@ func (cmd *Command) Run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer be.LeaveAutotuned()
+	return cmd.runOn(ctx, be, stdout, stderr)
+}
+
+// runOn is [Command.Run] on an open backend.
+func (cmd *Command) runOn(ctx context.Context, be *backend.Backend, stdout,
+	stderr io.Writer) error {
 	c, preset, err := cmd.Config(be.Kind)
 	if err != nil {
 		return err
@@ -325,7 +331,7 @@ func (r *experiment) run(ctx context.Context) (err error) {
 	r.folder = dir.Path()
 	fmt.Fprintf(r.stdout, "run       %s\n", r.folder)
 	if dir.State().Ended() {
-		return r.show(dir)
+		return r.show(ctx, dir)
 	}
 	if warning := r.backend.TakeAutotuned(dir.Path()); warning != "" {
 		fmt.Fprintf(r.stderr, "warning: %s\n", warning)
@@ -335,12 +341,12 @@ func (r *experiment) run(ctx context.Context) (err error) {
 	var diverged *cli.DivergedError
 	if err == nil || errors.As(err, &diverged) {
 		// A run without its table and its curves has failed; the same command then adds them.
-		if e := r.finish(dir); e != nil {
+		if e := r.finish(ctx, dir); e != nil {
 			err = e
 		}
 	}
 	if err := cli.End(dir, err); err != nil {
 		return err
 	}
-	return r.report(dir)
+	return r.report(ctx, dir)
 }

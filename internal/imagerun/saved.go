@@ -248,7 +248,7 @@ func (c *Classifier) Logits(ctx context.Context, set *datasets.Images) ([][]floa
 // Recorded are the loss and the accuracy that the run itself measured at the weights, on a split of
 // its own images, if it did. Call it after [Saved.Open].
 func (s *Saved) Recorded(split string) (loss, accuracy float64, found bool, err error) {
-	rows, err := rundir.ReadMetrics(filepath.Join(s.Folder, "metrics.jsonl"))
+	rows, err := rundir.ReadMetrics(context.Background(), filepath.Join(s.Folder, "metrics.jsonl"))
 	if err != nil || len(rows) == 0 {
 		return 0, 0, false, err
 	}

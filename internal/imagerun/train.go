@@ -20,6 +20,7 @@ type training struct {
 	log      *runLog
 	schedule descent.Schedule
 	position position
+	saved    int     // the step before which the newest checkpoint is, −1 without one
 	order    []int32 // of the images in this epoch, for mini-batches
 	parts    *parts  // of the momentum buffer, if they are followed
 
@@ -54,7 +55,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 	if t.log, err = t.openLog(ctx, resumed, keep); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.log.events.Close()) }()
+	defer func() { err = errors.Join(t.lostDevice(err), t.log.events.Close()) }()
 	if err := dir.SetState(rundir.Running); err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (r *experiment) trainIn(ctx context.Context, dir *rundir.Dir) (err error) {
 				return err
 			}
 			if !last { // the end draws them, too
-				t.draw()
+				t.draw(ctx)
 			}
 		}
 	}

@@ -104,6 +104,21 @@ func TestDocumentTables(t *testing.T) {
 	}
 }
 
+// The symbols of the paper stand in docs as the programs print them: with an index, not a digit.
+func TestIndices(t *testing.T) {
+	digit := regexp.MustCompile(`\b[ZT][0-2]\b|[α-ω][0-9]`)
+	for path, text := range documents(t) {
+		if filepath.Base(filepath.Dir(path)) != "docs" {
+			continue
+		}
+		for i, line := range strings.Split(text, "\n") {
+			if found := digit.FindString(line); found != "" {
+				t.Errorf("%s:%d: %s, want an index such as ₀, ₁ or ₂", path, i+1, found)
+			}
+		}
+	}
+}
+
 // Each link of a document to a file leads to one, and one to a heading to a heading of that file.
 func TestDocumentLinks(t *testing.T) {
 	texts := documents(t)

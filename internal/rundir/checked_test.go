@@ -81,7 +81,7 @@ func TestVerify(t *testing.T) {
 		{Done, "metrics.csv", "-", "", anew},
 	} {
 		d := ended(t, spec(t.TempDir()), tt.state)
-		must(t, d.WriteCSV())
+		must(t, d.WriteCSV(t.Context()))
 		must(t, d.Seal(tt.state))
 		if tt.text == "-" || tt.text == "/" {
 			must(t, os.Remove(d.Path(tt.file)))
@@ -103,7 +103,7 @@ func TestVerify(t *testing.T) {
 		if tt.want != "" {
 			continue
 		}
-		must(t, d.WriteCSV())
+		must(t, d.WriteCSV(t.Context()))
 		must(t, d.Seal(tt.state))
 		if remake, err := d.Verify([]string{"metrics.csv"}); err != nil || len(remake) > 0 {
 			t.Errorf("made anew: %v, %v", remake, err)

@@ -44,7 +44,7 @@ func testDisk(t *testing.T, mount string) {
 		step++
 	}
 	wantError(t, err, "rundir: write "+d.Path("metrics.jsonl")+": no space left on device")
-	rows, err := d.Metrics()
+	rows, err := d.Metrics(t.Context())
 	must(t, err)
 	if int64(len(rows)) != step {
 		t.Errorf("%d rows, want %d", len(rows), step)
@@ -52,7 +52,7 @@ func testDisk(t *testing.T, mount string) {
 	if err := d.SetState(Failed); !errors.Is(err, syscall.ENOSPC) || d.State() != Running {
 		t.Errorf("got error %v, state %s", err, d.State())
 	}
-	if err := d.WriteCSV(); !errors.Is(err, syscall.ENOSPC) {
+	if err := d.WriteCSV(t.Context()); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got error %v, want no space", err)
 	}
 	if size := len(content(t, d.Path("metrics.jsonl"))); step < 10 || size%4096 == 0 {

@@ -66,7 +66,7 @@ func TestInUse(t *testing.T) {
 func writeForever(t *testing.T, root string) {
 	d := open(t, spec(root))
 	must(t, d.SetState(Running))
-	rows, err := d.Metrics()
+	rows, err := d.Metrics(t.Context())
 	must(t, err)
 	must(t, d.CutRows(int64(len(rows)-3))) // as if the checkpoint were two steps old
 	fmt.Println("ready")
@@ -77,7 +77,7 @@ func writeForever(t *testing.T, root string) {
 			_, err := w.Write(bytes.Repeat([]byte{byte(step)}, 100_000))
 			return err
 		}))
-		must(t, d.WriteCSV())
+		must(t, d.WriteCSV(t.Context()))
 	}
 }
 
@@ -115,7 +115,7 @@ func TestKill(t *testing.T) {
 
 		d, err := Open(spec(root))
 		must(t, err)
-		rows, err := d.Metrics()
+		rows, err := d.Metrics(t.Context())
 		must(t, err)
 		if int64(len(rows)) <= last {
 			t.Fatalf("%d rows, but step %d was appended", len(rows), last)

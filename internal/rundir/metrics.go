@@ -2,6 +2,8 @@ package rundir
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
@@ -10,6 +12,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -58,22 +61,26 @@ func (r Row) Get(name string) (float64, bool) {
 
 // ReadMetrics reads the file metrics.jsonl of a run folder. A last line without a newline was torn
 // by a killed process and is dropped. Any other line that is not a row is an error with its file
-// and line, and so is a step that is not larger than the one before.
-func ReadMetrics(path string) ([]Row, error) {
-	rows, _, err := readMetrics(path)
-	if err != nil {
+// and line, and so is a step that is not larger than the one before. A million rows take about a
+// second, in which the context may end it.
+func ReadMetrics(ctx context.Context, path string) ([]Row, error) {
+	rows, _, err := readMetrics(ctx, path)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return nil, err
+	case err != nil:
 		return nil, readError(path, err)
 	}
 	return rows, nil
 }
 
 // readMetrics also returns the offset in bytes at which each row ends.
-func readMetrics(path string) (rows []Row, ends []int64, err error) {
+func readMetrics(ctx context.Context, path string) (rows []Row, ends []int64, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	return parseMetrics(path, b)
+	return parseMetrics(ctx, path, b)
 }
 
 // LastRow reads the last row of the metrics in a run folder, from the end of the file alone: also
@@ -116,12 +123,16 @@ func ReadEnd(path string, n int64) ([]byte, error) {
 	return text[:read], nil
 }
 
-func parseMetrics(path string, b []byte) (rows []Row, ends []int64, err error) {
+func parseMetrics(ctx context.Context, path string, b []byte) (rows []Row, ends []int64,
+	err error) {
 	last, offset := int64(-1), int64(0)
 	quick := plainRows{names: map[string]string{}}
 	for line := range bytes.Lines(b) {
 		if line[len(line)-1] != '\n' {
 			break
+		}
+		if err := stopped(ctx, len(rows)); err != nil {
+			return nil, nil, err
 		}
 		row, ok := quick.parse(line)
 		if !ok {
@@ -138,6 +149,15 @@ func parseMetrics(path string, b []byte) (rows []Row, ends []int64, err error) {
 		rows, ends = append(rows, row), append(ends, offset)
 	}
 	return rows, ends, nil
+}
+
+// stopped is the error of a context, now and then: it is asked for each row.
+func stopped(ctx context.Context, row int) error {
+	const often = 4096 // rows, which take some ms
+	if row%often == often-1 {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // parseRow reads the object token by token, to keep the order of its values.
@@ -231,7 +251,9 @@ func appendRow(b []byte, r Row) ([]byte, error) {
 func formatNumber(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
 // Metrics reads all rows of metrics.jsonl.
-func (d *Dir) Metrics() ([]Row, error) { return ReadMetrics(d.Path(metricsFile)) }
+func (d *Dir) Metrics(ctx context.Context) ([]Row, error) {
+	return ReadMetrics(ctx, d.Path(metricsFile))
+}
 
 // flushEvery is the time after which rows are flushed to disk. A flush takes milliseconds, on a
 // network's disk tens of them, and a step of a small network on a GPU no more.
@@ -241,25 +263,32 @@ const flushEvery = time.Second
 // loses nothing. It flushes rows to disk once a second; so do [Dir.SaveCheckpoint], [Dir.Seal] and
 // [Dir.Close]: a power failure takes rows after the last checkpoint only, which the run computes
 // again. After an error the file is as it was before.
-func (d *Dir) AppendRow(r Row) error {
-	if r.Step <= d.last {
-		return fmt.Errorf("rundir: %s: row of step %d after step %d, want increasing steps from 0",
-			d.Path(metricsFile), r.Step, d.last)
+func (d *Dir) AppendRow(r Row) error { return d.AppendRows([]Row{r}) }
+
+// AppendRows is [Dir.AppendRow] of several rows at once.
+func (d *Dir) AppendRows(rows []Row) (err error) {
+	var lines []byte
+	last := d.last
+	for _, r := range rows {
+		if r.Step <= last {
+			return fmt.Errorf("rundir: %s: row of step %d after step %d, want increasing steps "+
+				"from 0", d.Path(metricsFile), r.Step, last)
+		}
+		last = r.Step
+		if lines, err = appendRow(lines, r); err != nil {
+			return fmt.Errorf("rundir: %s: %w", d.Path(metricsFile), err)
+		}
 	}
-	line, err := appendRow(nil, r)
-	if err != nil {
-		return fmt.Errorf("rundir: %s: %w", d.Path(metricsFile), err)
-	}
-	_, err = d.metrics.WriteAt(line, d.size)
+	_, err = d.metrics.WriteAt(lines, d.size)
 	if err == nil && time.Since(d.flushed) >= flushEvery {
 		err = d.flushRows()
 	}
 	if err != nil {
 		return fmt.Errorf("rundir: %w", errors.Join(err, d.metrics.Truncate(d.size)))
 	}
-	d.size += int64(len(line))
-	d.hash.Write(line)
-	d.last = r.Step
+	d.size += int64(len(lines))
+	d.hash.Write(lines)
+	d.last = last
 	return nil
 }
 
@@ -297,7 +326,7 @@ func (d *Dir) cutRows(afterStep int64) error {
 // rowsUpTo returns the bytes of the rows up to a step, and the step of the last of them: -1 if
 // there is none.
 func (d *Dir) rowsUpTo(step int64) (size, last int64, err error) {
-	rows, ends, err := readMetrics(d.Path(metricsFile))
+	rows, ends, err := readMetrics(context.Background(), d.Path(metricsFile))
 	last = -1
 	for i, row := range rows {
 		if row.Step > step {
@@ -327,24 +356,59 @@ func (r Row) Scalars(tag func(column string) string) []tbevents.Scalar {
 	return all
 }
 
+// Column yields the indices of the rows that have a value, and the value.
+func Column(rows []Row, name string) iter.Seq2[int, float64] {
+	return func(yield func(int, float64) bool) {
+		place := 0 // of the value in the row before: mostly the same
+		for i, row := range rows {
+			if place >= len(row.Values) || row.Values[place].Name != name {
+				found := slices.IndexFunc(row.Values, func(v Value) bool { return v.Name == name })
+				if found < 0 {
+					continue
+				}
+				place = found
+			}
+			if !yield(i, row.Values[place].X) {
+				return
+			}
+		}
+	}
+}
+
 // WriteEvents writes the rows of metrics.jsonl to [EventsFile], with the tags of their columns. Its
 // records have no times, so it follows from the rows alone.
-func (d *Dir) WriteEvents(tag func(column string) string) error {
-	rows, err := d.Metrics()
+func (d *Dir) WriteEvents(ctx context.Context, tag func(column string) string) error {
+	rows, err := d.Metrics(ctx)
 	if err != nil {
 		return err
 	}
-	var events []tbevents.Event
-	for _, row := range rows {
-		events = append(events, tbevents.Event{Step: row.Step, Scalars: row.Scalars(tag)})
+	tags := map[string]string{} // by column
+	known := func(column string) string {
+		t, ok := tags[column]
+		if !ok {
+			t = tag(column)
+			tags[column] = t
+		}
+		return t
 	}
-	return d.WriteFile(EventsFile, func(w io.Writer) error { return tbevents.Write(w, events) })
+	return d.WriteFile(EventsFile, func(w io.Writer) error {
+		var stop error
+		err := tbevents.Write(w, func(yield func(tbevents.Event) bool) {
+			for i, row := range rows {
+				if stop = stopped(ctx, i); stop != nil ||
+					!yield(tbevents.Event{Step: row.Step, Scalars: row.Scalars(known)}) {
+					return
+				}
+			}
+		})
+		return cmp.Or(stop, err)
+	})
 }
 
 // WriteCSV writes metrics.csv: the rows of metrics.jsonl below a header that names all values in
 // the order of their first appearance. A value that a row lacks is an empty field.
-func (d *Dir) WriteCSV() error {
-	rows, err := d.Metrics()
+func (d *Dir) WriteCSV(ctx context.Context) error {
+	rows, err := d.Metrics(ctx)
 	if err != nil {
 		return err
 	}
@@ -361,15 +425,30 @@ func (d *Dir) WriteCSV() error {
 	return d.WriteFile(csvFile, func(w io.Writer) error {
 		c := csv.NewWriter(w)
 		c.Write(header) // c.Error returns the error of any Write
-		for _, row := range rows {
-			record := make([]string, len(header))
-			record[0] = strconv.FormatInt(row.Step, 10)
-			for _, v := range row.Values {
-				record[column[v.Name]] = formatNumber(v.X)
-			}
-			c.Write(record)
-		}
 		c.Flush()
-		return c.Error()
+		if err := c.Error(); err != nil {
+			return err
+		}
+		var line []byte
+		for i, row := range rows {
+			if err := stopped(ctx, i); err != nil {
+				return err
+			}
+			places := make([]int, len(header)) // of the values by column, from 1 on
+			for k, v := range row.Values {
+				places[column[v.Name]] = k + 1
+			}
+			line = strconv.AppendInt(line[:0], row.Step, 10)
+			for _, place := range places[1:] {
+				line = append(line, ',')
+				if place > 0 { // no number needs quotes
+					line = strconv.AppendFloat(line, row.Values[place-1].X, 'g', -1, 64)
+				}
+			}
+			if _, err := w.Write(append(line, '\n')); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

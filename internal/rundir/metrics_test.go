@@ -39,12 +39,12 @@ func TestMetrics(t *testing.T) {
 	if diff := cmp.Diff(want, content(t, d.Path("metrics.jsonl"))); diff != "" {
 		t.Error(diff)
 	}
-	got, err := d.Metrics()
+	got, err := d.Metrics(t.Context())
 	must(t, err)
 	if diff := cmp.Diff(rows, got, sameNumbers); diff != "" {
 		t.Error(diff)
 	}
-	must(t, d.WriteCSV())
+	must(t, d.WriteCSV(t.Context()))
 	const wantCSV = `step,epoch,loss,"test, accuracy",grad_norm,low
 0,0,2.302585092994046,0.1,,
 1,1,1e-07,,,
@@ -89,7 +89,7 @@ func TestWriteEvents(t *testing.T) {
 	d := open(t, spec(t.TempDir()))
 	must(t, d.AppendRow(Row{0, []Value{{"gd/loss", 0.1}, {"gdm/loss", 0.5}}}))
 	must(t, d.AppendRow(Row{5, []Value{{"gd/loss", math.NaN()}}}))
-	must(t, d.WriteEvents(func(column string) string { return "run/" + column }))
+	must(t, d.WriteEvents(t.Context(), func(column string) string { return "run/" + column }))
 	want := []tbevents.Event{{Version: "brain.Event:2"},
 		{Scalars: []tbevents.Scalar{{Tag: "run/gd/loss", Value: float64(float32(0.1))},
 			{Tag: "run/gdm/loss", Value: 0.5}}},
@@ -148,7 +148,7 @@ func TestTornRow(t *testing.T) {
 	must(t, d.Close())
 	for n := len(first); n < len(both); n++ {
 		write(t, both[:n], d.Path("metrics.jsonl"))
-		rows, err := ReadMetrics(d.Path("metrics.jsonl"))
+		rows, err := ReadMetrics(t.Context(), d.Path("metrics.jsonl"))
 		must(t, err)
 		if len(rows) != 1 {
 			t.Fatalf("cut to %q: %d rows, want 1", both[:n], len(rows))
@@ -186,10 +186,10 @@ func TestReadMetricsRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	for _, test := range tests {
 		write(t, "{\"step\":0}\n"+test.second+"\n{\"step\":9}\n", path)
-		_, err := ReadMetrics(path)
+		_, err := ReadMetrics(t.Context(), path)
 		wantError(t, err, "rundir: "+path+":2: "+test.want+"; "+remedy)
 	}
-	if _, err := ReadMetrics(path + "x"); !errors.Is(err, fs.ErrNotExist) ||
+	if _, err := ReadMetrics(t.Context(), path+"x"); !errors.Is(err, fs.ErrNotExist) ||
 		!strings.HasPrefix(err.Error(), "rundir: ") {
 		t.Errorf("missing file: got error %v", err)
 	}
@@ -211,7 +211,7 @@ func FuzzMetrics(f *testing.F) {
 				}
 			}
 		}
-		rows, ends, err := parseMetrics("metrics.jsonl", in)
+		rows, ends, err := parseMetrics(t.Context(), "metrics.jsonl", in)
 		if err != nil {
 			return
 		}
@@ -221,7 +221,7 @@ func FuzzMetrics(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		again, _, err := parseMetrics("again", out)
+		again, _, err := parseMetrics(t.Context(), "again", out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +231,7 @@ func FuzzMetrics(f *testing.F) {
 		if cut < 0 || cut > len(in) {
 			return
 		}
-		part, _, err := parseMetrics("part", in[:cut])
+		part, _, err := parseMetrics(t.Context(), "part", in[:cut])
 		if err != nil {
 			t.Fatalf("cut at byte %d: %v", cut, err)
 		}

@@ -50,7 +50,7 @@ func TestMisplaced(t *testing.T) {
 		}
 		_, _, _, configErr := ReadConfig(d.Path("config.json"))
 		_, stateErr := ReadState(d.Path())
-		_, metricsErr := ReadMetrics(d.Path("metrics.jsonl"))
+		_, metricsErr := ReadMetrics(t.Context(), d.Path("metrics.jsonl"))
 		for name, err := range map[string]error{"config.json": configErr, "state": stateErr,
 			"metrics.jsonl": metricsErr} {
 			if misplaced := tt.file == name || tt.what == "a file"; misplaced != (err != nil) &&

@@ -20,7 +20,8 @@ func TestManyRows(t *testing.T) {
 	var rows []Row
 	allocations := testing.AllocsPerRun(1, func() {
 		var err error
-		if rows, _, err = parseMetrics("metrics.jsonl", []byte(text.String())); err != nil {
+		rows, _, err = parseMetrics(t.Context(), "metrics.jsonl", []byte(text.String()))
+		if err != nil {
 			t.Fatal(err)
 		}
 	})

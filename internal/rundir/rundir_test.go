@@ -190,7 +190,7 @@ func TestFresh(t *testing.T) {
 		if d.SetAside() != want {
 			t.Errorf("run %d: set aside as %q, want %q", i, d.SetAside(), want)
 		}
-		if rows, err := d.Metrics(); err != nil || len(rows) > 0 || d.State() != "" {
+		if rows, err := d.Metrics(t.Context()); err != nil || len(rows) > 0 || d.State() != "" {
 			t.Errorf("run %d: %v, %v, state %q, want an empty folder", i, rows, err, d.State())
 		}
 		must(t, d.AppendRow(row(int64(i), 1)))

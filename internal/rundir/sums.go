@@ -2,6 +2,7 @@ package rundir
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -259,7 +260,8 @@ func check(path string) (State, error) {
 	}
 
 	file = filepath.Join(path, metricsFile)
-	if _, _, err := readMetrics(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	_, _, err = readMetrics(context.Background(), file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", damagedBy(file, err)
 	}
 	return state, nil

@@ -3,6 +3,7 @@
 package runtable
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ type Run struct {
 }
 
 // Read reads a run folder in any state.
-func Read(folder string) (r Run, err error) {
+func Read(ctx context.Context, folder string) (r Run, err error) {
 	raw, rawDerived, _, err := rundir.ReadConfig(filepath.Join(folder, "config.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(folder); err != nil {
@@ -65,7 +66,7 @@ func Read(folder string) (r Run, err error) {
 	if r.State, err = rundir.ReadState(folder); err != nil {
 		return r, err
 	}
-	r.Outcome, err = imagerun.ReadProgress(folder, r.State)
+	r.Outcome, err = imagerun.ReadProgress(ctx, folder, r.State)
 	if errors.Is(err, fs.ErrNotExist) && !r.State.Ended() { // else more files may be missing
 		return r, fmt.Errorf("%s: it has no metrics.jsonl", folder)
 	} else if err != nil {

@@ -2,6 +2,7 @@ package runtable
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,8 +25,8 @@ import (
 // Arguments reads the run folders that a command line names after its flags, as [ReadAll] does. For
 // -h it prints the manual and returns [flag.ErrHelp]. Without a run it is a usage error, unless one
 // is damaged.
-func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr io.Writer) ([]Run,
-	error) {
+func Arguments(ctx context.Context, flags *flag.FlagSet, args []string, manual string, stdout,
+	stderr io.Writer) ([]Run, error) {
 	flags.SetOutput(io.Discard)
 	if err := cli.ParseOnce(flags, args); errors.Is(err, flag.ErrHelp) {
 		cli.PrintManual(stdout, flags, manual)
@@ -33,7 +34,10 @@ func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr
 	} else if err != nil {
 		return nil, cli.Usagef("%w; see -h", err)
 	}
-	runs, damaged := readAll(flags.Args(), stderr)
+	runs, damaged := readAll(ctx, flags.Args(), stderr)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if len(runs) == 0 && damaged {
 		return nil, fmt.Errorf("no run among %q can be read, for the reasons above", flags.Args())
 	} else if len(runs) == 0 {
@@ -46,22 +50,24 @@ func Arguments(flags *flag.FlagSet, args []string, manual string, stdout, stderr
 // ReadAll reads run folders. What is no folder, such as a lock file, is skipped, unless it has the
 // name of a run folder; what cannot be read as a run on images gets a line on stderr, and so does a
 // folder with the settings and the seed of an earlier one, such as NAME.old-1 beside NAME: it would
-// count twice.
-func ReadAll(folders []string, stderr io.Writer) []Run {
-	runs, _ := readAll(folders, stderr)
+// count twice. It ends with the context.
+func ReadAll(ctx context.Context, folders []string, stderr io.Writer) []Run {
+	runs, _ := readAll(ctx, folders, stderr)
 	return runs
 }
 
 // readAll also reports whether it left out a damaged run.
-func readAll(folders []string, stderr io.Writer) (runs []Run, damaged bool) {
+func readAll(ctx context.Context, folders []string, stderr io.Writer) (runs []Run, damaged bool) {
 	places := map[string]string{} // folders, by configuration and seed
 	for _, folder := range folders {
 		info, err := os.Stat(folder)
 		if err == nil && !info.IsDir() && !rundir.IsName(filepath.Base(folder)) {
 			continue
 		}
-		r, err := Read(folder)
-		if err != nil {
+		r, err := Read(ctx, folder)
+		if ctx.Err() != nil {
+			return runs, damaged
+		} else if err != nil {
 			damaged = damaged || errors.As(err, new(*rundir.DamagedError))
 			fmt.Fprintf(stderr, "left out: %s\n", cli.Line(err))
 			continue

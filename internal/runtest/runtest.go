@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,11 +85,32 @@ func Files(t testing.TB, dir string) map[string]string {
 // Metrics returns the rows of a run folder.
 func Metrics(t testing.TB, dir string) []rundir.Row {
 	t.Helper()
-	rows, err := rundir.ReadMetrics(filepath.Join(dir, "metrics.jsonl"))
+	rows, err := rundir.ReadMetrics(t.Context(), filepath.Join(dir, "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rows
+}
+
+// LongMetrics writes the metrics of a run of n epochs into a folder. The loss oscillates faster
+// than a picture can show, and has a spike in one epoch.
+func LongMetrics(t testing.TB, dir string, n int) {
+	t.Helper()
+	var rows strings.Builder
+	for i := range n {
+		loss := 1 + 0.2*math.Sin(float64(i))
+		if i == 7*n/10 {
+			loss = 50
+		}
+		fmt.Fprintf(&rows, `{"step":%d,"epoch":%[1]d,"loss":%v,"train_accuracy":%v,"test_loss":%v,`+
+			`"test_accuracy":0.8125,"grad_norm":%v,"update_norm":%v,"param_norm":%v,`+
+			`"rate":0.0123456789}`+"\n", i, loss, 1-1/(1+loss), 1.5*loss, loss/3, loss/30,
+			10+loss/7)
+	}
+	path := filepath.Join(dir, "metrics.jsonl")
+	if err := os.WriteFile(path, []byte(rows.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Seal writes SHA256SUMS over all files of a run folder that a test has made up.

@@ -2,6 +2,7 @@ package study
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +18,8 @@ import (
 // borrow fills the results with the trials of another study, in the folder of -trials-of, and
 // returns the best settings of each cell by them. The other study's cells may differ in the small
 // margin and in the loss at which their runs end, alone.
-func (i *invocation) borrow(results []result) (best [][chosen]choice, err error) {
+func (i *invocation) borrow(ctx context.Context, results []result) (best [][chosen]choice,
+	err error) {
 	trials, err := readTrials(i.study.TrialsOf, i.base.Runs)
 	if err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func (i *invocation) borrow(results []result) (best [][chosen]choice, err error)
 			return nil, fmt.Errorf("%s: no trials of %s: name a study of the same images, network "+
 				"and epochs, or leave -trials-of out", i.study.TrialsOf, r.Title)
 		}
-		if err := r.read(i.base.Runs); err != nil {
+		if err := r.read(ctx, i.base.Runs); err != nil {
 			return nil, fmt.Errorf("%s: %w: execute the rest of that study first",
 				i.study.TrialsOf, err)
 		}

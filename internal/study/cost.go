@@ -159,9 +159,6 @@ func (i *invocation) measure(ctx context.Context, l *sweep.List, cell Cell) (ima
 	}
 	defer os.RemoveAll(dir)
 
-	if err := i.checkGPUs(); err != nil {
-		return imagerun.Cost{}, err
-	}
 	jobs, gpus := i.slots()
 	pool := &sweep.Pool{Jobs: jobs, GPUs: gpus}
 	costs := make([]imagerun.Cost, jobs)

@@ -68,6 +68,11 @@ func (f *Figure) Run(ctx context.Context, stdout, stderr io.Writer, args []strin
 		return err
 	}
 	i := &invocation{Figure: f, options: o, stdout: stdout, stderr: stderr}
+	if verb != "status" && verb != "collect" { // these two start no process
+		if err := o.checkGPUs(); err != nil {
+			return err
+		}
+	}
 	if verb != "run" && verb != "retry" {
 		return i.execute(ctx, verb)
 	}

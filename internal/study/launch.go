@@ -66,9 +66,6 @@ func (i *invocation) newLauncher() (sweep.Launcher, error) {
 		return &l, nil
 	}
 	jobs, gpus := i.slots()
-	if err := i.checkGPUs(); err != nil {
-		return nil, err
-	}
 	return &sweep.Pool{Command: command, Jobs: jobs, GPUs: gpus}, nil
 }
 

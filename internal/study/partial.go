@@ -1,6 +1,7 @@
 package study
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -33,7 +34,8 @@ func (i *invocation) partial(stderr io.Writer) error {
 			}
 		}
 		fmt.Fprintf(&counts, " %s: %d of %d runs have ended.", l.name, len(ended), len(statuses))
-		if rows := runtable.Rows(runtable.ReadAll(ended, stderr)); len(rows) > 0 {
+		runs := runtable.ReadAll(context.Background(), ended, stderr)
+		if rows := runtable.Rows(runs); len(rows) > 0 {
 			title := fmt.Sprintf("Runs of %s that have ended", l.name)
 			table := runtable.Table(rows, runtable.Differing(rows))
 			fmt.Fprintf(&tables, "\n## %s\n\n%s", title, table.Markdown())

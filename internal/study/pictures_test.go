@@ -63,7 +63,7 @@ func TestAgainst(t *testing.T) {
 			}
 		}
 		base := filepath.Join(t.TempDir(), tt.property.name)
-		if err := pictures[0].Write(base); err != nil {
+		if err := pictures[0].Write(t.Context(), base); err != nil {
 			t.Error(err)
 		}
 	}
@@ -103,10 +103,10 @@ func TestHeld(t *testing.T) {
 func TestPictures(t *testing.T) {
 	s := two()
 	r := results(t, s)[0]
-	for name, p := range map[string]interface{ Write(string) error }{"curves": s.curves(r),
+	for name, p := range map[string]figure.Picture{"curves": s.curves(r),
 		"trials": s.grid(r)} {
 		base := filepath.Join(t.TempDir(), name)
-		if err := p.Write(base); err != nil {
+		if err := p.Write(t.Context(), base); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -183,7 +183,7 @@ func TestOneLegendRow(t *testing.T) {
 		r := results(t, s)[0]
 		height := func(p figure.Picture) string {
 			base := filepath.Join(t.TempDir(), "curves")
-			if err := p.Write(base); err != nil {
+			if err := p.Write(t.Context(), base); err != nil {
 				t.Fatal(err)
 			}
 			_, rest, _ := strings.Cut(runtest.Read(t, base+".svg"), ` height="`)

@@ -35,7 +35,7 @@ func (i *invocation) collect(ctx context.Context, results []result) error {
 	if err != nil {
 		return err
 	}
-	pictures, err := i.draw(results)
+	pictures, err := i.draw(ctx, results)
 	if err != nil {
 		return err
 	}
@@ -92,13 +92,14 @@ const (
 )
 
 // draw draws the pictures of a study.
-func (i *invocation) draw(results []result) (drawn []page.Picture, err error) {
+func (i *invocation) draw(ctx context.Context, results []result) (drawn []page.Picture,
+	err error) {
 	s := &i.study
 	draw := func(name string, p figure.Picture) {
 		if err == nil {
 			base := filepath.Join(i.out, name)
 			drawn, err = append(drawn, page.Picture{Path: base + ".svg", Title: p.Title}),
-				p.Write(base)
+				p.Write(ctx, base)
 		}
 	}
 	for _, r := range results {

@@ -1,6 +1,7 @@
 package study
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -140,14 +141,15 @@ func status(paper float64, d stats.Interval) string {
 }
 
 // outcomes reads the folders of some configurations. A run that has not ended is an error.
-func outcomes(root string, configs []imagerun.Config) ([]imagerun.Outcome, error) {
+func outcomes(ctx context.Context, root string, configs []imagerun.Config) (
+	[]imagerun.Outcome, error) {
 	var all []imagerun.Outcome
 	for _, c := range configs {
 		name, err := c.Name()
 		if err != nil {
 			return nil, err
 		}
-		o, err := imagerun.ReadOutcome(filepath.Join(root, name))
+		o, err := imagerun.ReadOutcome(ctx, filepath.Join(root, name))
 		if err != nil {
 			return nil, fmt.Errorf("study: %w", err)
 		}
@@ -157,13 +159,13 @@ func outcomes(root string, configs []imagerun.Config) ([]imagerun.Outcome, error
 }
 
 // read adds the final runs of a cell, from the run folders, to a result that has the trials.
-func (s *Study) read(root string, r result, best [chosen]choice,
+func (s *Study) read(ctx context.Context, root string, r result, best [chosen]choice,
 	finals [arms][]imagerun.Config) (result, error) {
 	for i, configs := range finals {
 		if len(configs) == 0 {
 			continue
 		}
-		all, err := outcomes(root, configs)
+		all, err := outcomes(ctx, root, configs)
 		if err != nil {
 			return r, err
 		}

@@ -2,6 +2,7 @@ package study
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"momentum/internal/imagerun"
@@ -105,10 +106,10 @@ func (s *Study) heldOut(o imagerun.Outcome) float64 {
 }
 
 // read reads the trials of a cell.
-func (r *result) read(root string) error {
+func (r *result) read(ctx context.Context, root string) error {
 	r.tried = nil
 	for _, t := range r.trials {
-		o, err := outcomes(root, t.configs[:t.started])
+		o, err := outcomes(ctx, root, t.configs[:t.started])
 		if err != nil {
 			return err
 		}

@@ -3,9 +3,11 @@ package study
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"momentum/internal/cli"
+	"momentum/internal/runtest"
 )
 
 // Several runs on one GPU share its memory, less a tenth, unless the user says how much one takes.
@@ -62,14 +64,25 @@ func TestMoreJobsThanGPUs(t *testing.T) {
 	}
 }
 
-// Where there is no GPU, -gpus is refused before a run starts or is measured.
+// Where there is no GPU, -gpus is refused before anything is printed or written. To look at a study
+// needs none.
 func TestNoGPU(t *testing.T) {
 	t.Setenv("CUDA_VISIBLE_DEVICES", "")
 	const want = "-gpus=0,1: no NVIDIA GPU was found on this machine: leave out -gpus"
-	for _, verb := range []string{"run", "plan"} {
-		_, err := start(t.Context(), t.TempDir(), verb, "-gpus=0,1")
+	for _, verb := range []string{"run", "retry", "plan", "-dry-run"} {
+		root := t.TempDir()
+		stdout, err := start(t.Context(), root, verb, "-gpus=0,1")
 		if usage := (*cli.UsageError)(nil); !errors.As(err, &usage) || err.Error() != want {
 			t.Errorf("%s: %v, want %s", verb, err, want)
 		}
+		if files := runtest.Files(t, root); stdout != "" || len(files) > 0 {
+			t.Errorf("%s: printed %q and wrote %d files, want none before", verb, stdout,
+				len(files))
+		}
+	}
+	const none = "there is no study in "
+	if _, err := start(t.Context(), t.TempDir(), "status", "-gpus=0,1"); err == nil ||
+		!strings.HasPrefix(err.Error(), none) {
+		t.Errorf("status: %v, want %s…", err, none)
 	}
 }

@@ -78,7 +78,7 @@ func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, err
 	var best [][chosen]choice
 	var err error
 	if s.TrialsOf != "" {
-		best, err = i.borrow(results)
+		best, err = i.borrow(ctx, results)
 	} else {
 		best, err = i.trialStages(ctx, results, stage)
 	}
@@ -99,7 +99,7 @@ func (i *invocation) stages(ctx context.Context, stage stageFunc) ([]result, err
 		return nil, err
 	}
 	for k, r := range results {
-		if results[k], err = s.read(i.base.Runs, r, best[k], finals[k]); err != nil {
+		if results[k], err = s.read(ctx, i.base.Runs, r, best[k], finals[k]); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +141,7 @@ func (i *invocation) trialStages(ctx context.Context, results []result,
 			}
 			configs = nil
 			for k := range results {
-				if err := results[k].read(i.base.Runs); err != nil {
+				if err := results[k].read(ctx, i.base.Runs); err != nil {
 					return nil, err
 				}
 				// Until all that may be chosen have had all seeds.
@@ -287,7 +287,14 @@ func (i *invocation) complete(_ context.Context, stage string, l *sweep.List) er
 		return nil
 	}
 	s := missing[0]
+	state, damaged := string(s.State), ""
+	if s.Reason != "" {
+		state += " (" + s.Reason + ")"
+	}
+	if s.State == sweep.Damaged {
+		damaged = ", sets the folders of damaged ones aside and executes them again"
+	}
 	return fmt.Errorf("%s: %d of %d runs are missing: %s, line %d, is %s, %w: go run ./scripts/%s "+
-		"run executes the missing runs, retry the failed ones", l.Dir, len(missing),
-		len(l.Runs), s.Run.Name, s.Index+1, s.State, errMissing, i.Figure.Name)
+		"run executes the missing runs%s, retry the failed ones", l.Dir, len(missing),
+		len(l.Runs), s.Run.Name, s.Index+1, state, errMissing, i.Figure.Name, damaged)
 }

@@ -217,7 +217,7 @@ func TestAllDiverged(t *testing.T) {
 		!strings.Contains(string(text), "mini,64,weights,GD+M,test accuracy,84.68,,,0,,,0,") {
 		t.Errorf("the CSV has numbers for what is not known:\n%s", text)
 	}
-	if err := s.curves(all[0]).Write(base); err != nil {
+	if err := s.curves(all[0]).Write(t.Context(), base); err != nil {
 		t.Errorf("curves: %v", err)
 	}
 }

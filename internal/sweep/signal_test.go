@@ -78,7 +78,7 @@ func TestSignals(t *testing.T) {
 		parent := start(t, l)
 		var stderr strings.Builder
 		parent.Stderr = &stderr
-		await(t, "rows", func() bool { return len(rows(l, 0)) > 2 && len(rows(l, 1)) > 2 })
+		await(t, "rows", func() bool { return len(rows(t, l, 0)) > 2 && len(rows(t, l, 1)) > 2 })
 		parent.Process.Signal(signal)
 		parent.Wait()
 		if got := parent.ProcessState.ExitCode(); got != cli.Stopped {
@@ -99,8 +99,8 @@ func TestSignals(t *testing.T) {
 }
 
 // rows are the rows of a run so far, nil if it has none.
-func rows(l *List, index int) []rundir.Row {
-	all, _ := rundir.ReadMetrics(filepath.Join(l.Folder(index), "metrics.jsonl"))
+func rows(t *testing.T, l *List, index int) []rundir.Row {
+	all, _ := rundir.ReadMetrics(t.Context(), filepath.Join(l.Folder(index), "metrics.jsonl"))
 	return all
 }
 
@@ -221,7 +221,7 @@ func TestStillSaving(t *testing.T) {
 	l := list(t, t.TempDir(), execution{Sleep: 10, Save: 500},
 		descent{Steps: 60, Rate: 0.1, Seed: 1})
 	parent := start(t, l)
-	await(t, "rows", func() bool { return len(rows(l, 0)) > 2 })
+	await(t, "rows", func() bool { return len(rows(t, l, 0)) > 2 })
 	worker := workers(t, l)[0]
 	parent.Process.Kill()
 	parent.Wait()

@@ -30,10 +30,10 @@ func WriteHParams(w io.Writer, settings map[string]any) error {
 		if err != nil {
 			return fmt.Errorf("tbevents: %s: %w", name, err)
 		}
-		start = appendBytes(start, 1, appendBytes(appendBytes(nil, 1, []byte(name)), 2, value))
+		start = appendBytes(start, 1, appendBytes(appendBytes(nil, 1, name), 2, value))
 	}
-	plugin := appendBytes(appendBytes(nil, 1, []byte("hparams")), 2, appendBytes(nil, 3, start))
-	value := appendBytes(nil, 1, []byte("_hparams_/session_start_info"))
+	plugin := appendBytes(appendBytes(nil, 1, "hparams"), 2, appendBytes(nil, 3, start))
+	value := appendBytes(nil, 1, "_hparams_/session_start_info")
 	value = appendBytes(value, 9, appendBytes(nil, 1, plugin))
 	event := appendBytes(appendEvent(nil, Event{}), 5, appendBytes(nil, 1, value))
 	_, err := w.Write(append(frame(appendEvent(nil, Event{Version: version})), frame(event)...))
@@ -49,7 +49,7 @@ func appendSetting(b []byte, x any) ([]byte, error) {
 		return binary.LittleEndian.AppendUint64(append(b, 2<<3|wireFixed64),
 			math.Float64bits(x)), nil
 	case string:
-		return appendBytes(b, 3, []byte(x)), nil
+		return appendBytes(b, 3, x), nil
 	case bool:
 		truth := map[bool]byte{true: 1}[x]
 		return append(b, 4<<3|wireVarint, truth), nil

@@ -14,6 +14,7 @@ import (
 type Reader struct {
 	r      io.Reader
 	offset int64
+	body   bytes.Buffer // of a record
 }
 
 // NewReader returns a Reader of the event file r, which should be buffered, because the Reader
@@ -41,11 +42,11 @@ func (r *Reader) Next() (Event, error) {
 		return Event{}, r.errorf("impossible length %d", length)
 	}
 	// The buffer grows only with the bytes that are there, so a forged length allocates nothing.
-	var body bytes.Buffer
-	if n, err := io.CopyN(&body, r.r, int64(length)+4); err != nil {
+	r.body.Reset()
+	if n, err := io.CopyN(&r.body, r.r, int64(length)+4); err != nil {
 		return Event{}, r.errorf("%d bytes, want %d: %w", n, length+4, err)
 	}
-	data, sum := body.Bytes()[:length], body.Bytes()[length:]
+	data, sum := r.body.Bytes()[:length], r.body.Bytes()[length:]
 	if got, want := binary.LittleEndian.Uint32(sum), checksum(data); got != want {
 		return Event{}, r.errorf("checksum is %08x, want %08x", got, want)
 	}
@@ -53,7 +54,7 @@ func (r *Reader) Next() (Event, error) {
 	if err != nil {
 		return Event{}, r.errorf("%w", err)
 	}
-	r.offset += int64(len(head)) + int64(body.Len())
+	r.offset += int64(len(head)) + int64(r.body.Len())
 	return e, nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"time"
@@ -156,13 +157,18 @@ func (w *Writer) Close() error {
 
 // Write writes a whole event file with the given records. It adds the first record, without a time,
 // so equal records give equal bytes.
-func Write(w io.Writer, events []Event) error {
-	file := frame(appendEvent(nil, Event{Version: version}))
-	for _, e := range events {
-		file = append(file, frame(appendEvent(nil, e))...)
+func Write(w io.Writer, events iter.Seq[Event]) error {
+	if _, err := w.Write(frame(appendEvent(nil, Event{Version: version}))); err != nil {
+		return err
 	}
-	_, err := w.Write(file)
-	return err
+	var data []byte
+	for e := range events {
+		data = appendEvent(data[:0], e)
+		if _, err := w.Write(frame(data)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
@@ -205,12 +211,12 @@ func appendEvent(b []byte, e Event) []byte {
 		b = binary.AppendUvarint(b, uint64(e.Step))
 	}
 	if e.Version != "" {
-		b = appendBytes(b, 3, []byte(e.Version))
+		b = appendBytes(b, 3, e.Version)
 	}
 	if len(e.Scalars) > 0 {
-		var summary []byte
+		var summary, value []byte
 		for _, s := range e.Scalars {
-			value := appendBytes(nil, 1, []byte(s.Tag))
+			value = appendBytes(value[:0], 1, s.Tag)
 			value = append(value, 2<<3|wireFixed32)
 			value = binary.LittleEndian.AppendUint32(value, math.Float32bits(float32(s.Value)))
 			summary = appendBytes(summary, 1, value)
@@ -221,7 +227,7 @@ func appendEvent(b []byte, e Event) []byte {
 }
 
 // appendBytes appends a field that contains bytes or a message.
-func appendBytes(b []byte, number byte, content []byte) []byte {
+func appendBytes[T string | []byte](b []byte, number byte, content T) []byte {
 	b = append(b, number<<3|wireBytes)
 	b = binary.AppendUvarint(b, uint64(len(content)))
 	return append(b, content...)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,9 +148,9 @@ func TestResume(t *testing.T) {
 // can be continued.
 func TestWrite(t *testing.T) {
 	var file bytes.Buffer
-	err := Write(&file, []Event{{Step: 0, Scalars: []Scalar{{"gd/loss", 0.5}, {"gd/c", 2}}},
-		{Step: 7, Scalars: []Scalar{{"gd/loss", 0.25}}}})
-	if err != nil {
+	events := []Event{{Step: 0, Scalars: []Scalar{{"gd/loss", 0.5}, {"gd/c", 2}}},
+		{Step: 7, Scalars: []Scalar{{"gd/loss", 0.25}}}}
+	if err := Write(&file, slices.Values(events)); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "events.out.tfevents.0")

@@ -46,6 +46,34 @@ func write(t *testing.T, root, state string, settings map[string]any, losses [3]
 	return dir
 }
 
+// BenchmarkMillionRows compares two seeds of GD with one of GD+M, each of a million epochs.
+func BenchmarkMillionRows(b *testing.B) {
+	root := b.TempDir()
+	var folders []string
+	for name, settings := range map[string]string{"a": `"opt":"gd","seed":1`,
+		"b": `"opt":"gd","seed":2`, "c": `"opt":"gdm","seed":1`} {
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			b.Fatal(err)
+		}
+		for file, content := range map[string]string{"state": "done\n",
+			"config.json": `{"settings":{"lr":0.5,` + settings + `},"derived":{"rule":"R"}}`} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o666); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtest.LongMetrics(b, dir, 1_000_000)
+		runtest.Seal(b, dir)
+		folders = append(folders, dir)
+	}
+	args := append([]string{"-out=" + filepath.Join(root, "picture")}, folders...)
+	for b.Loop() {
+		if err := run(b.Context(), &bytes.Buffer{}, os.Stderr, args); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // Seeds that are done make one curve of means in a band; a run that goes on is drawn on its own.
 // Curves are named by what differs.
 func TestCompare(t *testing.T) {
@@ -60,7 +88,7 @@ func TestCompare(t *testing.T) {
 		write(t, root, "done", gd(2), [3]float64{4, 8, 4}),
 		write(t, root, "running", gd(3), [3]float64{4, 5, 6}),
 		write(t, root, "done", gdm, [3]float64{4, 1, 0.5})}
-	rows := runtable.Rows(runtable.ReadAll(folders, t.Output()))
+	rows := runtable.Rows(runtable.ReadAll(t.Context(), folders, t.Output()))
 	p := picture(rows, runtable.Differing(rows))
 	if len(p.Panels) != 2 || len(p.Panels[0]) != 2 || len(p.Panels[1]) != 1 {
 		t.Fatalf("panels %+v, want loss, accuracies and no norm", p.Panels)
@@ -227,7 +255,7 @@ func TestDifferentImages(t *testing.T) {
 		write(t, root, "done", settings("gdm", 200, 0), [3]float64{4, 2, 1}),
 		write(t, root, "done", settings("gdm", 100, 50), [3]float64{4, 2, 1}),
 	}
-	rows := runtable.Rows(runtable.ReadAll(folders, t.Output()))
+	rows := runtable.Rows(runtable.ReadAll(t.Context(), folders, t.Output()))
 	const minus = "minus the first, paired by seed"
 	for n, want := range map[int]string{
 		3: "Test accuracy: training loss|A|B|" + minus + "|C",
@@ -265,7 +293,7 @@ func TestNames(t *testing.T) {
 	}
 	intervened := settings(0.9, 0, 24)
 	intervened["intervene"], intervened["intervene_at"] = "reset", 0.1
-	rows := runtable.Rows(runtable.ReadAll([]string{
+	rows := runtable.Rows(runtable.ReadAll(t.Context(), []string{
 		write(t, root, "done", settings(0.9, 0, 8), [3]float64{4, 2, 1}),
 		write(t, root, "done", settings(0.5, 0, 8), [3]float64{4, 2, 1}),
 		write(t, root, "done", settings(0.9, 0, 16), [3]float64{4, 2, 1}),

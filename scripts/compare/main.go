@@ -39,14 +39,14 @@ Runs that differ only in their seed are one curve, their mean, in a band of its 
 
 func main() { os.Exit(cli.Main("compare", run)) }
 
-func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
+func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	out := flags.String("out", "compare", "the name of the picture and the page, without .svg")
 	levels := []float64{1, 0.3, 0.1, 0.03}
 	flags.Func("at-loss", "`list` of training losses, in nats: the accuracies of several "+
 		"configurations where they first fall to these (default 1,0.3,0.1,0.03)",
 		cli.Floats(&levels))
-	runs, err := runtable.Arguments(flags, args, manual, stdout, stderr)
+	runs, err := runtable.Arguments(ctx, flags, args, manual, stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 				slices.Max(levels))
 		}
 	}
-	if err := picture(rows, settings).Write(*out); err != nil {
+	if err := picture(rows, settings).Write(ctx, *out); err != nil {
 		return err
 	}
 	if err := report(args, runs, rows, tables, *out).Write(*out + ".html"); err != nil {

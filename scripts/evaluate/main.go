@@ -156,7 +156,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	fmt.Fprintf(stdout, "images    %s, %s: %d\n\nloss %.4g, accuracy %s%s\n", o.data, o.split,
 		images.N(), r.loss, percent(r.accuracy), recorded)
 	fmt.Fprint(stdout, markdown.Align(r.classTable()+r.confusionTable()))
-	return o.write(r, images, stdout)
+	return o.write(ctx, r, images, stdout)
 }
 
 // evaluate computes what the network says about images.
@@ -177,11 +177,12 @@ func (o *options) evaluate(ctx context.Context, saved *imagerun.Saved, images *d
 }
 
 // write writes the files, and prints the table of the certain and uncertain images.
-func (o *options) write(r *result, images *datasets.Images, stdout io.Writer) error {
+func (o *options) write(ctx context.Context, r *result, images *datasets.Images,
+	stdout io.Writer) error {
 	if err := durable.WriteFile(o.out+".csv", r.writeCSV); err != nil {
 		return err
 	}
-	if err := r.picture().Write(o.out + "-confusion"); err != nil {
+	if err := r.picture().Write(ctx, o.out+"-confusion"); err != nil {
 		return err
 	}
 	rows := r.examples(examplesInRow)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/floats"
@@ -13,7 +14,7 @@ import (
 type distance struct {
 	between float64 // ‖a − b‖
 	a, b    float64 // ‖a − a₀‖, ‖b − b₀‖
-	cosine  float64 // of a − a₀ and b − b₀; 0 if one of them is 0
+	cosine  float64 // of a − a₀ and b − b₀; NaN if one of them is 0, which has no direction
 }
 
 // distanceOf measures weights and initial weights.
@@ -21,7 +22,7 @@ func distanceOf(a, b, a0, b0 []float64) distance {
 	from := func(x, y []float64) []float64 { return floats.SubTo(make([]float64, len(x)), x, y) }
 	moveA, moveB := from(a, a0), from(b, b0)
 	d := distance{between: floats.Distance(a, b, 2), a: floats.Norm(moveA, 2),
-		b: floats.Norm(moveB, 2)}
+		b: floats.Norm(moveB, 2), cosine: math.NaN()}
 	if d.a > 0 && d.b > 0 {
 		d.cosine = floats.Dot(moveA, moveB) / (d.a * d.b)
 	}

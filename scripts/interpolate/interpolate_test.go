@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func interpolate(t *testing.T, args ...string) string {
 	return stdout.String()
 }
 
-// numbers are the rows of a CSV file under a head.
+// numbers are the rows of a CSV file under a head: NaN where a field is empty.
 func numbers(t *testing.T, path, head string) (rows [][]float64) {
 	t.Helper()
 	all, err := csv.NewReader(strings.NewReader(runtest.Read(t, path))).ReadAll()
@@ -62,9 +63,9 @@ func numbers(t *testing.T, path, head string) (rows [][]float64) {
 	for _, texts := range all[1:] {
 		var row []float64
 		for _, text := range texts {
-			x, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				t.Fatal(err)
+			x, err := strconv.ParseFloat(cmp.Or(text, "NaN"), 64)
+			if err != nil || text == "NaN" {
+				t.Fatalf("%q, %v", text, err)
 			}
 			row = append(row, x)
 		}
@@ -119,8 +120,13 @@ func TestInterpolate(t *testing.T) {
 	apart := numbers(t, out+"-distances.csv", "epoch,distance,displacement_a,displacement_b,"+
 		"cosine,standardized_distance,standardized_displacement_a,standardized_displacement_b,"+
 		"standardized_cosine")
-	if len(apart) != 3 || !slices.Equal(apart[0], make([]float64, 9)) {
-		t.Fatalf("distances %v, want those of the epochs 0, 1 and 2, which are 0 at first", apart)
+	if want := "[0 0 0 0 NaN 0 0 0 NaN]"; len(apart) != 3 || fmt.Sprint(apart[0]) != want {
+		t.Fatalf("distances %v, want those of the epochs 0, 1 and 2, which are 0 at first, "+
+			"without a cosine", apart)
+	}
+	if row := "\n|0|0|0|0|–|0|0|0|–|\n"; !strings.Contains(strings.ReplaceAll(printed, " ", ""),
+		row) {
+		t.Errorf("want a – for the cosine before the first step:\n%s", printed)
 	}
 	// The first steps of GD and GD+M are the same, and as long as the run says.
 	first, _ := runtest.Metrics(t, gd)[0].Get("update_norm")
@@ -200,8 +206,9 @@ func TestDistance(t *testing.T) {
 			t.Errorf("value %d is %v, want %v", i, pair[0], pair[1])
 		}
 	}
-	if d := distanceOf([]float64{1}, []float64{2}, []float64{1}, []float64{1}); d.cosine != 0 {
-		t.Errorf("cosine %v with a displacement of 0", d.cosine)
+	got = distanceOf([]float64{1}, []float64{2}, []float64{1}, []float64{1})
+	if !math.IsNaN(got.cosine) {
+		t.Errorf("cosine %v with a displacement of 0, want none", got.cosine)
 	}
 }
 

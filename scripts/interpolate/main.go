@@ -11,7 +11,7 @@
 // It prints both as tables and writes
 //
 //	NAME.csv             t, loss and accuracies
-//	NAME-distances.csv   epoch, distances and the cosine of the displacements
+//	NAME-distances.csv   epoch, distances and the cosine of the displacements, if there is one
 //	NAME.png             and .svg: the same as a picture
 //
 // where NAME is -out. t = 0 and t = 1 are always among the points. Batch normalization has no
@@ -180,6 +180,6 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 			return err
 		}
 	}
-	return o.write(&result{line: line, apart: apart, evaluated: ends[0].Evaluated(),
+	return o.write(ctx, &result{line: line, apart: apart, evaluated: ends[0].Evaluated(),
 		standardized: ends[0].Norm == "weights", title: o.title(ends)}, stdout)
 }

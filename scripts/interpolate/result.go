@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 
 	"momentum/internal/durable"
@@ -34,7 +36,7 @@ func (r *result) column(name string) string {
 }
 
 // write prints the tables and writes the files.
-func (o *options) write(r *result, stdout io.Writer) error {
+func (o *options) write(ctx context.Context, r *result, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "\n%s", markdown.Align(r.distanceTable()))
 	files := ""
 	save := func(ending string, write func(io.Writer) error) error {
@@ -61,7 +63,7 @@ func (o *options) write(r *result, stdout io.Writer) error {
 	}
 	p := r.picture()
 	if len(p.Panels) > 0 {
-		if err := p.Write(o.out); err != nil {
+		if err := p.Write(ctx, o.out); err != nil {
 			return err
 		}
 		files += fmt.Sprintf(", %s.png, %[1]s.svg", o.out)
@@ -117,15 +119,20 @@ func (r *result) titles(first, prefix string, names ...string) []string {
 	return titles
 }
 
-// distanceRow is a row of distances.
-func (r *result) distanceRow(first string, a apart, text func(float64) string) []string {
+// distanceRow is a row of distances. none stands where there is no cosine.
+func (r *result) distanceRow(first string, a apart, text func(float64) string,
+	none string) []string {
 	row := []string{first}
 	all := []distance{a.raw}
 	if r.standardized {
 		all = append(all, a.used)
 	}
 	for _, d := range all {
-		row = append(row, text(d.between), text(d.a), text(d.b), text(d.cosine))
+		cosine := none
+		if !math.IsNaN(d.cosine) {
+			cosine = text(d.cosine)
+		}
+		row = append(row, text(d.between), text(d.a), text(d.b), cosine)
 	}
 	return row
 }
@@ -135,7 +142,7 @@ func (r *result) distanceRows() [][]string {
 	rows := [][]string{r.titles("epoch", "standardized_", "distance", "displacement_a",
 		"displacement_b", "cosine")}
 	for _, a := range r.byEpoch() {
-		rows = append(rows, r.distanceRow(strconv.Itoa(a.epoch), a, number))
+		rows = append(rows, r.distanceRow(strconv.Itoa(a.epoch), a, number, ""))
 	}
 	return rows
 }
@@ -148,7 +155,7 @@ func (r *result) distanceTable() string {
 		if a.epoch >= 0 {
 			first = strconv.Itoa(a.epoch)
 		}
-		rows = append(rows, r.distanceRow(first, a, short))
+		rows = append(rows, r.distanceRow(first, a, short, "–"))
 	}
 	return markdown.Table(r.titles("epoch", "standardized ", "‖a − b‖", "‖a − a₀‖", "‖b − b₀‖",
 		"cosine"), rows)
@@ -207,7 +214,7 @@ func (r *result) distancePanels() []figure.Panel {
 		for i, y := range []float64{d.between, d.a, d.b} {
 			lines[i].X, lines[i].Y = append(lines[i].X, epoch), append(lines[i].Y, y)
 		}
-		if d.a > 0 && d.b > 0 {
+		if !math.IsNaN(d.cosine) {
 			cosine.X, cosine.Y = append(cosine.X, epoch), append(cosine.Y, d.cosine)
 		}
 		last = max(last, a.epoch)

@@ -42,7 +42,7 @@ row.
 
 func main() { os.Exit(cli.Main("summary", run)) }
 
-func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
+func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags := flag.NewFlagSet("summary", flag.ContinueOnError)
 	asCSV := flags.Bool("csv", false, "write a table for programs, a line for each run")
 	asJSON := flags.Bool("json", false, "write an object for each run")
@@ -50,7 +50,7 @@ func run(_ context.Context, stdout, stderr io.Writer, args []string) error {
 		"name=first or tag=slow, with commas; empty: all")
 	sort := flags.String("sort", "", "order by a `column`; -column: from the largest on; empty: "+
 		"as the folders are named")
-	runs, err := runtable.Arguments(flags, args, manual, stdout, stderr)
+	runs, err := runtable.Arguments(ctx, flags, args, manual, stdout, stderr)
 	if err != nil {
 		return err
 	}

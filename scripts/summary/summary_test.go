@@ -161,7 +161,7 @@ func TestSeeds(t *testing.T) {
 	for _, seed := range []int{10, 2, 9007199254740993, 9007199254740992} {
 		args = append(args, completed{opt: "gd", seed: seed, test: 0.5}.write(t, root, "done"))
 	}
-	rows := runtable.Rows(runtable.ReadAll(args, t.Output()))
+	rows := runtable.Rows(runtable.ReadAll(t.Context(), args, t.Output()))
 	if len(rows) != 1 {
 		t.Fatalf("%d rows, want 1", len(rows))
 	}
