@@ -114,11 +114,13 @@ func (d *downloading) member(random *rand.Rand) (cifartest.Entry, int) {
 	return d.entries[i], i
 }
 
+// above has a file of another content for one of the set, too.
 func above(d *downloading, random *rand.Rand) ([]byte, string) {
 	up := strings.Repeat("../", 1+random.IntN(5))
 	file, _ := d.member(random)
-	return d.anywhere(random, cifartest.Regular(pick(random, up+"evil", d.set.Folder+"/"+up+"evil",
-		"./"+up+"evil", d.set.Folder+"/x/../../../evil", "..", up+file.Name), noise(random)),
+	return d.anywhere(random, cifartest.Regular(up+file.Name, flip(file.Content, 0, random)),
+		cifartest.Regular(pick(random, up+"evil", d.set.Folder+"/"+up+"evil", "./"+up+"evil",
+			d.set.Folder+"/x/../../../evil", ".."), noise(random)),
 		cifartest.Special(up+pick(random, "evil/", "data/evil/"), tar.TypeDir, "")), recovered
 }
 

@@ -24,10 +24,15 @@ const (
 
 // crowdAll starts crowds.
 func (c *campaign) crowdAll(ctx context.Context) error {
+	began := time.Now()
 	first, last := c.numbers("crowd", c.crowds)
 	for number := first; number < last && ctx.Err() == nil; number++ {
 		if err := c.crowd(ctx, number); err != nil {
 			return err
+		}
+		if number%10 == 9 {
+			fmt.Fprintf(c.stdout, "crowds    %d, %v\n", number+1,
+				time.Since(began).Round(time.Second))
 		}
 	}
 	return nil

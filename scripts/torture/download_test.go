@@ -183,6 +183,31 @@ func TestJudgeDownload(t *testing.T) {
 	}
 }
 
+// The cases of killed downloads do kill some, which go on where they were.
+func TestKilledDownload(t *testing.T) {
+	c := newCampaign(options{seed: 1}, t.TempDir(), os.Stderr)
+	resumed := 0
+	for number := range 2 {
+		err := c.serve(t.Context(), number, trouble{name: "killed", serve: slow, download: func(
+			ctx context.Context, d *downloading, s *fetchtest.Server,
+			random *rand.Rand) (outcome, reason string, err error) {
+			outcome, reason, err = killedDownload(ctx, d, s, random)
+			for _, r := range s.Ranges() {
+				if r != "" {
+					resumed++
+				}
+			}
+			return outcome, reason, err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if resumed == 0 || c.served["killed"][recovered] != 2 || len(c.wrong) > 0 {
+		t.Errorf("%d requests go on where the last one ended; %v, %q", resumed, c.served, c.wrong)
+	}
+}
+
 // A request for bytes before those that are asked for is found.
 func TestAgain(t *testing.T) {
 	for _, tt := range []struct {

@@ -69,7 +69,7 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
 	flags.IntVar(&o.kills, "kills", 60, "the `number` of kills")
-	flags.IntVar(&o.damages, "damages", 200, "the `number` of damaged folders: with 500, every "+
+	flags.IntVar(&o.damages, "damages", 200, "the `number` of damaged folders: with 1400, every "+
 		"kind of damage to every file")
 	flags.IntVar(&o.crowds, "crowds", 10, "the `number` of crowds: processes at once in one folder")
 	flags.IntVar(&o.servers, "servers", 36, "the `number` of downloads from bad servers: with 18, "+
