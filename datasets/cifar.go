@@ -81,6 +81,18 @@ var archives = []archive{
 	},
 }
 
+// in returns the archive in another tarball.
+func (a archive) in(t Tarball) archive {
+	a.sha256, a.size = t.SHA256, t.Size
+	a.train, a.test = slices.Clone(a.train), slices.Clone(a.test)
+	for _, files := range [][]member{a.train, a.test} {
+		for i := range files {
+			files[i].records = t.Records
+		}
+	}
+	return a
+}
+
 // members returns all files of the archive, those of the training set first.
 func (a archive) members() []member { return slices.Concat(a.train, a.test) }
 

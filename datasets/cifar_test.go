@@ -3,13 +3,20 @@ package datasets
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"momentum/internal/cifartest"
+	"momentum/internal/fetch"
+	"momentum/internal/fetch/fetchtest"
 )
 
 // tiny returns an archive like CIFAR-10's or CIFAR-100's, with 3 + 2 training and 2 test images.
@@ -159,6 +166,32 @@ func TestLoadDamaged(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// Another tarball with a set's files and fewer images takes the place of the official one; the
+// options of fetch count.
+func TestTarball(t *testing.T) {
+	for _, set := range []cifartest.Set{cifartest.CIFAR10(), cifartest.CIFAR100()} {
+		packed := cifartest.Pack(set.Entries(3, rand.New(rand.NewPCG(1, 2))))
+		server := fetchtest.Start(fetchtest.Status(503), fetchtest.File(packed).Whole)
+		defer server.Close()
+		o := Options{Dir: t.TempDir(), Mirror: server.URL, Fetch: fetch.Options{Attempts: 1},
+			Tarball: &Tarball{fmt.Sprintf("%x", sha256.Sum256(packed)), int64(len(packed)), 3}}
+		if _, err := Download(t.Context(), set.Name, o); err == nil ||
+			!strings.Contains(err.Error(), "503 Service Unavailable; gave up after 1 attempts") {
+			t.Errorf("%s: %v after one attempt", set.Name, err)
+		}
+		train, test, err := Load(t.Context(), set.Name, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := 3 * (len(set.Files) - 1); train.N() != n || test.N() != 3 {
+			t.Errorf("%s: %d and %d images, want %d and 3", set.Name, train.N(), test.N(), n)
+		}
+	}
+	if f, err := Describe("cifar10"); err != nil || f.Train != 50000 {
+		t.Errorf("the official one has %d images, %v", f.Train, err)
+	}
 }
 
 func TestLoadCancelled(t *testing.T) {

@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"momentum/internal/fetch"
 )
 
 // Side of an image and its number of channels (red, green, blue).
@@ -101,8 +103,20 @@ type Options struct {
 	Mirror string
 	// From is the official tarball on disk, to be used in place of a download.
 	From string
+	// Tarball, if not nil, takes the place of the official one.
+	Tarball *Tarball
+	// Fetch has the time limits of a download, and its client. Its Out, Label and Advice are not
+	// used.
+	Fetch fetch.Options
 	// Out receives the progress. Nil: no output.
 	Out io.Writer
+}
+
+// Tarball is one in the form of the official one, with fewer images.
+type Tarball struct {
+	SHA256  string // hexadecimal
+	Size    int64  // in bytes
+	Records int    // images in each of its files
 }
 
 // Names lists the sets that Load knows.
@@ -130,7 +144,7 @@ func Describe(name string) (Facts, error) {
 		f.Title, f.Train = "CIFAR-10 sample", miniColumns*miniRows
 		return f, nil
 	}
-	a, err := archiveByName(name, Names())
+	a, err := archiveByName(name, Names(), nil)
 	if err != nil {
 		return Facts{}, fmt.Errorf("datasets: %w", err)
 	}
@@ -154,7 +168,7 @@ func Load(ctx context.Context, name string, o Options) (train, test *Images, err
 		train, test, err = loadMini()
 	} else {
 		var a archive
-		if a, err = archiveByName(name, Names()); err == nil {
+		if a, err = archiveByName(name, Names(), o.Tarball); err == nil {
 			train, test, err = a.load(ctx, o)
 		}
 	}
@@ -167,7 +181,7 @@ func Load(ctx context.Context, name string, o Options) (train, test *Images, err
 // Download makes CIFAR ready for Load and returns its folder. It also checks files that are already
 // there, and replaces the folder if one is damaged.
 func Download(ctx context.Context, name string, o Options) (folder string, err error) {
-	a, err := archiveByName(name, Names()[1:])
+	a, err := archiveByName(name, Names()[1:], o.Tarball)
 	if err == nil {
 		folder, err = a.download(ctx, o)
 	}
@@ -177,11 +191,15 @@ func Download(ctx context.Context, name string, o Options) (folder string, err e
 	return folder, nil
 }
 
-func archiveByName(name string, known []string) (archive, error) {
+// archiveByName returns a set's archive, with another tarball unless that is nil.
+func archiveByName(name string, known []string, t *Tarball) (archive, error) {
 	i := slices.IndexFunc(archives, func(a archive) bool { return a.name == name })
 	if i < 0 {
 		return archive{}, fmt.Errorf("no data set %q, want one of %s", name,
 			strings.Join(known, ", "))
+	}
+	if t != nil {
+		return archives[i].in(*t), nil
 	}
 	return archives[i], nil
 }

@@ -86,7 +86,9 @@ func (a archive) obtain(ctx context.Context, o Options, dir string) (string, err
 	file := fetch.File{URL: address, Path: tarball, SHA256: a.sha256, Size: a.size}
 	advice := fmt.Sprintf("%s takes another source with -mirror=URL or the tarball with -from=%s",
 		a.command(o), a.tarball)
-	err = fetch.Get(ctx, file, fetch.Options{Out: o.Out, Advice: advice})
+	get := o.Fetch
+	get.Out, get.Label, get.Advice = o.Out, "", advice
+	err = fetch.Get(ctx, file, get)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w; %s, and -data=%s needs none", err, advice, miniName)
 	}

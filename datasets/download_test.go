@@ -3,7 +3,6 @@ package datasets
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,47 +15,25 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"momentum/internal/cifartest"
 )
 
-type entry struct {
-	tar.Header
-	content []byte
-}
-
 // entries returns those of a good tarball of the archive, with a readme as in the official one.
-func entries(a archive) []entry {
-	all := []entry{{tar.Header{Name: a.folder + "/", Typeflag: tar.TypeDir}, nil},
-		{tar.Header{Name: a.folder + "/readme.html"}, []byte("<html>")}}
+func entries(a archive) []cifartest.Entry {
+	all := []cifartest.Entry{cifartest.Special(a.folder+"/", tar.TypeDir, ""),
+		cifartest.Regular(a.folder+"/readme.html", []byte("<html>"))}
 	for _, m := range a.members() {
-		all = append(all, entry{tar.Header{Name: a.folder + "/" + m.name}, records(a, m)})
+		all = append(all, cifartest.Regular(a.folder+"/"+m.name, records(a, m)))
 	}
 	return all
-}
-
-func pack(entries []entry) []byte {
-	var b bytes.Buffer
-	gz, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	w := tar.NewWriter(gz)
-	for _, e := range entries {
-		h := e.Header
-		h.Mode, h.Size = 0o644, int64(len(e.content))
-		if err := w.WriteHeader(&h); err != nil {
-			panic(err)
-		}
-		if _, err := w.Write(e.content); err != nil {
-			panic(err)
-		}
-	}
-	w.Close()
-	gz.Close()
-	return b.Bytes()
 }
 
 // served returns an archive, its good tarball, and a server that counts the requests for it.
 func served(t *testing.T) (a archive, tarball []byte, server *httptest.Server,
 	requests *atomic.Int32) {
 	a = tiny(1)
-	tarball = pack(entries(a))
+	tarball = cifartest.Pack(entries(a))
 	a.sha256, a.size = fmt.Sprintf("%x", sha256.Sum256(tarball)), int64(len(tarball))
 	requests = new(atomic.Int32)
 	mux := http.NewServeMux()
@@ -301,9 +278,10 @@ func TestAddress(t *testing.T) {
 func TestUnpackHostile(t *testing.T) {
 	a := tiny(1)
 	good := entries(a)
-	packWith := func(extra ...entry) []byte { return pack(append(extra, good...)) }
+	pack, regular, special := cifartest.Pack, cifartest.Regular, cifartest.Special
+	packWith := func(extra ...cifartest.Entry) []byte { return pack(append(extra, good...)) }
 	without := slices.DeleteFunc(slices.Clone(good),
-		func(e entry) bool { return e.Name == "tiny/two.bin" })
+		func(e cifartest.Entry) bool { return e.Name == "tiny/two.bin" })
 	one := records(a, a.train[0])
 	tarball := pack(good)
 	flipped := bytes.Clone(tarball)
@@ -314,37 +292,30 @@ func TestUnpackHostile(t *testing.T) {
 		want    string // part of the error; empty: unpacks
 	}{
 		{"good", tarball, ""},
-		{"dot in front",
-			pack(append([]entry{{tar.Header{Name: "./tiny/two.bin"}, records(a, a.train[1])}},
-				without...)), ""},
-		{"path that leaves the folder", packWith(entry{tar.Header{Name: "../evil"}, []byte("x")},
-			entry{tar.Header{Name: "tiny/../../evil"}, []byte("x")}), ""},
-		{"absolute path", packWith(entry{tar.Header{Name: "/tmp/evil"}, []byte("x")}), ""},
-		{"link to elsewhere", packWith(
-			entry{tar.Header{Name: "tiny/link", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, nil},
-			entry{tar.Header{Name: "tiny/link/evil"}, []byte("x")}), ""},
-		{"devices and a pipe", packWith(
-			entry{tar.Header{Name: "tiny/null", Typeflag: tar.TypeChar, Devmajor: 1}, nil},
-			entry{tar.Header{Name: "tiny/disk", Typeflag: tar.TypeBlock, Devmajor: 8}, nil},
-			entry{tar.Header{Name: "tiny/pipe", Typeflag: tar.TypeFifo}, nil}), ""},
-		{"device in place of a file",
-			packWith(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeChar, Devmajor: 1,
-				Devminor: 5}, nil}), "tiny/one.bin: entry of type '3'"},
+		{"dot in front", pack(append([]cifartest.Entry{regular("./tiny/two.bin",
+			records(a, a.train[1]))}, without...)), ""},
+		{"path that leaves the folder", packWith(regular("../evil", []byte("x")),
+			regular("tiny/../../evil", []byte("x"))), ""},
+		{"absolute path", packWith(regular("/tmp/evil", []byte("x"))), ""},
+		{"link to elsewhere", packWith(special("tiny/link", tar.TypeSymlink, "/etc"),
+			regular("tiny/link/evil", []byte("x"))), ""},
+		{"devices and a pipe", packWith(special("tiny/null", tar.TypeChar, ""),
+			special("tiny/disk", tar.TypeBlock, ""), special("tiny/pipe", tar.TypeFifo, "")), ""},
+		{"device in place of a file", packWith(special("tiny/one.bin", tar.TypeChar, "")),
+			"tiny/one.bin: entry of type '3'"},
 		{"second entry of a name", pack(append(slices.Clone(good),
-			entry{tar.Header{Name: "tiny/one.bin"}, make([]byte, len(one))})), ""},
+			regular("tiny/one.bin", make([]byte, len(one))))), ""},
 		{"symbolic link in place of a file",
-			packWith(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeSymlink,
-				Linkname: "/etc/passwd"}, nil}),
+			packWith(special("tiny/one.bin", tar.TypeSymlink, "/etc/passwd")),
 			"tiny/one.bin: entry of type '2' with 0 bytes, want a regular file with 9219"},
 		{"hard link in place of a file",
-			packWith(entry{tar.Header{Name: "tiny/one.bin", Typeflag: tar.TypeLink,
-				Linkname: "tiny/test.bin"}, nil}), "tiny/one.bin: entry of type '1'"},
-		{"file too short", packWith(entry{tar.Header{Name: "tiny/one.bin"}, one[1:]}),
+			packWith(special("tiny/one.bin", tar.TypeLink, "tiny/test.bin")),
+			"tiny/one.bin: entry of type '1'"},
+		{"file too short", packWith(regular("tiny/one.bin", one[1:])),
 			"tiny/one.bin: entry of type '0' with 9218 bytes, want a regular file with 9219"},
-		{"file too long", packWith(entry{tar.Header{Name: "tiny/one.bin"}, append(one, 1)}),
-			"with 9220 bytes"},
+		{"file too long", packWith(regular("tiny/one.bin", append(one, 1))), "with 9220 bytes"},
 		{"file missing", pack(without), "tiny/two.bin is missing in the archive"},
-		{"bomb", packWith(entry{tar.Header{Name: "tiny/zeros"}, make([]byte, 2<<20)}),
+		{"bomb", packWith(regular("tiny/zeros", make([]byte, 2<<20))),
 			"unpacks to more than 1070087 bytes"},
 		{"truncated", tarball[:len(tarball)/2], "damaged archive: unexpected EOF"},
 		{"flipped bit", flipped, "damaged archive: gzip: invalid checksum"},
@@ -414,15 +385,16 @@ func FuzzUnpack(f *testing.F) {
 	a := archive{folder: "tiny", train: []member{{"a.bin", 1}}, test: []member{{"t.bin", 1}},
 		labelBytes: 1}
 	black := make([]byte, a.fileBytes(a.test[0]))
-	good := pack([]entry{{tar.Header{Name: "tiny/a.bin"}, black},
-		{tar.Header{Name: "tiny/t.bin"}, black}})
+	good := cifartest.Pack([]cifartest.Entry{cifartest.Regular("tiny/a.bin", black),
+		cifartest.Regular("tiny/t.bin", black)})
 	if len(good) > 400 {
 		f.Fatalf("a seed of %d bytes, want a small one", len(good))
 	}
 	f.Add(good)
 	f.Add(good[:len(good)/2])
-	f.Add(pack([]entry{{tar.Header{Name: "tiny/a.bin", Typeflag: tar.TypeSymlink, Linkname: "/etc"},
-		nil}, {tar.Header{Name: "../evil"}, []byte("x")}}))
+	f.Add(cifartest.Pack([]cifartest.Entry{
+		cifartest.Special("tiny/a.bin", tar.TypeSymlink, "/etc"),
+		cifartest.Regular("../evil", []byte("x"))}))
 	f.Fuzz(func(t *testing.T, tarball []byte) {
 		root := t.TempDir()
 		path := filepath.Join(root, "t.tar.gz")

@@ -30,9 +30,10 @@ var layers = [][]string{
 	{"internal/cli", "internal/figure", "models"},
 	{"internal/rundir", "internal/backend", "datasets"},
 	{"internal/fetch", "internal/page", "internal/tbevents"},
-	{"internal/durable", "internal/lanczos", "internal/lockfile", "internal/markdown",
-		"internal/progress", "internal/runlist", "internal/safetensors", "internal/seeds",
-		"internal/slurmtest", "internal/smalldisk", "internal/stats", "internal/architecture"},
+	{"internal/cifartest", "internal/durable", "internal/fetch/fetchtest", "internal/lanczos",
+		"internal/lockfile", "internal/markdown", "internal/progress", "internal/runlist",
+		"internal/safetensors", "internal/seeds", "internal/slurmtest",
+		"internal/smalldisk", "internal/stats", "internal/architecture"},
 }
 
 // computing are the packages that may import GoMLX.

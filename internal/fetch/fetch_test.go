@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,12 +18,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"momentum/internal/fetch/fetchtest"
 )
 
 // content is the file that the servers below should send. It is random, so that no bug can hide in
 // its structure.
-var content = func() []byte {
-	b := make([]byte, 300_000)
+var content = func() fetchtest.File {
+	b := make(fetchtest.File, 300_000)
 	rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
 }()
@@ -34,79 +35,18 @@ func sum(b []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// whole serves the content as a good server does, Range included.
-func whole(w http.ResponseWriter, r *http.Request) {
-	http.ServeContent(w, r, "file.bin", time.Time{}, bytes.NewReader(content))
-}
+// The servers, by short names.
+var (
+	whole, ignoreRange, stall    = content.Whole, content.IgnoreRange, content.Stall
+	cut, slow, body, chunked     = fetchtest.Cut, fetchtest.Slow, fetchtest.Body, fetchtest.Chunked
+	status, redirect, otherRange = fetchtest.Status, fetchtest.Redirect, fetchtest.Range
+)
 
-// cut serves like another handler, but cuts the connection after n bytes.
-func cut(n int, serve http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { serve(&cutter{w, n}, r) }
-}
-
-type cutter struct {
-	http.ResponseWriter
-	left int
-}
-
-func (c *cutter) Write(p []byte) (int, error) {
-	n, _ := c.ResponseWriter.Write(p[:min(len(p), c.left)])
-	if c.left -= n; c.left == 0 {
-		c.ResponseWriter.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
-	}
-	return n, nil
-}
-
-func ignoreRange(w http.ResponseWriter, r *http.Request) {
-	r.Header.Del("Range")
-	whole(w, r)
-}
-
-func status(code int) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", code) }
-}
-
-func redirect(to string) http.HandlerFunc {
-	return http.RedirectHandler(to, http.StatusFound).ServeHTTP
-}
-
-func body(b []byte) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
-		w.Write(b)
-	}
-}
-
-// chunked sends a body without its length.
-func chunked(b []byte) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.Write(b) }
-}
-
-// stall sends n bytes and then nothing more.
-func stall(n int) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
-		w.Write(content[:n])
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	}
-}
-
-// script serves the k-th request with the k-th handler, and all further ones with the last. It
-// records the Range headers.
+// script starts a server for the time of a test; see [fetchtest.Server].
 func script(t *testing.T, handlers ...http.HandlerFunc) (url string, ranges func() []string) {
-	var mu sync.Mutex
-	var seen []string
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		k := len(seen)
-		seen = append(seen, r.Header.Get("Range"))
-		mu.Unlock()
-		handlers[min(k, len(handlers)-1)](w, r)
-	}))
+	s := fetchtest.Start(handlers...)
 	t.Cleanup(s.Close)
-	return s.URL + "/file.bin", func() []string { mu.Lock(); defer mu.Unlock(); return seen }
+	return s.URL + "/file.bin", s.Ranges
 }
 
 // It is long because it is a table of cases.
@@ -175,16 +115,12 @@ func TestGet(t *testing.T) {
 		{name: "part too long, size unknown", part: append(bytes.Clone(content), 1), noSize: true,
 			serve: []http.HandlerFunc{whole}, requests: []string{"bytes=300001-", ""}},
 		{name: "another range than asked for", part: content[:7],
-			serve: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Range", "bytes 9-299999/300000")
-				w.WriteHeader(http.StatusPartialContent)
-			}, whole}, requests: []string{"bytes=7-", ""}},
+			serve:    []http.HandlerFunc{otherRange("bytes 9-299999/300000", nil), whole},
+			requests: []string{"bytes=7-", ""}},
 		{name: "range of another file", part: content[:7],
-			serve: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Range", "bytes 7-99/100")
-				w.WriteHeader(http.StatusPartialContent)
-			}}, requests: []string{"bytes=7-"},
-			err: "the server's file has 100 bytes, want 300000"},
+			serve:    []http.HandlerFunc{otherRange("bytes 7-99/100", nil)},
+			requests: []string{"bytes=7-"},
+			err:      "the server's file has 100 bytes, want 300000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -2,38 +2,24 @@ package fetch
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-// drip sends n bytes of the content one at a time, with pauses, and then nothing more.
-func drip(n int, pause time.Duration) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-		for _, b := range content[:n] {
-			w.Write([]byte{b})
-			w.(http.Flusher).Flush()
-			time.Sleep(pause)
-		}
-		<-r.Context().Done()
-	}
-}
+	"momentum/internal/fetch/fetchtest"
+)
 
 // A server that sends byte by byte is shown from the first byte on, with its rate, and the advice
 // does not wait for more.
 func TestSlow(t *testing.T) {
-	url, _ := script(t, drip(100, 5*time.Millisecond))
+	url, _ := script(t, slow(1, 5*time.Millisecond, stall(100)))
 	f := File{URL: url, Path: filepath.Join(t.TempDir(), "f"), SHA256: sum(content),
 		Size: int64(len(content))}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -72,13 +58,7 @@ func TestSlow(t *testing.T) {
 // A server that is slow but steady is followed for longer than a stall may last.
 func TestSlowButSteady(t *testing.T) {
 	began := time.Now()
-	url, ranges := script(t, func(w http.ResponseWriter, r *http.Request) {
-		for piece := range slices.Chunk(content, 15_000) { // 20 of them
-			w.Write(piece)
-			w.(http.Flusher).Flush()
-			time.Sleep(30 * time.Millisecond)
-		}
-	})
+	url, ranges := script(t, slow(15_000, 30*time.Millisecond, whole)) // at least 20 pieces
 	f := File{URL: url, Path: filepath.Join(t.TempDir(), "f"), SHA256: sum(content)}
 	const stall = 500 * time.Millisecond
 	if err := Get(t.Context(), f, Options{Stall: stall}); err != nil || len(ranges()) != 1 {
@@ -93,26 +73,16 @@ func TestSlowButSteady(t *testing.T) {
 // many do for what ends in .gz, is believed by the checksum.
 func TestEncoding(t *testing.T) {
 	declare := func(serve http.HandlerFunc) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Encoding", "gzip")
-			serve(w, r)
-		}
+		return fetchtest.Declare("gzip", serve)
 	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
+	packed := fetchtest.Gzip(content)
 	const note = `(the server declares the encoding "gzip")`
 	for name, tt := range map[string]struct {
 		serve http.HandlerFunc
 		want  string // the end of the error; "" for none
 	}{
-		"compressed": {declare(body(packed.Bytes())), "want 300000; try another source " + note},
-		"compressed, length unknown": {declare(chunked(packed.Bytes())),
+		"compressed": {declare(body(packed)), "want 300000; try another source " + note},
+		"compressed, length unknown": {declare(chunked(packed)),
 			"got more than 300000 bytes; try another source " + note},
 		"cut":      {declare(cut(1000, ignoreRange)), note + "; gave up after 2 attempts"},
 		"declared": {declare(whole), ""},
@@ -137,7 +107,7 @@ func TestRedirectToHTTP(t *testing.T) {
 		want  string // in the error; "" for none
 	}{"right": {whole, ""}, "wrong": {body(flipped), "got the wrong content: "}} {
 		plain, ranges := script(t, tt.serve)
-		s := httptest.NewTLSServer(redirect(plain))
+		s := fetchtest.StartTLS(redirect(plain))
 		t.Cleanup(s.Close)
 		f := File{URL: s.URL, Path: filepath.Join(t.TempDir(), "f"), SHA256: sum(content)}
 		err := Get(t.Context(), f, Options{Client: s.Client(), Attempts: 1})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"momentum/internal/cifartest"
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
 )
@@ -154,22 +155,12 @@ func TestPlugins(t *testing.T) {
 	}
 }
 
-// cifar10 returns a folder of CIFAR-10 whose images are all black airplanes, in sparse files of the
-// right size.
+// cifar10 returns a folder of CIFAR-10 whose images are all black airplanes.
 func cifar10(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	folder := filepath.Join(dir, "cifar-10-batches-bin")
-	if err := os.Mkdir(folder, 0o777); err != nil {
+	if err := cifartest.CIFAR10().Write(dir, 0, nil); err != nil {
 		t.Fatal(err)
-	}
-	for _, name := range strings.Fields(
-		"data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch") {
-		path := filepath.Join(folder, name+".bin")
-		err := errors.Join(os.WriteFile(path, nil, 0o666), os.Truncate(path, 30730000))
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	return dir
 }

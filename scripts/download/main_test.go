@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"momentum/internal/cifartest"
 	"momentum/internal/cli"
 	"momentum/internal/runtest"
 )
@@ -113,16 +114,8 @@ func TestBadSources(t *testing.T) {
 func TestPresent(t *testing.T) {
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "cifar-100-binary")
-	if err := os.Mkdir(folder, 0o777); err != nil {
+	if err := cifartest.CIFAR100().Write(dir, 0, nil); err != nil {
 		t.Fatal(err)
-	}
-	for name, size := range map[string]int64{"train.bin": 50000 * 3074, "test.bin": 10000 * 3074} {
-		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(filepath.Join(folder, name), size); err != nil {
-			t.Fatal(err)
-		}
 	}
 	status, stdout, stderr := execute(t, "-data=cifar100", "-data-dir="+dir,
 		"-mirror=http://127.0.0.1:1")

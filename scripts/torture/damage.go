@@ -73,10 +73,10 @@ func kinds() []kind {
 	}
 }
 
-// The outcomes of a start with a damaged folder.
+// The outcomes of a start with a damaged folder, and of a download.
 const (
-	recovered = "recovered" // ends with the bytes of an undisturbed run
-	refused   = "refused"   // in one line that names a file of the folder
+	recovered = "recovered" // ends with the bytes of an undisturbed run, or those of the files
+	refused   = "refused"   // in one line that names a file of the folder, or the source
 	wrong     = "wrong"     // anything else
 )
 
@@ -151,7 +151,6 @@ func (v *victim) interrupt(ctx context.Context, folder string) error {
 // damageAll damages files and folders of finished and interrupted runs, one at a time: all kinds of
 // damage to all of them in a random order, and then once more at other places of the files.
 func (c *campaign) damageAll(ctx context.Context) error {
-	c.damaged = map[string]map[string]int{}
 	first, last := c.numbers("damage", c.damages)
 	if first == last {
 		return nil
@@ -205,11 +204,7 @@ func (c *campaign) damage(ctx context.Context, number int, p patient, k kind, fi
 		return nil
 	}
 	outcome, reason := c.judge(p.victim, root, status, stderr)
-	row := p.name + ", " + p.state + ": " + k.name
-	if c.damaged[row] == nil {
-		c.damaged[row] = map[string]int{}
-	}
-	c.damaged[row][outcome]++
+	c.damaged.add(p.name+", "+p.state+": "+k.name, outcome)
 	if outcome == wrong {
 		c.fail(name, root, "%s, %s, of a run that is %s: %s", filepath.Base(file), k.name, p.state,
 			reason)

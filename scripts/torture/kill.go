@@ -62,7 +62,6 @@ func written(root string) (bytes int64) {
 
 // killAll kills victims until there were enough kills.
 func (c *campaign) killAll(ctx context.Context) error {
-	c.killed = map[string]map[string]int{}
 	began, kills := time.Now(), 0
 	first, last := c.numbers("kill", math.MaxInt)
 	for number := first; number < last && kills < c.kills && ctx.Err() == nil; number++ {
@@ -111,10 +110,7 @@ func (c *campaign) killedRun(ctx context.Context, number int) (int, error) {
 		case p.killed && (status == -1 || whom == "worker" && status == cli.Failed &&
 			strings.Contains(text, "the same command goes on with them")):
 			kills++
-			if c.killed[v.name] == nil {
-				c.killed[v.name] = map[string]int{}
-			}
-			c.killed[v.name][m.name]++
+			c.killed.add(v.name, m.name)
 			continue
 		case status == -1:
 			c.fail(name, root, "%s after %d kill(s): does not end; see the stacks in %s.stderr",

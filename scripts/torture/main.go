@@ -1,18 +1,28 @@
 //go:build unix
 
-// Torture kills commands at random and chosen moments, damages the files of their folders, and
-// feeds their parsers nonsense, and counts what does not end as it should.
+// Torture kills commands at random and chosen moments, damages the files of their folders, starts
+// several of them in one folder, has them download from bad servers and unpack hostile tarballs,
+// and feeds their parsers nonsense, and counts what does not end as it should.
 //
-//	go run ./scripts/torture                                        a few minutes on 2 cores
+//	go run ./scripts/torture                                        some minutes on 2 cores
 //	go run ./scripts/torture -kills=1000 -damages=1000 -fuzz=1m     an hour or two
 //	go run ./scripts/torture -seed=5 -only=kill-17                  one case again
+//	go run ./scripts/torture -kills=0 -damages=0 -crowds=0          the downloads alone
 //
 // A killed run is started again until it is done, and must then have the bytes of an undisturbed
-// one. Victims are cifar on one device, on two, and with VGG-19 on mini-batches; synthetic; and a
-// study: its parent, a worker, or all of its processes. A damaged run must end with the same bytes,
-// or be refused in one line. The victims are tiny and use the Go backend. What is done in a case
-// follows from the seed and its number alone; at which step the process then is depends on the
-// machine. The folder of a case that goes wrong is kept.
+// one. Victims are cifar on one device, on two, on CIFAR-100, and with VGG-19 on mini-batches;
+// synthetic; and a study: its parent, a worker, or all of its processes. A damaged run must end
+// with the same bytes, or be refused in one line. Of a crowd, 2 to 5 processes of a victim in one
+// folder, some of which are killed, each must end well or say in one line that another one is at
+// work, and then the same bytes must be there. The victims are tiny and use the Go backend.
+//
+// A download is that of scripts/download, of a small tarball in the form of CIFAR's. It must end
+// with the right files, or be refused in one line that names the address or the file; which of both
+// follows from what is wrong. It may leave nothing else, but for a part that the next one goes on
+// with, and must end well from the right source.
+//
+// What is done in a case follows from the seed and its number alone; at which step the process then
+// is depends on the machine. The folder of a case that goes wrong is kept.
 //
 // With -out=FOLDER the tables are written to README.md there. A signal ends the campaign, and the
 // tables count what was done so far. The exit status is 1 if anything went wrong.
@@ -44,36 +54,46 @@ func main() {
 
 // options are the flags.
 type options struct {
-	kills, damages int
-	fuzz           time.Duration
-	seed           uint64
-	names          string // of the victims
-	only, out      string
+	kills, damages, crowds, servers, archives int
+
+	fuzz      time.Duration
+	seed      uint64
+	names     string // of the victims
+	only, out string
 }
+
+// cases are the kinds of cases that have a name such as kill-17.
+var cases = []string{"kill", "damage", "crowd", "server", "archive"}
 
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
 	flags.IntVar(&o.kills, "kills", 60, "the `number` of kills")
-	flags.IntVar(&o.damages, "damages", 200, "the `number` of damaged folders: with 500, every "+
+	flags.IntVar(&o.damages, "damages", 200, "the `number` of damaged folders: with 1400, every "+
 		"kind of damage to every file")
+	flags.IntVar(&o.crowds, "crowds", 10, "the `number` of crowds: processes at once in one folder")
+	flags.IntVar(&o.servers, "servers", 36, "the `number` of downloads from bad servers: with 18, "+
+		"each kind once")
+	flags.IntVar(&o.archives, "archives", 28, "the `number` of hostile tarballs: with 14, each "+
+		"kind once")
 	flags.DurationVar(&o.fuzz, "fuzz", 0, "the `time` to fuzz each parser; run in the repository")
 	flags.Uint64Var(&o.seed, "seed", 0, "the `seed` of the cases; 0: a new one")
 	flags.StringVar(&o.names, "victims", allVictims, "the `commands` that are tortured")
-	flags.StringVar(&o.only, "only", "", "one `case` alone, such as kill-17 or damage-3; "+
-		"empty: all")
+	flags.StringVar(&o.only, "only", "", "one `case` alone: "+strings.Join(cases, "-N, ")+
+		"-N; empty: all")
 	flags.StringVar(&o.out, "out", "", "the `folder` of README.md with the tables; empty: none")
-	if err := cli.Parse(flags, args, stdout, "torture kills commands, damages their folders and "+
-		"fuzzes their parsers."); err != nil {
+	if err := cli.Parse(flags, args, stdout, "torture kills commands, damages their folders, "+
+		"serves them badly and fuzzes their parsers."); err != nil {
 		return err
 	}
-	if o.kills < 0 || o.damages < 0 || o.fuzz < 0 {
-		return cli.Usagef("-kills, -damages and -fuzz must be at least 0, got %d, %d and %v",
-			o.kills, o.damages, o.fuzz)
+	if min(o.kills, o.damages, o.crowds, o.servers, o.archives) < 0 || o.fuzz < 0 {
+		return cli.Usagef("-kills, -damages, -crowds, -servers, -archives and -fuzz must be at "+
+			"least 0, got %d, %d, %d, %d, %d and %v", o.kills, o.damages, o.crowds, o.servers,
+			o.archives, o.fuzz)
 	}
 	kind, _, _ := strings.Cut(o.only, "-")
-	if o.only != "" && (kind != "kill" && kind != "damage" || o.seed == 0) {
-		return cli.Usagef("-only must be a case such as kill-17 or damage-3, with its -seed, got "+
+	if o.only != "" && (!slices.Contains(cases, kind) || o.seed == 0) {
+		return cli.Usagef("-only must be a case such as kill-17 or server-3, with its -seed, got "+
 			"%q and -seed=%d", o.only, o.seed)
 	}
 	for _, name := range strings.Split(o.names, ",") {
@@ -89,8 +109,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	c := &campaign{options: o, work: work, stdout: stdout, began: time.Now(),
-		command: cli.CommandLine("go run ./scripts/torture", args...)}
+	c := newCampaign(o, work, stdout)
+	c.command = cli.CommandLine("go run ./scripts/torture", args...)
 	if err := c.all(ctx); err != nil {
 		return errors.Join(err, os.RemoveAll(work))
 	}
@@ -105,21 +125,46 @@ type campaign struct {
 	stdout  io.Writer
 	began   time.Time
 	victims []*victim
-	killed  map[string]map[string]int // by victim and moment
-	runs    int                       // that were killed and have ended as they should
-	damaged map[string]map[string]int // by victim with its state and kind, and by outcome
-	fuzzed  []fuzzing
-	wrong   []string // what went wrong, with the case
+
+	killed    tally // by victim and moment
+	runs      int   // that were killed and have ended as they should
+	damaged   tally // by victim with its state and kind, and by outcome
+	crowded   tally // by victim, and by how its processes have ended
+	dispersed int   // crowds after which everything was right
+	served    tally // by kind and outcome
+	unpacked  tally // by kind and outcome
+	fuzzed    []fuzzing
+	wrong     []string // what went wrong, with the case
+}
+
+func newCampaign(o options, work string, stdout io.Writer) *campaign {
+	return &campaign{options: o, work: work, stdout: stdout, began: time.Now(), killed: tally{},
+		damaged: tally{}, crowded: tally{}, served: tally{}, unpacked: tally{}}
+}
+
+// tally counts cases by what was done and by what came of it.
+type tally map[string]map[string]int
+
+func (t tally) add(row, column string) {
+	if t[row] == nil {
+		t[row] = map[string]int{}
+	}
+	t[row][column]++
 }
 
 // all executes the parts of the campaign until ctx ends.
 func (c *campaign) all(ctx context.Context) error {
-	if c.kills > 0 || c.damages > 0 {
-		if err := c.prepare(ctx); err != nil {
-			return err
+	runs := map[string]int{"kill": c.kills, "damage": c.damages, "crowd": c.crowds}
+	for kind, n := range runs {
+		if first, last := c.numbers(kind, n); first < last {
+			if err := c.prepare(ctx); err != nil {
+				return err
+			}
+			break
 		}
 	}
-	for _, part := range []func(context.Context) error{c.killAll, c.damageAll, c.fuzzAll} {
+	for _, part := range []func(context.Context) error{c.killAll, c.damageAll, c.crowdAll,
+		c.serveAll, c.unpackAll, c.fuzzAll} {
 		if err := part(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}

@@ -22,8 +22,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A short campaign, always the same cases: no kill and no damage goes wrong, and the tables say so.
-// It is without the study, which takes long and whose tests have kills and damages of their own.
+// A short campaign, always the same cases: no kill, no damage and no crowd goes wrong, and the
+// tables say so. It is without the study, which takes long and whose tests have kills and damages
+// of their own.
 func TestShortCampaign(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts commands some 40 times")
@@ -31,14 +32,15 @@ func TestShortCampaign(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	out := t.TempDir()
 	var stdout bytes.Buffer
-	err := run(t.Context(), &stdout, &stdout, []string{"-seed=1", "-kills=10",
-		"-damages=20", "-victims=cifar,cifar-2,sgdm,synthetic", "-out=" + out})
+	err := run(t.Context(), &stdout, &stdout, []string{"-seed=1", "-kills=10", "-damages=20",
+		"-crowds=2", "-servers=0", "-archives=0",
+		"-victims=cifar,cifar-2,cifar100,sgdm,synthetic", "-out=" + out})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stdout.String())
 	}
 	report := runtest.Read(t, out, "README.md")
 	for _, want := range []string{`(?m)^\d+ kills with SIGKILL`,
-		`(?m)^\d\d folders with one damaged`,
+		`(?m)^\d\d folders with one damaged`, `(?m)^\d+ processes in crowds`, `After 2 crowds`,
 		`(?m)^Nothing\.$`} {
 		if !regexp.MustCompile(want).MatchString(report) {
 			t.Errorf("no %s in\n%s", want, report)
@@ -99,8 +101,9 @@ func TestDifferences(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"-kills=-1":            "-kills, -damages and -fuzz must be at least 0, got -1",
-		"-only=kill-3":         "-only must be a case such as kill-17 or damage-3, with its -seed",
+		"-kills=-1":            "-archives and -fuzz must be at least 0, got -1",
+		"-servers=-1":          "-archives and -fuzz must be at least 0, got 60, 200, 10, -1",
+		"-only=kill-3":         "-only must be a case such as kill-17 or server-3, with its -seed",
 		"-only=fuzz-3 -seed=1": "-only must be a case such as",
 		"-victims=gdm":         "-victims must be some of " + allVictims + `, got "gdm"`,
 		"more":                 `unexpected argument "more"`,

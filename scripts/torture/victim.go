@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"momentum/internal/cifartest"
 	"momentum/internal/cli"
 	"momentum/internal/imagerun"
 	"momentum/internal/study"
@@ -41,8 +42,11 @@ const asVictim = "MOMENTUM_TORTURE_AS"
 
 // act is the main function of a victim.
 func act(command string) (status int) {
-	if command == "figure" {
+	switch command {
+	case "figure":
 		return figure().Main()
+	case "download":
+		return cli.Main(command, download)
 	}
 	return cli.Main(command, func(ctx context.Context, stdout, stderr io.Writer,
 		args []string) error {
@@ -68,8 +72,9 @@ func figure() *study.Figure {
 	}
 }
 
-// victims are the commands that can be tortured. Each takes about a second of one core.
-func victims() []*victim {
+// victims are the commands that can be tortured. Each takes about a second of one core. Some read
+// CIFAR-100 from a folder of that name.
+func victims(data string) []*victim {
 	cifar := []string{"-preset=tiny", "-backend=go", "-offline", "-model=wrn16-1", "-width=1",
 		"-images=5", "-holdout=5", "-chunk=3", "-epochs=6", "-eval-every=1", "-lr=0.1",
 		"-checkpoint-every=0s"}
@@ -77,6 +82,8 @@ func victims() []*victim {
 		{name: "cifar", command: "cifar", args: cifar},
 		{name: "cifar-2", command: "cifar", args: append(cifar[:len(cifar):len(cifar)],
 			"-devices=2")},
+		{name: "cifar100", command: "cifar", args: append(cifar[:len(cifar):len(cifar)],
+			"-data=cifar100", "-data-dir="+data)},
 		{name: "sgdm", command: "cifar", args: []string{"-preset=tiny", "-backend=go", "-offline",
 			"-model=vgg19", "-width=1", "-images=5", "-holdout=5", "-chunk=3", "-opt=sgdm",
 			"-batch=2", "-epochs=6", "-eval-every=1", "-lr=0.01", "-checkpoint-every=0s"}},
@@ -94,8 +101,18 @@ func (c *campaign) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.victims = slices.DeleteFunc(victims(), func(v *victim) bool {
-		return !slices.Contains(strings.Split(c.names, ","), v.name)
+	names := strings.Split(c.names, ",")
+	data := filepath.Join(c.work, "cifar-100")
+	if slices.Contains(names, "cifar100") {
+		if err := os.Mkdir(data, 0o777); err != nil {
+			return err
+		}
+		if err := cifartest.CIFAR100().Write(data, 10, c.random("images", 0)); err != nil {
+			return err
+		}
+	}
+	c.victims = slices.DeleteFunc(victims(data), func(v *victim) bool {
+		return !slices.Contains(names, v.name)
 	})
 	for _, v := range c.victims {
 		if v.program == "" {
@@ -121,7 +138,7 @@ func (c *campaign) prepare(ctx context.Context) error {
 }
 
 // allVictims are the names of all.
-const allVictims = "cifar,cifar-2,sgdm,synthetic,study"
+const allVictims = "cifar,cifar-2,cifar100,sgdm,synthetic,study"
 
 // build builds a command of the repository and returns its path.
 func (c *campaign) build(ctx context.Context, command string) (string, error) {
@@ -193,10 +210,15 @@ const hang = 5 * time.Minute
 
 // start starts a victim in a folder, which it makes if it is missing.
 func (v *victim) start(ctx context.Context, root string) (*process, error) {
+	return v.startAs(ctx, root, root+".stderr")
+}
+
+// startAs is [victim.start] with a name for the file of what it writes to stderr.
+func (v *victim) startAs(ctx context.Context, root, messages string) (*process, error) {
 	if err := os.MkdirAll(root, 0o777); err != nil {
 		return nil, err
 	}
-	stderr, err := os.Create(root + ".stderr")
+	stderr, err := os.Create(messages)
 	if err != nil {
 		return nil, err
 	}
