@@ -319,9 +319,9 @@ func (t *training) curvatureAlong(ctx context.Context, u []float64, eta float64)
 }
 
 // curvature measures the sharpness at the present weights: the largest eigenvalues of the Hessian
-// of the training loss, their vectors, and the residual of the first. An epoch has a random start of
-// its own, so that a run that is resumed finds the same numbers. There are none where the network
-// overflows: the loss reports that.
+// of the training loss, their vectors, and the residual of the first. An epoch has a random start
+// of its own, so that a run that is resumed finds the same numbers. There are none where the
+// network overflows: the loss reports that.
 func (t *training) curvature(ctx context.Context, epoch int) (top [][]float64,
 	values []rundir.Value, err error) {
 	random := seeds.Stream(t.Seed, fmt.Sprintf("diagnose/%d", epoch))
