@@ -233,10 +233,16 @@ func BenchmarkStop(b *testing.B) {
 	var longest time.Duration
 	for b.Loop() {
 		for i := range moments {
-			ctx, cancel := context.WithTimeout(b.Context(), whole*time.Duration(i)/moments)
-			_ = Curves(ctx, dir)
-			deadline, _ := ctx.Deadline()
-			longest = max(longest, time.Since(deadline))
+			ctx, cancel := context.WithCancel(b.Context())
+			stopped := make(chan time.Time, 1)
+			timer := time.AfterFunc(whole*time.Duration(i)/moments, func() {
+				stopped <- time.Now()
+				cancel()
+			})
+			if err := Curves(ctx, dir); err != nil {
+				longest = max(longest, time.Since(<-stopped))
+			}
+			timer.Stop()
 			cancel()
 		}
 	}
