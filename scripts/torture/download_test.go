@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"momentum/internal/cli"
 	"momentum/internal/fetch/fetchtest"
@@ -92,7 +93,7 @@ func TestWrongDownload(t *testing.T) {
 		},
 	} {
 		var out bytes.Buffer
-		c := newCampaign(options{seed: 1}, t.TempDir(), &out)
+		c := newCampaign(options{seed: 1, patience: time.Minute}, t.TempDir(), &out)
 		if err := test(c); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +113,7 @@ func TestWrongDownload(t *testing.T) {
 
 // What counts as recovered, refused and wrong. It is long because it is a table of cases.
 func TestJudgeDownload(t *testing.T) {
-	c := newCampaign(options{seed: 1}, t.TempDir(), os.Stderr)
+	c := newCampaign(options{seed: 1, patience: time.Minute}, t.TempDir(), os.Stderr)
 	d, err := c.newDownloading("case", c.random("case", 1))
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +191,7 @@ func TestInterruptedDownload(t *testing.T) {
 			continue
 		}
 		var out bytes.Buffer
-		c := newCampaign(options{seed: 1}, t.TempDir(), &out)
+		c := newCampaign(options{seed: 1, patience: time.Minute}, t.TempDir(), &out)
 		download, resumed := kind.download, 0
 		kind.download = func(ctx context.Context, d *downloading, s *fetchtest.Server,
 			random *rand.Rand) (outcome, reason string, err error) {
