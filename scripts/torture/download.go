@@ -69,7 +69,7 @@ type downloading struct {
 	root    string // the folder of the case
 	data    string // the folder of the data
 	order   order
-	program string
+	victim  victim
 	want    map[string]string // everything in the folder of the data at the end
 	given   map[string]string // everything in the folder of the case, but for the data
 	names   []string          // one of which a refusal must have
@@ -84,7 +84,8 @@ func (c *campaign) newDownloading(name string, random *rand.Rand) (*downloading,
 	const records = 10
 	sets := []cifartest.Set{cifartest.CIFAR10(), cifartest.CIFAR100()}
 	d := &downloading{set: sets[random.IntN(2)], root: filepath.Join(c.work, name),
-		program: program, given: map[string]string{}}
+		victim: victim{command: "download", program: program, patience: c.patience},
+		given:  map[string]string{}}
 	d.entries = d.set.Entries(records, random)
 	d.tarball = cifartest.Pack(d.entries)
 	d.data = filepath.Join(d.root, "data")
@@ -109,7 +110,8 @@ func (d *downloading) start(ctx context.Context, number int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &victim{command: "download", program: d.program, args: []string{string(text)}}
+	v := d.victim
+	v.args = []string{string(text)}
 	return v.startAs(ctx, d.root, fmt.Sprintf("%s.stderr-%d", d.root, number))
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"momentum/internal/cli"
 	"momentum/internal/fetch/fetchtest"
@@ -92,7 +93,7 @@ func TestWrongDownload(t *testing.T) {
 		},
 	} {
 		var out bytes.Buffer
-		c := newCampaign(options{seed: 1}, t.TempDir(), &out)
+		c := newCampaign(options{seed: 1, patience: time.Minute}, t.TempDir(), &out)
 		if err := test(c); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +113,7 @@ func TestWrongDownload(t *testing.T) {
 
 // What counts as recovered, refused and wrong. It is long because it is a table of cases.
 func TestJudgeDownload(t *testing.T) {
-	c := newCampaign(options{seed: 1}, t.TempDir(), os.Stderr)
+	c := newCampaign(options{seed: 1, patience: time.Minute}, t.TempDir(), os.Stderr)
 	d, err := c.newDownloading("case", c.random("case", 1))
 	if err != nil {
 		t.Fatal(err)
@@ -183,28 +184,36 @@ func TestJudgeDownload(t *testing.T) {
 	}
 }
 
-// The cases of killed downloads do kill some, which go on where they were.
-func TestKilledDownload(t *testing.T) {
-	c := newCampaign(options{seed: 1}, t.TempDir(), os.Stderr)
-	resumed := 0
-	for number := range 2 {
-		err := c.serve(t.Context(), number, trouble{name: "killed", serve: slow, download: func(
-			ctx context.Context, d *downloading, s *fetchtest.Server,
+// Some of the downloads that are killed, and of those to a full disk, go on where they were.
+func TestInterruptedDownload(t *testing.T) {
+	for _, kind := range troubles() {
+		if kind.name != "killed" && kind.name != "disk full" {
+			continue
+		}
+		var out bytes.Buffer
+		c := newCampaign(options{seed: 1, patience: time.Minute}, t.TempDir(), &out)
+		download, resumed := kind.download, 0
+		kind.download = func(ctx context.Context, d *downloading, s *fetchtest.Server,
 			random *rand.Rand) (outcome, reason string, err error) {
-			outcome, reason, err = killedDownload(ctx, d, s, random)
+			outcome, reason, err = download(ctx, d, s, random)
 			for _, r := range s.Ranges() {
 				if r != "" {
 					resumed++
 				}
 			}
 			return outcome, reason, err
-		}})
-		if err != nil {
-			t.Fatal(err)
 		}
-	}
-	if resumed == 0 || c.served["killed"][recovered] != 2 || len(c.wrong) > 0 {
-		t.Errorf("%d requests go on where the last one ended; %v, %q", resumed, c.served, c.wrong)
+		for number := range 3 {
+			if err := c.serve(t.Context(), number, kind); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(out.String(), errNoDisk.Error()) {
+			t.Log(out.String())
+		} else if resumed == 0 || c.served[kind.name][recovered] != 3 || len(c.wrong) > 0 {
+			t.Errorf("%s: %d requests go on where the last one ended; %v, %q", kind.name, resumed,
+				c.served, c.wrong)
+		}
 	}
 }
 

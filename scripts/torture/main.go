@@ -56,10 +56,10 @@ func main() {
 type options struct {
 	kills, damages, crowds, servers, archives int
 
-	fuzz      time.Duration
-	seed      uint64
-	names     string // of the victims
-	only, out string
+	fuzz, patience time.Duration
+	seed           uint64
+	names          string // of the victims
+	only, out      string
 }
 
 // cases are the kinds of cases that have a name such as kill-17.
@@ -77,6 +77,8 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	flags.IntVar(&o.archives, "archives", 28, "the `number` of hostile tarballs: with 14, each "+
 		"kind once")
 	flags.DurationVar(&o.fuzz, "fuzz", 0, "the `time` to fuzz each parser; run in the repository")
+	flags.DurationVar(&o.patience, "patience", 5*time.Minute, "the `time` after which a command "+
+		"hangs that has not ended: longer beside other work")
 	flags.Uint64Var(&o.seed, "seed", 0, "the `seed` of the cases; 0: a new one")
 	flags.StringVar(&o.names, "victims", allVictims, "the `commands` that are tortured")
 	flags.StringVar(&o.only, "only", "", "one `case` alone: "+strings.Join(cases, "-N, ")+
@@ -90,6 +92,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 		return cli.Usagef("-kills, -damages, -crowds, -servers, -archives and -fuzz must be at "+
 			"least 0, got %d, %d, %d, %d, %d and %v", o.kills, o.damages, o.crowds, o.servers,
 			o.archives, o.fuzz)
+	}
+	if o.patience <= 0 {
+		return cli.Usagef("-patience must be positive, got %v", o.patience)
 	}
 	kind, _, _ := strings.Cut(o.only, "-")
 	if o.only != "" && (!slices.Contains(cases, kind) || o.seed == 0) {

@@ -103,6 +103,7 @@ func TestUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"-kills=-1":            "-archives and -fuzz must be at least 0, got -1",
 		"-servers=-1":          "-archives and -fuzz must be at least 0, got 60, 200, 10, -1",
+		"-patience=0s":         "-patience must be positive, got 0s",
 		"-only=kill-3":         "-only must be a case such as kill-17 or server-3, with its -seed",
 		"-only=fuzz-3 -seed=1": "-only must be a case such as",
 		"-victims=gdm":         "-victims must be some of " + allVictims + `, got "gdm"`,

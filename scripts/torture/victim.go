@@ -30,6 +30,10 @@ type victim struct {
 	args    []string
 	study   bool // it has workers
 
+	// patience is the time after which it hangs if it has not ended. It then writes the stacks of
+	// its goroutines to stderr.
+	patience time.Duration
+
 	program string            // its path; empty: this program, see [act]
 	calm    string            // the folder in which it ran undisturbed
 	want    map[string]string // the result of that
@@ -115,6 +119,7 @@ func (c *campaign) prepare(ctx context.Context) error {
 		return !slices.Contains(names, v.name)
 	})
 	for _, v := range c.victims {
+		v.patience = c.patience
 		if v.program == "" {
 			v.program = self
 		} else if v.program, err = c.build(ctx, v.program); err != nil {
@@ -204,10 +209,6 @@ type process struct {
 	hung   bool          // it did not end by itself
 }
 
-// hang is the time after which a command that does not end is wrong: hundreds of times what it
-// takes. It then writes the stacks of its goroutines to stderr.
-const hang = 5 * time.Minute
-
 // start starts a victim in a folder, which it makes if it is missing.
 func (v *victim) start(ctx context.Context, root string) (*process, error) {
 	return v.startAs(ctx, root, root+".stderr")
@@ -223,7 +224,7 @@ func (v *victim) startAs(ctx context.Context, root, messages string) (*process, 
 		return nil, err
 	}
 	defer stderr.Close()
-	ctx, cancel := context.WithTimeout(ctx, hang)
+	ctx, cancel := context.WithTimeout(ctx, v.patience)
 	p := &process{Cmd: exec.CommandContext(ctx, v.program, v.args...), cancel: cancel,
 		stderr: stderr.Name(), ended: make(chan struct{})}
 	p.Dir, p.Stderr = root, stderr
