@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"testing"
 
 	"momentum/internal/cifartest"
+	"momentum/internal/lockfile"
 )
 
 // entries returns those of a good tarball of the archive, with a readme as in the official one.
@@ -258,6 +260,35 @@ func TestDefaultDir(t *testing.T) {
 	}
 	if dir, err := (Options{}).dir(); err != nil || dir != filepath.Join(want, "momentum", "data") {
 		t.Errorf("%q, %v", dir, err)
+	}
+}
+
+// A download that was killed when it had the tarball, and before it gave up the tarball's lock,
+// goes on, and the lock does not stay.
+func TestDownloadKilledAtTheEnd(t *testing.T) {
+	a, tarball, server, requests := served(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, a.tarball)
+	lock, err := lockfile.Acquire(path + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, err := os.ReadFile(path + ".lock")
+	if err = errors.Join(err, lock.Release()); err != nil {
+		t.Fatal(err)
+	}
+	dead := regexp.MustCompile(`"start":\d+`).ReplaceAll(mine, []byte(`"start":1`))
+	for name, content := range map[string][]byte{path: tarball, path + ".lock": dead} {
+		if err := os.WriteFile(name, content, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder, err := a.download(t.Context(), Options{Dir: dir, Mirror: server.URL})
+	if err != nil || requests.Load() != 0 {
+		t.Fatalf("%v, %d requests", err, requests.Load())
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); !slices.Equal(left, []string{folder}) {
+		t.Errorf("left behind: %q", left)
 	}
 }
 
