@@ -53,7 +53,7 @@ func (o *options) measureProgram(ctx context.Context, program, dir string, s set
 		fmt.Sprintf("-chunk=%d", s.Chunk), fmt.Sprintf("-images=%d", o.images),
 		fmt.Sprintf("-epochs=%d", epochs), // of one step each, as the batch is full
 		"-holdout=1", fmt.Sprintf("-eval-every=%d", epochs), "-checkpoint-every=24h",
-		"-clip=0", "-runs=" + runs}
+		"-clip=0", "-norm=none", "-init=centered", "-runs=" + runs}
 	if s.Devices > 0 {
 		args = append(args, fmt.Sprintf("-devices=%d", s.Devices))
 	}
