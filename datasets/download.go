@@ -60,10 +60,8 @@ func (a archive) download(ctx context.Context, o Options) (string, error) {
 	if o.From == "" {
 		os.Remove(tarball) // a failure only wastes space
 	}
-	// A download that was given up in favour of -from may have left its part, and one that was
-	// killed when it had the tarball, its lock.
+	// A download that was given up in favour of -from may have left its part.
 	os.Remove(filepath.Join(dir, a.tarball+".part"))
-	lockfile.RemoveDead(filepath.Join(dir, a.tarball+".lock"))
 	return folder, nil
 }
 

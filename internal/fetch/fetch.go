@@ -53,6 +53,9 @@ type Options struct {
 	now func() time.Time // nil: time.Now
 }
 
+// lockSuffix ends the name of the lock of a file that is being downloaded.
+const lockSuffix = ".lock"
+
 // patience is the time after which a download says its advice.
 const patience = 10 * time.Minute
 
@@ -61,6 +64,9 @@ const patience = 10 * time.Minute
 // that have arrived stay in PATH.part for the next Get.
 func Get(ctx context.Context, f File, o Options) error {
 	if Verify(f.Path, f.SHA256, f.Size) == nil {
+		// A process that was killed when it had the file has left its lock. If it cannot be
+		// removed, it is in nobody's way.
+		lockfile.RemoveDead(f.Path + lockSuffix)
 		return nil
 	}
 	if o.Client == nil {
@@ -92,7 +98,7 @@ func Get(ctx context.Context, f File, o Options) error {
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o777); err != nil {
 		return fmt.Errorf("fetch: %w", err)
 	}
-	lock, err := lockfile.Wait(ctx, f.Path+".lock", func(h lockfile.Holder) {
+	lock, err := lockfile.Wait(ctx, f.Path+lockSuffix, func(h lockfile.Holder) {
 		fmt.Fprintf(o.Out, "%s: waiting for %s, which is downloading it\n", o.Label, h)
 	})
 	if err != nil {

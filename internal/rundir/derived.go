@@ -74,11 +74,12 @@ func (d *Dir) WriteCSV(ctx context.Context) error {
 			return err
 		}
 		var line []byte
+		places := make([]int, len(header)) // of a row's values by column, from 1 on
 		for i, row := range rows {
 			if err := stopped(ctx, i); err != nil {
 				return err
 			}
-			places := make([]int, len(header)) // of the values by column, from 1 on
+			clear(places)
 			for k, v := range row.Values {
 				places[column[v.Name]] = k + 1
 			}

@@ -53,6 +53,11 @@ func again(ranges []string, from int64) bool {
 	return false
 }
 
+// repeats is what is wrong with such requests where so many bytes are there.
+func repeats(requests []string, have int64) string {
+	return fmt.Sprintf("%d bytes are there, and the requests are %q", have, requests)
+}
+
 // killedDownload kills a download up to three times, when a share of the file is there or when it
 // is being unpacked, and starts it again. No byte that is there may be asked for again.
 func killedDownload(ctx context.Context, d *downloading, s *fetchtest.Server,
@@ -72,8 +77,7 @@ func killedDownload(ctx context.Context, d *downloading, s *fetchtest.Server,
 		case ctx.Err() != nil:
 			return "", "", ctx.Err()
 		case again(requests, have):
-			return wrong, fmt.Sprintf("%d bytes are there, and the requests are %q", have,
-				requests), nil
+			return wrong, repeats(requests, have), nil
 		case kills > 0 && p.killed && status == -1 && !p.hung:
 			continue
 		}
@@ -139,9 +143,9 @@ func onSmallDisk(ctx context.Context, d *downloading, s *fetchtest.Server,
 	if err := os.Remove(ballast); err != nil {
 		return "", "", err
 	}
-	if outcome, reason, err = d.once(ctx); err == nil && again(s.Ranges()[asked:], have) {
-		return wrong, fmt.Sprintf("%d bytes are there, and the requests are %q", have,
-			s.Ranges()[asked:]), nil
+	outcome, reason, err = d.once(ctx)
+	if requests := s.Ranges()[asked:]; err == nil && again(requests, have) {
+		return wrong, repeats(requests, have), nil
 	}
 	return outcome, reason, err
 }

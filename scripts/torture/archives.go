@@ -47,17 +47,9 @@ func hostilities() []hostility {
 	}
 }
 
-// unpackAll unpacks hostile tarballs: all kinds in a random order, and then once more.
+// unpackAll unpacks hostile tarballs.
 func (c *campaign) unpackAll(ctx context.Context) error {
-	all := hostilities()
-	order := c.random("hostilities", 0).Perm(len(all))
-	first, last := c.numbers("archive", c.archives)
-	for number := first; number < last && ctx.Err() == nil; number++ {
-		if err := c.unpack(ctx, number, all[order[number%len(all)]]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachKind(ctx, c, "archive", c.archives, "hostilities", hostilities(), c.unpack)
 }
 
 // unpack imports a hostile tarball as scripts/download -from does.

@@ -162,6 +162,20 @@ func (d *downloading) judge(status int, stderr string) (outcome, reason string) 
 	return outcome, ""
 }
 
+// eachKind executes n cases of one name: all kinds in a random order, and then once more. The order
+// has a name of its own.
+func eachKind[T any](ctx context.Context, c *campaign, name string, n int, order string, all []T,
+	execute func(ctx context.Context, number int, kind T) error) error {
+	kinds := c.random(order, 0).Perm(len(all))
+	first, last := c.numbers(name, n)
+	for number := first; number < last && ctx.Err() == nil; number++ {
+		if err := execute(ctx, number, all[kinds[number%len(all)]]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // conclude counts the outcome of a case, and whether it is the one that is wanted: "" for either. A
 // download that was refused must then succeed with the right source, which right sets.
 func (c *campaign) conclude(ctx context.Context, t tally, name, kind string, d *downloading,

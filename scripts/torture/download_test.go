@@ -17,7 +17,6 @@ import (
 
 	"momentum/internal/cli"
 	"momentum/internal/fetch/fetchtest"
-	"momentum/internal/runtest"
 )
 
 // Each kind of bad server and of hostile tarball once, always the same cases: none goes wrong, and
@@ -26,15 +25,8 @@ func TestDownloads(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts commands some 50 times")
 	}
-	t.Setenv("TMPDIR", t.TempDir())
-	out := t.TempDir()
-	var stdout bytes.Buffer
-	err := run(t.Context(), &stdout, &stdout, []string{"-seed=1", "-kills=0", "-damages=0",
-		"-crowds=0", "-servers=18", "-archives=14", "-out=" + out})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stdout.String())
-	}
-	report := runtest.Read(t, out, "README.md")
+	report, printed := reported(t, "-kills=0", "-damages=0", "-crowds=0", "-servers=18",
+		"-archives=14")
 	var rows []string
 	for _, kind := range troubles() {
 		rows = append(rows, kind.name)
@@ -45,7 +37,7 @@ func TestDownloads(t *testing.T) {
 	for _, name := range rows {
 		if !strings.Contains(report, "| "+name+" | 1 | 0 | 0 |\n") &&
 			!strings.Contains(report, "| "+name+" | 0 | 1 | 0 |\n") &&
-			(name != "disk full" || !strings.Contains(stdout.String(), errNoDisk.Error())) {
+			(name != "disk full" || !strings.Contains(printed, errNoDisk.Error())) {
 			t.Errorf("no row of %s in\n%s", name, report)
 		}
 	}

@@ -52,17 +52,9 @@ func troubles() []trouble {
 	}
 }
 
-// serveAll downloads from bad servers: all kinds in a random order, and then once more.
+// serveAll downloads from bad servers.
 func (c *campaign) serveAll(ctx context.Context) error {
-	all := troubles()
-	order := c.random("troubles", 0).Perm(len(all))
-	first, last := c.numbers("server", c.servers)
-	for number := first; number < last && ctx.Err() == nil; number++ {
-		if err := c.serve(ctx, number, all[order[number%len(all)]]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachKind(ctx, c, "server", c.servers, "troubles", troubles(), c.serve)
 }
 
 // serve downloads from a bad server.

@@ -22,6 +22,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// reported is the report of a campaign in which nothing goes wrong, and what it printed. It has a
+// folder of temporary files of its own.
+func reported(t *testing.T, args ...string) (report, printed string) {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	out := t.TempDir()
+	var stdout bytes.Buffer
+	err := run(t.Context(), &stdout, &stdout, append(args, "-seed=1", "-out="+out))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stdout.String())
+	}
+	return runtest.Read(t, out, "README.md"), stdout.String()
+}
+
 // A short campaign, always the same cases: no kill, no damage and no crowd goes wrong, and the
 // tables say so. It is without the study, which takes long and whose tests have kills and damages
 // of their own.
@@ -29,16 +43,8 @@ func TestShortCampaign(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts commands some 40 times")
 	}
-	t.Setenv("TMPDIR", t.TempDir())
-	out := t.TempDir()
-	var stdout bytes.Buffer
-	err := run(t.Context(), &stdout, &stdout, []string{"-seed=1", "-kills=10", "-damages=20",
-		"-crowds=2", "-servers=0", "-archives=0",
-		"-victims=cifar,cifar-2,cifar100,sgdm,synthetic", "-out=" + out})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stdout.String())
-	}
-	report := runtest.Read(t, out, "README.md")
+	report, _ := reported(t, "-kills=10", "-damages=20", "-crowds=2", "-servers=0",
+		"-archives=0", "-victims=cifar,cifar-2,cifar100,sgdm,synthetic")
 	for _, want := range []string{`(?m)^\d+ kills with SIGKILL`,
 		`(?m)^\d\d folders with one damaged`, `(?m)^\d+ processes in crowds`, `After 2 crowds`,
 		`(?m)^Nothing\.$`} {
