@@ -127,8 +127,9 @@ func FuzzContentRange(f *testing.F) {
 		f.Add(s, int64(100))
 		f.Add(s, int64(0))
 	}
+	part := filepath.Join(f.TempDir(), "part")
 	f.Fuzz(func(t *testing.T, header string, size int64) {
-		d := &download{File: File{Size: max(size, 0)}, part: filepath.Join(t.TempDir(), "part")}
+		d := &download{File: File{Size: max(size, 0)}, part: part}
 		resp := &http.Response{Header: http.Header{"Content-Range": {header}}}
 		total, err := d.checkRange(resp, 7)
 		from := strings.TrimLeft(strings.TrimSpace(strings.TrimPrefix(header, "bytes")), "+0")
