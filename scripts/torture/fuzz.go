@@ -52,8 +52,8 @@ var executions = regexp.MustCompile(`execs: (\d+)`)
 
 // fuzzOne fuzzes a function of a package.
 func (c *campaign) fuzzOne(ctx context.Context, folder, name string) error {
-	// By default go spends up to a minute on each new input to make it smaller: FuzzReadRecords came
-	// to 50 executions a second, and makes 11,500 with this limit.
+	// By default go spends up to a minute on each new input to make it smaller: FuzzReadRecords
+	// came to 50 executions a second, and makes 11,500 with this limit.
 	test := exec.CommandContext(ctx, "go", "test", "./"+folder, "-run=^$", "-fuzz=^"+name+"$",
 		"-fuzztime="+c.fuzz.String(), "-fuzzminimizetime=10x")
 	// On a disk FuzzUnpack of datasets makes 6 executions in 10 seconds, in memory 8,000: its files
