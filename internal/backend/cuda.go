@@ -257,10 +257,14 @@ func (m machine) install(ctx context.Context, wheels []wheel, home string, o Opt
 	if lastMatch(filepath.Join(tmp, jaxPlugin)) == "" {
 		return "", fmt.Errorf("%s: there is no %s in it", wheels[0].file, jaxPlugin)
 	}
+	// In this order a kill leaves no wheels that nobody removes. It may cost their download.
+	if err := os.RemoveAll(downloads); err != nil {
+		return "", err
+	}
 	if err := os.Rename(tmp, home); err != nil {
 		return "", err
 	}
-	return lastMatch(filepath.Join(home, jaxPlugin)), os.RemoveAll(downloads)
+	return lastMatch(filepath.Join(home, jaxPlugin)), nil
 }
 
 //go:embed cuda_wheels.txt
