@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 )
 
 // fuzzing is the outcome of fuzzing a parser.
@@ -56,6 +57,8 @@ func (c *campaign) fuzzOne(ctx context.Context, folder, name string) error {
 	// came to 50 executions a second, and makes 11,500 with this limit.
 	test := exec.CommandContext(ctx, "go", "test", "./"+folder, "-run=^$", "-fuzz=^"+name+"$",
 		"-fuzztime="+c.fuzz.String(), "-fuzzminimizetime=10x")
+	test.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	test.Cancel = func() error { return syscall.Kill(-test.Process.Pid, syscall.SIGINT) }
 	// On a disk FuzzUnpack of datasets makes 6 executions in 10 seconds, in memory 8,000: its files
 	// are durable. Programs may not be executed there, so go builds the test elsewhere.
 	if memory, err := os.MkdirTemp("/dev/shm", "torture"); err == nil {
