@@ -255,7 +255,7 @@ func linearTicks(low, high float64, steps int) []plot.Tick {
 		}
 	}
 	// Enough digits to tell neighbors apart.
-	digits := max(6, 1+int(math.Ceil(math.Log10(max(math.Abs(low), math.Abs(high))/step))))
+	digits := max(7, 1+int(math.Ceil(math.Log10(max(math.Abs(low), math.Abs(high))/step))))
 	var ticks []plot.Tick
 	start := math.Ceil(low/step - 1e-9)
 	for i := range steps + 1 {
@@ -290,7 +290,7 @@ func logTicks(low, high float64, steps int) []plot.Tick {
 			label := ""
 			switch power := digit == 1 && e%stride == 0; {
 			case high/low < 100 && round[digit], high/low >= 100 && power && plain:
-				label = strconv.FormatFloat(v, 'g', 6, 64)
+				label = strconv.FormatFloat(v, 'g', 7, 64)
 			case high/low >= 100 && power:
 				label = "10" + superscript(e)
 			}

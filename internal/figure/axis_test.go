@@ -19,6 +19,7 @@ func TestTicks(t *testing.T) {
 		{Axis{Low: 0, High: 1}, "0 0.2 0.4 0.6 0.8 1"},
 		{Axis{Low: 0, High: 63}, "0 20 40 60"},
 		{Axis{Low: 0, High: 100_000}, "0 20000 40000 60000 80000 100000"},
+		{Axis{Low: 0, High: 1_000_000}, "0 200000 400000 600000 800000 1000000"},
 		{Axis{Low: 2.25, High: 2.34, Log: true}, "2.26 2.28 2.3 2.32 2.34"},
 		{Axis{Low: 0.03, High: 2.5, Log: true}, "0.05 0.1 0.2 0.5 1 2"},
 		{Axis{Low: 0.002, High: 2.5, Log: true}, "0.01 0.1 1"},
