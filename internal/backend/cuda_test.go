@@ -204,7 +204,8 @@ func TestKilledInstallCUDA(t *testing.T) {
 	}
 	x.half.Store("lib.whl")
 	process := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	process.Env = append(os.Environ(), "BACKEND_INDEX="+x.address, "BACKEND_CACHE="+dir)
+	process.Env = append(os.Environ(), "BACKEND_INDEX="+x.address, "BACKEND_CACHE="+dir,
+		"TMPDIR="+t.TempDir()) // it removes nothing
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
