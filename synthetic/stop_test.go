@@ -160,10 +160,10 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 	calm := t.TempDir()
 	succeed(t, args(calm)...)
 	random := rand.New(rand.NewPCG(1, 0))
-	killed, writing, runs := 0, 0, 0
-	for tries := 0; killed < kills && runs < 20; runs++ {
+	tries, killed, writing, runs := 0, 0, 0, 0
+	for ; killed < kills && runs < 20; runs++ {
 		root := t.TempDir()
-		for done := false; !done; tries++ {
+		for {
 			p := start(t, args(root)...)
 			if killed < kills {
 				before := written(root)
@@ -178,15 +178,16 @@ func TestKilledRunEndsTheSame(t *testing.T) {
 					})
 				}
 				p.Process.Kill()
+				tries++
 			}
 			status, stderr := p.end()
-			done = status == cli.Done
-			if !done && status != -1 {
+			if status == cli.Done {
+				break
+			}
+			if status != -1 {
 				t.Fatalf("status %d, %s", status, stderr)
 			}
-			if !done {
-				killed++
-			}
+			killed++
 			if len(runtest.HalfWritten(root)) > 0 {
 				writing++
 			}

@@ -244,6 +244,9 @@ func (a Axis) widestLabel() vg.Length {
 	return widest
 }
 
+// labelDigits are the digits of a label with which a million is 1000000 and not 1e+06.
+const labelDigits = 7
+
 // linearTicks returns at most steps+1 ticks at multiples of 1, 2 or 5 times a power of ten. Each
 // has a label.
 func linearTicks(low, high float64, steps int) []plot.Tick {
@@ -255,7 +258,8 @@ func linearTicks(low, high float64, steps int) []plot.Tick {
 		}
 	}
 	// Enough digits to tell neighbors apart.
-	digits := max(7, 1+int(math.Ceil(math.Log10(max(math.Abs(low), math.Abs(high))/step))))
+	largest := max(math.Abs(low), math.Abs(high))
+	digits := max(labelDigits, 1+int(math.Ceil(math.Log10(largest/step))))
 	var ticks []plot.Tick
 	start := math.Ceil(low/step - 1e-9)
 	for i := range steps + 1 {
@@ -290,7 +294,7 @@ func logTicks(low, high float64, steps int) []plot.Tick {
 			label := ""
 			switch power := digit == 1 && e%stride == 0; {
 			case high/low < 100 && round[digit], high/low >= 100 && power && plain:
-				label = strconv.FormatFloat(v, 'g', 7, 64)
+				label = strconv.FormatFloat(v, 'g', labelDigits, 64)
 			case high/low >= 100 && power:
 				label = "10" + superscript(e)
 			}

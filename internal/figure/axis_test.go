@@ -25,6 +25,7 @@ func TestTicks(t *testing.T) {
 		{Axis{Low: 0.002, High: 2.5, Log: true}, "0.01 0.1 1"},
 		{Axis{Low: 5, High: 3000, Log: true}, "10 100 1000"},
 		{Axis{Low: 3e3, High: 2e5, Log: true}, "5000 10000 20000 50000 100000 200000"},
+		{Axis{Low: 5e4, High: 2e6, Log: true}, "50000 100000 200000 500000 1000000 2000000"},
 		{Axis{Low: 2e-6, High: 2.5, Log: true}, "10⁻⁵ 10⁻⁴ 10⁻³ 10⁻² 10⁻¹ 10⁰"},
 		{Axis{Low: -0.5, High: 3.5, Names: []string{"cat", "dog", "frog", "ship"}},
 			"cat dog frog ship"},

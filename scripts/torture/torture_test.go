@@ -122,3 +122,20 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+// Only the end of the time is no failure of a parser.
+func TestEndOfTime(t *testing.T) {
+	const failed = "--- FAIL: FuzzA (3.20s)\n    "
+	for out, want := range map[string]bool{
+		failed + "context deadline exceeded\nFAIL\nexit status 1\nFAIL\tm/p\t3.202s\n": true,
+		failed + "--- FAIL: FuzzA (0.00s)\n        a_test.go:7: context deadline exceeded\n" +
+			"    \n    Failing input written to testdata/fuzz/FuzzA/1\nFAIL\n": false,
+		failed + "fuzzing process hung or terminated unexpectedly\nFAIL\n": false,
+		"go: m@v1: Get \"https://host\": context deadline exceeded\n":      false,
+		"FAIL\tm/p [build failed]\n":                                       false,
+	} {
+		if got := endOfTime.MatchString(out); got != want {
+			t.Errorf("%q: %v, want %v", out, got, want)
+		}
+	}
+}
